@@ -1,0 +1,44 @@
+# Everything happens in .venv; nothing is installed outside this folder.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+
+.PHONY: run test test-long bench check figures clean
+
+run: $(VENV)/.run        ## the main job: campus scenario, six solvers, pictures
+	$(BIN)/edgesim run traces/campus.toml --out results/campus
+
+test: $(VENV)/.dev       ## every test but the long random campaigns
+	$(BIN)/python -m pytest -n 2 -m "not long"
+
+test-long: $(VENV)/.dev  ## the long random campaigns
+	$(BIN)/python -m pytest -n 2 -m long
+
+bench: $(VENV)/.dev      ## speed and memory; prints tables, never fails on time
+	$(BIN)/python -m tests.benchmarks
+
+check: $(VENV)/.dev      ## what a person forgets: lint, types, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+figures: $(VENV)/.run    ## the committed sweeps, computed again
+	for f in figures/*.toml; do $(BIN)/edgesim figure $$f --jobs 2 || exit 1; done
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@ $(VENV)/.run
+
+clean:
+	rm -rf results build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

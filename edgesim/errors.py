@@ -1,0 +1,70 @@
+"""The one error a user's input can cause, and how pydantic's findings become it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+
+class InputError(Exception):
+    """Bad input: where it is, what is wrong, what was found, what is allowed.
+
+    The command line prints it as one line ``error: WHERE: WHAT`` and exits with 2.
+
+    Parameters
+    ----------
+    where
+        A file, a file and line (``trace.csv:12``), or a file and key
+        (``tiny.json: users[3].deadline_s``).
+    what
+        One sentence: what is wrong, what was found, what is allowed.
+    """
+
+    def __init__(self, where: str | Path, what: str) -> None:
+        self.where = str(where)
+        self.what = " ".join(what.split())
+        super().__init__(f"{self.where}: {self.what}")
+
+
+def key_path(location: Sequence[str | int]) -> str:
+    """Write a location as a reader would: ``users[3].deadline_s``."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part}" if path else part
+    return path
+
+
+def short(value: object, limit: int = 60) -> str:
+    """Show what was found, cut to a length that leaves the message on one line."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def from_validation(file: str | Path, error: ValidationError) -> InputError:
+    """Turn pydantic's first finding into an :class:`InputError` on one line.
+
+    Parameters
+    ----------
+    file
+        The file that was read.
+    error
+        What pydantic found; further findings are counted, not listed.
+    """
+    first, *others = error.errors(include_url=False)
+    place = key_path(first["loc"])
+    where = f"{file}: {place}" if place else str(file)
+    what = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        what = "unknown key; remove it or correct its spelling"
+    elif first["type"] == "missing":
+        what = "required key is missing"
+    elif first["type"] != "value_error":
+        what = f"{what[0].lower()}{what[1:]}, found {short(first['input'])}"
+    if others:
+        what += f" (and {len(others)} more)"
+    return InputError(where, what)

@@ -1,0 +1,205 @@
+"""Reading with errors that name the place; writing whole files or none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from edgesim.errors import InputError, short
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file (a byte-order mark is accepted and dropped).
+
+    Raises
+    ------
+    InputError
+        When there is no such file, it cannot be read, or it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            path, f"not UTF-8 text: byte {error.start} cannot be read"
+        ) from None
+    except OSError as error:
+        raise InputError(path, _reason(error)) from None
+
+
+def _reason(error: OSError) -> str:
+    reason = error.strerror or "cannot be used"
+    return f"{reason[0].lower()}{reason[1:]}"
+
+
+def read_json(path: Path) -> Any:
+    """Read strict JSON: no NaN or Infinity, no key twice in one object.
+
+    Raises
+    ------
+    InputError
+        Naming the line where the text stops being JSON, or the offending key.
+    """
+
+    def no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            seen: set[str] = set()
+            twin = next(k for k, _ in pairs if k in seen or seen.add(k))  # type: ignore[func-returns-value]
+            raise InputError(path, f"key {twin!r} stands twice in one object")
+        return found
+
+    def no_constant(name: str) -> float:
+        raise InputError(path, f"numbers must be finite, found {name}")
+
+    try:
+        return json.loads(
+            read_text(path), object_pairs_hook=no_twins, parse_constant=no_constant
+        )
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}:{error.lineno}", f"not JSON: {error.msg} (column {error.colno})"
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise InputError(path, f"not usable as JSON: {short(str(error))}") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    InputError
+        With the parser's own word on the line where it stops being TOML.
+    """
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(path, f"not TOML: {error}") from None
+
+
+@contextmanager
+def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file that appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path
+        The final name; an existing file is replaced at the end, not before.
+    mode
+        ``"w"`` for UTF-8 text with ``\\n`` line ends, ``"wb"`` for bytes.
+
+    Raises
+    ------
+    InputError
+        When the folder does not exist or cannot be written to.
+    """
+    if path.is_dir():
+        raise InputError(path, "is a folder; a file name is needed")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise InputError(path, f"cannot be written: {_reason(error)}") from None
+    temporary = Path(name)
+    try:
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+        with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
+            yield file
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def write_whole_folder(path: Path, marker: str) -> Iterator[Path]:
+    """Fill a folder that appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path
+        The final name. A folder already there is replaced if it holds ``marker``
+        or nothing, that is if it is an earlier result; anything else is refused.
+    marker
+        A file name that every finished folder of this kind holds.
+
+    Yields
+    ------
+    Path
+        A temporary folder beside the final one.
+
+    Raises
+    ------
+    InputError
+        When the name is taken by something that is not an earlier result, or
+        cannot be written.
+    """
+    if path.exists() and not (
+        path.is_dir() and ((path / marker).is_file() or not any(path.iterdir()))
+    ):
+        raise InputError(
+            path, f"exists and is not an earlier result (it holds no {marker})"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise InputError(path, f"cannot be written: {_reason(error)}") from None
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def dump_json(value: Any, file: IO[str]) -> None:
+    """Write JSON the one way edgesim writes it: indented, finite, ends in a newline."""
+    json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
+    file.write("\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON file, whole or not at all."""
+    with write_whole(path) as file:
+        dump_json(value, file)
+
+
+def sha256(path: Path) -> str:
+    """Hash a file's content, so that a result can name the very inputs it came from."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def data_file(folder: str, name: str) -> Path | None:
+    """Find a file that edgesim ships: in a clone beside the package, else inside it.
+
+    Parameters
+    ----------
+    folder
+        ``"traces"``, ``"profiles"`` or ``"figures"``.
+    name
+        A file's name in that folder.
+    """
+    package = Path(__file__).parent
+    for root in (package / "_data", package.parent):
+        if (root / folder / name).is_file():
+            return root / folder / name
+    return None

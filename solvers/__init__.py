@@ -1,0 +1,1 @@
+"""Solvers for parameter-sharing edge inference: a problem in, a result out."""

@@ -1,0 +1,177 @@
+"""What is to be scheduled: an immutable value that checks itself when made.
+
+A problem is a model library (parameter blocks and the models made of them), one GPU,
+one band of spectrum and the users. Numbers are finite and in SI units; every field
+name carries its unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+
+def _whole(value: Any) -> Any:
+    """Accept 8e9 where a whole number is meant; leave everything else to the type."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _in_float_range(value: int) -> int:
+    if value > 2**63 - 1:
+        raise ValueError(f"must be at most 2^63 - 1, found a number of {len(str(value))} digits")
+    return value
+
+
+Bytes = Annotated[
+    int, BeforeValidator(_whole), AfterValidator(_in_float_range), Field(gt=0)
+]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class Value(BaseModel):
+    """A frozen record that refuses unknown keys and values of another type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Block(Value):
+    """A set of tensors loaded as one contiguous copy."""
+
+    bytes: Bytes
+    load_s: NonNegative
+
+
+class Model(Value):
+    """A list of distinct blocks, input side (bottom) first, and its batch table.
+
+    ``latency_s[b-1]`` is the compute time of a batch of exactly b inputs; its length is
+    the batch limit. ``activation_bytes`` is as long, where given.
+    """
+
+    blocks: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)]
+    latency_s: Annotated[tuple[Positive, ...], Field(min_length=1, strict=False)]
+    activation_bytes: Annotated[tuple[Bytes, ...], Field(strict=False)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Model:
+        twin = _first_twin(self.blocks)
+        if twin is not None:
+            raise ValueError(f"blocks must be distinct, found {twin!r} twice")
+        if self.activation_bytes is not None and len(self.activation_bytes) != len(
+            self.latency_s
+        ):
+            raise ValueError(
+                f"activation_bytes must be as long as latency_s "
+                f"({len(self.latency_s)}), found {len(self.activation_bytes)} values"
+            )
+        return self
+
+
+class User(Value):
+    """One request: one model run on one input, wanted by an absolute deadline.
+
+    ``spectral_efficiency`` is in bit/s/Hz; 0 means no link, so never scheduled.
+    """
+
+    id: Name
+    model: Name
+    input_bits: Positive
+    spectral_efficiency: NonNegative
+    release_s: NonNegative = 0.0
+    deadline_s: Positive
+
+    @model_validator(mode="after")
+    def _check(self) -> User:
+        if self.deadline_s <= self.release_s:
+            raise ValueError(
+                f"deadline_s must be later than release_s ({self.release_s:g}), "
+                f"found {self.deadline_s:g}"
+            )
+        return self
+
+    @property
+    def demand_hz_s(self) -> float:
+        """Spectrum-time the upload needs, in Hz·s; infinite without a link."""
+        if self.spectral_efficiency == 0:
+            return float("inf")
+        return self.input_bits / self.spectral_efficiency
+
+
+class Problem(Value):
+    """One GPU, one band, a model library and its users.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        (a ``ValueError``) when a value is missing, of the wrong type, out of range or
+        names a block or model that is not there. No users is a valid problem.
+    """
+
+    name: Name
+    bandwidth_hz: Positive
+    gpu_memory_bytes: Bytes | None = None
+    resident_model: Name | None = None
+    blocks: Mapping[Name, Block]
+    models: Mapping[Name, Model]
+    users: Annotated[tuple[User, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Problem:
+        for name, model in self.models.items():
+            for position, block in enumerate(model.blocks):
+                if block not in self.blocks:
+                    raise ValueError(
+                        f"models.{name}.blocks[{position}] must name a block of "
+                        f"'blocks', found {block!r}"
+                    )
+        for position, user in enumerate(self.users):
+            if user.model not in self.models:
+                raise ValueError(
+                    f"users[{position}].model must name a model of 'models', "
+                    f"found {user.model!r}"
+                )
+        if self.resident_model is not None and self.resident_model not in self.models:
+            raise ValueError(
+                f"resident_model must name a model of 'models' or be null, "
+                f"found {self.resident_model!r}"
+            )
+        twin = _first_twin(tuple(user.id for user in self.users))
+        if twin is not None:
+            raise ValueError(f"user ids must be unique, found {twin!r} twice")
+        return self
+
+    def weight_bytes(self, model: str) -> int:
+        """Memory that a model's parameter blocks take."""
+        return sum(self.blocks[block].bytes for block in self.models[model].blocks)
+
+    def fits(self, model: str, batch: int) -> bool:
+        """Whether a batch of exactly this size is measured and fits in GPU memory."""
+        entry = self.models[model]
+        if not 1 <= batch <= len(entry.latency_s):
+            return False
+        if self.gpu_memory_bytes is None:
+            return True
+        activations = entry.activation_bytes[batch - 1] if entry.activation_bytes else 0
+        return self.weight_bytes(model) + activations <= self.gpu_memory_bytes
+
+
+def _first_twin(names: tuple[str, ...]) -> str | None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None

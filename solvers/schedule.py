@@ -1,0 +1,112 @@
+"""What a solver answers: rounds, bandwidth, and how good it is proven to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from solvers.problem import Name, NonNegative, Positive, Value
+
+Uplink = Literal["upfront", "static", "dynamic"]
+Status = Literal["optimal", "feasible"]
+UPLINKS: tuple[Uplink, ...] = ("upfront", "static", "dynamic")
+Count = Annotated[int, Field(ge=0)]
+
+
+class Round(Value):
+    """One load (perhaps of nothing) and one batch, on the GPU's clock.
+
+    ``loaded_blocks`` are copied from ``load_start_s`` for ``load_s``; the batch is
+    computed from ``compute_start_s`` for ``compute_s`` and ends at ``end_s``.
+    """
+
+    model: Name
+    users: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)]
+    loaded_blocks: Annotated[tuple[Name, ...], Field(strict=False)]
+    loaded_bytes: Count
+    load_start_s: NonNegative
+    load_s: NonNegative
+    compute_start_s: NonNegative
+    compute_s: Positive
+    end_s: Positive
+
+
+class Segment(Value):
+    """A constant band held for a while."""
+
+    start_s: NonNegative
+    end_s: Positive
+    hz: Positive
+
+
+class Allocation(Value):
+    """The spectrum one user's upload gets."""
+
+    user: Name
+    segments: Annotated[tuple[Segment, ...], Field(min_length=1, strict=False)]
+
+
+class Schedule(Value):
+    """Rounds in order, the bandwidth of every served user, and the proof.
+
+    ``bound`` is a proven upper bound on users served under the same rules; ``gap`` is
+    (bound − served) / bound, and 0 when the bound is 0. ``slack_s`` (static only) is
+    how much earlier than the latest possible start the plan could be moved.
+    """
+
+    instance: Name
+    solver: Name
+    uplink: Uplink
+    status: Status
+    served: Count
+    bound: Count
+    gap: Annotated[float, Field(ge=0, le=1)]
+    slack_s: NonNegative | None = None
+    rounds: Annotated[tuple[Round, ...], Field(strict=False)]
+    bandwidth: Annotated[tuple[Allocation, ...], Field(strict=False)]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A schedule and how long it took to find.
+
+    Parameters
+    ----------
+    schedule
+        The schedule; it has passed ``verify``.
+    runtime_s
+        Wall-clock time of the solver, its timing and its verification.
+    """
+
+    schedule: Schedule
+    runtime_s: float
+
+    @property
+    def served(self) -> int:
+        """Users whose round ends by their deadline."""
+        return self.schedule.served
+
+    @property
+    def bound(self) -> int:
+        """A proven upper bound on ``served``."""
+        return self.schedule.bound
+
+    @property
+    def gap(self) -> float:
+        """(bound − served) / bound, 0 when the bound is 0."""
+        return self.schedule.gap
+
+    @property
+    def status(self) -> Status:
+        """``"optimal"`` when the bound is met or optimality was proven."""
+        return self.schedule.status
+
+    def __str__(self) -> str:
+        schedule = self.schedule
+        return (
+            f"{schedule.solver} on {schedule.instance} ({schedule.uplink}): "
+            f"{schedule.served} served, bound {schedule.bound}, "
+            f"gap {schedule.gap:.1%}, {schedule.status}, {self.runtime_s:.3g} s"
+        )
