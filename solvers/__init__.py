@@ -1,1 +1,47 @@
-"""Solvers for parameter-sharing edge inference: a problem in, a result out."""
+"""Solvers for parameter-sharing edge inference: a problem in, a verified result out.
+
+A pure library: no input or output, nothing printed, no state kept.
+
+>>> from solvers import Problem, solve
+>>> problem = Problem.model_validate({
+...     "name": "one", "bandwidth_hz": 2e7,
+...     "blocks": {"stem": {"bytes": 38144, "load_s": 0.003}},
+...     "models": {"cats": {"blocks": ["stem"], "latency_s": [0.0027, 0.0041]}},
+...     "users": [{"id": "u0", "model": "cats", "input_bits": 1.2e6,
+...                "spectral_efficiency": 3.2, "deadline_s": 0.5}]})
+>>> print(solve(problem, "dp").served)
+1
+"""
+
+from solvers.outcome import RefusalError
+from solvers.problem import Block, Model, Problem, User
+from solvers.schedule import (
+    UPLINKS,
+    Allocation,
+    Result,
+    Round,
+    Schedule,
+    Segment,
+    Uplink,
+)
+from solvers.solve import SOLVERS, solve
+from solvers.verify import VerificationError, verify
+
+__all__ = [
+    "SOLVERS",
+    "UPLINKS",
+    "Allocation",
+    "Block",
+    "Model",
+    "Problem",
+    "RefusalError",
+    "Result",
+    "Round",
+    "Schedule",
+    "Segment",
+    "Uplink",
+    "User",
+    "VerificationError",
+    "solve",
+    "verify",
+]

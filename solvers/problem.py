@@ -29,7 +29,9 @@ def _whole(value: Any) -> Any:
 
 def _in_float_range(value: int) -> int:
     if value > 2**63 - 1:
-        raise ValueError(f"must be at most 2^63 - 1, found a number of {len(str(value))} digits")
+        raise ValueError(
+            f"must be at most 2^63 - 1, found a number of {len(str(value))} digits"
+        )
     return value
 
 

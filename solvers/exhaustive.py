@@ -1,0 +1,186 @@
+"""The oracle: try everything, by dynamic programming over sets of served users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from solvers.outcome import Found, Options, RefusalError
+from solvers.schedule import Uplink
+from solvers.tables import PlannedRound, Tables
+from solvers.timing import TIME_TOLERANCE_S, rank, upload_end_s
+
+MOST_USERS = 12
+
+# Half of what verification allows, so that rounding never decides.
+SLACK_S = TIME_TOLERANCE_S / 2
+
+
+class Label(NamedTuple):
+    """Two costs, both to be small, and the way here."""
+
+    first: float
+    second: float
+    round: PlannedRound | None
+    before: Label | None
+
+
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
+    """Find the most users that can be served, over every sequence of rounds.
+
+    States are (set of users served, model next to it); labels that no other label of
+    the state beats in both costs are kept. The costs are
+
+    - ``dynamic``: the end of the last round (the set alone decides the uploads);
+    - ``upfront``: GPU time so far, and minus the least slack of the rounds so far,
+      compared with the upload time of the set;
+    - ``static``: built from the last round backwards, minus the latest compute start
+      of the first round so far, and the band used.
+
+    O(3^K · models) labels; more than 12 users are refused.
+
+    Raises
+    ------
+    RefusalError
+        For more than 12 users that can be scheduled.
+    """
+    del options
+    users = [int(k) for k in tables.users]
+    if len(users) > MOST_USERS:
+        raise RefusalError(
+            f"exhaustive: {len(users)} users, at most {MOST_USERS} are taken; "
+            f"use ilp for a proven optimum"
+        )
+    step = {"dynamic": _dynamic, "upfront": _upfront, "static": _static}[uplink]
+    states: dict[int, dict[int | None, list[Label]]] = {
+        0: {None: [Label(0.0, -np.inf, None, None)]}
+    }
+    done: dict[int, list[Label]] = {}
+    # A set is a number with one bit a user, so supersets come later.
+    for served in range(1 << len(users)):
+        here = states.pop(served, None)
+        if here is None:
+            continue
+        done[served] = [label for labels in here.values() for label in labels]
+        for model, batch_mask, batch in _batches(tables, users, served):
+            planned = PlannedRound(model, batch)
+            together = served | batch_mask
+            upload_s = _upload_s(tables, users, together)
+            for neighbour, labels in here.items():
+                for label in labels:
+                    new = step(tables, planned, neighbour, label, upload_s)
+                    if new is not None:
+                        _keep(states.setdefault(together, {}), model, new)
+    return Found(_best(tables, uplink, done), proven=True)
+
+
+def _batches(
+    tables: Tables, users: list[int], served: int
+) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """Yield every batch of users not yet served: model, bit mask, users."""
+    for model in tables.active:
+        bits = [
+            i
+            for i, k in enumerate(users)
+            if tables.user_model[k] == model and not served >> i & 1
+        ]
+        for choice in range(1, 1 << len(bits)):
+            chosen = [bit for i, bit in enumerate(bits) if choice >> i & 1]
+            latency = tables.latency_s[model]
+            if len(chosen) < len(latency) and np.isfinite(latency[len(chosen)]):
+                mask = sum(1 << bit for bit in chosen)
+                yield model, mask, tuple(users[bit] for bit in chosen)
+
+
+def _upload_s(tables: Tables, users: list[int], served: int) -> float:
+    chosen = [k for i, k in enumerate(users) if served >> i & 1]
+    return upload_end_s(tables.release_s[chosen], tables.demand_s[chosen])
+
+
+def _dynamic(
+    tables: Tables,
+    planned: PlannedRound,
+    before: int | None,
+    label: Label,
+    upload_s: float,
+) -> Label | None:
+    model, users = planned
+    loaded_s = label.first + tables.load_s(before, model)
+    end_s = max(loaded_s, upload_s) + float(tables.latency_s[model][len(users)])
+    if end_s > tables.deadline_s[list(users)].min() + SLACK_S:
+        return None
+    return Label(end_s, 0.0, planned, label)
+
+
+def _upfront(
+    tables: Tables,
+    planned: PlannedRound,
+    before: int | None,
+    label: Label,
+    upload_s: float,
+) -> Label | None:
+    model, users = planned
+    gpu_s = label.first + tables.load_s(before, model)
+    gpu_s += float(tables.latency_s[model][len(users)])
+    slack_s = min(-label.second, float(tables.deadline_s[list(users)].min()) - gpu_s)
+    # The uploads of a larger set only take longer.
+    if upload_s > slack_s + SLACK_S:
+        return None
+    return Label(gpu_s, -slack_s, planned, label)
+
+
+def _static(
+    tables: Tables,
+    planned: PlannedRound,
+    after: int | None,
+    label: Label,
+    upload_s: float,
+) -> Label | None:
+    del upload_s
+    model, users = planned
+    chosen = list(users)
+    end_s = float(tables.deadline_s[chosen].min())
+    band = 0.0
+    if after is not None:
+        end_s = min(end_s, -label.first - tables.load_s(model, after))
+        band = label.second
+    start_s = end_s - float(tables.latency_s[model][len(users)])
+    if start_s <= 0:
+        return None
+    band += float(tables.demand_s[chosen].sum()) / start_s
+    if band > 1 + SLACK_S:
+        return None
+    return Label(-start_s, band, planned, label)
+
+
+def _keep(models: dict[int | None, list[Label]], model: int, new: Label) -> None:
+    """Add a label unless another is as good in both costs; drop those it beats."""
+    labels = models.setdefault(model, [])
+    if any(old.first <= new.first and old.second <= new.second for old in labels):
+        return
+    labels[:] = [o for o in labels if o.first < new.first or o.second < new.second]
+    labels.append(new)
+
+
+def _best(
+    tables: Tables, uplink: Uplink, done: dict[int, list[Label]]
+) -> list[PlannedRound]:
+    """Take most served, then the earliest last end, least demand, first ids."""
+    best: list[PlannedRound] = []
+    for served in sorted(done, key=lambda s: (-s.bit_count(), s)):
+        if best and served.bit_count() < sum(len(users) for _, users in best):
+            break
+        ways = [_way(label, backwards=uplink == "static") for label in done[served]]
+        best = min([best, *ways], key=lambda rounds: rank(tables, rounds, uplink))
+    return best
+
+
+def _way(label: Label, *, backwards: bool) -> list[PlannedRound]:
+    rounds = []
+    step: Label | None = label
+    while step is not None and step.round is not None:
+        rounds.append(step.round)
+        step = step.before
+    return rounds if backwards else rounds[::-1]

@@ -1,0 +1,50 @@
+"""What a single algorithm hands back, and how it refuses a problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from solvers.tables import Rounds
+
+
+class RefusalError(ValueError):
+    """A solver cannot take a problem: which condition fails and what to use instead."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller allows a solver.
+
+    Parameters
+    ----------
+    time_limit_s
+        Wall-clock limit; None for none. Only ``ilp`` looks at it: the others end by
+        themselves.
+    seed
+        Seed of every random choice.
+    mip
+        Engine of ``ilp``: ``"highs"`` or ``"cbc"``.
+    """
+
+    time_limit_s: float | None = None
+    seed: int = 0
+    mip: str = "highs"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rounds, and what the algorithm proved of them.
+
+    Parameters
+    ----------
+    rounds
+        Feasible rounds.
+    proven
+        Whether no rounds serve more users.
+    bound
+        An upper bound on users served, where the algorithm has one of its own.
+    """
+
+    rounds: Rounds
+    proven: bool = False
+    bound: int | None = None

@@ -1,0 +1,244 @@
+"""A problem as integers and arrays, the form every algorithm works on.
+
+Users and models are numbered in the order the problem lists them. Blocks with the same
+holders always move together, so they are merged into *atoms*: the fewest groups of
+blocks that every model holds wholly or not at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.problem import Problem
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class PlannedRound(NamedTuple):
+    """A model and the users of one batch, by number."""
+
+    model: int
+    users: tuple[int, ...]
+
+
+Rounds = Sequence[PlannedRound]
+
+
+class _Atoms(NamedTuple):
+    """Atoms of each model, a block of each atom, and its load time."""
+
+    of_model: tuple[frozenset[int], ...]
+    block: tuple[str, ...]
+    load_s: Floats
+
+
+def _shared(problem: Problem) -> _Atoms:
+    """Merge blocks that the same models hold."""
+    holders: dict[str, list[int]] = {}
+    for m, model in enumerate(problem.models.values()):
+        for block in model.blocks:
+            holders.setdefault(block, []).append(m)
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for block, held_by in holders.items():
+        groups.setdefault(tuple(held_by), []).append(block)
+    of_model: list[set[int]] = [set() for _ in problem.models]
+    for atom, group in enumerate(groups):
+        for m in group:
+            of_model[m].add(atom)
+    return _Atoms(
+        tuple(map(frozenset, of_model)),
+        tuple(blocks[0] for blocks in groups.values()),
+        np.array([_load_s(problem, blocks) for blocks in groups.values()]),
+    )
+
+
+def _whole_models(problem: Problem) -> _Atoms:
+    """Make each model one atom of its own."""
+    models = problem.models.values()
+    return _Atoms(
+        tuple(frozenset({m}) for m in range(len(models))),
+        tuple(model.blocks[0] for model in models),
+        np.array([_load_s(problem, model.blocks) for model in models]),
+    )
+
+
+def _load_s(problem: Problem, blocks: Iterable[str]) -> float:
+    return math.fsum(problem.blocks[block].load_s for block in blocks)
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """What the algorithms ask of a problem, with or without parameter sharing.
+
+    Parameters
+    ----------
+    problem
+        The problem.
+    sharing
+        If false, every change of model loads the whole model: each model is one atom
+        of its own. The same model twice in a row loads nothing in either case.
+    """
+
+    problem: Problem
+    sharing: bool = True
+
+    @cached_property
+    def model_names(self) -> tuple[str, ...]:
+        """Model names by number."""
+        return tuple(self.problem.models)
+
+    @cached_property
+    def user_ids(self) -> tuple[str, ...]:
+        """User ids by number."""
+        return tuple(user.id for user in self.problem.users)
+
+    @cached_property
+    def user_model(self) -> Ints:
+        """Model number of each user, shape (K,)."""
+        number = {name: m for m, name in enumerate(self.model_names)}
+        return np.array([number[u.model] for u in self.problem.users], dtype=np.int64)
+
+    @cached_property
+    def demand_s(self) -> Floats:
+        """Upload time of each user at the whole band, shape (K,), inf if no link."""
+        demands = [user.demand_hz_s for user in self.problem.users]
+        return np.array(demands, dtype=np.float64) / self.problem.bandwidth_hz
+
+    @cached_property
+    def release_s(self) -> Floats:
+        """Release of each user, shape (K,)."""
+        return np.array([u.release_s for u in self.problem.users], dtype=np.float64)
+
+    @cached_property
+    def deadline_s(self) -> Floats:
+        """Absolute deadline of each user, shape (K,)."""
+        return np.array([u.deadline_s for u in self.problem.users], dtype=np.float64)
+
+    @cached_property
+    def latency_s(self) -> tuple[Floats, ...]:
+        """Compute time by model and batch size: ``latency_s[m][b]``, b from 0.
+
+        Index 0 is 0; a batch that does not fit in GPU memory costs inf.
+        """
+        tables = []
+        for name, model in self.problem.models.items():
+            fits = [self.problem.fits(name, b + 1) for b in range(len(model.latency_s))]
+            tables.append(np.array([0.0, *np.where(fits, model.latency_s, np.inf)]))
+        return tuple(tables)
+
+    @cached_property
+    def users_of(self) -> tuple[Ints, ...]:
+        """Users that can be scheduled, by model, least demand first.
+
+        Left out are users without a link and users of a model that never fits.
+        Ties: earlier deadline, then order of the problem.
+        """
+        groups: list[list[int]] = [[] for _ in self.model_names]
+        order = np.lexsort((self.deadline_s, self.demand_s))
+        for k in order:
+            m = int(self.user_model[k])
+            if (
+                np.isfinite(self.demand_s[k])
+                and np.isfinite(self.latency_s[m][1:]).any()
+            ):
+                groups[m].append(int(k))
+        return tuple(np.array(group, dtype=np.int64) for group in groups)
+
+    @cached_property
+    def active(self) -> tuple[int, ...]:
+        """Models that somebody who can be scheduled wants."""
+        return tuple(m for m, users in enumerate(self.users_of) if len(users))
+
+    @cached_property
+    def users(self) -> Ints:
+        """Every user that can be scheduled, in the problem's order."""
+        return np.array(
+            sorted(int(k) for g in self.users_of for k in g), dtype=np.int64
+        )
+
+    @cached_property
+    def resident(self) -> int | None:
+        """The model resident before the first round, by number."""
+        name = self.problem.resident_model
+        return None if name is None else self.model_names.index(name)
+
+    @cached_property
+    def _atoms(self) -> _Atoms:
+        return _shared(self.problem) if self.sharing else _whole_models(self.problem)
+
+    @property
+    def atoms_of(self) -> tuple[frozenset[int], ...]:
+        """Atoms that each model holds."""
+        return self._atoms.of_model
+
+    @property
+    def atom_block(self) -> tuple[str, ...]:
+        """A block of each atom, to name it by."""
+        return self._atoms.block
+
+    @property
+    def atom_load_s(self) -> Floats:
+        """Load time of each atom, in s."""
+        return self._atoms.load_s
+
+    @cached_property
+    def initial_atoms(self) -> frozenset[int]:
+        """Atoms resident before the first round."""
+        return frozenset() if self.resident is None else self.atoms_of[self.resident]
+
+    def loads_s(self, atoms: Iterable[int]) -> float:
+        """Time to load a set of atoms."""
+        return math.fsum(self.atom_load_s[atom] for atom in atoms)
+
+    @cached_property
+    def _load_cache(self) -> dict[tuple[int | None, int], float]:
+        return {}
+
+    def load_s(self, before: int | None, model: int) -> float:
+        """Time to load a model when another is resident (None: before round 1)."""
+        key = (before, model)
+        found = self._load_cache.get(key)
+        if found is None:
+            there = self.initial_atoms if before is None else self.atoms_of[before]
+            found = self.loads_s(self.atoms_of[model] - there)
+            self._load_cache[key] = found
+        return found
+
+    def loads_after(self, before: int | None) -> Floats:
+        """Time to load each model when another is resident, shape (M,)."""
+        there = self.initial_atoms if before is None else self.atoms_of[before]
+        missing_s = self.atom_load_s.copy()
+        missing_s[list(there)] = 0.0
+        return self.holds @ missing_s
+
+    @cached_property
+    def holds(self) -> Floats:
+        """1 where a model holds an atom, shape (M, atoms)."""
+        holds = np.zeros((len(self.atoms_of), len(self.atom_load_s)))
+        for m, atoms in enumerate(self.atoms_of):
+            holds[m, list(atoms)] = 1.0
+        return holds
+
+    @cached_property
+    def least_latency_s(self) -> Floats:
+        """Shortest compute time of any batch of each model, shape (M,)."""
+        return np.array([float(t[1:].min()) for t in self.latency_s])
+
+    @property
+    def releases_zero(self) -> bool:
+        """Whether every user is there at time 0."""
+        return not self.release_s.any()
+
+    @cached_property
+    def common_deadline_s(self) -> float | None:
+        """The one deadline of all users that can be scheduled; None if they differ."""
+        deadlines = set(self.deadline_s[self.users].tolist())
+        return deadlines.pop() if len(deadlines) == 1 else None
