@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from solvers.bound import upper_bound
 from solvers.forest import Crossing, Forest, build_forest
 from solvers.knapsack import batch_costs, batches, tree_knapsack, visit_rounds
-from solvers.labels import best_dynamic, best_static
+from solvers.labels import along_dynamic, along_static
 from solvers.orders import depth_first, depth_first_orders
 from solvers.outcome import Found, Options, RefusalError
 from solvers.schedule import Uplink
 from solvers.tables import PlannedRound, Tables
-from solvers.timing import TIME_TOLERANCE_S
+from solvers.timing import TIME_TOLERANCE_S, rank
 
 
 def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
@@ -46,8 +47,15 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
     if uplink == "upfront":
         return Found(_upfront(tables, forest, deadline_s), proven=True)
     orders = depth_first_orders(tables, forest)
-    best = best_dynamic if uplink == "dynamic" else best_static
-    return Found(best(tables, forest, orders, deadline_s))
+    bound = upper_bound(tables, uplink)
+    search = along_dynamic if uplink == "dynamic" else along_static
+    best: list[PlannedRound] = []
+    for order in orders:
+        found = search(tables, forest, order, deadline_s)
+        best = min(best, found, key=lambda rounds: rank(tables, rounds, uplink))
+        if sum(len(users) for _, users in best) == bound:
+            break
+    return Found(best, bound=bound)
 
 
 def _upfront(tables: Tables, forest: Forest, deadline_s: float) -> list[PlannedRound]:

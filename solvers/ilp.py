@@ -79,7 +79,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
                 program.reject(rounds)
                 continue
         proven = answer.finished or _served(best) >= bound
-        return Found(best, proven=proven, bound=bound)
+        return Found(best, proven=proven, bound=None if proven else bound)
 
 
 def _served(rounds: list[PlannedRound]) -> int:

@@ -18,15 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.forest import Forest
-from solvers.schedule import Uplink
 from solvers.tables import Floats, Ints, PlannedRound, Tables
-from solvers.timing import TIME_TOLERANCE_S, rank
+from solvers.timing import TIME_TOLERANCE_S
 
 NOTHING_SERVED = -1
 
 # At most so many labels of one count and residency are kept, evenly over time; the
 # schedule stays feasible, only the search is narrowed.
-MOST_LABELS = 400
+MOST_LABELS = 32
 
 
 class Labels(NamedTuple):
@@ -158,10 +157,10 @@ def _start(time_s: float) -> Labels:
     )
 
 
-def best_dynamic(
-    tables: Tables, forest: Forest, orders: Sequence[Sequence[int]], deadline_s: float
+def along_dynamic(
+    tables: Tables, forest: Forest, order: Sequence[int], deadline_s: float
 ) -> list[PlannedRound]:
-    """Serve the most users along the given orders under the ``dynamic`` uplink.
+    """Serve the most users along a given order under the ``dynamic`` uplink.
 
     Labels run forwards: time is the end of the last round, spectrum the upload time of
     all users served. Inside a visit that starts with uploads P, serving k users takes
@@ -171,18 +170,11 @@ def best_dynamic(
     ----------
     tables, forest
         The problem and its sharing forest.
-    orders
-        Depth-first orders of the active models.
+    order
+        A depth-first order of the active models.
     deadline_s
         The common deadline.
     """
-    candidates = [_dynamic_along(tables, forest, o, deadline_s) for o in orders]
-    return _choose(tables, "dynamic", candidates)
-
-
-def _dynamic_along(
-    tables: Tables, forest: Forest, order: Sequence[int], deadline_s: float
-) -> list[PlannedRound]:
     limit_s = deadline_s + TIME_TOLERANCE_S / 2
     visits = _Visits()
     labels = _start(0.0)
@@ -273,10 +265,10 @@ def _forward_rounds(
     return rounds
 
 
-def best_static(
-    tables: Tables, forest: Forest, orders: Sequence[Sequence[int]], deadline_s: float
+def along_static(
+    tables: Tables, forest: Forest, order: Sequence[int], deadline_s: float
 ) -> list[PlannedRound]:
-    """Serve the most users along the given orders under the ``static`` uplink.
+    """Serve the most users along a given order under the ``static`` uplink.
 
     Labels run backwards from the deadline: time is by when the resident part of the
     path must be there, spectrum the sum of w/s over the users served, as a share of
@@ -285,16 +277,9 @@ def best_static(
 
     Parameters
     ----------
-    tables, forest, orders, deadline_s
-        As for :func:`best_dynamic`; orders are walked from their ends.
+    tables, forest, order, deadline_s
+        As for :func:`along_dynamic`; the order is walked from its end.
     """
-    candidates = [_static_along(tables, forest, o, deadline_s) for o in orders]
-    return _choose(tables, "static", candidates)
-
-
-def _static_along(
-    tables: Tables, forest: Forest, order: Sequence[int], deadline_s: float
-) -> list[PlannedRound]:
     backwards = list(reversed(order))
     visits = _Visits()
     labels = _start(-deadline_s)
@@ -357,10 +342,3 @@ def _static_visit(
     if not waiting[0]:
         return labels.take(np.zeros(len(labels.users), dtype=bool))
     return _prune(_join(waiting[0]), 1.0)
-
-
-def _choose(
-    tables: Tables, uplink: Uplink, candidates: Sequence[list[PlannedRound]]
-) -> list[PlannedRound]:
-    """Take the candidate of most users, then the earliest last end, then least Σw."""
-    return min(candidates, key=lambda rounds: rank(tables, rounds, uplink))

@@ -42,7 +42,8 @@ class Found:
     proven
         Whether no rounds serve more users.
     bound
-        An upper bound on users served, where the algorithm has one of its own.
+        An upper bound on users served, no worse than the λ-bound, if the algorithm
+        has one at hand and has not proven its rounds best.
     """
 
     rounds: Rounds

@@ -94,12 +94,10 @@ def solve(
             f"{solver}: uplink {uplink!r} needs every release_s to be 0; use 'dynamic'"
         )
     found = algorithm(tables, uplink, Options(time_limit_s, seed, mip))
-    bound = 0 if found.proven else upper_bound(tables, uplink)
-    if found.bound is not None:
-        bound = min(bound, found.bound)
-    schedule = make_schedule(
-        tables, found.rounds, uplink, solver=solver, bound=bound, proven=found.proven
-    )
+    bound = found.bound
+    if bound is None and not found.proven:
+        bound = upper_bound(tables, uplink)
+    schedule = make_schedule(tables, found.rounds, uplink, solver=solver, bound=bound)
     if schedule is None:
         raise AssertionError(f"{solver} returned rounds that are not feasible")
     verify(problem, schedule)

@@ -292,8 +292,7 @@ def make_schedule(
     uplink: Uplink,
     *,
     solver: str,
-    bound: int,
-    proven: bool,
+    bound: int | None,
 ) -> Schedule | None:
     """Turn given rounds into a schedule, or say that they are not feasible.
 
@@ -304,15 +303,13 @@ def make_schedule(
     solver
         The name to write into the schedule.
     bound
-        A proven upper bound on users served.
-    proven
-        Whether the rounds are proven to serve the most users.
+        A proven upper bound on users served; None if these rounds are proven best.
     """
     timing = time_rounds(tables, rounds, uplink)
     if timing is None:
         return None
     served = sum(len(users) for _, users in rounds)
-    bound = served if proven else max(bound, served)
+    bound = served if bound is None else bound
     status: Status = "optimal" if bound == served else "feasible"
     return Schedule(
         instance=tables.problem.name,
