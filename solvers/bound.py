@@ -61,7 +61,9 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
             for m, load in model_load.items()
         }
         part = tree_knapsack(forest, gpu_weight * node_load, cost)
-        return int(np.flatnonzero(part.cost <= limit_s + TIME_TOLERANCE_S)[-1])
+        in_time = np.flatnonzero(part.cost <= limit_s + TIME_TOLERANCE_S)
+        # The limit is negative when no batch is as short as the latest deadline.
+        return int(in_time.max(initial=0))
 
     if uplink == "upfront":
         return most_users(1.0, 1.0, latest_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -18,7 +19,7 @@ from solvers.ilp_visits import VisitModel, one_deadline_upfront
 from solvers.outcome import Found, Options
 from solvers.schedule import Uplink
 from solvers.tables import PlannedRound, Tables
-from solvers.timing import rank, time_rounds
+from solvers.timing import time_rounds
 
 ENGINES = ("highs", "cbc")
 
@@ -60,44 +61,71 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
         if options.time_limit_s is None
         else time.monotonic() + options.time_limit_s
     )
-    start = list(greedy.solve(tables, uplink, options).rounds)
+    best = list(greedy.solve(tables, uplink, options).rounds)
     bound = upper_bound(tables, uplink)
-    if _served(start) == bound:
-        return Found(start, proven=True)
-    program = _program(tables, uplink, bound)
-    best = start
+    for slots in _slot_counts(tables, uplink, len(best)):
+        if _served(best) >= bound:
+            break
+        program = _program(tables, uplink, slots, _served(best) + 1, bound)
+        # A few slots seldom prove anything, so they may not use up the time.
+        share = 1.0 if slots is None else 0.3
+        left_s = stop_s - time.monotonic()
+        found, answer = _search(tables, uplink, program, options.mip, share * left_s)
+        best = found or best
+        if slots is None and answer.finished:
+            bound = _served(best)
+        elif slots is None and answer.bound is not None:
+            bound = max(_served(best), min(bound, answer.bound))
+    proven = _served(best) >= bound
+    return Found(best, proven=proven, bound=None if proven else bound)
+
+
+def _slot_counts(tables: Tables, uplink: Uplink, rounds: int) -> Iterator[int | None]:
+    """Yield how many slots to try: few first, then as many as can be needed (None)."""
+    if not one_deadline_upfront(tables, uplink) and rounds + 1 < most_rounds(tables):
+        yield rounds + 1
+    yield None
+
+
+def _search(
+    tables: Tables,
+    uplink: Uplink,
+    program: RoundModel | VisitModel,
+    mip: str,
+    limit_s: float,
+) -> tuple[list[PlannedRound] | None, _Answer]:
+    """Solve a program until an answer verifies, or there is none, or time is up."""
+    stop_s = time.monotonic() + limit_s
     while True:
-        answer = _run(program, options.mip, stop_s - time.monotonic())
-        if answer.bound is not None:
-            bound = min(bound, answer.bound)
-        if answer.chosen:
-            rounds = program.rounds()
-            feasible = time_rounds(tables, rounds, uplink) is not None
-            if feasible:
-                best = min(best, rounds, key=lambda r: rank(tables, r, uplink))
-            if not feasible and time.monotonic() < stop_s:
-                program.reject(rounds)
-                continue
-        proven = answer.finished or _served(best) >= bound
-        return Found(best, proven=proven, bound=None if proven else bound)
+        answer = _run(program, mip, stop_s - time.monotonic())
+        if not answer.chosen:
+            return None, answer
+        rounds = program.rounds()
+        if time_rounds(tables, rounds, uplink) is not None:
+            return rounds, answer
+        program.reject(rounds)
 
 
 def _served(rounds: list[PlannedRound]) -> int:
     return sum(len(users) for _, users in rounds)
 
 
-def _program(tables: Tables, uplink: Uplink, bound: int) -> RoundModel | VisitModel:
+def _program(
+    tables: Tables, uplink: Uplink, slots: int | None, wanted: int, bound: int
+) -> RoundModel | VisitModel:
     if one_deadline_upfront(tables, uplink):
         forest = build_forest(tables)
-        return VisitModel(
-            tables, None if isinstance(forest, Crossing) else forest, bound
-        )
-    return RoundModel(tables, uplink, bound)
+        laminar = None if isinstance(forest, Crossing) else forest
+        return VisitModel(tables, laminar, wanted, bound)
+    return RoundModel(tables, uplink, slots or most_rounds(tables), wanted, bound)
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What one run of an engine ended with."""
+    """What one run of an engine ended with.
+
+    ``finished``: the answer is the best there is, or there is none.
+    """
 
     chosen: bool
     finished: bool
@@ -127,7 +155,7 @@ def _run(program: RoundModel | VisitModel, mip: str, limit_s: float) -> _Answer:
             bound = math.floor(-dual + 1e-6)
     return _Answer(
         chosen=solution in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible),
-        finished=solution == pulp.LpSolutionOptimal,
+        finished=solution in (pulp.LpSolutionOptimal, pulp.LpSolutionInfeasible),
         bound=bound,
     )
 
@@ -150,6 +178,8 @@ class RoundModel:
 
     tables: Tables
     uplink: Uplink
+    slots: int
+    wanted: int
     bound: int
     problem: Any = field(init=False)
     _slots: range = field(init=False)
@@ -161,7 +191,7 @@ class RoundModel:
     def __post_init__(self) -> None:
         t = self.tables
         self.problem = pulp.LpProblem("rounds", pulp.LpMinimize)
-        self._slots = range(most_rounds(t))
+        self._slots = range(self.slots)
         self._latest_s = float(t.deadline_s[t.users].max())
         users = t.users.tolist()
         self._x = {
@@ -174,14 +204,24 @@ class RoundModel:
         ]
         self.problem += -pulp.lpSum(self._x.values())
         self.problem += pulp.lpSum(self._x.values()) <= self.bound
-        for k in users:
-            self.problem += pulp.lpSum(self._x[k, r] for r in self._slots) <= 1
+        self.problem += pulp.lpSum(self._x.values()) >= self.wanted
         used, compute = self._batches()
-        load = self._loads(used)
+        visited = self._visited()
+        load = self._loads(used, visited)
         self._times(load, compute)
         self._order(used)
         if self.uplink == "static":
             self._spectrum()
+
+    def _visited(self) -> dict[int, Any]:
+        """Mark each model that serves anybody; each user is served once at most."""
+        visited = {}
+        for m in self.tables.active:
+            visited[m] = pulp.LpVariable(f"visited_{m}", 0, 1)
+            for k in self.tables.users_of[m].tolist():
+                served = pulp.lpSum(self._x[k, r] for r in self._slots)
+                self.problem += served <= visited[m]
+        return visited
 
     def _batches(self) -> tuple[dict[tuple[int, int], Any], list[Any]]:
         """Tie users to batches; return which model each slot runs and its compute."""
@@ -205,20 +245,32 @@ class RoundModel:
                 compute[r] += [float(t.latency_s[m][b]) * v for b, v in batch.items()]
         return used, [pulp.lpSum(terms) for terms in compute]
 
-    def _loads(self, used: dict[tuple[int, int], Any]) -> list[Any]:
+    def _loads(
+        self, used: dict[tuple[int, int], Any], visited: dict[int, Any]
+    ) -> list[Any]:
+        """Load what the slot before does not hold.
+
+        That a used atom is loaded at least once follows, but not for fractions of
+        models; stated, it makes the relaxation much tighter.
+        """
         t = self.tables
         loads: list[Any] = [[] for _ in self._slots]
         for atom, load_s in enumerate(t.atom_load_s.tolist()):
             holders = [m for m in t.active if atom in t.atoms_of[m]]
             if not holders or load_s == 0:
                 continue
-            before: Any = float(atom in t.initial_atoms)
+            resident = float(atom in t.initial_atoms)
+            before: Any = resident
+            times: Any = resident
             for r in self._slots:
                 here = pulp.lpSum(used[m, r] for m in holders)
                 load = pulp.LpVariable(f"load_{atom}_{r}", 0, 1)
                 self.problem += load >= here - before
                 loads[r].append(load_s * load)
                 before = here
+                times += load
+            for m in holders:
+                self.problem += visited[m] <= times
         return [pulp.lpSum(terms) for terms in loads]
 
     def _times(self, load: list[Any], compute: list[Any]) -> None:

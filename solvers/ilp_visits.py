@@ -35,6 +35,7 @@ class VisitModel:
 
     tables: Tables
     forest: Forest | None
+    wanted: int
     bound: int
     problem: Any = field(init=False)
     _x: dict[int, Any] = field(init=False, default_factory=dict)
@@ -70,6 +71,7 @@ class VisitModel:
         seconds += self._by_node(visited) if self.forest else self._by_position(visited)
         self.problem += -pulp.lpSum(self._x.values())
         self.problem += pulp.lpSum(self._x.values()) <= self.bound
+        self.problem += pulp.lpSum(self._x.values()) >= self.wanted
         self.problem += pulp.lpSum(seconds) <= t.common_deadline_s
 
     def _by_node(self, visited: dict[int, Any]) -> list[Any]:

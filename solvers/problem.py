@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,17 +26,7 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _in_float_range(value: int) -> int:
-    if value > 2**63 - 1:
-        raise ValueError(
-            f"must be at most 2^63 - 1, found a number of {len(str(value))} digits"
-        )
-    return value
-
-
-Bytes = Annotated[
-    int, BeforeValidator(_whole), AfterValidator(_in_float_range), Field(gt=0)
-]
+Bytes = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=2**63 - 1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]

@@ -151,7 +151,9 @@ def _spectrum(problem: Problem, schedule: Schedule) -> Iterator[str]:
         rounding = max(s.hz for s in allocation.segments) * TIME_TOLERANCE_S
         if carried < user.demand_hz_s * (1 - SPECTRUM_TOLERANCE) - rounding:
             yield f"user {user.id!r}: its spectrum does not carry its input"
-    held_hz = peak_hz = 0.0
+    # A segment shorter than the tolerance ends as it starts, and counts by itself.
+    peak_hz = max((s.hz for a in schedule.bandwidth for s in a.segments), default=0.0)
+    held_hz = 0.0
     for _, hz in sorted(events):
         held_hz += hz
         peak_hz = max(peak_hz, held_hz)
