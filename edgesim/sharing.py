@@ -1,0 +1,202 @@
+"""Who shares what in a model library: graph, clusters, crossings, bytes saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+import networkx as nx
+import numpy as np
+
+from solvers.problem import Block, Model
+
+
+class HasBlocks(Protocol):
+    """Anything with blocks and models: a library, a problem."""
+
+    @property
+    def blocks(self) -> Mapping[str, Block]:
+        """Parameter blocks by name."""
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """Models by name, each a list of block names."""
+
+
+class Crossing(NamedTuple):
+    """Two blocks whose holders overlap while neither contains the other's.
+
+    One model holds both blocks, one only the first, one only the second.
+    """
+
+    first_block: str
+    second_block: str
+    first_only: str
+    both: str
+    second_only: str
+
+    def __str__(self) -> str:
+        return (
+            f"blocks {self.first_block!r} (models {self.first_only}, {self.both}) "
+            f"and {self.second_block!r} (models {self.both}, {self.second_only}) cross"
+        )
+
+
+def holders(
+    library: HasBlocks, models: Iterable[str] | None = None
+) -> dict[frozenset[str], list[str]]:
+    """Group blocks by the set of models that hold them.
+
+    Everything here works on these sets, which are far fewer than the blocks.
+
+    Parameters
+    ----------
+    library
+        Blocks and models.
+    models
+        The models that count, such as those with users; all if not given. A name
+        that is not in the library is a ``KeyError``.
+
+    Returns
+    -------
+    dict
+        Set of holders to block names, in the order in which the models name them.
+        Blocks that none of the models holds are left out.
+    """
+    held: dict[str, list[str]] = {}
+    for name in _chosen(library, models):
+        for block in library.models[name].blocks:
+            held.setdefault(block, []).append(name)
+    groups: dict[frozenset[str], list[str]] = {}
+    for block, names in held.items():
+        groups.setdefault(frozenset(names), []).append(block)
+    return groups
+
+
+def sharing_graph(
+    library: HasBlocks, models: Iterable[str] | None = None
+) -> nx.Graph[str]:
+    """Build the sharing graph: models, and edges between those that share blocks.
+
+    Every node has the attribute ``bytes`` (its weights), every edge ``shared_bytes``
+    (the blocks that both models hold).
+
+    Parameters
+    ----------
+    library, models
+        As for :func:`holders`.
+
+    Notes
+    -----
+    O(blocks + distinct holder sets · models²), the square as one matrix product.
+    """
+    names = _chosen(library, models)
+    index = {name: position for position, name in enumerate(names)}
+    shared = {
+        group: sum(library.blocks[block].bytes for block in blocks)
+        for group, blocks in holders(library, names).items()
+        if len(group) > 1
+    }
+    held = np.zeros((len(shared), len(names)), dtype=np.int64)
+    for row, group in enumerate(shared):
+        held[row, [index[name] for name in group]] = 1
+    sizes = np.fromiter(shared.values(), dtype=np.int64, count=len(shared))
+    matrix = held.T @ (held * sizes[:, np.newaxis])
+
+    graph: nx.Graph[str] = nx.Graph()
+    for name in names:
+        graph.add_node(name, bytes=_weight(library, name))
+    for row, column in np.argwhere(np.triu(matrix, k=1)):
+        graph.add_edge(names[row], names[column], shared_bytes=int(matrix[row, column]))
+    return graph
+
+
+def clusters(
+    library: HasBlocks, models: Iterable[str] | None = None
+) -> list[list[str]]:
+    """Split the models into clusters that share nothing with one another.
+
+    Returns
+    -------
+    list
+        The components of the sharing graph, each sorted, in order of first names. A
+        model that shares nothing is a cluster of its own.
+    """
+    graph: nx.Graph[str] = nx.Graph()
+    names = _chosen(library, models)
+    graph.add_nodes_from(names)
+    for group in holders(library, names):
+        nx.add_path(graph, sorted(group))  # a path joins as well as all pairs do
+    return sorted(sorted(component) for component in nx.connected_components(graph))
+
+
+def crossing(
+    library: HasBlocks, models: Iterable[str] | None = None
+) -> Crossing | None:
+    """Find two blocks whose sets of holders cross; None if sharing is laminar.
+
+    Returns
+    -------
+    Crossing or None
+        A witness; ``str()`` of it is a clause for a message, as in ``blocks 'x'
+        (models a, b) and 'y' (models b, c) cross``.
+
+    Notes
+    -----
+    From the largest set to the smallest, each model remembers the last set that holds
+    it. The sets so far being laminar, the next one fits in exactly if all its models
+    remember the same one. O(sum of the sizes of the distinct holder sets).
+    """
+    groups = holders(library, models)
+    order = sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
+    last: dict[str, int] = {}
+    for position, group in enumerate(order):
+        parents = {name: last.get(name, -1) for name in sorted(group)}
+        latest = max(parents.values())
+        if min(parents.values()) < latest:
+            # Some members are outside the latest parent, which is as large as this
+            # set and not equal to it, so it has a member outside this set.
+            parent = order[latest]
+            return Crossing(
+                first_block=groups[parent][0],
+                second_block=groups[group][0],
+                first_only=min(parent - group),
+                both=min(parent & group),
+                second_only=min(group - parent),
+            )
+        last.update(dict.fromkeys(group, position))
+    return None
+
+
+def is_laminar(library: HasBlocks, models: Iterable[str] | None = None) -> bool:
+    """Whether the sets of holders are pairwise nested or disjoint."""
+    return crossing(library, models) is None
+
+
+def bytes_total(library: HasBlocks, models: Iterable[str] | None = None) -> int:
+    """Bytes of all models when each keeps every block for itself."""
+    return sum(_weight(library, name) for name in _chosen(library, models))
+
+
+def bytes_distinct(library: HasBlocks, models: Iterable[str] | None = None) -> int:
+    """Bytes of all models when each block is kept once."""
+    return sum(
+        library.blocks[block].bytes
+        for blocks in holders(library, models).values()
+        for block in blocks
+    )
+
+
+def saving_ratio(library: HasBlocks, models: Iterable[str] | None = None) -> float:
+    """Share of the bytes that sharing saves: 1 − distinct / total, 0 without models."""
+    chosen = _chosen(library, models)
+    total = bytes_total(library, chosen)
+    return 1 - bytes_distinct(library, chosen) / total if total else 0.0
+
+
+def _chosen(library: HasBlocks, models: Iterable[str] | None) -> list[str]:
+    return list(library.models if models is None else dict.fromkeys(models))
+
+
+def _weight(library: HasBlocks, name: str) -> int:
+    return sum(library.blocks[block].bytes for block in library.models[name].blocks)

@@ -1,0 +1,296 @@
+"""Device profiles: what is accepted, what is refused, and every shipped number."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from edgesim.errors import InputError
+from edgesim.profile import (
+    BlockProfile,
+    LoadTime,
+    Measured,
+    Profile,
+    Published,
+    Synthetic,
+    read_profile,
+    shipped_profiles,
+)
+from tests.shared_data import require_shared
+
+RATE_BYTES_PER_S = 12.28e9
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+
+SMALL: dict[str, Any] = {
+    "schema": "edgesim.profile/1",
+    "name": "small",
+    "provenance": {
+        "kind": "measured",
+        "device": "a GPU",
+        "driver": "1.2",
+        "versions": {"torch": "2.0"},
+        "date": "2024-02-29",
+        "command": "edgesim profile measure small.toml",
+    },
+    "models": {
+        "net": {
+            "blocks": [
+                {
+                    "name": "stem",
+                    "bytes": 1000,
+                    "load_s": {
+                        "pinned": {"median_s": 2e-6, "p10_s": 1e-6, "p90_s": 4e-6},
+                        "disk": {"median_s": 1e-3},
+                    },
+                },
+                {
+                    "name": "head",
+                    "bytes": 500,
+                    "load_s": {
+                        "disk": {"median_s": 5e-4},
+                        "pinned": {"median_s": 1e-6},
+                    },
+                },
+            ],
+            "latency_s": {"1": 0.001, "8": 0.005, "2": 0.0015},
+            "activation_bytes": {"1": 10, "2": 20, "8": 80},
+        }
+    },
+}
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    """Read a reference table."""
+    with require_shared(f"reference/{name}").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """Copy SMALL with one place changed; None removes it."""
+    document = copy.deepcopy(SMALL)
+    *parents, last = path.split("/")
+    place: Any = document
+    for part in parents:
+        place = place[int(part) if isinstance(place, list) else part]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return document
+
+
+def written(tmp_path: Path, document: Any) -> Path:
+    """Write a profile file."""
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_reads_a_whole_profile_and_writes_it_back(tmp_path: Path) -> None:
+    """A file survives being read and dumped, key for key."""
+    profile = read_profile(written(tmp_path, SMALL))
+    assert profile.document() == SMALL
+    assert isinstance(profile.provenance, Measured)
+    assert set(profile.models["net"].tiers) == {"pinned", "disk"}
+
+
+def test_latency_is_padded_to_the_next_measured_batch() -> None:
+    """Batches 3 to 7 cost what 8 costs, whatever the order of the keys."""
+    profile = Profile.model_validate(SMALL)
+    padded = (0.001, 0.0015, *[0.005] * 6)
+    assert profile.latency_table("net") == padded
+    assert profile.activation_table("net") == (10, 20, *[80] * 6)
+
+
+def test_activation_table_is_optional() -> None:
+    """A profile without activation bytes gives None and not zeros."""
+    bare = changed("models/net/activation_bytes", None)
+    assert Profile.model_validate(bare).activation_table("net") is None
+
+
+def test_spread_reproduces_the_deciles() -> None:
+    """A lognormal with that sigma has p90 / p10 = 4; no deciles, no spread."""
+    profile = Profile.model_validate(SMALL)
+    sigma = profile.load_spread("net", "stem", "pinned")
+    assert sigma is not None
+    assert math.exp(2 * 1.2815515655446004 * sigma) == pytest.approx(4, rel=1e-12)
+    assert sigma == pytest.approx(0.5408656, rel=1e-6)
+    assert profile.load_spread("net", "head", "pinned") is None
+    assert profile.load_spread("net", "stem", "disk") is None
+    with pytest.raises(KeyError):
+        profile.load_spread("net", "no such block", "pinned")
+
+
+def test_half_known_deciles_give_no_spread() -> None:
+    """One decile alone, or a decile of 0 s, says nothing about sigma."""
+    assert LoadTime(median_s=2.0, p90_s=3.0).spread is None
+    assert LoadTime(median_s=2.0, p10_s=0.0, p90_s=3.0).spread is None
+    assert LoadTime(median_s=2.0, p10_s=2.0, p90_s=2.0).spread == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where", "what"),
+    [
+        ("schema", "edgesim.profile/2", "schema", "reads 'edgesim.profile/1', found"),
+        ("schema", None, "schema", "reads 'edgesim.profile/1', found none"),
+        ("models", {}, "models", "at least 1"),
+        ("models/net/blocks", [], "models.net.blocks", "at least 1"),
+        ("models/net/latency_s/1", None, "models.net", "must hold batch size 1"),
+        ("models/net/latency_s/0", 0.1, "models.net.latency_s.0", "pattern"),
+        ("models/net/latency_s/99999", 0.1, "models.net.latency_s", "pattern"),
+        ("models/net/latency_s/2", -1.0, "models.net.latency_s.2", "greater than 0"),
+        ("models/net/activation_bytes/8", None, "models.net", "batch sizes of latency"),
+        ("models/net/blocks/1/name", "stem", "models.net", "'stem' twice"),
+        ("models/net/blocks/1/load_s/disk", None, "models.net", "blocks[1].load_s"),
+        ("models/net/blocks/1/load_s/tape", {}, "models.net.blocks[1]", "'tape'"),
+        ("models/net/blocks/0/bytes", 0, "models.net.blocks[0].bytes", "greater than"),
+        ("models/net/blocks/0/bytes", "9", "models.net.blocks[0].bytes", "integer"),
+        (
+            "models/net/blocks/0/load_s/pinned/p10_s",
+            3e-6,
+            "models.net.blocks[0].load_s.pinned",
+            "p10_s <= median_s <= p90_s",
+        ),
+        (
+            "models/net/blocks/0/load_s/pinned/p90_s",
+            1.5e-6,
+            "models.net.blocks[0].load_s.pinned",
+            "p10_s <= median_s <= p90_s",
+        ),
+        ("models/net/lora", {"layer_prefix": "x", "bytes_per_rank": {"q": 1}}, "", "x"),
+        ("models/net/typo", 1, "models.net.typo", "unknown key"),
+        ("provenance/kind", "guessed", "provenance", "kind must be one of 'measured'"),
+        ("provenance/kind", None, "provenance", "it is missing"),
+        ("provenance/driver", None, "provenance.driver", "required key is missing"),
+        ("provenance/date", "yesterday", "provenance.date", "pattern"),
+        ("provenance/citation", "x", "provenance.citation", "unknown key"),
+    ],
+)
+def test_refuses_what_the_format_does_not_allow(
+    tmp_path: Path, path: str, value: Any, where: str, what: str
+) -> None:
+    """Each fault is refused with the key path that the file has, and the reason."""
+    file = written(tmp_path, changed(path, value))
+    with pytest.raises(InputError) as caught:
+        read_profile(file)
+    assert caught.value.where.startswith(f"{file}: {where}".rstrip(": "))
+    assert what in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing"), [("published", "citation"), ("synthetic", "method")]
+)
+def test_provenance_must_say_where_numbers_come_from(
+    tmp_path: Path, kind: str, missing: str
+) -> None:
+    """Published numbers need a citation, synthetic ones their formula."""
+    file = written(tmp_path, changed("provenance", {"kind": kind, "device": "x"}))
+    with pytest.raises(InputError, match=f"provenance.{missing}: required key"):
+        read_profile(file)
+
+
+def test_a_file_that_holds_no_object_is_refused(tmp_path: Path) -> None:
+    """A JSON list is bad input, not a crash."""
+    with pytest.raises(InputError, match="must be a JSON object"):
+        read_profile(written(tmp_path, [1]))
+
+
+@pytest.mark.parametrize("name", ["clockwork", "folder/clockwork-v100.json", "x.json"])
+def test_missing_profile_lists_the_shipped_ones(name: str) -> None:
+    """A wrong name or path tells the reader which names there are."""
+    with pytest.raises(InputError, match="clockwork-v100, synthetic-lora"):
+        read_profile(name)
+
+
+def test_profiles_are_immutable() -> None:
+    """A profile is a value: nobody can change it after it was checked."""
+    profile = Profile.model_validate(SMALL)
+    with pytest.raises(ValidationError, match="frozen"):
+        profile.name = "other"  # type: ignore[misc]
+
+
+def test_every_shipped_profile_is_called_as_its_file() -> None:
+    """A name found in a result finds the profile again; the bare name reads it."""
+    assert {"clockwork-v100", "synthetic-lora"} <= set(shipped_profiles())
+    for name in shipped_profiles():
+        assert read_profile(name).name == name
+
+
+def check_blocks(blocks: tuple[BlockProfile, ...], model: str, column: str) -> None:
+    """Compare names, bytes and pinned loads with the table of parameter blocks."""
+    table = [row for row in rows("param_blocks.csv") if row["model"] == model]
+    assert [block.name for block in blocks] == [row["block"] for row in table]
+    assert [block.bytes for block in blocks] == [int(row[column]) for row in table]
+    for block in blocks:
+        assert set(block.load_s) == {"pinned"}
+        found = block.load_s["pinned"]
+        expected_s = block.bytes / RATE_BYTES_PER_S
+        assert found.median_s == pytest.approx(expected_s, rel=1e-6)
+        assert found.p10_s is None
+        assert found.p90_s is None
+
+
+def test_clockwork_profile_is_the_published_table() -> None:
+    """Every number is in the reference tables or follows by the stated formula."""
+    profile = read_profile("clockwork-v100")
+    assert isinstance(profile.provenance, Published)
+    assert "OSDI 2020" in profile.provenance.citation
+    assert tuple(profile.models) == RESNETS
+    published = {row["model"]: row for row in rows("clockwork_v100.csv")}
+    for name, model in profile.models.items():
+        check_blocks(model.blocks, name, "bytes_fp32")
+        row = published[f"{name}_v2"]
+        assert row["precision"] == "2dp"
+        assert dict(model.latency_s) == pytest.approx(
+            {str(b): float(row[f"exec_b{b}_ms"]) / 1e3 for b in (1, 2, 4, 8, 16)},
+            rel=1e-12,
+        )
+        assert model.activation_bytes is None
+
+
+def test_clockwork_block_loads_add_up_to_the_published_transfer() -> None:
+    """Within 0.05 ms for each model; bytes within 0.2 % of the listed weights."""
+    published = {row["model"]: row for row in rows("clockwork_v100.csv")}
+    for name, model in read_profile("clockwork-v100").models.items():
+        row = published[f"{name}_v2"]
+        load_ms = 1e3 * sum(block.load_s["pinned"].median_s for block in model.blocks)
+        assert abs(load_ms - float(row["transfer_ms"])) < 0.05
+        weights = sum(block.bytes for block in model.blocks)
+        assert weights == pytest.approx(1e6 * float(row["weights_mb"]), rel=2e-3)
+
+
+def test_synthetic_lora_profile_follows_its_stated_method() -> None:
+    """Bytes and adapters are the tables', latencies the roofline that it states."""
+    profile = read_profile("synthetic-lora")
+    assert isinstance(profile.provenance, Synthetic)
+    assert "obody measured" in profile.provenance.method
+    adapters = rows("lora_adapter_sizes.csv")
+    for name, model in profile.models.items():
+        check_blocks(model.blocks, name, "bytes_fp16")
+        size = {block.name: block.bytes for block in model.blocks}
+        layers = sum(b for block, b in size.items() if block.startswith("layers.")) / 2
+        head = size["lm_head"] / 2
+        read_bytes = sum(size.values()) - size["embed_tokens"]
+        assert dict(model.latency_s) == pytest.approx(
+            {
+                str(b): max(b * 2 * (32 * layers + head) / 62.5e12, read_bytes / 720e9)
+                for b in range(1, 17)
+            },
+            rel=1e-6,
+        )
+        assert model.lora is not None
+        table = [row for row in adapters if row["base_model"] == name]
+        assert table
+        assert {row["targets"] for row in table} == set(model.lora.bytes_per_rank)
+        for row in table:
+            per_layer = int(row["rank"]) * model.lora.bytes_per_rank[row["targets"]]
+            assert per_layer == 2 * int(row["params_per_layer"])
+            carriers = sum(block.startswith("layers.") for block in size)
+            assert per_layer * carriers == int(row["bytes_fp16"])
