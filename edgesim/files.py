@@ -94,7 +94,7 @@ def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     path
         The final name; an existing file is replaced at the end, not before.
     mode
-        ``"w"`` for UTF-8 text with ``\\n`` line ends, ``"wb"`` for bytes.
+        ``"w"`` for UTF-8 text with plain line feeds, ``"wb"`` for bytes.
 
     Raises
     ------
@@ -162,6 +162,20 @@ def write_whole_folder(path: Path, marker: str) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless it is there.
+
+    Raises
+    ------
+    InputError
+        When the name is taken by a file, or nothing can be made there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(path, f"cannot be made: {_reason(error)}") from None
 
 
 def _umask() -> int:

@@ -1,0 +1,308 @@
+"""``edgesim trace``: convert, generate and show request traces.
+
+Numpy and what builds on it is imported inside the commands, so that help is fast.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgesim.errors import InputError
+
+if TYPE_CHECKING:
+    from edgesim.convert import ConversionReport
+    from edgesim.trace import Trace
+
+app = typer.Typer(
+    help="Convert, generate and show request traces.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+convert = typer.Typer(
+    help="Turn a request log into a trace: edgesim trace convert FORMAT IN OUT.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(convert, name="convert")
+
+Source = Annotated[Path, typer.Argument(metavar="IN", help="The source file.")]
+Target = Annotated[Path, typer.Argument(metavar="OUT", help="The trace (CSV).")]
+Slo = Annotated[
+    float, typer.Option("--slo-s", help="Deadline of all, in seconds after arrival.")
+]
+InputBytes = Annotated[
+    int, typer.Option("--input-bytes", help="Mean input size in bytes.")
+]
+InputBytesCv = Annotated[
+    float,
+    typer.Option("--input-bytes-cv", help="Lognormal sizes of this CV; 0: all equal."),
+]
+Users = Annotated[
+    int, typer.Option("--users", help="Users; each request's is drawn uniformly.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn.")]
+Start = Annotated[
+    float, typer.Option("--start-s", help="Keep arrivals from this second on, as 0.")
+]
+Duration = Annotated[
+    float | None, typer.Option("--duration-s", help="Keep this many seconds.")
+]
+Zipf = Annotated[
+    float, typer.Option("--zipf", help="Zipf exponent of the models' popularity.")
+]
+
+
+@convert.command("azure-functions-2019")
+def azure_functions_2019(
+    source: Source,
+    out: Target,
+    slo_s: Slo,
+    input_bytes: InputBytes = 150_528,
+    input_bytes_cv: InputBytesCv = 0.0,
+    users: Users = 100,
+    seed: Seed = 0,
+    start_s: Start = 0.0,
+    duration_s: Duration = None,
+) -> None:
+    """Convert calls per minute; functions become models by popularity."""
+    from edgesim import convert as sources
+
+    fill = sources.Fill(
+        slo_s=slo_s,
+        input_bytes=input_bytes,
+        input_bytes_cv=input_bytes_cv,
+        users=users,
+        seed=seed,
+        start_s=start_s,
+        duration_s=duration_s,
+    )
+    _finish(out, *sources.azure_functions_2019(source, fill))
+
+
+@convert.command("azure-functions-2021")
+def azure_functions_2021(
+    source: Source,
+    out: Target,
+    slo_s: Slo,
+    input_bytes: InputBytes = 150_528,
+    input_bytes_cv: InputBytesCv = 0.0,
+    users: Users = 100,
+    seed: Seed = 0,
+    start_s: Start = 0.0,
+    duration_s: Duration = None,
+) -> None:
+    """Convert single calls; functions become models by popularity."""
+    from edgesim import convert as sources
+
+    fill = sources.Fill(
+        slo_s=slo_s,
+        input_bytes=input_bytes,
+        input_bytes_cv=input_bytes_cv,
+        users=users,
+        seed=seed,
+        start_s=start_s,
+        duration_s=duration_s,
+    )
+    _finish(out, *sources.azure_functions_2021(source, fill))
+
+
+@convert.command("azure-llm-2023")
+def azure_llm_2023(
+    source: Source,
+    out: Target,
+    slo_s: Slo,
+    bytes_per_token: Annotated[
+        int, typer.Option(help="Input bytes for each context token.")
+    ] = 4,
+    models: Annotated[
+        int, typer.Option(help="Models, drawn for each request (the source has one).")
+    ] = 1,
+    zipf: Zipf = 1.0,
+    users: Users = 100,
+    seed: Seed = 0,
+    start_s: Start = 0.0,
+    duration_s: Duration = None,
+) -> None:
+    """Convert calls of one language model service."""
+    from edgesim import convert as sources
+
+    fill = sources.Fill(
+        slo_s, users=users, seed=seed, start_s=start_s, duration_s=duration_s
+    )
+    _finish(
+        out,
+        *sources.azure_llm_2023(
+            source, fill, bytes_per_token=bytes_per_token, models=models, zipf=zipf
+        ),
+    )
+
+
+@convert.command("csv")
+def csv(
+    source: Source,
+    out: Target,
+    arrival: Annotated[str, typer.Option(help="Column of arrival times.")],
+    model: Annotated[str, typer.Option(help="Column of models.")],
+    arrival_unit: Annotated[
+        str, typer.Option(help="s, ms, us, ns, or iso for ISO 8601.")
+    ] = "s",
+    user: Annotated[
+        str | None, typer.Option(help="Column of users; else see --users.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Column of input sizes; else see --input-bytes.")
+    ] = None,
+    size_unit: Annotated[str, typer.Option(help="B, kB, MB, KiB or MiB.")] = "B",
+    slo: Annotated[
+        str | None, typer.Option(help="Column of deadlines (s); else see --slo-s.")
+    ] = None,
+    delimiter: Annotated[str, typer.Option(help="One character, or tab.")] = ",",
+    slo_s: Annotated[
+        float | None, typer.Option(help="Deadline of all, in seconds after arrival.")
+    ] = None,
+    input_bytes: Annotated[
+        int | None, typer.Option(help="Mean input size in bytes (150528).")
+    ] = None,
+    input_bytes_cv: Annotated[
+        float | None, typer.Option(help="Lognormal sizes of this CV (0: all equal).")
+    ] = None,
+    users: Annotated[
+        int | None, typer.Option(help="Users; each request's is drawn (100).")
+    ] = None,
+    seed: Seed = 0,
+    start_s: Start = 0.0,
+    duration_s: Duration = None,
+) -> None:
+    """Convert anybody's request log: CSV with a header, one request a row."""
+    for column, is_given, instead, value in (
+        ("--slo", slo is not None, "--slo-s", slo_s),
+        ("--size", size is not None, "--input-bytes", input_bytes),
+        ("--size", size is not None, "--input-bytes-cv", input_bytes_cv),
+        ("--user", user is not None, "--users", users),
+    ):
+        if is_given and value is not None:
+            raise InputError(instead, f"must not be given together with {column}")
+    from edgesim import convert as sources
+    from edgesim.generate import IMAGE_BYTES
+
+    fill = sources.Fill(
+        slo_s=slo_s,
+        input_bytes=IMAGE_BYTES if input_bytes is None else input_bytes,
+        input_bytes_cv=0.0 if input_bytes_cv is None else input_bytes_cv,
+        users=100 if users is None else users,
+        seed=seed,
+        start_s=start_s,
+        duration_s=duration_s,
+    )
+    columns = sources.LogColumns(
+        arrival=arrival,
+        model=model,
+        arrival_unit=arrival_unit,
+        user=user,
+        size=size,
+        size_unit=size_unit,
+        slo=slo,
+        delimiter="\t" if delimiter in ("tab", r"\t") else delimiter,
+    )
+    _finish(out, *sources.request_log(source, columns, fill))
+
+
+def _finish(out: Path, trace: Trace, report: ConversionReport) -> None:
+    from edgesim.trace import write_trace
+
+    write_trace(trace, out)
+    typer.echo(report, err=True)
+
+
+@app.command("generate")
+def generate(
+    rate: Annotated[float, typer.Option(help="Mean arrivals per second.")],
+    duration_s: Annotated[float, typer.Option(help="Length in seconds.")],
+    slo_s: Annotated[
+        str,
+        typer.Option(
+            help="Deadline in seconds after arrival; several with commas between go "
+            "to the models in turn."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The trace (CSV).")],
+    arrivals: Annotated[
+        str, typer.Option(help="poisson, gamma or on-off.")
+    ] = "poisson",
+    cv: Annotated[
+        float | None, typer.Option(help="gamma: CV of the inter-arrival times.")
+    ] = None,
+    on_s: Annotated[
+        float | None, typer.Option(help="on-off: mean seconds of an on phase.")
+    ] = None,
+    off_s: Annotated[
+        float | None, typer.Option(help="on-off: mean seconds of an off phase.")
+    ] = None,
+    burst_factor: Annotated[
+        float | None,
+        typer.Option(
+            help="on-off: rate when on over --rate; at most, and by default, "
+            "(on + off)/on, which leaves nothing for off phases."
+        ),
+    ] = None,
+    models: Annotated[int, typer.Option(help="Number of models.")] = 10,
+    zipf: Zipf = 1.0,
+    users: Users = 100,
+    input_bytes: InputBytes = 150_528,
+    input_bytes_cv: InputBytesCv = 0.0,
+    seed: Seed = 0,
+) -> None:
+    """Draw a trace: an arrival process, Zipf popularity, sizes and deadlines."""
+    from edgesim import generate as synthetic
+    from edgesim.trace import write_trace
+
+    trace = synthetic.generate(
+        rate_per_s=rate,
+        duration_s=duration_s,
+        slo_s=_numbers("--slo-s", slo_s),
+        arrivals=arrivals,
+        cv=cv,
+        on_s=on_s,
+        off_s=off_s,
+        burst_factor=burst_factor,
+        models=models,
+        zipf=zipf,
+        users=users,
+        input_bytes=input_bytes,
+        input_bytes_cv=input_bytes_cv,
+        seed=seed,
+    )
+    write_trace(trace, out)
+    typer.echo(f"{len(trace):,} requests written", err=True)
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            option, f"must be a number, or several with commas, found {text!r}"
+        ) from None
+
+
+@app.command("show")
+def show(
+    trace: Annotated[Path, typer.Argument(metavar="FILE", help="A trace (CSV).")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Also a picture: arrivals and popularity (png, pdf, svg)."),
+    ] = None,
+) -> None:
+    """Print what a trace looks like, and draw it if asked."""
+    from edgesim import trace_show
+    from edgesim.trace import read_trace
+
+    if out is not None:
+        trace_show.check_picture_name(out)
+    requests = read_trace(trace)
+    if out is not None:
+        trace_show.write_picture(requests, out)
+    typer.echo(trace_show.summarise(requests))
