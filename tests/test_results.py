@@ -1,0 +1,146 @@
+"""The CSV tables: every number reads back exactly, the same run is the same bytes."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgesim.errors import InputError
+from edgesim.results import (
+    REQUEST_COLUMNS,
+    ROUND_COLUMNS,
+    request_rows,
+    round_rows,
+    write_csv,
+    write_requests,
+    write_rounds,
+)
+from edgesim.simulation import Run, simulate_plan
+from solvers import Problem, solve
+
+ODD_ID = 'the "first", user'
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    """Run a plan of two rounds; one user has no link."""
+    problem = Problem.model_validate(
+        {
+            "name": "csv",
+            "bandwidth_hz": 3e6,
+            "blocks": {
+                "s": {"bytes": 7, "load_s": 0.1},
+                "a": {"bytes": 1, "load_s": 0.01},
+                "b": {"bytes": 2, "load_s": 0.02},
+            },
+            "models": {
+                "A": {"blocks": ["s", "a"], "latency_s": [0.1]},
+                "B": {"blocks": ["s", "b"], "latency_s": [0.1]},
+            },
+            "users": [
+                {
+                    "id": user,
+                    "model": model,
+                    "input_bits": 1e5,
+                    "spectral_efficiency": efficiency,
+                    "deadline_s": 9.0,
+                }
+                for user, model, efficiency in (
+                    (ODD_ID, "A", 0.7),
+                    ("u1", "B", 1.3),
+                    ("u2", "B", 0.0),
+                )
+            ],
+        }
+    )
+    return simulate_plan(problem, solve(problem, "greedy").schedule)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file back."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_request_is_one_row_in_the_problems_order(run: Run, tmp_path: Path) -> None:
+    """Ids survive quoting, floats read back exactly, what never happened is empty."""
+    path = tmp_path / "requests.csv"
+    write_requests(path, request_rows(run, repeat=3, solver="greedy"))
+    rows = read(path)
+    assert tuple(rows[0]) == REQUEST_COLUMNS
+    assert [row["id"] for row in rows] == [ODD_ID, "u1", "u2"]
+    assert {(row["repeat"], row["solver"]) for row in rows} == {("3", "greedy")}
+    for row, record in zip(rows, run.requests, strict=True):
+        assert row["outcome"] == record.outcome
+        for column in ("upload_start_s", "upload_end_s", "end_s", "latency_s"):
+            value = getattr(record, column)
+            assert row[column] == ("" if value is None else repr(value))
+    assert rows[2]["reason"] == "no link"
+    assert rows[2]["round"] == rows[2]["planned_end_s"] == ""
+    assert rows[0]["reason"] == ""
+
+
+def test_a_round_is_one_row_planned_beside_actual(run: Run, tmp_path: Path) -> None:
+    """The second round loads one block and reuses 7 bytes; times are the record's."""
+    path = tmp_path / "rounds.csv"
+    write_rounds(path, round_rows(run, repeat=0, solver="greedy"))
+    rows = read(path)
+    assert tuple(rows[0]) == ROUND_COLUMNS
+    assert [row["round"] for row in rows] == ["0", "1"]
+    assert [row["loaded_blocks"] for row in rows] == ["2", "1"]
+    assert [row["reused_bytes"] for row in rows] == ["0", "7"]
+    assert [row["batch"] for row in rows] == ["1", "1"]
+    for row, record in zip(rows, run.rounds, strict=True):
+        for column in ROUND_COLUMNS[9:]:
+            assert float(row[column]) == getattr(record, column)
+
+
+def test_requests_and_rounds_join(run: Run) -> None:
+    """The round of a request is the number of a row of the rounds, with its model."""
+    rounds = {row["round"]: row for row in round_rows(run, repeat=0, solver="x")}
+    for row in request_rows(run, repeat=0, solver="x"):
+        if row["round"] is not None:
+            assert rounds[row["round"]]["model"] == row["model"]
+            assert rounds[row["round"]]["end_s"] == row["end_s"]
+
+
+def test_the_same_run_is_the_same_bytes(run: Run, tmp_path: Path) -> None:
+    """Two writings agree, and lines end in a bare newline on every system."""
+    for name in ("one", "two"):
+        rows = list(request_rows(run, repeat=0, solver="dp"))
+        write_requests(tmp_path / name, rows)
+    one = (tmp_path / "one").read_bytes()
+    assert one == (tmp_path / "two").read_bytes()
+    assert b"\r" not in one
+    assert one.endswith(b"\n")
+
+
+def test_cells_are_written_one_way(tmp_path: Path) -> None:
+    """A numpy float is a plain number, None is empty, an integer has no point."""
+    path = tmp_path / "t.csv"
+    row = {"a": np.float64(0.1), "b": None, "c": 12, "d": 1e-300}
+    write_csv(path, [row], ["d", "c", "b", "a"])
+    assert path.read_text() == "d,c,b,a\n1e-300,12,,0.1\n"
+
+
+def test_no_rows_leave_a_header(tmp_path: Path) -> None:
+    """An empty run is a table with a header, not an empty file."""
+    write_rounds(tmp_path / "rounds.csv", round_rows(Run((), (), ())))
+    assert (tmp_path / "rounds.csv").read_text() == ",".join(ROUND_COLUMNS) + "\n"
+
+
+@pytest.mark.parametrize("row", [{"a": 1}, {"a": 1, "b": 2, "c": 3}])
+def test_a_row_of_another_table_is_refused(row: dict[str, int], tmp_path: Path) -> None:
+    """A missing or extra column is an error, and no file appears."""
+    with pytest.raises(ValueError, match=r"differs in \['[bc]'\]"):
+        write_csv(tmp_path / "t.csv", [{"a": 1, "b": 2}, row], ["a", "b"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_the_readers_error(tmp_path: Path) -> None:
+    """It is reported with its path, as bad input is."""
+    with pytest.raises(InputError, match="none"):
+        write_csv(tmp_path / "none" / "t.csv", [], ["a"])
