@@ -1,0 +1,73 @@
+"""The ``edgesim`` command: options in, one call of the library, words out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from edgesim import __version__
+from edgesim.cli.figure import figure
+from edgesim.cli.run import run
+from edgesim.cli.schema import schema
+from edgesim.cli.solve import solve
+from edgesim.cli.trace import app as trace_app
+from edgesim.errors import InputError
+
+app = typer.Typer(
+    help="Simulate and schedule parameter-sharing model inference on one edge GPU.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgesim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print it."
+        ),
+    ] = False,
+) -> None:
+    del version
+
+
+app.command("run")(run)
+app.command("solve")(solve)
+app.command("figure")(figure)
+app.command("schema")(schema)
+app.add_typer(trace_app, name="trace")
+
+
+def main() -> None:
+    """Run the command; bad input is one line on standard error and exit code 2."""
+    try:
+        code = app(prog_name="edgesim", standalone_mode=False)
+    except InputError as error:
+        _fail(str(error))
+    except typer.TyperException as error:
+        _fail(error.format_message())
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader has gone; keep Python from failing again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    line = " ".join(message.split())
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,50 @@
+"""Checks that several commands make of their options."""
+
+from __future__ import annotations
+
+import math
+
+from edgesim.errors import InputError
+from edgesim.scenario import check_solvers
+from solvers import UPLINKS, Uplink
+
+
+def solver_names(option: str, text: str) -> tuple[str, ...]:
+    """Read ``dp,greedy``: known solvers, each once.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    try:
+        return check_solvers(names)
+    except ValueError as error:
+        raise InputError(option, str(error)) from None
+
+
+def uplink_name(option: str, text: str) -> Uplink:
+    """Read an uplink discipline.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
+    if text not in UPLINKS:
+        raise InputError(option, f"must be one of {', '.join(UPLINKS)}, found {text!r}")
+    return text
+
+
+def positive(option: str, value: float | None) -> float | None:
+    """Accept a finite number above 0, or nothing.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
+    if value is not None and not (value > 0 and math.isfinite(value)):
+        raise InputError(option, f"must be a number above 0, found {value!r}")
+    return value

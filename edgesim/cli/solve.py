@@ -1,0 +1,79 @@
+"""``edgesim solve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from solvers import Problem, Result, Uplink
+
+
+def solve(
+    instance: Annotated[Path, typer.Argument(help="An instance file (JSON).")],
+    solver: Annotated[
+        str, typer.Option(help="One solver, or several with commas between.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="The schedule; with several solvers a folder of NAME.json."),
+    ],
+    uplink: Annotated[
+        str, typer.Option(help="upfront, static or dynamic.")
+    ] = "dynamic",
+    time_limit: Annotated[
+        float | None, typer.Option(help="Limit of ilp, in seconds.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random.")] = 0,
+) -> None:
+    """Schedule one instance and write what comes out."""
+    from edgesim.cli.options import positive, solver_names, uplink_name
+    from edgesim.files import make_folder
+    from edgesim.formats import read_instance, write_schedule
+
+    names = solver_names("--solver", solver)
+    discipline = uplink_name("--uplink", uplink)
+    limit_s = positive("--time-limit", time_limit)
+    problem = read_instance(instance)
+    results = [
+        _solve(instance, problem, name, discipline, limit_s, seed) for name in names
+    ]
+    if len(names) == 1:
+        write_schedule(out, results[0].schedule)
+    else:
+        make_folder(out)
+        for name, result in zip(names, results, strict=True):
+            write_schedule(out / f"{name}.json", result.schedule)
+    typer.echo(_table(problem, results))
+
+
+def _solve(
+    file: Path,
+    problem: Problem,
+    name: str,
+    uplink: Uplink,
+    limit_s: float | None,
+    seed: int,
+) -> Result:
+    import solvers
+    from edgesim.errors import InputError
+
+    try:
+        return solvers.solve(
+            problem, name, uplink=uplink, time_limit_s=limit_s, seed=seed
+        )
+    except solvers.RefusalError as refusal:
+        raise InputError(file, str(refusal)) from None
+
+
+def _table(problem: Problem, results: list[Result]) -> str:
+    lines = [f"{'solver':<16}{'served':>8}{'bound':>8}{'gap':>8}{'time':>10}  status"]
+    lines += [
+        f"{result.schedule.solver:<16}{result.served:>8}{result.bound:>8}"
+        f"{result.gap:>8.1%}{result.runtime_s:>8.3f} s  {result.status}"
+        for result in results
+    ]
+    lines.append(f"of {len(problem.users)} users")
+    return "\n".join(lines)

@@ -1,0 +1,177 @@
+"""A scenario: what a TOML file says of library, cell, GPU, workload and run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from edgesim.errors import InputError
+from edgesim.files import data_file, read_toml
+from edgesim.formats import check_file
+from edgesim.library import LibrarySpec, LoadSource
+from edgesim.noise import NoiseSpec
+from edgesim.radio import CellSpec
+from solvers import SOLVERS, Uplink
+from solvers.problem import Bytes, Name, NonNegative, Positive, Value
+
+SCENARIO = "edgesim.scenario/1"
+
+# What a trace's models become, by popularity: the library's model of the same name,
+# of the same rank, of the rank modulo the library, or of the same rank in a seeded
+# permutation of the library.
+ModelMap = Literal["name", "rank", "round-robin", "random"]
+
+
+class Gpu(LoadSource):
+    """``[gpu]``: memory, and where blocks are loaded from."""
+
+    memory_bytes: Bytes | None = None
+    resident_model: Name | None = None
+
+
+class Workload(Value):
+    """``[workload]``: which requests are planned together.
+
+    The trace is cut into windows of ``window_s`` from ``start_s`` on; each repeat
+    plans one. With ``releases = "zero"`` the requests gathered in a window are all
+    there when it is planned, at time 0, and their deadlines count from then; with
+    ``"trace"`` they come at their own times within the window, known beforehand.
+    ``deadline_s`` replaces every request's own deadline by one for all.
+    """
+
+    trace: Name | None = None
+    start_s: NonNegative = 0.0
+    window_s: Positive | None = None
+    models: ModelMap = "name"
+    releases: Literal["zero", "trace"] = "zero"
+    deadline_s: Positive | None = None
+
+
+def check_solvers(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse unknown solvers and the same one twice; return the names.
+
+    Raises
+    ------
+    ValueError
+        Naming the solvers there are.
+    """
+    for name in names:
+        if name not in SOLVERS:
+            raise ValueError(f"must be of {', '.join(SOLVERS)}, found {name!r}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"must name each solver once, found {', '.join(names)}")
+    return names
+
+
+class RunSpec(Value):
+    """``[run]``: solvers, uplink discipline, repeats and seed."""
+
+    solvers: Annotated[
+        tuple[Name, ...],
+        Field(min_length=1, strict=False),
+        AfterValidator(check_solvers),
+    ]
+    uplink: Uplink = "dynamic"
+    repeats: Annotated[int, Field(ge=1)] = 1
+    seed: Annotated[int, Field(ge=0)] = 0
+    time_limit_s: Positive | None = None
+
+
+class Scenario(Value):
+    """Everything a run depends on, but the trace and the profile themselves."""
+
+    name: Name
+    about: str = ""
+    profile: Name
+    library: LibrarySpec
+    cell: CellSpec
+    gpu: Gpu = Gpu()
+    workload: Workload = Workload()
+    run: RunSpec
+    noise: NoiseSpec | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Scenario:
+        if self.workload.window_s is None and self.run.repeats > 1:
+            raise ValueError(
+                f"workload.window_s is needed when run.repeats is above 1 "
+                f"(found {self.run.repeats}): each repeat plans one window"
+            )
+        return self
+
+
+def locate_scenario(path_or_name: str) -> Path:
+    """Find a scenario: a file, or the name of one that edgesim ships.
+
+    Raises
+    ------
+    InputError
+        When there is neither.
+    """
+    path = Path(path_or_name)
+    if path.is_file():
+        return path
+    shipped = data_file("traces", f"{path_or_name}.toml")
+    if shipped is None:
+        raise InputError(path_or_name, "no such file, and no scenario of that name")
+    return shipped
+
+
+def read_scenario(path: Path, overrides: Mapping[str, Any] | None = None) -> Scenario:
+    """Read and check a scenario file.
+
+    Parameters
+    ----------
+    path
+        A TOML file.
+    overrides
+        Values that replace the file's, by key path (``"cell.bandwidth_hz"``,
+        ``"library.clusters.0.variants"``).
+
+    Raises
+    ------
+    InputError
+        Naming the file, the key, what was found and what is allowed.
+    """
+    content = read_toml(path)
+    for key, value in (overrides or {}).items():
+        _override(path, content, key, value)
+    return check_file(path, content, Scenario, SCENARIO)
+
+
+def _override(path: Path, content: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    place: Any = content
+    for part in parents:
+        if isinstance(place, list) and part.isdigit() and int(part) < len(place):
+            place = place[int(part)]
+        elif isinstance(place, dict):
+            place = place.setdefault(part, {})
+        else:
+            break
+    if not isinstance(place, dict):
+        raise InputError(f"{path}: {key}", "no such key to replace")
+    place[last] = value
+
+
+def beside(file: Path, name: str, folder: str) -> Path:
+    """Find a file that another file names: beside it, or among those shipped.
+
+    Parameters
+    ----------
+    file
+        The file that names it.
+    name
+        A path relative to that file's folder, or a file name in ``folder``.
+    folder
+        ``"traces"`` or ``"profiles"``.
+    """
+    path = file.parent / name
+    if not path.exists():
+        shipped = data_file(folder, name)
+        if shipped is not None:
+            return shipped
+    return path

@@ -1,0 +1,193 @@
+"""From a trace to problems: one window of requests, planned together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from edgesim import radio
+from edgesim.errors import InputError, from_validation, short
+from edgesim.library import Library
+from edgesim.scenario import ModelMap, Scenario
+from edgesim.trace import Trace
+from solvers import Problem, User
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Requests planned together at time 0, and what the radio knows of them.
+
+    Parameters
+    ----------
+    problem
+        The problem; its users are the requests of one window.
+    trace_users
+        The trace's user behind each request.
+    mean_snr_db
+        SNR of each request averaged over fading, shape (K,).
+    """
+
+    problem: Problem
+    trace_users: tuple[str, ...]
+    mean_snr_db: Floats
+
+
+def map_models(
+    scenario_file: Path,
+    trace: Trace,
+    library: Library,
+    rule: ModelMap,
+    rng: np.random.Generator,
+) -> tuple[str, ...]:
+    """Say which library model each model of the trace stands for.
+
+    Parameters
+    ----------
+    scenario_file
+        For messages.
+    trace, library
+        What is to be matched.
+    rule
+        ``workload.models`` of the scenario.
+    rng
+        Draws the permutation of ``"random"``.
+
+    Returns
+    -------
+    tuple of str
+        Names in the library, by the trace's model number.
+
+    Raises
+    ------
+    InputError
+        When a name is not in the library, or there are more ranks than models.
+    """
+    names = list(library.models)
+    key = f"{scenario_file}: workload.models"
+    if rule == "name":
+        for name in trace.models:
+            if name not in library.models:
+                raise InputError(
+                    key,
+                    f"trace model {name!r} is not in the library "
+                    f"({short(names)}); with 'rank', 'round-robin' or 'random' the "
+                    f"names need not match",
+                )
+        return trace.models
+    if rule != "round-robin" and len(trace.models) > len(names):
+        raise InputError(
+            key,
+            f"{rule!r} needs at least as many library models ({len(names)}) as the "
+            f"trace has ({len(trace.models)}); 'round-robin' reuses them",
+        )
+    if rule == "random":
+        names = [names[i] for i in rng.permutation(len(names))]
+    rank = np.empty(len(trace.models), dtype=np.int64)
+    rank[trace.popularity()] = np.arange(len(trace.models))
+    return tuple(names[r % len(names)] for r in rank)
+
+
+def plan_epoch(
+    scenario: Scenario,
+    trace: Trace,
+    trace_file: Path,
+    library: Library,
+    model_names: tuple[str, ...],
+    repeat: int,
+    rng: np.random.Generator,
+) -> Epoch:
+    """Gather the requests of one repeat's window into a problem.
+
+    Parameters
+    ----------
+    scenario, trace, library
+        What is run.
+    trace_file
+        Where the trace came from, for messages.
+    model_names
+        From :func:`map_models`.
+    repeat
+        Which window, from 0.
+    rng
+        Draws places, shadowing and fading.
+
+    Raises
+    ------
+    InputError
+        When the trace ends before the window begins, or a request cannot be part of
+        a problem (a common deadline before its release, say).
+    """
+    workload = scenario.workload
+    start_s = workload.start_s + repeat * (workload.window_s or 0.0)
+    end_s = np.inf if workload.window_s is None else start_s + workload.window_s
+    if len(trace) and start_s > trace.arrival_s[-1]:
+        raise InputError(
+            trace_file,
+            f"ends at {trace.arrival_s[-1]:g} s, before window {repeat + 1} of "
+            f"{scenario.run.repeats} begins ({start_s:g} s)",
+        )
+    window = trace.window(start_s, end_s)
+    snr_db, efficiency = _links(scenario.cell, window, rng)
+    if workload.releases == "trace":
+        release_s = window.arrival_s - start_s
+    else:
+        release_s = np.zeros(len(window))
+    deadline_s = release_s + window.slo_s
+    if workload.deadline_s is not None:
+        deadline_s = np.full(len(window), workload.deadline_s)
+    width = len(str(len(window)))
+    try:
+        users = tuple(
+            User(
+                id=f"q{i + 1:0{width}}",
+                model=model_names[window.model[i]],
+                input_bits=8.0 * float(window.input_bytes[i]),
+                spectral_efficiency=float(efficiency[i]),
+                release_s=float(release_s[i]),
+                deadline_s=float(deadline_s[i]),
+            )
+            for i in range(len(window))
+        )
+        problem = Problem(
+            name=f"{scenario.name}-{repeat}",
+            bandwidth_hz=scenario.cell.bandwidth_hz,
+            gpu_memory_bytes=scenario.gpu.memory_bytes,
+            resident_model=scenario.gpu.resident_model,
+            blocks=library.blocks,
+            models=library.models,
+            users=users,
+        )
+    except ValidationError as error:
+        raise from_validation(trace_file, error) from None
+    names = tuple(window.users[code] for code in window.user)
+    return Epoch(problem, names, snr_db)
+
+
+def _links(
+    cell: radio.CellSpec, window: Trace, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Mean SNR and spectral efficiency of each request.
+
+    A user keeps its place and shadowing, every request has fading of its own. What the
+    trace says (efficiencies, or places) is taken from there.
+    """
+    if window.spectral_efficiency is not None:
+        known = window.spectral_efficiency
+        return radio.snr_db_of_efficiency(known, cell), known
+    if window.x_m is not None and window.y_m is not None:
+        places, of = np.unique(
+            np.stack((window.user, window.x_m, window.y_m)), axis=1, return_inverse=True
+        )
+        x_m, y_m = places[1], places[2]
+    else:
+        users, of = np.unique(window.user, return_inverse=True)
+        x_m, y_m = radio.place_users(len(users), cell, rng)
+    loss_db = radio.path_loss_db(np.hypot(x_m, y_m), cell, rng)
+    snr_db = radio.mean_snr_db(loss_db, cell)[of]
+    return snr_db, radio.faded_efficiency(snr_db, cell, rng)

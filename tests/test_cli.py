@@ -1,0 +1,157 @@
+"""The command itself: help, version, exit codes, tables, quiet pipes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgesim import __version__
+from edgesim.formats import read_schedule
+from tests.command import edgesim
+from tests.examples import instance
+
+COMMANDS = ("run", "solve", "figure", "schema", "trace")
+
+
+def _process(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edgesim", *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_names_every_command() -> None:
+    """``edgesim --help`` lists the commands, each with a sentence."""
+    finished = _process("--help")
+    assert finished.returncode == 0
+    for command in COMMANDS:
+        assert f"  {command} " in finished.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command(command: str) -> None:
+    """Every command explains itself."""
+    finished = edgesim(command, "--help")
+    assert finished.code == 0
+    assert "Usage: edgesim" in finished.out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Asking for help imports neither numpy nor matplotlib nor any solver."""
+    code = (
+        "import sys; sys.argv = ['edgesim', '--help']\n"
+        "from edgesim.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'matplotlib', 'networkx', 'pulp', 'simpy', 'highspy'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_version() -> None:
+    """``edgesim --version`` prints the version."""
+    assert edgesim("--version").out == f"edgesim {__version__}\n"
+
+
+def test_bad_input_exits_with_2_and_one_line(tmp_path: Path) -> None:
+    """In a process of its own, too: exit code 2, one line, no traceback."""
+    finished = _process("solve", "none.json", "--solver", "dp", "--out", tmp_path / "o")
+    assert finished.returncode == 2
+    assert finished.stderr == "error: none.json: no such file or directory\n"
+    assert finished.stdout == ""
+
+
+def test_unknown_command() -> None:
+    """An unknown command is one line as well."""
+    finished = edgesim("sing")
+    assert finished.code == 2
+    assert finished.err.startswith("error: ")
+    assert finished.err.count("\n") == 1
+
+
+def test_several_solvers_make_a_folder(tmp_path: Path) -> None:
+    """With several solvers ``--out`` is a folder holding NAME.json for each."""
+    file = tmp_path / "tiny.json"
+    file.write_text(json.dumps(instance()))
+    out = tmp_path / "deep" / "schedules"
+    finished = edgesim("solve", file, "--solver", "dp,greedy,ilp", "--out", out)
+    assert finished.code == 0, finished.err
+    assert {p.name for p in out.iterdir()} == {"dp.json", "greedy.json", "ilp.json"}
+    assert read_schedule(out / "ilp.json").served == 2
+    assert [line.split()[0] for line in finished.out.splitlines()] == [
+        *("solver", "dp", "greedy", "ilp", "of")
+    ]
+
+
+def test_same_inputs_same_schedule_bytes(tmp_path: Path) -> None:
+    """Two processes with hash seeds of their own write the same bytes."""
+    file = tmp_path / "tiny.json"
+    file.write_text(json.dumps(instance()))
+    for name in ("a", "b"):
+        assert (
+            _process(
+                *(
+                    "solve",
+                    file,
+                    "--solver",
+                    "dp,greedy,random,ilp",
+                    "--uplink",
+                    "static",
+                ),
+                *("--seed", 7, "--out", tmp_path / name),
+            ).returncode
+            == 0
+        )
+    for solver in ("dp", "greedy", "random", "ilp"):
+        one, two = (tmp_path / n / f"{solver}.json" for n in ("a", "b"))
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_core_runs_without_torch() -> None:
+    """No module that is there today imports torch; the core installs without it."""
+    for package in ("edgesim", "solvers"):
+        for file in (Path(__file__).parents[1] / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                names = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    names = [node.module or ""]
+                assert not any(name.split(".")[0] == "torch" for name in names), file
+
+
+def test_arrows_point_one_way() -> None:
+    """Arrows: cli → run, sweep → simulation → solvers: nobody imports upwards."""
+    root = Path(__file__).parents[1]
+    upwards = {
+        "edgesim/simulation.py": ("edgesim.run", "edgesim.sweep", "edgesim.cli"),
+        "edgesim/uplink.py": ("edgesim.run", "edgesim.simulation", "edgesim.cli"),
+        "edgesim/run.py": ("edgesim.sweep", "edgesim.report", "edgesim.cli"),
+        "edgesim/report.py": ("edgesim.sweep", "edgesim.cli"),
+        "edgesim/sweep.py": ("edgesim.cli", "edgesim.report"),
+        "edgesim/plots.py": ("edgesim.run", "edgesim.sweep", "edgesim.cli"),
+    }
+    for file in (root / "solvers").glob("*.py"):
+        upwards[f"solvers/{file.name}"] = ("edgesim",)
+    for name, forbidden in upwards.items():
+        for node in ast.walk(ast.parse((root / name).read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found = node.module
+            elif isinstance(node, ast.Import):
+                found = node.names[0].name
+            else:
+                continue
+            assert not any(
+                found == module or found.startswith(module + ".")
+                for module in forbidden
+            ), (name, found)

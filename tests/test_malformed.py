@@ -1,0 +1,304 @@
+"""Every malformed file is refused in one line that names file and place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import edgesim
+from tests.examples import FIGURE, SCENARIO, TRACE, instance
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+def _set(path: str, value: Any) -> Change:
+    def change(document: dict[str, Any]) -> None:
+        *parents, last = path.split("/")
+        place: Any = document
+        for part in parents:
+            place = place[int(part) if isinstance(place, list) else part]
+        if isinstance(place, list):
+            place[int(last)] = value
+        else:
+            place[last] = value
+
+    return change
+
+
+def _drop(path: str) -> Change:
+    def change(document: dict[str, Any]) -> None:
+        *parents, last = path.split("/")
+        place: Any = document
+        for part in parents:
+            place = place[int(part) if isinstance(place, list) else part]
+        del place[last]
+
+    return change
+
+
+# What is changed in a valid instance, and what the message must name.
+INSTANCES: dict[str, tuple[Change, str]] = {
+    "no schema": (_drop("schema"), "schema"),
+    "other schema": (_set("schema", "edgesim.instance/2"), "edgesim.instance/2"),
+    "schema of a schedule": (_set("schema", "edgesim.schedule/1"), "schedule/1"),
+    "no name": (_drop("name"), "name"),
+    "empty name": (_set("name", ""), "name"),
+    "unknown key": (_set("bandwith_hz", 2e7), "bandwith_hz"),
+    "no bandwidth": (_drop("bandwidth_hz"), "bandwidth_hz"),
+    "bandwidth 0": (_set("bandwidth_hz", 0), "bandwidth_hz"),
+    "bandwidth negative": (_set("bandwidth_hz", -1.0), "bandwidth_hz"),
+    "bandwidth a string": (_set("bandwidth_hz", "2e7"), "bandwidth_hz"),
+    "bandwidth true": (_set("bandwidth_hz", True), "bandwidth_hz"),
+    "bandwidth null": (_set("bandwidth_hz", None), "bandwidth_hz"),
+    "bandwidth beyond floats": (_set("bandwidth_hz", 10**400), "bandwidth_hz"),
+    "memory 0": (_set("gpu_memory_bytes", 0), "gpu_memory_bytes"),
+    "memory a fraction": (_set("gpu_memory_bytes", 1.5), "gpu_memory_bytes"),
+    "memory beyond 2^63": (_set("gpu_memory_bytes", 2**64), "gpu_memory_bytes"),
+    "unknown resident": (_set("resident_model", "mice"), "resident_model"),
+    "blocks a list": (_set("blocks", []), "blocks"),
+    "block without bytes": (_drop("blocks/stem/bytes"), "blocks.stem.bytes"),
+    "block bytes 0": (_set("blocks/stem/bytes", 0), "blocks.stem.bytes"),
+    "load negative": (_set("blocks/stem/load_s", -1e-9), "blocks.stem.load_s"),
+    "block with unknown key": (_set("blocks/stem/load_ms", 1), "blocks.stem.load_ms"),
+    "model without blocks": (_set("models/cats/blocks", []), "models.cats.blocks"),
+    "model of unknown block": (_set("models/cats/blocks/0", "x"), "blocks[0]"),
+    "block twice in a model": (_set("models/cats/blocks/1", "stem"), "models.cats"),
+    "no latency": (_set("models/cats/latency_s", []), "models.cats.latency_s"),
+    "latency 0": (_set("models/cats/latency_s/1", 0), "models.cats.latency_s[1]"),
+    "activations too short": (
+        _set("models/cats/activation_bytes", [1000]),
+        "models.cats",
+    ),
+    "users an object": (_set("users", {}), "users"),
+    "user of unknown model": (_set("users/1/model", "mice"), "users[1].model"),
+    "two users of one id": (_set("users/1/id", "u0"), "u0"),
+    "user without deadline": (_drop("users/0/deadline_s"), "users[0].deadline_s"),
+    "deadline before release": (_set("users/0/release_s", 0.6), "users[0]"),
+    "deadline at release": (_set("users/0/release_s", 0.5), "users[0]"),
+    "bits 0": (_set("users/0/input_bits", 0), "users[0].input_bits"),
+    "efficiency negative": (
+        _set("users/0/spectral_efficiency", -0.1),
+        "users[0].spectral_efficiency",
+    ),
+    "user with unknown key": (_set("users/0/deadline", 1.0), "users[0].deadline"),
+    "user id a number": (_set("users/0/id", 7), "users[0].id"),
+}
+
+# Texts that are no instance at all.
+TEXTS: dict[str, tuple[str | bytes, str]] = {
+    "empty file": ("", "bad.json:1"),
+    "cut off": ('{"schema": "edgesim.instance/1",\n "name": "t', "bad.json:2"),
+    "a list": ("[]", "one object"),
+    "NaN": ('{"schema": "edgesim.instance/1", "bandwidth_hz": NaN}', "NaN"),
+    "Infinity": (
+        '{"schema": "edgesim.instance/1", "bandwidth_hz": Infinity}',
+        "Infinity",
+    ),
+    "1e999": (json.dumps(instance()).replace("20000000.0", "1e999"), "bandwidth_hz"),
+    "key twice": ('{"schema": "edgesim.instance/1", "name": "a", "name": "b"}', "name"),
+    "not UTF-8": (b'{"name": "\xff"}', "UTF-8"),
+    "nested too deep": ("[" * 100_000, "bad.json"),
+    "a number of 10,000 digits": ('{"schema": ' + "1" * 10_000 + "}", "bad.json"),
+}
+
+# What is replaced in a valid scenario, by what, and what the message must name.
+SCENARIOS: dict[str, tuple[str, str, str]] = {
+    "no TOML": ('name = "small"', "name = small", "bad.toml"),
+    "key twice": ('name = "small"', 'name = "a"\nname = "b"', "bad.toml"),
+    "other schema": ("scenario/1", "scenario/9", "schema"),
+    "unknown section": ("[gpu]", "[gpus]", "gpus"),
+    "unknown key": ("radius_m", "radius_km", "cell.radius"),
+    "no such profile": ('"clockwork-v100"', '"clockwork-v900"', "clockwork-v900"),
+    "unknown kind": ('kind = "clusters"', 'kind = "heaps"', "library"),
+    "unknown base": ('"resnet50"', '"resnet51"', "library.clusters[0].base"),
+    "too many frozen": ("[12, 16]", "[12, 99]", "library.clusters[0].frozen_blocks"),
+    "frozen backwards": ("[12, 16]", "[16, 12]", "library.clusters[0].frozen_blocks"),
+    "no variants": ("variants = 3", "variants = 0", "library.clusters[0].variants"),
+    "rate 0": ("load_rate_bytes_per_s = 1e9", "load_rate_bytes_per_s = 0", "gpu.load"),
+    "no such tier": ("load_rate_bytes_per_s = 1e9", 'load_from = "tape"', "gpu.load"),
+    "tier not measured": ("load_rate_bytes_per_s = 1e9", 'load_from = "disk"', "disk"),
+    "bandwidth nan": ("20e6", "nan", "cell.bandwidth_hz"),
+    "radius negative": ("100.0", "-1.0", "cell.radius_m"),
+    "window 0": ("window_s = 0.5", "window_s = 0.0", "workload.window_s"),
+    "no window, two repeats": ("window_s = 0.5", "", "workload.window_s"),
+    "unknown model map": ('"rank"', '"luck"', "workload.models"),
+    "names do not match": ('"rank"', '"name"', "workload.models"),
+    "no such trace": ('"small.csv"', '"none.csv"', "none.csv"),
+    "unknown solver": ('"dp-noshare"', '"magic"', "run.solvers"),
+    "solver twice": ('"dp-noshare"', '"dp"', "run"),
+    "no solver": ('["dp", "dp-noshare"]', "[]", "run.solvers"),
+    "repeats 0": ("repeats = 2", "repeats = 0", "run.repeats"),
+    "more repeats than trace": ("repeats = 2", "repeats = 9", "small.csv"),
+    "resident unknown": ("[gpu]", '[gpu]\nresident_model = "x"', "gpu.resident_model"),
+    "dp with own releases": ("window_s", 'releases = "trace"\nwindow_s', "dp"),
+    "sigma negative": ("[run]", "[noise]\nload_sigma = -1.0\n[run]", "noise.load"),
+    "sigma not measured": (
+        "[run]",
+        '[noise]\nload_sigma = "profile"\n[run]',
+        "noise.load_sigma",
+    ),
+}
+
+# What is replaced in a valid trace, by what, and what the message must name.
+TRACES: dict[str, tuple[str, str, str]] = {
+    "empty": (TRACE, "", "bad.csv"),
+    "no such column": ("slo_s", "slo_ms", "bad.csv:1"),
+    "column twice": ("user,model", "user,user", "bad.csv:1"),
+    "x without y": ("slo_s\n", "slo_s,x_m\n", "bad.csv:1"),
+    "field missing": ("0.1,bob,m001,120000,0.5", "0.1,bob,m001,120000", "bad.csv:3"),
+    "field too many": ("120000,0.5\n0.1,cid", "120000,0.5,9\n0.1,cid", "bad.csv:3"),
+    "time backwards": ("0.7,ann", "0.05,ann", "bad.csv:5"),
+    "time negative": ("0.0,ann", "-1.0,ann", "bad.csv:2"),
+    "time nan": ("0.0,ann", "nan,ann", "bad.csv:2"),
+    "time a word": ("0.7,ann", "noon,ann", "bad.csv:5"),
+    "no user": ("bob", "", "bad.csv:3"),
+    "no model": ("bob,m001", "bob,", "bad.csv:3"),
+    "size 0": ("90000", "0", "bad.csv:4"),
+    "size a fraction": ("90000", "90000.5", "bad.csv:4"),
+    "slo 0": ("150000,0.5", "150000,0", "bad.csv:5"),
+    "slo infinite": ("150000,0.5", "150000,inf", "bad.csv:5"),
+    "blank line": ("0.7,ann", "\n0.7,ann", "bad.csv:5"),
+    "open quote": ("cid", '"cid', "bad.csv"),
+    "NUL": ("cid", "c\0d", "bad.csv:4"),
+}
+
+FIGURES: dict[str, tuple[str, str, str]] = {
+    "other schema": ("figure/1", "figure/2", "schema"),
+    "no values": ("[5e6, 20e6]", "[]", "sweep.values"),
+    "value twice": ("[5e6, 20e6]", "[5e6, 5e6]", "sweep.values"),
+    "no such parameter": ("cell.bandwidth_hz", "cell.bandwidth", "cell.bandwidth"),
+    "value out of range": ("[5e6, 20e6]", "[5e6, -1.0]", "cell.bandwidth_hz"),
+    "no such scenario": ('"small.toml"', '"none.toml"', "none.toml"),
+    "unit of words": ("[5e6, 20e6]", '["a", "b"]', "plot.unit"),
+}
+
+
+def _refused(finished: Any, folder: Path, before: set[Path], *names: str) -> None:
+    """Check exit 2, one line, the names in it, and that nothing was left behind."""
+    assert finished.code == 2, finished
+    assert finished.out == ""
+    assert re.fullmatch(r"error: [^\n]+\n", finished.err), finished.err
+    assert "Traceback" not in finished.err
+    for name in names:
+        assert name in finished.err, (name, finished.err)
+    assert set(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("case", INSTANCES)
+def test_instance(case: str, tmp_path: Path) -> None:
+    """A malformed instance names the file and the key, and leaves no schedule."""
+    change, place = INSTANCES[case]
+    document = instance()
+    change(document)
+    file = tmp_path / "bad.json"
+    file.write_text(json.dumps(document))
+    out = tmp_path / "out.json"
+    finished = edgesim("solve", file, "--solver", "dp", "--out", out)
+    _refused(finished, tmp_path, {file}, "bad.json", place)
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_text(case: str, tmp_path: Path) -> None:
+    """A file that is no strict JSON object names the file and the place."""
+    text, place = TEXTS[case]
+    file = tmp_path / "bad.json"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    finished = edgesim("solve", file, "--solver", "dp", "--out", tmp_path / "out.json")
+    _refused(finished, tmp_path, {file}, "bad.json", place)
+
+
+@pytest.mark.parametrize("case", SCENARIOS)
+def test_scenario(case: str, tmp_path: Path) -> None:
+    """A malformed scenario names the file and the key, and leaves no results."""
+    old, new, place = SCENARIOS[case]
+    assert old in SCENARIO
+    file, trace = tmp_path / "bad.toml", tmp_path / "small.csv"
+    file.write_text(SCENARIO.replace(old, new, 1))
+    trace.write_text(TRACE)
+    finished = edgesim("run", file, "--out", tmp_path / "out")
+    _refused(finished, tmp_path, {file, trace}, place)
+    assert "bad.toml" in finished.err or ".csv" in finished.err
+
+
+@pytest.mark.parametrize("case", TRACES)
+def test_trace(case: str, tmp_path: Path) -> None:
+    """A malformed trace names the file and the line, and leaves no results."""
+    old, new, place = TRACES[case]
+    assert old in TRACE
+    scenario, trace = tmp_path / "small.toml", tmp_path / "bad.csv"
+    scenario.write_text(SCENARIO)
+    trace.write_text(TRACE.replace(old, new, 1))
+    finished = edgesim("run", scenario, "--trace", trace, "--out", tmp_path / "out")
+    _refused(finished, tmp_path, {scenario, trace}, place)
+
+
+@pytest.mark.parametrize("case", FIGURES)
+def test_figure(case: str, tmp_path: Path) -> None:
+    """A malformed figure names a file and the key, and leaves no data or picture."""
+    old, new, place = FIGURES[case]
+    assert old in FIGURE
+    files = {
+        tmp_path / "bad.toml": FIGURE.replace(old, new, 1),
+        tmp_path / "small.toml": SCENARIO,
+        tmp_path / "small.csv": TRACE,
+    }
+    for file, text in files.items():
+        file.write_text(text)
+    finished = edgesim("figure", tmp_path / "bad.toml")
+    _refused(finished, tmp_path, set(files), place)
+
+
+OPTIONS: dict[str, tuple[list[str], str]] = {
+    "unknown solver": (["--solver", "magic"], "--solver"),
+    "solver twice": (["--solver", "dp,dp"], "--solver"),
+    "unknown uplink": (["--solver", "dp", "--uplink", "sideways"], "--uplink"),
+    "limit 0": (["--solver", "ilp", "--time-limit", "0"], "--time-limit"),
+    "limit nan": (["--solver", "ilp", "--time-limit", "nan"], "--time-limit"),
+    "seed negative": (["--solver", "random", "--seed", "-1"], "--seed"),
+    "unknown option": (["--solver", "dp", "--fast"], "--fast"),
+    "no solver": ([], "--solver"),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_option(case: str, tmp_path: Path) -> None:
+    """A bad option is named, in one line like everything else."""
+    words, place = OPTIONS[case]
+    file = tmp_path / "good.json"
+    file.write_text(json.dumps(instance()))
+    finished = edgesim("solve", file, *words, "--out", tmp_path / "out.json")
+    _refused(finished, tmp_path, {file}, place)
+
+
+def test_refusal_names_file_and_way_out(tmp_path: Path) -> None:
+    """A solver that cannot take an instance says which condition and what instead."""
+    document = instance()
+    document["users"][0]["deadline_s"] = 0.4
+    file = tmp_path / "own.json"
+    file.write_text(json.dumps(document))
+    finished = edgesim("solve", file, "--solver", "dp", "--out", tmp_path / "o.json")
+    _refused(finished, tmp_path, {file}, "own.json", "deadlines differ", "use greedy")
+
+
+def test_results_of_others_are_not_replaced(tmp_path: Path) -> None:
+    """A folder that is no earlier result is refused and keeps its files."""
+    (tmp_path / "small.toml").write_text(SCENARIO)
+    (tmp_path / "small.csv").write_text(TRACE)
+    thesis = tmp_path / "out" / "thesis.tex"
+    thesis.parent.mkdir()
+    thesis.write_text("years of work")
+    before = set(tmp_path.rglob("*"))
+    finished = edgesim("run", tmp_path / "small.toml", "--out", tmp_path / "out")
+    _refused(finished, tmp_path, before, "out", "run.json")
+    assert thesis.read_text() == "years of work"
+
+
+def test_there_are_many_cases() -> None:
+    """The list is long enough to mean something: 60 files at least."""
+    files = (INSTANCES, TEXTS, SCENARIOS, TRACES, FIGURES)
+    assert sum(map(len, files)) >= 100
