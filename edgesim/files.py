@@ -11,9 +11,13 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from edgesim.errors import InputError, short
+from pydantic import BaseModel, ValidationError
+
+from edgesim.errors import InputError, from_validation, short
+
+Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def read_text(path: Path) -> str:
@@ -83,6 +87,41 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(path, f"not TOML: {error}") from None
+
+
+def check_file(
+    path: str | Path, content: Any, kind: type[Checked], schema: str
+) -> Checked:
+    """Turn a file's content into a value, the schema's name checked first.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    content
+        What the parser returned.
+    kind
+        The value's class.
+    schema
+        The one schema name that is read.
+
+    Raises
+    ------
+    InputError
+        Naming the file, the key, what was found and what is allowed.
+    """
+    if not isinstance(content, dict):
+        raise InputError(path, f"must hold one object, found {short(content)}")
+    if "schema" not in content:
+        raise InputError(f"{path}: schema", f"required key is missing ({schema!r})")
+    if content["schema"] != schema:
+        raise InputError(
+            f"{path}: schema", f"must be {schema!r}, found {short(content['schema'])}"
+        )
+    try:
+        return kind.model_validate({k: v for k, v in content.items() if k != "schema"})
+    except ValidationError as error:
+        raise from_validation(path, error) from None
 
 
 @contextmanager

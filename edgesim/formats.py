@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
-
-from edgesim.errors import InputError, from_validation, short
-from edgesim.files import read_json, write_json
+from edgesim.errors import InputError
+from edgesim.files import check_file, read_json, write_json
 from solvers import Problem, Schedule
 from solvers.problem import Value
 
 INSTANCE = "edgesim.instance/1"
 SCHEDULE = "edgesim.schedule/1"
-
-
-Checked = TypeVar("Checked", bound=Value)
 
 
 def read_instance(path: Path) -> Problem:
@@ -39,41 +34,6 @@ def read_schedule(path: Path) -> Schedule:
         Naming the file, the key, what was found and what is allowed.
     """
     return check_file(path, read_json(path), Schedule, SCHEDULE)
-
-
-def check_file(
-    path: str | Path, content: Any, kind: type[Checked], schema: str
-) -> Checked:
-    """Turn a file's content into a value, the schema's name checked first.
-
-    Parameters
-    ----------
-    path
-        The file, for messages.
-    content
-        What the parser returned.
-    kind
-        The value's class.
-    schema
-        The one schema name that is read.
-
-    Raises
-    ------
-    InputError
-        Naming the file, the key, what was found and what is allowed.
-    """
-    if not isinstance(content, dict):
-        raise InputError(path, f"must hold one object, found {short(content)}")
-    if "schema" not in content:
-        raise InputError(f"{path}: schema", f"required key is missing ({schema!r})")
-    if content["schema"] != schema:
-        raise InputError(
-            f"{path}: schema", f"must be {schema!r}, found {short(content['schema'])}"
-        )
-    try:
-        return kind.model_validate({k: v for k, v in content.items() if k != "schema"})
-    except ValidationError as error:
-        raise from_validation(path, error) from None
 
 
 def write_instance(path: Path, problem: Problem) -> None:
@@ -102,6 +62,7 @@ def json_schema(name: str) -> dict[str, Any]:
     if name not in SCHEMAS:
         raise InputError("NAME", f"must be one of {', '.join(SCHEMAS)}, found {name!r}")
     # Imported when asked for: a scenario's parts pull in the whole radio model.
+    from edgesim.profile import SCHEMA as PROFILE
     from edgesim.profile import Profile
     from edgesim.scenario import SCENARIO, Scenario
     from edgesim.sweep import FIGURE, Figure
@@ -109,7 +70,7 @@ def json_schema(name: str) -> dict[str, Any]:
     kinds: dict[str, tuple[type[Value], str]] = {
         "instance": (Problem, INSTANCE),
         "schedule": (Schedule, SCHEDULE),
-        "profile": (Profile, "edgesim.profile/1"),
+        "profile": (Profile, PROFILE),
         "scenario": (Scenario, SCENARIO),
         "figure": (Figure, FIGURE),
     }

@@ -14,14 +14,13 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     Field,
-    ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     model_validator,
 )
 
 from edgesim import files
-from edgesim.errors import InputError, from_validation, short
+from edgesim.errors import InputError, short
 from solvers.problem import Bytes, Name, NonNegative, Positive, Value
 
 SCHEMA = "edgesim.profile/1"
@@ -215,7 +214,6 @@ class Profile(Value):
     ``KeyError`` in every method.
     """
 
-    schema_version: Literal["edgesim.profile/1"] = Field(alias="schema")
     name: Name
     provenance: Provenance
     models: Annotated[Mapping[Name, ModelProfile], Field(min_length=1)]
@@ -246,7 +244,7 @@ class Profile(Value):
 
     def document(self) -> dict[str, Any]:
         """Return the profile as it stands in its file: plain values, nothing unset."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return {"schema": SCHEMA, **self.model_dump(mode="json", exclude_none=True)}
 
 
 def _padded(table: Mapping[str, Number]) -> tuple[Number, ...]:
@@ -280,19 +278,7 @@ def read_profile(path_or_name: str | Path) -> Profile:
         is another one; when the file holds anything the format does not allow.
     """
     path = _locate(path_or_name)
-    document = files.read_json(path)
-    if not isinstance(document, dict):
-        raise InputError(path, f"must be a JSON object, found {short(document)}")
-    version = document.get("schema")
-    if version != SCHEMA:
-        found = "none" if version is None else short(version)
-        raise InputError(
-            f"{path}: schema", f"this edgesim reads {SCHEMA!r}, found {found}"
-        )
-    try:
-        return Profile.model_validate(document)
-    except ValidationError as error:
-        raise from_validation(path, error) from None
+    return files.check_file(path, files.read_json(path), Profile, SCHEMA)
 
 
 def _locate(path_or_name: str | Path) -> Path:

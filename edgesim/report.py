@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from edgesim import __version__, perfetto, plots, results, timeline
+from edgesim import __version__, perfetto, plots, results, sharing, timeline
 from edgesim.files import sha256, write_json, write_whole_folder
 from edgesim.formats import write_instance, write_schedule
 from edgesim.measures import mean_interval
@@ -131,8 +131,14 @@ def summary(inputs: Inputs, runs: Sequence[PlanRun]) -> dict[str, Any]:
         "seed": scenario.run.seed,
         "repeats": scenario.run.repeats,
         "noise": scenario.noise is not None,
-        "models": len(inputs.library.models),
-        "blocks": len(inputs.library.blocks),
+        "library": {
+            "models": len(inputs.library.models),
+            "blocks": len(inputs.library.blocks),
+            "clusters": len(sharing.clusters(inputs.library)),
+            "laminar": sharing.is_laminar(inputs.library),
+            "bytes_total": sharing.bytes_total(inputs.library),
+            "bytes_distinct": sharing.bytes_distinct(inputs.library),
+        },
         "requests": [of[0].measures.requests for of in _by_repeat(runs)],
         "solvers": {name: _condensed(of) for name, of in by_solver(runs).items()},
     }
@@ -202,11 +208,16 @@ def _provenance(inputs: Inputs, runs: Sequence[PlanRun]) -> dict[str, Any]:
     }
 
 
-def table(runs: Sequence[PlanRun]) -> str:
-    """Write the table that people read: means over repeats, one row a solver."""
+def table(inputs: Inputs, runs: Sequence[PlanRun]) -> str:
+    """Write what people read: the library, and a row a solver, means over repeats."""
+    library = inputs.library
+    total, distinct = sharing.bytes_total(library), sharing.bytes_distinct(library)
     lines = [
+        f"{len(library.models)} models in {len(sharing.clusters(library))} clusters, "
+        f"{'laminar' if sharing.is_laminar(library) else 'crossing'} sharing: "
+        f"{distinct / 1e9:.2f} GB distinct of {total / 1e9:.2f} GB",
         f"{'solver':<16}{'in time':>14}{'planned':>9}{'bound':>8}{'gap':>8}"
-        f"{'optimal':>10}{'solver time':>14}"
+        f"{'optimal':>10}{'solver time':>14}",
     ]
     for name, of in by_solver(runs).items():
         in_time, half = mean_interval([one.measures.in_time for one in of])

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from edgesim.errors import InputError
-from edgesim.files import data_file, read_toml
-from edgesim.formats import check_file
+from edgesim.files import check_file, data_file, read_toml
 from edgesim.library import LibrarySpec, LoadSource
 from edgesim.noise import NoiseSpec
 from edgesim.radio import CellSpec

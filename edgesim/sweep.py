@@ -13,8 +13,7 @@ from pydantic import Field, model_validator
 
 from edgesim import plots, results
 from edgesim.errors import InputError
-from edgesim.files import read_toml
-from edgesim.formats import check_file
+from edgesim.files import check_file, read_toml
 from edgesim.run import load_inputs, run_repeat
 from edgesim.scenario import beside
 from solvers.problem import Name, Positive, Value

@@ -60,7 +60,7 @@ def test_one_minute_of_azure_functions(tmp_path: Path) -> None:
         *("throughput.png", "timeline.png", "perfetto.json", "plans"),
     }
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert summary["models"] == 100
+    assert summary["library"]["models"] == 100
     with trace.open(newline="") as text:
         requests = sum(1 for _ in csv.DictReader(text))
     assert summary["requests"] == [requests]

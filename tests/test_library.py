@@ -24,7 +24,6 @@ def toy_profile() -> Profile:
     plain = {"pinned": {"median_s": 4e-3}}
     return Profile.model_validate(
         {
-            "schema": "edgesim.profile/1",
             "name": "toy",
             "provenance": {"kind": "synthetic", "device": "none", "method": "made up"},
             "models": {

@@ -64,5 +64,5 @@ def run(
         runs = run_all(inputs, done)
     folder = out if out is not None else Path("results") / inputs.scenario.name
     write_report(folder, inputs, runs)
-    typer.echo(table(runs))
+    typer.echo(table(inputs, runs))
     typer.echo(f"results in {folder}")
