@@ -13,7 +13,7 @@ A pure library: no input or output, nothing printed, no state kept.
 1
 """
 
-from solvers.outcome import RefusalError
+from solvers.outcome import MIP_ENGINES, RefusalError
 from solvers.problem import Block, Model, Problem, User
 from solvers.schedule import (
     UPLINKS,
@@ -28,6 +28,7 @@ from solvers.solve import SOLVERS, solve
 from solvers.verify import VerificationError, verify
 
 __all__ = [
+    "MIP_ENGINES",
     "SOLVERS",
     "UPLINKS",
     "Allocation",

@@ -16,12 +16,10 @@ from solvers import greedy
 from solvers.bound import upper_bound
 from solvers.forest import Crossing, build_forest
 from solvers.ilp_visits import VisitModel, one_deadline_upfront
-from solvers.outcome import Found, Options
+from solvers.outcome import MIP_ENGINES, Found, Options, RefusalError
 from solvers.schedule import Uplink
 from solvers.tables import PlannedRound, Tables
 from solvers.timing import time_rounds
-
-ENGINES = ("highs", "cbc")
 
 # Where the tangents to w/s touch at first, as shares of the latest deadline.
 FIRST_TANGENTS = tuple(np.geomspace(0.02, 1.0, 12).tolist())
@@ -49,10 +47,12 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
     ------
     ValueError
         For an unknown engine.
+    RefusalError
+        When CBC is asked for and its binary cannot be run.
     """
-    if options.mip not in ENGINES:
+    if options.mip not in MIP_ENGINES:
         raise ValueError(
-            f"mip must be one of {', '.join(ENGINES)}, found {options.mip!r}"
+            f"mip must be one of {', '.join(MIP_ENGINES)}, found {options.mip!r}"
         )
     if not tables.active:
         return Found([], proven=True)
@@ -142,7 +142,11 @@ def _run(program: RoundModel | VisitModel, mip: str, limit_s: float) -> _Answer:
         return _Answer(chosen=False, finished=False, bound=None)
     limit = {} if math.isinf(limit_s) else {"timeLimit": limit_s}
     if mip == "cbc":
-        engine = pulp.PULP_CBC_CMD(msg=False, gapRel=0, **limit)
+        # The CBC that comes with PuLP; PuLP's own class for it is deprecated.
+        path = pulp.PULP_CBC_CMD.pulp_cbc_path
+        engine = pulp.COIN_CMD(path=path, msg=False, gapRel=0, **limit)
+        if not engine.available():
+            raise RefusalError("ilp: the CBC engine cannot be run; use mip 'highs'")
     else:
         engine = pulp.HiGHS(msg=False, gapRel=0, **limit)
     program.problem.solve(engine)
@@ -155,7 +159,9 @@ def _run(program: RoundModel | VisitModel, mip: str, limit_s: float) -> _Answer:
             bound = math.floor(-dual + 1e-6)
     return _Answer(
         chosen=solution in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible),
-        finished=solution in (pulp.LpSolutionOptimal, pulp.LpSolutionInfeasible),
+        # When CBC finds that there is none, PuLP says so in the status alone.
+        finished=solution == pulp.LpSolutionOptimal
+        or program.problem.status == pulp.LpStatusInfeasible,
         bound=bound,
     )
 
@@ -195,12 +201,13 @@ class RoundModel:
         self._latest_s = float(t.deadline_s[t.users].max())
         users = t.users.tolist()
         self._x = {
-            (k, r): pulp.LpVariable(f"x_{k}_{r}", cat="Binary")
+            (k, r): self.problem.add_variable(f"x_{k}_{r}", cat="Binary")
             for k in users
             for r in self._slots
         }
         self._start = [
-            pulp.LpVariable(f"start_{r}", 0, self._latest_s) for r in self._slots
+            self.problem.add_variable(f"start_{r}", 0, self._latest_s)
+            for r in self._slots
         ]
         self.problem += -pulp.lpSum(self._x.values())
         self.problem += pulp.lpSum(self._x.values()) <= self.bound
@@ -217,7 +224,7 @@ class RoundModel:
         """Mark each model that serves anybody; each user is served once at most."""
         visited = {}
         for m in self.tables.active:
-            visited[m] = pulp.LpVariable(f"visited_{m}", 0, 1)
+            visited[m] = self.problem.add_variable(f"visited_{m}", 0, 1)
             for k in self.tables.users_of[m].tolist():
                 served = pulp.lpSum(self._x[k, r] for r in self._slots)
                 self.problem += served <= visited[m]
@@ -234,7 +241,7 @@ class RoundModel:
             sizes = [b for b in range(1, most + 1) if np.isfinite(t.latency_s[m][b])]
             for r in self._slots:
                 batch = {
-                    b: pulp.LpVariable(f"batch_{m}_{b}_{r}", cat="Binary")
+                    b: self.problem.add_variable(f"batch_{m}_{b}_{r}", cat="Binary")
                     for b in sizes
                 }
                 used[m, r] = pulp.lpSum(batch.values())
@@ -264,7 +271,7 @@ class RoundModel:
             times: Any = resident
             for r in self._slots:
                 here = pulp.lpSum(used[m, r] for m in holders)
-                load = pulp.LpVariable(f"load_{atom}_{r}", 0, 1)
+                load = self.problem.add_variable(f"load_{atom}_{r}", 0, 1)
                 self.problem += load >= here - before
                 loads[r].append(load_s * load)
                 before = here
@@ -339,7 +346,7 @@ class RoundModel:
     def _spectrum(self) -> None:
         t = self.tables
         for k, r in self._x:
-            self._band[k, r] = pulp.LpVariable(f"band_{k}_{r}", 0)
+            self._band[k, r] = self.problem.add_variable(f"band_{k}_{r}", 0)
         self.problem += pulp.lpSum(self._band.values()) <= 1
         for share in FIRST_TANGENTS:
             for r in self._slots:

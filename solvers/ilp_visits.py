@@ -47,12 +47,14 @@ class VisitModel:
         if t.initial_atoms:
             self.forest = None
         self.problem = pulp.LpProblem("visits", pulp.LpMinimize)
-        visited = {m: pulp.LpVariable(f"visit_{m}", cat="Binary") for m in t.active}
+        visited = {
+            m: self.problem.add_variable(f"visit_{m}", cat="Binary") for m in t.active
+        }
         seconds = []
         for m in t.active:
             users = t.users_of[m].tolist()
             for k in users:
-                self._x[k] = pulp.LpVariable(f"x_{k}", cat="Binary")
+                self._x[k] = self.problem.add_variable(f"x_{k}", cat="Binary")
                 self.problem += self._x[k] <= visited[m]
                 seconds.append(float(t.demand_s[k]) * self._x[k])
             for first, second in pairwise(users):
@@ -60,7 +62,7 @@ class VisitModel:
             most = min(len(t.latency_s[m]) - 1, len(users))
             for b in range(1, most + 1):
                 if np.isfinite(t.latency_s[m][b]):
-                    batch = pulp.LpVariable(
+                    batch = self.problem.add_variable(
                         f"batch_{m}_{b}", 0, len(users) // b, cat="Integer"
                     )
                     self._batch[m, b] = batch
@@ -82,7 +84,7 @@ class VisitModel:
         seconds = []
         used: list[Any] = [1.0]
         for node in range(1, len(forest.parent)):
-            used.append(pulp.LpVariable(f"node_{node}", 0, 1))
+            used.append(self.problem.add_variable(f"node_{node}", 0, 1))
             if forest.parent[node] > 0:
                 self.problem += used[node] <= used[forest.parent[node]]
             for m in forest.models[node]:
@@ -96,7 +98,9 @@ class VisitModel:
         slots = range(len(t.active))
         for m in t.active:
             for p in slots:
-                self._position[m, p] = pulp.LpVariable(f"at_{m}_{p}", cat="Binary")
+                self._position[m, p] = self.problem.add_variable(
+                    f"at_{m}_{p}", cat="Binary"
+                )
             self.problem += visited[m] == pulp.lpSum(
                 self._position[m, p] for p in slots
             )
@@ -114,7 +118,7 @@ class VisitModel:
             before: Any = float(atom in t.initial_atoms)
             for p in slots:
                 here = pulp.lpSum(self._position[m, p] for m in holders)
-                load = pulp.LpVariable(f"load_{atom}_{p}", 0, 1)
+                load = self.problem.add_variable(f"load_{atom}_{p}", 0, 1)
                 self.problem += load >= here - before
                 seconds.append(load_s * load)
                 before = here

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from solvers.tables import Rounds
 
+MIP_ENGINES = ("highs", "cbc")
+
 
 class RefusalError(ValueError):
     """A solver cannot take a problem: which condition fails and what to use instead."""

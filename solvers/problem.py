@@ -26,7 +26,7 @@ def _whole(value: Any) -> Any:
     return value
 
 
-Bytes = Annotated[int, BeforeValidator(_whole), Field(gt=0, le=2**63 - 1)]
+Bytes = Annotated[int, Field(gt=0, le=2**63 - 1), BeforeValidator(_whole)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]

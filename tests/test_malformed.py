@@ -260,6 +260,7 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "limit 0": (["--solver", "ilp", "--time-limit", "0"], "--time-limit"),
     "limit nan": (["--solver", "ilp", "--time-limit", "nan"], "--time-limit"),
     "seed negative": (["--solver", "random", "--seed", "-1"], "--seed"),
+    "unknown engine": (["--solver", "ilp", "--mip", "abacus"], "--mip"),
     "unknown option": (["--solver", "dp", "--fast"], "--fast"),
     "no solver": ([], "--solver"),
 }

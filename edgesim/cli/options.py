@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 from edgesim.errors import InputError
 from edgesim.scenario import check_solvers
@@ -24,6 +26,19 @@ def solver_names(option: str, text: str) -> tuple[str, ...]:
         raise InputError(option, str(error)) from None
 
 
+def one_of(option: str, text: str, allowed: Sequence[str]) -> str:
+    """Accept one of a few words.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
+    if text not in allowed:
+        raise InputError(option, f"must be one of {', '.join(allowed)}, found {text!r}")
+    return text
+
+
 def uplink_name(option: str, text: str) -> Uplink:
     """Read an uplink discipline.
 
@@ -32,9 +47,7 @@ def uplink_name(option: str, text: str) -> Uplink:
     InputError
         Naming the option, what was found and what is allowed.
     """
-    if text not in UPLINKS:
-        raise InputError(option, f"must be one of {', '.join(UPLINKS)}, found {text!r}")
-    return text
+    return cast("Uplink", one_of(option, text, UPLINKS))
 
 
 def positive(option: str, value: float | None) -> float | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from solvers import Problem, Result, Uplink
+    from solvers import Problem, Result
 
 
 def solve(
@@ -27,19 +27,37 @@ def solve(
         float | None, typer.Option(help="Limit of ilp, in seconds.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random.")] = 0,
+    mip: Annotated[str, typer.Option(help="Engine of ilp: highs or cbc.")] = "highs",
 ) -> None:
     """Schedule one instance and write what comes out."""
-    from edgesim.cli.options import positive, solver_names, uplink_name
+    import solvers
+    from edgesim.cli.options import one_of, positive, solver_names, uplink_name
+    from edgesim.cli.progress import progress
+    from edgesim.errors import InputError
     from edgesim.files import make_folder
     from edgesim.formats import read_instance, write_schedule
 
     names = solver_names("--solver", solver)
     discipline = uplink_name("--uplink", uplink)
     limit_s = positive("--time-limit", time_limit)
+    engine = one_of("--mip", mip, solvers.MIP_ENGINES)
     problem = read_instance(instance)
-    results = [
-        _solve(instance, problem, name, discipline, limit_s, seed) for name in names
-    ]
+    results = []
+    with progress(problem.name) as advance:
+        for number, name in enumerate(names):
+            advance(number, len(names))
+            try:
+                result = solvers.solve(
+                    problem,
+                    name,
+                    uplink=discipline,
+                    time_limit_s=limit_s,
+                    seed=seed,
+                    mip=engine,
+                )
+            except solvers.RefusalError as refusal:
+                raise InputError(instance, str(refusal)) from None
+            results.append(result)
     if len(names) == 1:
         write_schedule(out, results[0].schedule)
     else:
@@ -47,25 +65,6 @@ def solve(
         for name, result in zip(names, results, strict=True):
             write_schedule(out / f"{name}.json", result.schedule)
     typer.echo(_table(problem, results))
-
-
-def _solve(
-    file: Path,
-    problem: Problem,
-    name: str,
-    uplink: Uplink,
-    limit_s: float | None,
-    seed: int,
-) -> Result:
-    import solvers
-    from edgesim.errors import InputError
-
-    try:
-        return solvers.solve(
-            problem, name, uplink=uplink, time_limit_s=limit_s, seed=seed
-        )
-    except solvers.RefusalError as refusal:
-        raise InputError(file, str(refusal)) from None
 
 
 def _table(problem: Problem, results: list[Result]) -> str:
