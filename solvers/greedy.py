@@ -70,7 +70,7 @@ def _rules(tables: Tables) -> Iterator[_Rule]:
 class _Waiting:
     """Users not yet placed, as tables over (model, batch size), both padded."""
 
-    def __init__(self, tables: Tables, *, urgent: bool) -> None:
+    def __init__(self, tables: Tables, order: Floats | None) -> None:
         self._tables = tables
         limits = [len(latency) for latency in tables.latency_s]
         shape = (len(limits), max(limits, default=1))
@@ -84,8 +84,8 @@ class _Waiting:
         self.release_s = np.full(shape, np.inf)
         self.count = np.zeros(len(limits))
         for m, users in enumerate(tables.users_of):
-            if urgent:
-                users = users[np.argsort(tables.deadline_s[users], kind="stable")]
+            if order is not None:
+                users = users[np.argsort(order[users], kind="stable")]
             self.queue.append(users)
             self._refresh(m)
 
@@ -120,8 +120,10 @@ class _Waiting:
 
 def _build(tables: Tables, uplink: Uplink, rule: _Rule) -> list[PlannedRound]:
     """Build one schedule by one rule."""
-    waiting = _Waiting(tables, urgent=rule.urgent)
     side = _Backward(tables) if uplink == "static" else _Forward(tables, uplink)
+    # What is placed first lies last in a schedule that is built backwards.
+    order = -tables.deadline_s if uplink == "static" else tables.deadline_s
+    waiting = _Waiting(tables, order if rule.urgent else None)
     while True:
         load = side.load_s()
         while waiting.drop(side.hopeless(load)):
