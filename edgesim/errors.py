@@ -53,9 +53,9 @@ def from_validation(file: str | Path, error: ValidationError) -> InputError:
     file
         The file that was read.
     error
-        What pydantic found; further findings are counted, not listed.
+        What pydantic found; the first finding is told.
     """
-    first, *others = error.errors(include_url=False)
+    first = error.errors(include_url=False)[0]
     place = key_path(first["loc"])
     where = f"{file}: {place}" if place else str(file)
     what = first["msg"].removeprefix("Value error, ")
@@ -63,8 +63,8 @@ def from_validation(file: str | Path, error: ValidationError) -> InputError:
         what = "unknown key; remove it or correct its spelling"
     elif first["type"] == "missing":
         what = "required key is missing"
+    elif first["type"] == "too_short":
+        what = "must not be empty"
     elif first["type"] != "value_error":
         what = f"{what[0].lower()}{what[1:]}, found {short(first['input'])}"
-    if others:
-        what += f" (and {len(others)} more)"
     return InputError(where, what)

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -131,7 +131,8 @@ def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Parameters
     ----------
     path
-        The final name; an existing file is replaced at the end, not before.
+        The final name; an existing file is replaced at the end, not before. A link is
+        followed; a device or pipe is written to as it is.
     mode
         ``"w"`` for UTF-8 text with plain line feeds, ``"wb"`` for bytes.
 
@@ -140,35 +141,84 @@ def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     InputError
         When the folder does not exist or cannot be written to.
     """
-    if path.is_dir():
-        raise InputError(path, "is a folder; a file name is needed")
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(path, f"cannot be written: {_reason(error)}") from None
-    temporary = Path(name)
-    try:
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-        with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
-            yield file
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    with _written(path):
+        final = _resolved(path)
+        if final.is_dir():
+            raise InputError(path, "is a folder; a file name is needed")
+        if final.exists() and not final.is_file():
+            with final.open(mode, **text) as file:  # type: ignore[call-overload]
+                yield file
+            return
+        handle, name = tempfile.mkstemp(prefix=f".{final.name[:50]}.", dir=final.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
+                yield file
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(final)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
-def write_whole_folder(path: Path, marker: str) -> Iterator[Path]:
+def _written(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into an input error that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(path, f"cannot be written: {_reason(error)}") from None
+
+
+def _resolved(path: Path) -> Path:
+    """Follow links to the file itself."""
+    try:
+        return path.resolve()
+    except RuntimeError:  # what pathlib raises for a loop of links before 3.13
+        raise InputError(path, "is a loop of links") from None
+    except ValueError:
+        raise InputError(short(str(path)), "is not a file name") from None
+
+
+def check_replaceable(path: Path, known: Collection[str]) -> None:
+    """Accept the name of a folder that is not there, empty, or an earlier result.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    known
+        The names that a result holds; anything else in the folder is somebody's work.
+
+    Raises
+    ------
+    InputError
+        When the name is taken by a file or by a folder that holds something else.
+    """
+    with _written(path):
+        if path.exists() and not path.is_dir():
+            raise InputError(path, "is a file; the name of a folder is needed")
+        entries = {p.name for p in path.iterdir()} if path.exists() else set()
+    strangers = sorted(entries.difference(known))
+    if strangers:
+        raise InputError(
+            path,
+            f"holds {strangers[0]!r}, which is no part of an earlier result; it would "
+            f"be deleted, so choose another folder",
+        )
+
+
+@contextmanager
+def write_whole_folder(path: Path, known: Collection[str]) -> Iterator[Path]:
     """Fill a folder that appears under its name only when it is complete.
 
     Parameters
     ----------
     path
-        The final name. A folder already there is replaced if it holds ``marker``
-        or nothing, that is if it is an earlier result; anything else is refused.
-    marker
-        A file name that every finished folder of this kind holds.
+        The final name. An earlier result there is replaced, at the end.
+    known
+        The names that a result holds.
 
     Yields
     ------
@@ -181,26 +231,42 @@ def write_whole_folder(path: Path, marker: str) -> Iterator[Path]:
         When the name is taken by something that is not an earlier result, or
         cannot be written.
     """
-    if path.exists() and not (
-        path.is_dir() and ((path / marker).is_file() or not any(path.iterdir()))
-    ):
-        raise InputError(
-            path, f"exists and is not an earlier result (it holds no {marker})"
+    check_replaceable(path, known)
+    with _written(path):
+        final = _resolved(path)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(
+            tempfile.mkdtemp(prefix=f".{final.name[:50]}.", dir=final.parent)
         )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise InputError(path, f"cannot be written: {_reason(error)}") from None
-    try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        aside = temporary.with_name(f"{temporary.name}.old")
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            if final.exists():
+                final.rename(aside)
+            temporary.rename(final)
+        except BaseException:
+            if aside.exists() and not final.exists():
+                aside.rename(final)
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def keep_inputs(out: Path, *inputs: Path) -> None:
+    """Refuse to write where an input stands, or into a folder that holds one.
+
+    Raises
+    ------
+    InputError
+        Naming the input.
+    """
+    with _written(out):
+        place = _resolved(out)
+        for file in inputs:
+            found = _resolved(file)
+            if place == found or (place.is_dir() and place in found.parents):
+                raise InputError(out, f"would replace the input {file}")
 
 
 def make_folder(path: Path) -> None:
@@ -241,6 +307,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path leads to a file, or to a pipe that can be read like one."""
+    try:
+        return path.exists() and not path.is_dir()
+    except (OSError, ValueError):  # too long a name, no access, a NUL
+        return False
+
+
 def data_file(folder: str, name: str) -> Path | None:
     """Find a file that edgesim ships: in a clone beside the package, else inside it.
 
@@ -253,6 +327,6 @@ def data_file(folder: str, name: str) -> Path | None:
     """
     package = Path(__file__).parent
     for root in (package / "_data", package.parent):
-        if (root / folder / name).is_file():
+        if is_file(root / folder / name):
             return root / folder / name
     return None

@@ -23,9 +23,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from edgesim.errors import short
 from edgesim.profile import BlockProfile, LoadTime, Profile, Tier, by_kind
-from solvers.problem import Block, Bytes, Model, Name, Positive, Value
+from solvers.problem import Block, Bytes, Model, Name, Positive, Value, whole
 
-Count = Annotated[int, Field(gt=0, le=1_000_000)]
+Count = Annotated[int, Field(gt=0, le=10_000), BeforeValidator(whole)]
 
 
 def _names(value: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -91,12 +91,20 @@ def save(drawing: Figure | Axes, path: Path) -> None:
     InputError
         When the file cannot be written.
     """
-    figure = drawing if isinstance(drawing, Figure) else drawing.get_figure(root=True)
-    if figure is None:
-        raise ValueError("these axes belong to no figure")
+    with write_whole(path, "wb") as file:
+        dump(drawing, file)
+
+
+def dump(drawing: Figure | Axes, file: IO[bytes]) -> None:
+    """Write a figure as PNG into an open file, as :func:`save` does."""
     figure = drawing if isinstance(drawing, Figure) else root_figure(drawing)
-    with style(), write_whole(path, "wb") as file:
+    with style():
         figure.savefig(file, format="png", metadata={"Software": None})
+
+
+def _title(ax: Axes, title: str | None) -> None:
+    if title is not None:
+        ax.set_title(title, loc="left", fontsize=10)
 
 
 def root_figure(ax: Axes) -> Figure:
@@ -118,6 +126,7 @@ def plot_throughput(
     *,
     bound: Sequence[float] | None = None,
     requests: float | None = None,
+    title: str | None = None,
 ) -> Axes:
     """Draw users served in time by solver, sharing beside no sharing.
 
@@ -134,6 +143,8 @@ def plot_throughput(
         Proven upper bounds, one a repeat: a line at their mean.
     requests
         How many requests there were (per repeat), for the label.
+    title
+        What was run.
     """
     with style():
         names = list(dict.fromkeys(name.removesuffix(NO_SHARING) for name in served))
@@ -159,7 +170,8 @@ def plot_throughput(
         ax.tick_params(axis="x", length=0)
         ax.set_xlim(-0.6, len(names) - 0.4)
         of = "" if requests is None else f" (of {requests:g})"
-        ax.set_ylabel(f"requests served in time{of}")
+        ax.set_ylabel(f"requests served in time per plan{of}")
+        _title(ax, title)
         ax.set_xlabel("solver")
         # The labels stand above the bars: leave them room, and some if all are 0.
         ax.set_ylim(0, 1.1 * max(ax.dataLim.ymax, 1.0))
@@ -221,8 +233,9 @@ def plot_sweep(
     parameter_label: str,
     ax: Axes | None = None,
     *,
-    measure_label: str = "requests served in time",
+    measure_label: str = "requests served in time per plan",
     log_x: bool = False,
+    title: str | None = None,
 ) -> Axes:
     """Draw a measure over a parameter, one line a solver, with 95 % intervals.
 
@@ -241,6 +254,8 @@ def plot_sweep(
         Label of the y axis.
     log_x
         Whether the parameter is on a logarithmic scale.
+    title
+        What was run.
     """
     with style():
         if ax is None:
@@ -272,6 +287,7 @@ def plot_sweep(
                 ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xlabel(parameter_label)
         ax.set_ylabel(measure_label)
+        _title(ax, title)
         ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
         repeats = [len(v) for points in groups.values() for v in points.values()]
         _legend(ax, ax.get_legend_handles_labels()[0], _repeats(repeats))

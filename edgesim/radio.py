@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from solvers.problem import NonNegative, Positive, Value
 
 Floats: TypeAlias = NDArray[np.float64]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Decibels = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
 
 SPEED_OF_LIGHT_M_PER_S = 3.0e8  # as TR 38.901 Table 7.4.1-1 note 1 rounds it
 UMI_MIN_DISTANCE_M = 10.0  # below it TR 38.901 gives no UMi path loss
@@ -44,14 +44,14 @@ class CellSpec(Value):
     min_distance_m: Positive = 10.0
     carrier_hz: Positive = 3.5e9
     path_loss: Literal["log-distance", "umi"] = "umi"
-    reference_loss_db: Finite | None = None
+    reference_loss_db: Decibels | None = None
     path_loss_exponent: Positive = 3.0
     bs_height_m: Positive = 10.0
     ue_height_m: Positive = 1.5
     shadowing_db: NonNegative | None = None
-    tx_power_dbm: Finite = 23.0
-    noise_dbm_per_hz: Finite = -174.0
-    noise_figure_db: Finite = 5.0
+    tx_power_dbm: Decibels = 23.0
+    noise_dbm_per_hz: Decibels = -174.0
+    noise_figure_db: Decibels = 5.0
     fading: Literal["none", "rayleigh"] = "rayleigh"
     efficiency: Literal["shannon", "cqi-table-1", "cqi-table-2"] = "shannon"
     snr_gap_db: NonNegative = 0.0
@@ -324,7 +324,8 @@ def snr_db_of_efficiency(efficiency: ArrayLike, cell: CellSpec) -> Floats:
         a CQI table it is exact at the table's entries; between them thresholds are
         interpolated, and outside them those at the ends hold.
     """
-    wanted = np.asarray(efficiency, dtype=np.float64)
+    # Beyond 1000 bit/s/Hz, which no link has, 2 to that power leaves the doubles.
+    wanted = np.minimum(np.asarray(efficiency, dtype=np.float64), 1000.0)
     with np.errstate(divide="ignore"):  # log10(0) = −inf is the answer for no link
         if cell.efficiency == "shannon":
             ratio_db: Floats = 10 * np.log10(np.expm1(wanted * math.log(2)))

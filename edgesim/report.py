@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from edgesim import __version__, perfetto, plots, results, sharing, timeline
-from edgesim.files import sha256, write_json, write_whole_folder
+from edgesim.colours import NO_SHARING
+from edgesim.files import write_json, write_whole_folder
 from edgesim.formats import write_instance, write_schedule
-from edgesim.measures import mean_interval
+from edgesim.measures import Measures, mean_interval
 from edgesim.run import Inputs, PlanRun
 
-MARKER = "run.json"
+OUTPUTS = (
+    "summary.json",
+    "requests.csv",
+    "rounds.csv",
+    "run.json",
+    "throughput.png",
+    "timeline.png",
+    "perfetto.json",
+    "plans",
+)
 PACKAGES = ("numpy", "simpy", "networkx", "pulp", "highspy", "matplotlib", "pydantic")
-NO_SHARING = "-noshare"
 
 
 def write_report(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> None:
     """Write every output of a run into a folder, all of them or none.
 
     ``summary.json``, ``requests.csv``, ``rounds.csv``, ``run.json``,
-    ``throughput.png``, ``timeline.png``, ``perfetto.json`` (the last two of the first
-    solver's first plan), and ``plans/REPEAT/`` with the instance and each schedule.
+    ``throughput.png``, ``timeline.png`` and ``perfetto.json`` of the first solver's
+    plan in repeat 0, and ``plans/REPEAT/`` with the instance and each schedule.
     All but ``run.json``, which holds run times and versions, are the same bytes for
     the same inputs and seed, unless a time limit ended a solver.
 
@@ -41,7 +52,7 @@ def write_report(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> None:
     InputError
         When the folder holds something else or cannot be written.
     """
-    with write_whole_folder(folder, MARKER) as temporary:
+    with write_whole_folder(folder, OUTPUTS) as temporary:
         write_json(temporary / "summary.json", summary(inputs, runs))
         results.write_requests(
             temporary / "requests.csv",
@@ -66,9 +77,9 @@ def write_report(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> None:
             ),
         )
         _write_plans(temporary / "plans", runs)
-        _write_pictures(temporary, runs)
+        _write_pictures(temporary, inputs, runs)
         perfetto.write_trace(temporary / "perfetto.json", runs[0].run)
-        write_json(temporary / MARKER, _provenance(inputs, runs))
+        write_json(temporary / "run.json", _provenance(inputs, runs))
 
 
 def _write_plans(folder: Path, runs: Sequence[PlanRun]) -> None:
@@ -81,7 +92,7 @@ def _write_plans(folder: Path, runs: Sequence[PlanRun]) -> None:
             write_schedule(place / f"{one.solver}.json", one.result.schedule)
 
 
-def _write_pictures(folder: Path, runs: Sequence[PlanRun]) -> None:
+def _write_pictures(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> None:
     in_time = {
         name: [float(one.measures.in_time) for one in of]
         for name, of in by_solver(runs).items()
@@ -91,6 +102,7 @@ def _write_pictures(folder: Path, runs: Sequence[PlanRun]) -> None:
         in_time,
         bound=_bounds(runs),
         requests=requests[0] if len(set(requests)) == 1 else None,
+        title=_what(inputs),
     )
     plots.save(ax, folder / "throughput.png")
     first = runs[0]
@@ -101,6 +113,13 @@ def _write_pictures(folder: Path, runs: Sequence[PlanRun]) -> None:
         name=f"{schedule.instance}, {schedule.solver}, {schedule.uplink} uplink",
     )
     plots.save(uplink_ax, folder / "timeline.png")
+
+
+def _what(inputs: Inputs) -> str:
+    """Name what was run, for a picture's title."""
+    scenario = inputs.scenario
+    noise = "" if scenario.noise is None else ", with noise"
+    return f"{scenario.name}, {scenario.run.uplink} uplink{noise}"
 
 
 def _bounds(runs: Sequence[PlanRun]) -> list[float]:
@@ -122,7 +141,12 @@ def by_solver(runs: Sequence[PlanRun]) -> dict[str, list[PlanRun]]:
 
 
 def summary(inputs: Inputs, runs: Sequence[PlanRun]) -> dict[str, Any]:
-    """Condense a run: per solver the means over repeats, with 95 % half-widths."""
+    """Condense a run: every measure by solver, and what sharing gains.
+
+    Each measure has its values, one a repeat, their mean, and half the width of its
+    95 % interval (null for one repeat); ``goodput`` is summed over repeats. A gain is
+    the difference of a solver and its twin without sharing in the same repeat.
+    """
     scenario = inputs.scenario
     return {
         "schema": "edgesim.summary/1",
@@ -141,52 +165,53 @@ def summary(inputs: Inputs, runs: Sequence[PlanRun]) -> dict[str, Any]:
         },
         "requests": [of[0].measures.requests for of in _by_repeat(runs)],
         "solvers": {name: _condensed(of) for name, of in by_solver(runs).items()},
+        "sharing_gain_in_time": {
+            name: _interval(values) for name, values in gains(runs).items()
+        },
+    }
+
+
+def gains(runs: Sequence[PlanRun]) -> dict[str, list[float]]:
+    """Count the requests in time that sharing gains, by solver with a twin."""
+    groups = by_solver(runs)
+    return {
+        name: [
+            float(one.measures.in_time - twin.measures.in_time)
+            for one, twin in zip(of, groups[name + NO_SHARING], strict=True)
+        ]
+        for name, of in groups.items()
+        if name + NO_SHARING in groups
+    }
+
+
+def _interval(values: Sequence[float | None]) -> dict[str, Any]:
+    known = [float(value) for value in values if value is not None]
+    mean, half_width = mean_interval(known) if known else (None, None)
+    return {"mean": mean, "half_width_95": half_width, "values": list(values)}
+
+
+def _condensed(runs: Sequence[PlanRun]) -> dict[str, Any]:
+    goodput: Counter[str] = Counter()
+    for one in runs:
+        goodput.update(one.measures.goodput)
+    numbers = [
+        f.name for f in fields(Measures) if f.name not in ("requests", "goodput")
+    ]
+    return {
+        "status": [one.result.status for one in runs],
+        "served": _interval([one.result.served for one in runs]),
+        "bound": _interval([one.result.bound for one in runs]),
+        "gap": _interval([one.result.gap for one in runs]),
+        **{
+            name: _interval([getattr(one.measures, name) for one in runs])
+            for name in numbers
+        },
+        "goodput": dict(goodput),
     }
 
 
 def _by_repeat(runs: Sequence[PlanRun]) -> list[list[PlanRun]]:
     return [list(group) for _, group in groupby(runs, key=lambda one: one.repeat)]
-
-
-def _condensed(runs: Sequence[PlanRun]) -> dict[str, Any]:
-    measures = [one.measures for one in runs]
-    in_time, half_width = mean_interval([m.in_time for m in measures])
-    goodput: dict[str, int] = {}
-    for m in measures:
-        for model, count in m.goodput.items():
-            goodput[model] = goodput.get(model, 0) + count
-
-    def total(name: str) -> Any:
-        return sum(getattr(m, name) for m in measures)
-
-    def each(name: str) -> list[Any]:
-        return [getattr(m, name) for m in measures]
-
-    return {
-        "in_time_mean": in_time,
-        "in_time_half_width_95": half_width,
-        "in_time": each("in_time"),
-        "late": each("late"),
-        "dropped": each("dropped"),
-        "served": [one.result.served for one in runs],
-        "bound": [one.result.bound for one in runs],
-        "gap": [one.result.gap for one in runs],
-        "status": [one.result.status for one in runs],
-        "on_time_ratio": each("on_time_ratio"),
-        "in_time_per_s": each("in_time_per_s"),
-        "latency_p50_s": each("latency_p50_s"),
-        "latency_p95_s": each("latency_p95_s"),
-        "latency_p99_s": each("latency_p99_s"),
-        "span_s": each("span_s"),
-        "load_s": total("load_s"),
-        "compute_s": total("compute_s"),
-        "wait_s": total("wait_s"),
-        "idle_s": total("idle_s"),
-        "spectrum_use": each("spectrum_use"),
-        "bytes_loaded": total("bytes_loaded"),
-        "bytes_saved": total("bytes_saved"),
-        "goodput": goodput,
-    }
 
 
 def _provenance(inputs: Inputs, runs: Sequence[PlanRun]) -> dict[str, Any]:
@@ -197,8 +222,8 @@ def _provenance(inputs: Inputs, runs: Sequence[PlanRun]) -> dict[str, Any]:
         "packages": {name: version(name) for name in PACKAGES},
         "seed": inputs.scenario.run.seed,
         "inputs": {
-            role: {"file": path.name, "sha256": sha256(path)}
-            for role, path in inputs.files.items()
+            role: {"file": source.path.name, "sha256": source.sha256}
+            for role, source in inputs.sources.items()
         },
         "scenario": inputs.scenario.model_dump(mode="json", exclude_none=True),
         "runtime_s": {
@@ -231,6 +256,12 @@ def table(inputs: Inputs, runs: Sequence[PlanRun]) -> str:
             f"{f'{proven}/{len(of)}':>10}"
             f"{_mean([one.result.runtime_s for one in of]):>12.3f} s"
         )
+    for name, difference in gains(runs).items():
+        gain, half = mean_interval(difference)
+        interval = "" if half is None else f" ± {half:.1f}"
+        alone = _mean([one.measures.in_time for one in by_solver(runs)[name]]) - gain
+        share = f" ({gain / alone:+.0%})" if alone else ""
+        lines.append(f"sharing gains {name} {gain:+.1f}{interval} in time{share}")
     requests = [one[0].measures.requests for one in _by_repeat(runs)]
     lines.append(
         f"of {_mean(requests):.1f} requests on average; "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import IO, TypeAlias
 
 from edgesim.files import write_whole
 from edgesim.simulation import Run
@@ -143,15 +143,20 @@ def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
         When the file cannot be written.
     """
     with write_whole(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for row in rows:
-            if row.keys() != set(columns):
-                odd = sorted(row.keys() ^ set(columns))
-                raise ValueError(
-                    f"a row must have the columns of the table, differs in {odd}"
-                )
-            writer.writerow([_cell(row[column]) for column in columns])
+        dump_csv(file, rows, columns)
+
+
+def dump_csv(file: IO[str], rows: Iterable[Row], columns: Sequence[str]) -> None:
+    """Write a table into an open file, as :func:`write_csv` does."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        if row.keys() != set(columns):
+            odd = sorted(row.keys() ^ set(columns))
+            raise ValueError(
+                f"a row must have the columns of the table, differs in {odd}"
+            )
+        writer.writerow([_cell(row[column]) for column in columns])
 
 
 def write_requests(path: Path, rows: Iterable[Row]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from edgesim import noise, radio
-from edgesim.errors import InputError
+from edgesim.errors import InputError, from_validation
+from edgesim.files import data_file, is_file, sha256
 from edgesim.library import Library, build_library
 from edgesim.measures import Measures, measure
 from edgesim.profile import read_profile, shipped_profiles
@@ -21,6 +24,14 @@ from edgesim.simulation import Run, simulate_plan
 from edgesim.trace import Trace, read_trace
 from edgesim.workload import Epoch, map_models, plan_epoch
 from solvers import RefusalError, Result, solve
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that was read; no hash if it was a pipe, which can be read only once."""
+
+    path: Path
+    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -33,15 +44,15 @@ class Inputs:
         What is run.
     model_names
         The library's model for each model of the trace.
-    files
-        The files that were read, by role: scenario, trace, profile.
+    sources
+        What was read, by role: scenario, trace, profile.
     """
 
     scenario: Scenario
     trace: Trace
     library: Library
     model_names: tuple[str, ...]
-    files: Mapping[str, Path]
+    sources: Mapping[str, Source]
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,7 @@ def load_inputs(
     InputError
         For whatever is wrong with any of them, naming file and place.
     """
+    sources = {"scenario": _source(scenario_file)}
     scenario = read_scenario(scenario_file, overrides)
     if trace_file is None:
         if scenario.workload.trace is None:
@@ -86,18 +98,17 @@ def load_inputs(
                 "required key is missing (or name a trace with --trace)",
             )
         trace_file = beside(scenario_file, scenario.workload.trace, "traces")
+    sources["trace"] = _source(trace_file)
     trace = read_trace(trace_file)
-    named = beside(scenario_file, scenario.profile, "profiles")
-    if not named.is_file() and scenario.profile not in shipped_profiles():
-        raise InputError(
-            f"{scenario_file}: profile",
-            f"must be a file or one of {', '.join(shipped_profiles())}, "
-            f"found {scenario.profile!r}",
-        )
-    profile = read_profile(named if named.is_file() else scenario.profile)
+    _check_windows(scenario_file, scenario, trace_file, trace)
+    profile_file = _profile_file(scenario_file, scenario.profile)
+    sources["profile"] = _source(profile_file)
+    profile = read_profile(profile_file)
     library_rng, map_rng = np.random.default_rng(scenario.run.seed).spawn(2)
     try:
         library = build_library(scenario.library, profile, scenario.gpu, library_rng)
+    except ValidationError as error:
+        raise from_validation(f"{scenario_file}: library", error) from None
     except ValueError as error:
         raise InputError(scenario_file, str(error)) from None
     resident = scenario.gpu.resident_model
@@ -108,10 +119,45 @@ def load_inputs(
             f"found {resident!r}",
         )
     names = map_models(scenario_file, trace, library, scenario.workload.models, map_rng)
-    files = {"scenario": scenario_file, "trace": trace_file}
-    if named.is_file():
-        files["profile"] = named
-    return Inputs(scenario, trace, library, names, files)
+    return Inputs(scenario, trace, library, names, sources)
+
+
+def _source(path: Path) -> Source:
+    """Note a file and its content's hash; what is wrong with it is for its reader."""
+    try:
+        return Source(path, sha256(path) if path.is_file() else None)
+    except (OSError, ValueError):
+        return Source(path, None)
+
+
+def _profile_file(scenario_file: Path, name: str) -> Path:
+    """Find a profile: beside the scenario, or a shipped one by name."""
+    shipped = data_file("profiles", f"{name}.json")
+    path = beside(scenario_file, name, "profiles")
+    if is_file(path):
+        return path
+    if shipped is None:
+        raise InputError(
+            f"{scenario_file}: profile",
+            f"must be a file or one of {', '.join(shipped_profiles())}, found {name!r}",
+        )
+    return shipped
+
+
+def _check_windows(
+    scenario_file: Path, scenario: Scenario, trace_file: Path, trace: Trace
+) -> None:
+    """Refuse more windows than the trace has, before any work is done."""
+    workload, repeats = scenario.workload, scenario.run.repeats
+    last_s = float(trace.arrival_s[-1]) if len(trace) else 0.0
+    window_s = workload.window_s or math.inf
+    possible = max(0, math.floor((last_s - workload.start_s) / window_s) + 1)
+    if repeats > max(possible, 1) or (len(trace) and possible == 0):
+        raise InputError(
+            f"{scenario_file}: run.repeats",
+            f"{repeats} windows of {window_s:g} s from {workload.start_s:g} s on are "
+            f"more than {trace_file} has: it ends at {last_s:g} s, room for {possible}",
+        )
 
 
 def run_repeat(inputs: Inputs, repeat: int) -> Iterator[PlanRun]:
@@ -143,7 +189,7 @@ def run_repeat(inputs: Inputs, repeat: int) -> Iterator[PlanRun]:
     epoch = plan_epoch(
         scenario,
         inputs.trace,
-        inputs.files["trace"],
+        inputs.sources["scenario"].path,
         inputs.library,
         inputs.model_names,
         repeat,
@@ -161,7 +207,7 @@ def run_repeat(inputs: Inputs, repeat: int) -> Iterator[PlanRun]:
             )
         except RefusalError as refusal:
             raise InputError(
-                f"{inputs.files['scenario']}: run.solvers", str(refusal)
+                f"{inputs.sources['scenario'].path}: run.solvers", str(refusal)
             ) from None
         run = simulate_plan(epoch.problem, result.schedule, realisation)
         measures = measure(epoch.problem, run)
@@ -185,7 +231,7 @@ def _realisation(
             measured_load_sigma=statistics.median(sigma) if sigma else None,
         )
     except ValueError as error:
-        raise InputError(inputs.files["scenario"], str(error)) from None
+        raise InputError(inputs.sources["scenario"].path, str(error)) from None
 
 
 def _refade(

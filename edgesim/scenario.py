@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from edgesim.errors import InputError
-from edgesim.files import check_file, data_file, read_toml
+from edgesim.files import check_file, data_file, is_file, read_toml
 from edgesim.library import LibrarySpec, LoadSource
 from edgesim.noise import NoiseSpec
 from edgesim.radio import CellSpec
 from solvers import SOLVERS, Uplink
-from solvers.problem import Bytes, Name, NonNegative, Positive, Value
+from solvers.problem import Bytes, Name, PositiveSeconds, Seconds, Value, whole
 
 SCENARIO = "edgesim.scenario/1"
 
@@ -22,6 +22,15 @@ SCENARIO = "edgesim.scenario/1"
 # of the same rank, of the rank modulo the library, or of the same rank in a seeded
 # permutation of the library.
 ModelMap = Literal["name", "rank", "round-robin", "random"]
+
+
+# A file name as TOML may hold it: relative to the scenario, or a shipped name.
+FileName = Annotated[
+    str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f]+$")
+]
+
+# Also the name of a folder, so one plain component of a path.
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$")]
 
 
 class Gpu(LoadSource):
@@ -41,12 +50,12 @@ class Workload(Value):
     ``deadline_s`` replaces every request's own deadline by one for all.
     """
 
-    trace: Name | None = None
-    start_s: NonNegative = 0.0
-    window_s: Positive | None = None
+    trace: FileName | None = None
+    start_s: Seconds = 0.0
+    window_s: PositiveSeconds | None = None
     models: ModelMap = "name"
     releases: Literal["zero", "trace"] = "zero"
-    deadline_s: Positive | None = None
+    deadline_s: PositiveSeconds | None = None
 
 
 def check_solvers(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -69,22 +78,22 @@ class RunSpec(Value):
     """``[run]``: solvers, uplink discipline, repeats and seed."""
 
     solvers: Annotated[
-        tuple[Name, ...],
+        tuple[Annotated[str, Field(json_schema_extra={"enum": list(SOLVERS)})], ...],
         Field(min_length=1, strict=False),
         AfterValidator(check_solvers),
     ]
     uplink: Uplink = "dynamic"
-    repeats: Annotated[int, Field(ge=1)] = 1
-    seed: Annotated[int, Field(ge=0)] = 0
-    time_limit_s: Positive | None = None
+    repeats: Annotated[int, Field(ge=1), BeforeValidator(whole)] = 1
+    seed: Annotated[int, Field(ge=0), BeforeValidator(whole)] = 0
+    time_limit_s: PositiveSeconds | None = None
 
 
 class Scenario(Value):
     """Everything a run depends on, but the trace and the profile themselves."""
 
-    name: Name
+    name: RunName
     about: str = ""
-    profile: Name
+    profile: FileName
     library: LibrarySpec
     cell: CellSpec
     gpu: Gpu = Gpu()
@@ -111,11 +120,11 @@ def locate_scenario(path_or_name: str) -> Path:
         When there is neither.
     """
     path = Path(path_or_name)
-    if path.is_file():
+    if is_file(path):
         return path
     shipped = data_file("traces", f"{path_or_name}.toml")
     if shipped is None:
-        raise InputError(path_or_name, "no such file, and no scenario of that name")
+        raise InputError(path_or_name, "is no file, nor the name of a shipped scenario")
     return shipped
 
 
@@ -169,7 +178,7 @@ def beside(file: Path, name: str, folder: str) -> Path:
         ``"traces"`` or ``"profiles"``.
     """
     path = file.parent / name
-    if not path.exists():
+    if not is_file(path):
         shipped = data_file(folder, name)
         if shipped is not None:
             return shipped

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from matplotlib.axes import Axes
 from pydantic import Field, model_validator
 
 from edgesim import plots, results
 from edgesim.errors import InputError
-from edgesim.files import check_file, read_toml
-from edgesim.run import load_inputs, run_repeat
-from edgesim.scenario import beside
+from edgesim.files import check_file, keep_inputs, read_toml, write_whole
+from edgesim.run import Inputs, load_inputs, run_repeat
+from edgesim.scenario import FileName, beside, read_scenario
 from solvers.problem import Name, Positive, Value
 
 FIGURE = "edgesim.figure/1"
@@ -58,9 +62,8 @@ class Figure(Value):
     ``set`` replaces values of the scenario for the whole figure, by key path.
     """
 
-    name: Name
-    about: str = ""
-    scenario: Name
+    title: str
+    scenario: FileName
     sweep: Sweep
     set: Mapping[str, Any] = Field(default_factory=dict)
     plot: PlotSpec
@@ -74,8 +77,13 @@ class Figure(Value):
             raise ValueError(
                 f"set must not fix the swept parameter {self.sweep.parameter!r}"
             )
-        if self.plot.unit != 1.0 and any(isinstance(v, str) for v in values):
+        words = any(isinstance(v, str) for v in values)
+        if self.plot.unit != 1.0 and words:
             raise ValueError("plot.unit needs sweep.values to be numbers")
+        if self.plot.x_scale == "log" and (
+            words or any(not isinstance(v, str) and v <= 0 for v in values)
+        ):
+            raise ValueError("plot.x_scale 'log' needs sweep.values above 0")
         return self
 
 
@@ -100,8 +108,8 @@ def read_figure(path: Path) -> Figure:
     return check_file(path, read_toml(path), Figure, FIGURE)
 
 
-def tasks_of(path: Path, figure: Figure) -> list[Task]:
-    """List what a figure computes, checking every scenario it leads to.
+def tasks_of(path: Path, figure: Figure) -> tuple[list[Task], list[Path]]:
+    """List what a figure computes and reads, checking every scenario it leads to.
 
     Raises
     ------
@@ -109,20 +117,32 @@ def tasks_of(path: Path, figure: Figure) -> list[Task]:
         When a value does not make a valid scenario.
     """
     scenario_file = beside(path, figure.scenario, "traces")
-    tasks = []
+    read_scenario(scenario_file)
+    tasks, read = [], [path]
     for value in figure.sweep.values:
         overrides = {**figure.set, figure.sweep.parameter: value}
-        inputs = load_inputs(scenario_file, overrides=overrides)
+        try:
+            inputs = load_inputs(scenario_file, overrides=overrides)
+        except InputError as error:
+            what = f"{figure.sweep.parameter} = {value!r}: {error}"
+            raise InputError(f"{path}: sweep or set", what) from None
+        read += [source.path for source in inputs.sources.values()]
         tasks += [
             Task(scenario_file, overrides, value, repeat)
             for repeat in range(inputs.scenario.run.repeats)
         ]
-    return tasks
+    return tasks, read
+
+
+@lru_cache(maxsize=1)
+def _inputs(scenario_file: Path, overrides: str) -> Inputs:
+    """Read the inputs of a value (its overrides as JSON) once for all its repeats."""
+    return load_inputs(scenario_file, overrides=json.loads(overrides))
 
 
 def compute(task: Task) -> list[dict[str, Any]]:
     """Compute the rows of one task, one a solver."""
-    inputs = load_inputs(task.scenario_file, overrides=task.overrides)
+    inputs = _inputs(task.scenario_file, json.dumps(task.overrides))
     return [
         {
             "value": task.value,
@@ -149,8 +169,9 @@ def run_figure(
 ) -> tuple[Path, Path]:
     """Compute a figure and write its data and picture beside its file.
 
-    Every value sees the same requests, places and channels in a repeat, so solvers and
-    values differ by nothing but themselves. The rows are the same for any ``jobs``.
+    In a repeat every value draws places, channels and windows from the same numbers, so
+    solvers and values differ by nothing but themselves, unless the parameter changes
+    the library that requests are mapped to. The rows are the same for any ``jobs``.
 
     Parameters
     ----------
@@ -171,18 +192,24 @@ def run_figure(
     InputError
         For whatever is wrong with the figure or its scenario.
     """
-    figure = read_figure(path)
     if jobs < 1:
         raise InputError("--jobs", f"must be 1 or more, found {jobs}")
-    tasks = tasks_of(path, figure)
+    if path.suffix != ".toml":
+        raise InputError(path, "a figure's name must end in .toml")
+    figure = read_figure(path)
+    data, picture = path.with_suffix(".csv"), path.with_suffix(".png")
+    tasks, read = tasks_of(path, figure)
+    keep_inputs(data, *read)
+    keep_inputs(picture, *read)
     rows: list[dict[str, Any]] = []
     for number, found in enumerate(_computed(tasks, jobs)):
         rows += found
         if done is not None:
             done(number + 1, len(tasks))
-    data, picture = path.with_suffix(".csv"), path.with_suffix(".png")
-    results.write_csv(data, rows, COLUMNS)
-    _draw(figure, rows, picture)
+    drawing = _draw(figure, rows)
+    with write_whole(data) as text, write_whole(picture, "wb") as image:
+        results.dump_csv(text, rows, COLUMNS)
+        plots.dump(drawing, image)
     return data, picture
 
 
@@ -191,12 +218,22 @@ def _computed(tasks: Sequence[Task], jobs: int) -> Iterator[list[dict[str, Any]]
     if jobs == 1:
         yield from map(compute, tasks)
         return
-    # Spawned rather than forked: the engine of ilp keeps threads.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(compute, tasks)
+    # Spawned rather than forked: the engine of ilp keeps threads. An interrupt is for
+    # the parent alone, which then ends the others.
+    with ProcessPoolExecutor(
+        min(jobs, len(tasks)),
+        mp_context=get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as pool:
+        try:
+            yield from pool.map(compute, tasks)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _draw(figure: Figure, rows: Sequence[Mapping[str, Any]], picture: Path) -> None:
+def _draw(figure: Figure, rows: Sequence[Mapping[str, Any]]) -> Axes:
     points = [
         plots.SweepPoint(
             row["value"]
@@ -207,7 +244,9 @@ def _draw(figure: Figure, rows: Sequence[Mapping[str, Any]], picture: Path) -> N
         )
         for row in rows
     ]
-    ax = plots.plot_sweep(
-        points, figure.plot.x_label, log_x=figure.plot.x_scale == "log"
+    return plots.plot_sweep(
+        points,
+        figure.plot.x_label,
+        log_x=figure.plot.x_scale == "log",
+        title=figure.title,
     )
-    plots.save(ax, picture)

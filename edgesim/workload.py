@@ -96,7 +96,7 @@ def map_models(
 def plan_epoch(
     scenario: Scenario,
     trace: Trace,
-    trace_file: Path,
+    scenario_file: Path,
     library: Library,
     model_names: tuple[str, ...],
     repeat: int,
@@ -108,8 +108,8 @@ def plan_epoch(
     ----------
     scenario, trace, library
         What is run.
-    trace_file
-        Where the trace came from, for messages.
+    scenario_file
+        For messages.
     model_names
         From :func:`map_models`.
     repeat
@@ -120,18 +120,12 @@ def plan_epoch(
     Raises
     ------
     InputError
-        When the trace ends before the window begins, or a request cannot be part of
-        a problem (a common deadline before its release, say).
+        When a request cannot be part of a problem: a common deadline before its
+        release, say.
     """
     workload = scenario.workload
     start_s = workload.start_s + repeat * (workload.window_s or 0.0)
     end_s = np.inf if workload.window_s is None else start_s + workload.window_s
-    if len(trace) and start_s > trace.arrival_s[-1]:
-        raise InputError(
-            trace_file,
-            f"ends at {trace.arrival_s[-1]:g} s, before window {repeat + 1} of "
-            f"{scenario.run.repeats} begins ({start_s:g} s)",
-        )
     window = trace.window(start_s, end_s)
     snr_db, efficiency = _links(scenario.cell, window, rng)
     if workload.releases == "trace":
@@ -140,6 +134,13 @@ def plan_epoch(
         release_s = np.zeros(len(window))
     deadline_s = release_s + window.slo_s
     if workload.deadline_s is not None:
+        last_s = float(release_s.max(initial=0.0))
+        if workload.deadline_s <= last_s:
+            raise InputError(
+                f"{scenario_file}: workload.deadline_s",
+                f"must be later than every release of its window ({last_s:g} s), "
+                f"found {workload.deadline_s:g}",
+            )
         deadline_s = np.full(len(window), workload.deadline_s)
     width = len(str(len(window)))
     try:
@@ -164,7 +165,7 @@ def plan_epoch(
             users=users,
         )
     except ValidationError as error:
-        raise from_validation(trace_file, error) from None
+        raise from_validation(scenario_file, error) from None
     names = tuple(window.users[code] for code in window.user)
     return Epoch(problem, names, snr_db)
 

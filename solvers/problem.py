@@ -19,16 +19,22 @@ from pydantic import (
 )
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """Accept 8e9 where a whole number is meant; leave everything else to the type."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
 
 
-Bytes = Annotated[int, Field(gt=0, le=2**63 - 1), BeforeValidator(_whole)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(gt=0, le=2**63 - 1), BeforeValidator(whole)]
+
+# Ranges that no real problem leaves, and inside which doubles keep 1e-9 s.
+MOST_SECONDS = 1e6
+Positive = Annotated[float, Field(ge=1e-12, le=1e18, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=MOST_SECONDS, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1), BeforeValidator(whole)]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -42,7 +48,7 @@ class Block(Value):
     """A set of tensors loaded as one contiguous copy."""
 
     bytes: Bytes
-    load_s: NonNegative
+    load_s: Seconds
 
 
 class Model(Value):
@@ -53,7 +59,7 @@ class Model(Value):
     """
 
     blocks: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)]
-    latency_s: Annotated[tuple[Positive, ...], Field(min_length=1, strict=False)]
+    latency_s: Annotated[tuple[PositiveSeconds, ...], Field(min_length=1, strict=False)]
     activation_bytes: Annotated[tuple[Bytes, ...], Field(strict=False)] | None = None
 
     @model_validator(mode="after")
@@ -81,8 +87,8 @@ class User(Value):
     model: Name
     input_bits: Positive
     spectral_efficiency: NonNegative
-    release_s: NonNegative = 0.0
-    deadline_s: Positive
+    release_s: Seconds = 0.0
+    deadline_s: PositiveSeconds
 
     @model_validator(mode="after")
     def _check(self) -> User:

@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from solvers.problem import Name, NonNegative, Positive, Value
+from solvers.problem import Count, Name, NonNegative, Positive, Value
 
 Uplink = Literal["upfront", "static", "dynamic"]
 Status = Literal["optimal", "feasible"]
 UPLINKS: tuple[Uplink, ...] = ("upfront", "static", "dynamic")
-Count = Annotated[int, Field(ge=0)]
 
 
 class Round(Value):

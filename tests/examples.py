@@ -84,7 +84,7 @@ repeats = 2
 
 FIGURE = """\
 schema = "edgesim.figure/1"
-name = "small"
+title = "A small figure"
 scenario = "small.toml"
 
 [sweep]

@@ -401,7 +401,11 @@ def test_refuses_what_the_profile_does_not_hold(toml: str, message: str) -> None
         ),
         (MIXED.replace("pool = 3", "pool = 1"), "mixed[0].pool", "2"),
         (MIXED.replace("= 0.5", "= 1.5"), "mixed[0].swap_probability", "less than or"),
-        ('[library]\nkind = "clusters"\nclusters = []', "clusters", "at least 1"),
+        (
+            '[library]\nkind = "clusters"\nclusters = []',
+            "clusters",
+            "must not be empty",
+        ),
     ],
 )
 def test_refuses_malformed_sections(toml: str, where: str, what: str) -> None:

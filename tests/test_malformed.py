@@ -81,6 +81,9 @@ INSTANCES: dict[str, tuple[Change, str]] = {
     "deadline before release": (_set("users/0/release_s", 0.6), "users[0]"),
     "deadline at release": (_set("users/0/release_s", 0.5), "users[0]"),
     "bits 0": (_set("users/0/input_bits", 0), "users[0].input_bits"),
+    "bits next to 0": (_set("users/0/input_bits", 5e-324), "users[0].input_bits"),
+    "deadline in 10^300 s": (_set("users/0/deadline_s", 1e300), "deadline_s"),
+    "load takes for ever": (_set("blocks/stem/load_s", 1e300), "blocks.stem.load_s"),
     "efficiency negative": (
         _set("users/0/spectral_efficiency", -0.1),
         "users[0].spectral_efficiency",
@@ -111,6 +114,16 @@ SCENARIOS: dict[str, tuple[str, str, str]] = {
     "no TOML": ('name = "small"', "name = small", "bad.toml"),
     "key twice": ('name = "small"', 'name = "a"\nname = "b"', "bad.toml"),
     "other schema": ("scenario/1", "scenario/9", "schema"),
+    "name a path": ('"small"', '"../evil"', "name"),
+    "name too long": ('"small"', f'"{"x" * 300}"', "name"),
+    "NUL in a file name": ('"small.csv"', '"a\\u0000b"', "workload.trace"),
+    "rate next to 0": ("_per_s = 1e9", "_per_s = 1e-300", "gpu.load_rate"),
+    "loads too slow": ("_per_s = 1e9", "_per_s = 1e-3", "library"),
+    "power beyond sense": (
+        "radius_m",
+        "tx_power_dbm = 1e300\nradius_m",
+        "cell.tx_power_dbm",
+    ),
     "unknown section": ("[gpu]", "[gpus]", "gpus"),
     "unknown key": ("radius_m", "radius_km", "cell.radius"),
     "no such profile": ('"clockwork-v100"', '"clockwork-v900"', "clockwork-v900"),
@@ -174,6 +187,11 @@ FIGURES: dict[str, tuple[str, str, str]] = {
     "no such parameter": ("cell.bandwidth_hz", "cell.bandwidth", "cell.bandwidth"),
     "value out of range": ("[5e6, 20e6]", "[5e6, -1.0]", "cell.bandwidth_hz"),
     "no such scenario": ('"small.toml"', '"none.toml"', "none.toml"),
+    "log of 0": (
+        "unit = 1e6",
+        'x_scale = "log"\n[set]\n"cell.bandwidth_hz" = 1e6',
+        "swept parameter",
+    ),
     "unit of words": ("[5e6, 20e6]", '["a", "b"]', "plot.unit"),
 }
 
@@ -295,7 +313,7 @@ def test_results_of_others_are_not_replaced(tmp_path: Path) -> None:
     thesis.write_text("years of work")
     before = set(tmp_path.rglob("*"))
     finished = edgesim("run", tmp_path / "small.toml", "--out", tmp_path / "out")
-    _refused(finished, tmp_path, before, "out", "run.json")
+    _refused(finished, tmp_path, before, "out", "thesis.tex")
     assert thesis.read_text() == "years of work"
 
 
@@ -303,3 +321,29 @@ def test_there_are_many_cases() -> None:
     """The list is long enough to mean something: 60 files at least."""
     files = (INSTANCES, TEXTS, SCENARIOS, TRACES, FIGURES)
     assert sum(map(len, files)) >= 100
+
+
+def test_log_axis_needs_values_above_0(tmp_path: Path) -> None:
+    """A logarithmic axis refuses 0, at the place that asks for it."""
+    text = FIGURE.replace("[5e6, 20e6]", "[0.0, 5e6]") + 'x_scale = "log"\n'
+    (tmp_path / "bad.toml").write_text(text)
+    finished = edgesim("figure", tmp_path / "bad.toml")
+    _refused(finished, tmp_path, {tmp_path / "bad.toml"}, "plot.x_scale", "above 0")
+
+
+def test_inputs_are_not_overwritten(tmp_path: Path) -> None:
+    """A schedule, trace or figure never replaces the file it is made from."""
+    good = tmp_path / "good.json"
+    good.write_text(json.dumps(instance()))
+    finished = edgesim("solve", good, "--solver", "dp", "--out", good)
+    _refused(finished, tmp_path, {good}, "would replace the input")
+    trace = tmp_path / "campus.csv"
+    good.unlink()
+    trace.write_text(TRACE)
+    (tmp_path / "scenario.toml").write_text(SCENARIO.replace("small.csv", "campus.csv"))
+    figure = tmp_path / "campus.toml"
+    figure.write_text(FIGURE.replace("small.toml", "scenario.toml"))
+    before = set(tmp_path.rglob("*"))
+    finished = edgesim("figure", figure)
+    _refused(finished, tmp_path, before, "would replace the input")
+    assert trace.read_text() == TRACE

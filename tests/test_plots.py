@@ -178,7 +178,7 @@ def test_throughput_says_what_it_shows() -> None:
     assert "95 %" in legend.get_title().get_text()
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["parameters shared", "no sharing", "upper bound 65.0"]
-    assert ax.get_ylabel() == "requests served in time (of 80)"
+    assert ax.get_ylabel() == "requests served in time per plan (of 80)"
     assert [t.get_text() for t in ax.get_xticklabels()] == ["dp", "greedy", "fcfs"]
 
 

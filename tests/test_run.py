@@ -59,7 +59,7 @@ def test_outputs(small: Path, tmp_path: Path) -> None:
     assert [r["user"] for r in requests[:3]] == ["ann", "bob", "cid"]
     served = sum(r["outcome"] == "in time" for r in requests if r["solver"] == "dp")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert sum(summary["solvers"]["dp"]["in_time"]) == served > 0
+    assert sum(summary["solvers"]["dp"]["in_time"]["values"]) == served > 0
     assert summary["requests"] == [3, 1]
     assert "dp" in finished.out
     assert "bound" in finished.out
@@ -229,7 +229,7 @@ def test_shipped_scenarios_run(tmp_path: Path) -> None:
         summary = json.loads((tmp_path / name / "summary.json").read_text())
         solvers = summary["solvers"]
         gains[name] = (
-            solvers["dp"]["in_time_mean"] / solvers["dp-noshare"]["in_time_mean"]
+            solvers["dp"]["in_time"]["mean"] / solvers["dp-noshare"]["in_time"]["mean"]
         )
     assert gains["campus"] > 1.15
     assert 1.0 <= gains["pinned-small-cnns"] < 1.03

@@ -22,7 +22,7 @@ from edgesim.sharing import (
     saving_ratio,
     sharing_graph,
 )
-from solvers import forest as forest_module
+from solvers import forest as solver_forest
 from solvers.problem import Block, Model, Problem
 from solvers.tables import Tables
 from tests.solvers.strategies import problems
@@ -210,5 +210,6 @@ def test_solvers_and_graph_agree_on_laminar(problem: Problem) -> None:
     """The solvers' forest exists exactly when the sharing graph's test says laminar."""
     tables = Tables(problem)
     wanted = [tables.model_names[m] for m in tables.active]
-    forest = forest_module.build_forest(tables)
-    assert is_laminar(problem, wanted) == (not isinstance(forest, forest_module.Crossing))
+    forest = solver_forest.build_forest(tables)
+    crosses = isinstance(forest, solver_forest.Crossing)
+    assert is_laminar(problem, wanted) != crosses

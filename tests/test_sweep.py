@@ -98,7 +98,7 @@ def test_published_figures_are_whole(name: str) -> None:
     path = REPOSITORY / "figures" / f"{name}.toml"
     figure = read_figure(path)
     rows = _rows(path.with_suffix(".csv"))
-    assert figure.name == name
+    assert figure.title
     solvers = figure.set["run.solvers"]
     repeats = figure.set["run.repeats"]
     assert len(rows) == len(figure.sweep.values) * len(solvers) * repeats

@@ -56,14 +56,21 @@ def main() -> None:
         code = app(prog_name="edgesim", standalone_mode=False)
     except InputError as error:
         _fail(str(error))
-    except typer.TyperException as error:
-        _fail(error.format_message())
-    except (typer.Abort, KeyboardInterrupt):
-        sys.exit(130)
     except BrokenPipeError:
         # The reader has gone; keep Python from failing again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except typer.TyperException as error:
+        message = error.format_message()
+        if not message.startswith("Usage:"):
+            _fail(message)
+        # A command without arguments: what is raised is its help.
+        typer.echo(message)
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'output'}: {error.strerror or error}")
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
 
 

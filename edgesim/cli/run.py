@@ -36,7 +36,8 @@ def run(
     """Plan a scenario with several solvers, simulate the plans, compare them."""
     from edgesim.cli.options import positive, solver_names, uplink_name
     from edgesim.cli.progress import progress
-    from edgesim.report import table, write_report
+    from edgesim.files import check_replaceable, keep_inputs
+    from edgesim.report import OUTPUTS, table, write_report
     from edgesim.run import PlanRun, load_inputs, run_all
     from edgesim.scenario import locate_scenario
 
@@ -52,6 +53,9 @@ def run(
         trace_file=trace,
         overrides={key: v for key, v in overrides.items() if v is not None},
     )
+    folder = out if out is not None else Path("results") / inputs.scenario.name
+    check_replaceable(folder, OUTPUTS)
+    keep_inputs(folder, *(source.path for source in inputs.sources.values()))
     plans = inputs.scenario.run.repeats * len(inputs.scenario.run.solvers)
     finished: list[PlanRun] = []
 
@@ -62,7 +66,6 @@ def run(
             advance(len(finished), plans)
 
         runs = run_all(inputs, done)
-    folder = out if out is not None else Path("results") / inputs.scenario.name
     write_report(folder, inputs, runs)
     typer.echo(table(inputs, runs))
     typer.echo(f"results in {folder}")

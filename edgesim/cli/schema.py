@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from typing import Annotated
 
 import typer
@@ -14,7 +14,6 @@ def schema(
     ],
 ) -> None:
     """Print the JSON Schema of a file format."""
-    from edgesim.files import dump_json
     from edgesim.formats import json_schema
 
-    dump_json(json_schema(name), sys.stdout)
+    typer.echo(json.dumps(json_schema(name), indent=1, ensure_ascii=False))

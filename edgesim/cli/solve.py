@@ -34,13 +34,14 @@ def solve(
     from edgesim.cli.options import one_of, positive, solver_names, uplink_name
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
-    from edgesim.files import make_folder
+    from edgesim.files import keep_inputs, make_folder
     from edgesim.formats import read_instance, write_schedule
 
     names = solver_names("--solver", solver)
     discipline = uplink_name("--uplink", uplink)
     limit_s = positive("--time-limit", time_limit)
     engine = one_of("--mip", mip, solvers.MIP_ENGINES)
+    keep_inputs(out, instance)
     problem = read_instance(instance)
     results = []
     with progress(problem.name) as advance:

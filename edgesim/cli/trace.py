@@ -79,7 +79,7 @@ def azure_functions_2019(
         start_s=start_s,
         duration_s=duration_s,
     )
-    _finish(out, *sources.azure_functions_2019(source, fill))
+    _finish(source, out, *sources.azure_functions_2019(source, fill))
 
 
 @convert.command("azure-functions-2021")
@@ -106,7 +106,7 @@ def azure_functions_2021(
         start_s=start_s,
         duration_s=duration_s,
     )
-    _finish(out, *sources.azure_functions_2021(source, fill))
+    _finish(source, out, *sources.azure_functions_2021(source, fill))
 
 
 @convert.command("azure-llm-2023")
@@ -133,6 +133,7 @@ def azure_llm_2023(
         slo_s, users=users, seed=seed, start_s=start_s, duration_s=duration_s
     )
     _finish(
+        source,
         out,
         *sources.azure_llm_2023(
             source, fill, bytes_per_token=bytes_per_token, models=models, zipf=zipf
@@ -207,12 +208,14 @@ def csv(
         slo=slo,
         delimiter="\t" if delimiter in ("tab", r"\t") else delimiter,
     )
-    _finish(out, *sources.request_log(source, columns, fill))
+    _finish(source, out, *sources.request_log(source, columns, fill))
 
 
-def _finish(out: Path, trace: Trace, report: ConversionReport) -> None:
+def _finish(source: Path, out: Path, trace: Trace, report: ConversionReport) -> None:
+    from edgesim.files import keep_inputs
     from edgesim.trace import write_trace
 
+    keep_inputs(out, source)
     write_trace(trace, out)
     typer.echo(report, err=True)
 
