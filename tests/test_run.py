@@ -221,7 +221,7 @@ def test_trace_says_efficiency_or_place(small: Path) -> None:
 def test_shipped_scenarios_run(tmp_path: Path) -> None:
     """Each shipped scenario runs by name; sharing helps where it says it does."""
     gains = {}
-    for name in ("campus", "pinned-small-cnns", "lora-adapters"):
+    for name in ("campus", "campus-noisy", "pinned-small-cnns", "lora-adapters"):
         finished = edgesim(
             *("run", name, "--solver", "dp,dp-noshare", "--out", tmp_path / name),
         )
