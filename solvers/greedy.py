@@ -117,6 +117,19 @@ class _Waiting:
                 found = True
         return found
 
+    def skip(self) -> bool:
+        """Remove the first user of each model; say whether there was any.
+
+        Where a larger batch computes faster than a smaller one, no batch may fit whose
+        users seemed to be in time one by one; they must not keep out those behind.
+        """
+        found = False
+        for m, users in enumerate(self.queue):
+            if len(users):
+                self.take(m, 1)
+                found = True
+        return found
+
 
 def _build(tables: Tables, uplink: Uplink, rule: _Rule) -> list[PlannedRound]:
     """Build one schedule by one rule."""
@@ -130,11 +143,13 @@ def _build(tables: Tables, uplink: Uplink, rule: _Rule) -> list[PlannedRound]:
             pass
         fits, gpu_s = side.try_all(waiting, load)
         if not fits.any():
+            if waiting.skip():
+                continue
             return side.rounds
         size = np.arange(fits.shape[1])
         gpu_s = gpu_s - load[:, None] + _charge(tables, rule, waiting, side, load, size)
         weight = rule.uplink_weight
-        with np.errstate(invalid="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             seconds = weight * waiting.upload_s + (1 - weight) * gpu_s
             score = np.where(fits, size / seconds, -np.inf)
         model, batch = np.unravel_index(int(score.argmax()), score.shape)

@@ -7,11 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from solvers.problem import Count, Name, NonNegative, Positive, Value
+from solvers.problem import Count, Name, NonNegative, Value
 
 Uplink = Literal["upfront", "static", "dynamic"]
 Status = Literal["optimal", "feasible"]
 UPLINKS: tuple[Uplink, ...] = ("upfront", "static", "dynamic")
+
+# A tiny upload or latency of a valid problem gives tinier times and bands.
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Round(Value):

@@ -1,0 +1,421 @@
+"""The judge: every broken rule is caught, and named."""
+
+from __future__ import annotations
+
+import ast
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import solvers
+from solvers import UPLINKS, Problem, Schedule, VerificationError, solve, verify
+from solvers.tables import PlannedRound, Tables
+from solvers.timing import make_schedule
+
+USER = {"spectral_efficiency": 2.0, "input_bits": 8.0, "deadline_s": 20.0}
+PROBLEM: dict[str, Any] = {
+    "name": "base",
+    "bandwidth_hz": 10.0,
+    "gpu_memory_bytes": 100,
+    "resident_model": "c",
+    "blocks": {
+        "stem": {"bytes": 30, "load_s": 0.5},
+        "a": {"bytes": 20, "load_s": 0.25},
+        "b": {"bytes": 10, "load_s": 0.125},
+        "c": {"bytes": 5, "load_s": 0.1},
+    },
+    "models": {
+        "a": {
+            "blocks": ["stem", "a"],
+            "latency_s": [1.0, 1.5],
+            "activation_bytes": [40, 50],
+        },
+        "b": {"blocks": ["stem", "b"], "latency_s": [0.7]},
+        "c": {"blocks": ["c"], "latency_s": [0.3, 0.4]},
+    },
+    "users": [
+        {**USER, "id": "a0", "model": "a"},
+        {**USER, "id": "a1", "model": "a"},
+        {**USER, "id": "b0", "model": "b"},
+        {**USER, "id": "c0", "model": "c"},
+        {**USER, "id": "c1", "model": "c"},
+    ],
+}
+# c is resident, so the first round loads nothing; b then keeps the stem of a.
+ROUNDS = [
+    PlannedRound(2, (3,)),
+    PlannedRound(0, (0, 1)),
+    PlannedRound(1, (2,)),
+]
+
+
+def base(uplink: str) -> dict[str, Any]:
+    """Build a valid schedule with a load, a kept block and a batch of two."""
+    tables = Tables(Problem.model_validate(PROBLEM))
+    schedule = make_schedule(tables, ROUNDS, uplink, solver="test", bound=None)
+    return schedule.model_dump()
+
+
+def changed(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Change values at dotted paths; functions are given the old value."""
+    document = deepcopy(document)
+    for path, value in changes.items():
+        *way, last = (int(p) if p.isdigit() else p for p in path.split("."))
+        place = document
+        for step in way:
+            place = list(place) if isinstance(place, tuple) else place
+            place = place[step]
+        place[last] = value(place.get(last) if isinstance(place, dict) else place[last])
+    return document
+
+
+def listed(value: Any) -> Any:
+    """Turn tuples into lists all the way down, so that paths can be assigned to."""
+    if isinstance(value, dict):
+        return {key: listed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [listed(item) for item in value]
+    return value
+
+
+def to(value: Any) -> Any:
+    """Make a change that ignores the old value."""
+    return lambda _: value
+
+
+def plus(amount: float) -> Any:
+    """Make a change that adds."""
+    return lambda old: old + amount
+
+
+def times(factor: float) -> Any:
+    """Make a change that multiplies."""
+    return lambda old: old * factor
+
+
+def later(r: int, seconds: float) -> dict[str, Any]:
+    """Move a round."""
+    names = ("load_start_s", "compute_start_s", "end_s")
+    return {f"rounds.{r}.{name}": plus(seconds) for name in names}
+
+
+# What is done to a schedule → a sentence that must be said of it.
+SCHEDULE_MUTATIONS = {
+    "other instance": ({"instance": to("x")}, "the schedule is for 'x', not 'base'"),
+    "served too high": ({"served": plus(1)}, "served says 5, the rounds serve 4"),
+    "served too low": ({"served": plus(-1)}, "served says 3, the rounds serve 4"),
+    "bound too low": ({"bound": to(3)}, "bound 3 is below served 4"),
+    "gap too high": ({"gap": to(0.5)}, "gap says 0.5, it is 0.0"),
+    "gap forgotten": ({"bound": to(8)}, "gap says 0.0, it is 0.5"),
+    "optimal below the bound": (
+        {"bound": to(8), "gap": to(0.5)},
+        "status says optimal, but the bound is not met",
+    ),
+    "user twice": ({"rounds.0.users": to(["a0"])}, "a user is served twice"),
+    "user twice in a batch": (
+        {"rounds.1.users": to(["a0", "a0"])},
+        "a user is served twice",
+    ),
+    "unknown user": (
+        {"rounds.0.users": to(["ghost"])},
+        "users ['ghost'] are not in the problem",
+    ),
+    "unknown model": ({"rounds.1.model": to("z")}, "round 1: no model 'z'"),
+    "user of another model": (
+        {"rounds.0.users": to(["b0"]), "rounds.2.users": to(["c0"])},
+        "round 0: user 'b0' wants another model",
+    ),
+    "block not loaded": (
+        {
+            "rounds.1.loaded_blocks": to(["stem"]),
+            "rounds.1.load_s": to(0.5),
+            "rounds.1.loaded_bytes": to(30),
+        },
+        "round 1: blocks ['a'] are not there",
+    ),
+    "kept block lost on the way": (
+        {"rounds": lambda rounds: [rounds[1], rounds[0], rounds[2]]},
+        "round 2: blocks ['stem'] are not there",
+    ),
+    "block loaded twice": (
+        {"rounds.1.loaded_blocks": to(["stem", "a", "a"])},
+        "round 1: a block is loaded twice",
+    ),
+    "foreign block": (
+        {"rounds.1.loaded_blocks": to(["stem", "a", "b"])},
+        "round 1: loads blocks that are not of model 'a'",
+    ),
+    "load too short": (
+        {"rounds.1.load_s": times(0.5)},
+        "round 1: load_s is not the sum of its blocks' load times",
+    ),
+    "bytes too few": (
+        {"rounds.1.loaded_bytes": plus(-1)},
+        "round 1: loaded_bytes is not the sum of its blocks' bytes",
+    ),
+    "compute too short": (
+        {"rounds.1.compute_s": plus(-0.5), "rounds.1.end_s": plus(-0.5)},
+        "round 1: compute_s is not the latency of a batch of 2",
+    ),
+    "batch too large": (
+        {"rounds.2.users": to(["b0", "c1"])},
+        "round 2: a batch of 2 is beyond its limit or the memory",
+    ),
+    "load before the round before has ended": (
+        {"rounds.1.load_start_s": plus(-0.3)},
+        "round 1: its load starts before the round before it ends",
+    ),
+    "rounds overlap": (
+        later(2, -0.2),
+        "round 2: its load starts before the round before it ends",
+    ),
+    "computes while it loads": (
+        {"rounds.1.load_start_s": lambda _: 19.0},
+        "round 1: it computes before it is loaded",
+    ),
+    "ends too early": (
+        {"rounds.2.end_s": plus(-0.1)},
+        "round 2: end_s is not compute_start_s + compute_s",
+    ),
+    "late": (later(2, 20.0), "round 2: user 'b0' is late"),
+    "no band for a user": (
+        {"bandwidth": lambda entries: entries[:-1]},
+        "bandwidth does not hold exactly one entry for every served user",
+    ),
+    "two entries for a user": (
+        {"bandwidth": lambda entries: [*entries, entries[0]]},
+        "bandwidth does not hold exactly one entry for every served user",
+    ),
+    "band for somebody else": (
+        {"bandwidth.0.user": to("c1")},
+        "bandwidth does not hold exactly one entry for every served user",
+    ),
+    "too little band": (
+        {"bandwidth.3.segments.0.hz": times(0.99)},
+        "user 'b0': its spectrum does not carry its input",
+    ),
+    "too short an upload": (
+        {"bandwidth.3.segments.0.end_s": times(0.9)},
+        "user 'b0': its spectrum does not carry its input",
+    ),
+    "too much band": (
+        {"bandwidth.3.segments.0.hz": times(30)},
+        "of 10 Hz",
+    ),
+    "all the input in a flash": (
+        {
+            "bandwidth.3.segments": to(
+                [{"start_s": 0.0, "end_s": 5e-10, "hz": 4.0 / 5e-10}]
+            )
+        },
+        "the users hold 8e+09 Hz at once of 10 Hz",
+    ),
+    "upload after the start": (
+        {"bandwidth.0.segments.0.end_s": plus(15.0)},
+        "user 'c0': uploads after its batch has started",
+    ),
+    "segment backwards": (
+        {"bandwidth.1.segments.0.start_s": to(50.0)},
+        "user 'a0': a segment ends before it starts",
+    ),
+}
+
+# What is done to the problem under an unchanged schedule.
+PROBLEM_MUTATIONS = {
+    "renamed": ({"name": to("y")}, "the schedule is for 'base', not 'y'"),
+    "nothing resident": (
+        {"resident_model": to(None)},
+        "round 0: blocks ['c'] are not there",
+    ),
+    "narrower band": ({"bandwidth_hz": to(0.5)}, "of 0.5 Hz"),
+    "earlier deadline": (
+        {"users.1.deadline_s": to(1.0)},
+        "round 1: user 'a1' is late",
+    ),
+    "less memory": (
+        {"gpu_memory_bytes": to(99)},
+        "round 1: a batch of 2 is beyond its limit or the memory",
+    ),
+    "slower model": (
+        {"models.a.latency_s": to([1.0, 1.6])},
+        "round 1: compute_s is not the latency of a batch of 2",
+    ),
+    "slower load": (
+        {"blocks.b.load_s": to(0.2)},
+        "round 2: load_s is not the sum of its blocks' load times",
+    ),
+    "larger block": (
+        {"blocks.b.bytes": to(11)},
+        "round 2: loaded_bytes is not the sum of its blocks' bytes",
+    ),
+    "another block more": (
+        {"models.b.blocks": to(["stem", "b", "c"])},
+        "round 2: blocks ['c'] are not there",
+    ),
+    "released later": (
+        {"users.2.release_s": to(19.0)},
+        "user 'b0': uploads before its release",
+    ),
+    "larger input": (
+        {"users.0.input_bits": plus(0.1)},
+        "user 'a0': its spectrum does not carry its input",
+    ),
+    "no link": (
+        {"users.0.spectral_efficiency": to(0.0)},
+        "user 'a0': its spectrum does not carry its input",
+    ),
+    "user gone": (
+        {"users": lambda users: users[:3] + users[4:]},
+        "users ['c0'] are not in the problem",
+    ),
+    "user wants another model": (
+        {"users.2.model": to("c")},
+        "round 2: user 'b0' wants another model",
+    ),
+}
+
+# Rules of one discipline.
+TWICE = {
+    "bandwidth.0.segments": lambda s: [
+        {**s[0], "end_s": s[0]["end_s"] / 2},
+        {**s[0], "start_s": s[0]["end_s"] / 2},
+    ]
+}
+DISCIPLINE_MUTATIONS = [
+    (
+        "static",
+        {"bandwidth.0.segments.0.start_s": plus(1e-3)},
+        "static: a user does not hold one band from time 0",
+    ),
+    ("static", TWICE, "static: a user does not hold one band from time 0"),
+    (
+        "static",
+        {
+            "bandwidth.2.segments.0.hz": times(1 / 0.999),
+            "bandwidth.2.segments.0.end_s": times(0.999),
+        },
+        "static: a band is not held until the round's compute start",
+    ),
+    (
+        "upfront",
+        {"bandwidth.0.segments.0.start_s": plus(1e-3)},
+        "upfront: a user does not hold one band from time 0",
+    ),
+    ("upfront", TWICE, "upfront: a user does not hold one band from time 0"),
+    (
+        "upfront",
+        {
+            "bandwidth.2.segments.0.hz": times(1 / 0.999),
+            "bandwidth.2.segments.0.end_s": times(0.999),
+        },
+        "upfront: uploads do not end together",
+    ),
+    (
+        "upfront",
+        {"rounds.0.load_start_s": plus(-1e-3)},
+        "upfront: the GPU starts before the uploads have ended",
+    ),
+    (
+        "dynamic",
+        {"bandwidth.3.segments.0.start_s": plus(-0.1)},
+        "of 10 Hz",
+    ),
+]
+
+
+def complaints(problem: dict[str, Any], schedule: dict[str, Any]) -> str:
+    """Return what the judge says."""
+    with pytest.raises(VerificationError) as caught:
+        verify(Problem.model_validate(problem), Schedule.model_validate(schedule))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_accepts_the_schedule_that_is_mutated_below(uplink):
+    """The mutations start from something valid."""
+    schedule = Schedule.model_validate(listed(base(uplink)))
+    verify(Problem.model_validate(PROBLEM), schedule)
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+@pytest.mark.parametrize("mutation", SCHEDULE_MUTATIONS)
+def test_catches_a_changed_schedule(mutation, uplink):
+    """Every change of the schedule breaks a rule, and the rule is named."""
+    changes, sentence = SCHEDULE_MUTATIONS[mutation]
+    assert sentence in complaints(PROBLEM, changed(listed(base(uplink)), changes))
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+@pytest.mark.parametrize("mutation", PROBLEM_MUTATIONS)
+def test_catches_a_schedule_of_another_problem(mutation, uplink):
+    """Every change of the problem leaves a schedule that no longer fits it."""
+    changes, sentence = PROBLEM_MUTATIONS[mutation]
+    assert sentence in complaints(changed(PROBLEM, changes), listed(base(uplink)))
+
+
+@pytest.mark.parametrize(("uplink", "changes", "sentence"), DISCIPLINE_MUTATIONS)
+def test_catches_what_a_discipline_forbids(uplink, changes, sentence):
+    """The rules of one discipline alone."""
+    assert sentence in complaints(PROBLEM, changed(listed(base(uplink)), changes))
+
+
+@pytest.mark.parametrize("uplink", ["static", "upfront"])
+def test_releases_need_dynamic(uplink):
+    """A release later than 0 of anybody at all rules the other disciplines out."""
+    problem = changed(PROBLEM, {"users.4.release_s": to(1.0)})
+    assert f"{uplink} needs all releases 0" in complaints(problem, listed(base(uplink)))
+
+
+def test_names_every_rule_that_is_broken():
+    """One message tells all that is wrong."""
+    schedule = changed(listed(base("dynamic")), {"instance": to("x"), **later(2, 20.0)})
+    message = complaints(PROBLEM, schedule)
+    assert "the schedule is for 'x'" in message
+    assert "; round 2: user 'b0' is late" in message
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(5e-10, False), (3e-9, True)])
+def test_tolerance_on_times(seconds, late):
+    """A nanosecond late is in time, three are not."""
+    problem = Problem.model_validate(PROBLEM)
+    schedule = listed(base("dynamic"))
+    end_s = schedule["rounds"][2]["end_s"]
+    problem = changed(PROBLEM, {"users.2.deadline_s": to(end_s - seconds)})
+    if late:
+        assert "round 2: user 'b0' is late" in complaints(problem, schedule)
+    else:
+        verify(Problem.model_validate(problem), Schedule.model_validate(schedule))
+
+
+@pytest.mark.parametrize(("excess", "refused"), [(5e-10, False), (5e-9, True)])
+def test_tolerance_on_spectrum(excess, refused):
+    """The band may be exceeded by 1e-9 of it, not by more."""
+    schedule = listed(base("upfront"))
+    problem = changed(PROBLEM, {"bandwidth_hz": times(1 - excess)})
+    if refused:
+        assert "of 10 Hz" in complaints(problem, schedule)
+    else:
+        verify(Problem.model_validate(problem), Schedule.model_validate(schedule))
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_loading_more_than_needed_is_allowed(uplink):
+    """Schedules of the baselines without sharing are valid for the same problem."""
+    problem = Problem.model_validate(PROBLEM)
+    result = solve(problem, "greedy-noshare", uplink=uplink)
+    loaded = [block for r in result.schedule.rounds for block in r.loaded_blocks]
+    assert loaded.count("stem") == 2
+    verify(problem, result.schedule)
+
+
+def test_shares_no_code_with_the_timing():
+    """A mistake in the timing or a solver cannot hide in the judge."""
+    source = Path(solvers.__file__).with_name("verify.py")
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert {m for m in modules if m.startswith("solvers")} == {
+        "solvers.problem",
+        "solvers.schedule",
+    }
