@@ -14,7 +14,7 @@ test: $(VENV)/.dev       ## every test but the long random campaigns
 	$(BIN)/python -m pytest -n 2 -m "not long"
 
 test-long: $(VENV)/.dev  ## the long random campaigns
-	$(BIN)/python -m pytest -n 2 -m long
+	$(BIN)/python -m pytest -m long -s
 
 bench: $(VENV)/.dev      ## speed and memory; prints tables, never fails on time
 	$(BIN)/python -m tests.benchmarks

@@ -192,10 +192,9 @@ def test_polynomial_solvers_on_larger_problems(problem, uplink):
     assert all(most <= result.bound for result in results)
 
 
-# Measured on these very problems (mean share of the optimum): greedy 1.00 upfront,
-# 0.98 static and dynamic with one deadline; 0.97, 0.89, 0.98 with own deadlines.
-# dp 1.00 everywhere.
-LEAST = {"common": {"greedy": 0.95, "dp": 0.99}, "own": {"greedy": 0.85}}
+# Measured on these very problems (mean share of the optimum): greedy 0.97 to 1.00 with
+# one deadline, 0.91 to 1.00 with own deadlines, least for static; dp 1.00 everywhere.
+LEAST = {"common": {"greedy": 0.95, "dp": 0.99}, "own": {"greedy": 0.9}}
 
 
 @pytest.mark.parametrize("uplink", UPLINKS)
