@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesim.colours import COLOURS
 from edgesim.errors import InputError
 from edgesim.files import write_whole
 from edgesim.trace import Trace
@@ -21,8 +22,6 @@ PICTURES = (".png", ".pdf", ".svg")
 _TOP_MODELS = 5
 _WIDTHS_S = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 21_600, 86_400, 604_800)
 _MOST_BARS = 300
-_COLOUR = "#1f4e79"
-_FIT_COLOUR = "#c55a11"
 
 
 @dataclass(frozen=True)
@@ -179,11 +178,11 @@ def plot_arrivals(trace: Trace, ax: Axes) -> Axes:
     bins = np.floor(trace.arrival_s / width_s) - start
     counts = np.bincount(bins.astype(np.int64), minlength=steps)
     unit_s, unit = (3600.0, "h") if last_s - first_s > 10_000 else (1.0, "s")
-    ax.stairs(counts / width_s, edges_s / unit_s, color=_COLOUR, fill=True)
+    ax.stairs(counts / width_s, edges_s / unit_s, color=COLOURS["dp"], fill=True)
     ax.set_xlim(edges_s[0] / unit_s, edges_s[-1] / unit_s)
     ax.set_ylim(bottom=0)
     ax.locator_params(axis="x", nbins=6)
-    _label(ax, f"Time ({unit})", f"Arrivals (1/s), mean of {width_s:g} s")
+    _label(ax, f"time ({unit})", f"arrivals (1/s), mean of {width_s:g} s")
     return ax
 
 
@@ -194,7 +193,7 @@ def plot_popularity(trace: Trace, ax: Axes) -> Axes:
     if not len(counts):
         return _nothing(ax)
     rank = np.arange(1, len(counts) + 1)
-    ax.loglog(rank, counts, "o", color=_COLOUR, markersize=4, label="Models")
+    ax.loglog(rank, counts, "o", color=COLOURS["dp"], markersize=4, label="models")
     exponent = _zipf_exponent(counts)
     if exponent is not None:
         level = np.exp(np.mean(np.log(counts) + exponent * np.log(rank)))
@@ -202,14 +201,14 @@ def plot_popularity(trace: Trace, ax: Axes) -> Axes:
             rank,
             level * rank**-exponent,
             "--",
-            color=_FIT_COLOUR,
-            label=f"Fit, exponent {exponent:.2f}",
+            color=COLOURS["greedy"],
+            label=f"fit, exponent {exponent:.2f}",
         )
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter("")
     ax.set_xlim(0.8, len(counts) * 1.25)
     ax.set_ylim(bottom=0.8)
-    _label(ax, "Rank of the model", "Requests")
+    _label(ax, "rank of the model", "requests")
     ax.legend(frameon=False, fontsize=8)
     return ax
 
@@ -230,10 +229,13 @@ def trace_figure(trace: Trace) -> Figure:
     """Draw arrivals over time beside popularity, 18 cm wide for print."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.1, 2.8), layout="constrained")
-    arrivals, popularity = figure.subplots(1, 2)
-    plot_arrivals(trace, arrivals)
-    plot_popularity(trace, popularity)
+    from edgesim.plots import style
+
+    with style():
+        figure = Figure(figsize=(7.1, 2.8), layout="constrained")
+        arrivals, popularity = figure.subplots(1, 2)
+        plot_arrivals(trace, arrivals)
+        plot_popularity(trace, popularity)
     return figure
 
 

@@ -141,9 +141,9 @@ def test_picture_has_axes_with_units(tmp_path: Path, n: int) -> None:
     figure = trace_figure(trace)
     if n:
         time, rank = figure.axes
-        assert time.get_xlabel() == "Time (s)"
-        assert time.get_ylabel().startswith("Arrivals (1/s)")
-        assert rank.get_xlabel() == "Rank of the model"
+        assert time.get_xlabel() == "time (s)"
+        assert time.get_ylabel().startswith("arrivals (1/s)")
+        assert rank.get_xlabel() == "rank of the model"
         assert (rank.get_xscale(), rank.get_yscale()) == ("log", "log")
     for name in ("p.png", "p.pdf", "p.svg"):
         write_picture(trace, tmp_path / name)
