@@ -231,17 +231,6 @@ class Profile(Value):
         table = self.models[model].activation_bytes
         return None if table is None else _padded(table)
 
-    def load_spread(self, model: str, block: str, tier: Tier) -> float | None:
-        """Sigma of a block's lognormal load time; None where only a median is known.
-
-        The lognormal has the measured p10 and p90:
-        ``ln(p90 / p10) = 2 · 1.28155… · sigma``.
-        """
-        for entry in self.models[model].blocks:
-            if entry.name == block:
-                return entry.load_s[tier].spread
-        raise KeyError(block)
-
     def document(self) -> dict[str, Any]:
         """Return the profile as it stands in its file: plain values, nothing unset."""
         return {"schema": SCHEMA, **self.model_dump(mode="json", exclude_none=True)}

@@ -349,20 +349,3 @@ def faded_efficiency(
         with np.errstate(divide="ignore"):  # a gain of 0 is −inf dB: no link
             snr = snr + 10 * np.log10(gain)
     return spectral_efficiency(snr, cell)
-
-
-def draw_links(
-    x_m: ArrayLike, y_m: ArrayLike, cell: CellSpec, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Draw everything random about the links of users at given places.
-
-    Returns
-    -------
-    mean_snr_db, spectral_efficiency
-        The SNR averaged over fading, and the efficiency in the first fading block.
-    """
-    distance_m = np.hypot(
-        np.asarray(x_m, dtype=np.float64), np.asarray(y_m, dtype=np.float64)
-    )
-    snr_db = mean_snr_db(path_loss_db(distance_m, cell, rng), cell)
-    return snr_db, faded_efficiency(snr_db, cell, rng)

@@ -292,7 +292,8 @@ def test_stated_rate_replaces_measured_times() -> None:
     """Load times become bytes / rate, without spread, whatever tiers there are."""
     measured = build(CATS)
     assert set(measured.load_sigma) == {"cat/in"}
-    assert measured.load_sigma["cat/in"] == TOY.load_spread("cat", "in", "pinned")
+    stem = TOY.models["cat"].blocks[0]
+    assert measured.load_sigma["cat/in"] == stem.load_s["pinned"].spread
     stated = build(CATS, load_from="disk", load_rate_bytes_per_s=1e6)
     assert stated.blocks["cat/mid"].load_s == 2e-3
     assert stated.blocks["cat-v01/out"].load_s == 3e-3

@@ -122,14 +122,13 @@ def test_activation_table_is_optional() -> None:
 def test_spread_reproduces_the_deciles() -> None:
     """A lognormal with that sigma has p90 / p10 = 4; no deciles, no spread."""
     profile = _profile(SMALL)
-    sigma = profile.load_spread("net", "stem", "pinned")
+    stem, head = profile.models["net"].blocks[:2]
+    sigma = stem.load_s["pinned"].spread
     assert sigma is not None
     assert math.exp(2 * 1.2815515655446004 * sigma) == pytest.approx(4, rel=1e-12)
     assert sigma == pytest.approx(0.5408656, rel=1e-6)
-    assert profile.load_spread("net", "head", "pinned") is None
-    assert profile.load_spread("net", "stem", "disk") is None
-    with pytest.raises(KeyError):
-        profile.load_spread("net", "no such block", "pinned")
+    assert head.load_s["pinned"].spread is None
+    assert stem.load_s["disk"].spread is None
 
 
 def test_half_known_deciles_give_no_spread() -> None:
