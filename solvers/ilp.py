@@ -16,7 +16,7 @@ from solvers import greedy
 from solvers.bound import upper_bound
 from solvers.forest import Crossing, build_forest
 from solvers.ilp_visits import VisitModel, one_deadline_upfront
-from solvers.outcome import MIP_ENGINES, Found, Options, RefusalError
+from solvers.outcome import Found, Options, RefusalError
 from solvers.schedule import Uplink
 from solvers.tables import PlannedRound, Tables
 from solvers.timing import time_rounds
@@ -45,15 +45,9 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
 
     Raises
     ------
-    ValueError
-        For an unknown engine.
     RefusalError
         When CBC is asked for and its binary cannot be run.
     """
-    if options.mip not in MIP_ENGINES:
-        raise ValueError(
-            f"mip must be one of {', '.join(MIP_ENGINES)}, found {options.mip!r}"
-        )
     if not tables.active:
         return Found([], proven=True)
     stop_s = (

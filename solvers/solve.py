@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import cast
 
 from solvers.bound import upper_bound
-from solvers.outcome import Found, Options, RefusalError
+from solvers.outcome import MIP_ENGINES, Found, Options, RefusalError
 from solvers.problem import Problem
 from solvers.schedule import UPLINKS, Result, Uplink
 from solvers.tables import Tables
@@ -73,7 +73,7 @@ def solve(
         When the solver cannot take the problem; the message says which condition
         fails and what to use instead.
     ValueError
-        For an unknown solver or discipline, or a limit that is not positive.
+        For an unknown solver, discipline or engine, or a limit that is not positive.
     """
     if solver not in _ALGORITHMS:
         raise ValueError(
@@ -83,6 +83,8 @@ def solve(
         raise ValueError(
             f"uplink must be one of {', '.join(UPLINKS)}, found {uplink!r}"
         )
+    if mip not in MIP_ENGINES:
+        raise ValueError(f"mip must be one of {', '.join(MIP_ENGINES)}, found {mip!r}")
     if time_limit_s is not None and not time_limit_s > 0:
         raise ValueError(f"time_limit_s must be > 0, found {time_limit_s!r}")
     started = time.perf_counter()

@@ -120,7 +120,7 @@ def test_refuses_an_unknown_engine():
     with pytest.raises(
         ValueError, match=r"mip must be one of highs, cbc, found 'scip'"
     ):
-        solve(family(1, 3)[0], "ilp", mip="scip")
+        solve(family(1, 3)[0], "dp", mip="scip")
 
 
 @settings(FEW, max_examples=100)
