@@ -144,10 +144,11 @@ def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with _written(path):
         final = _resolved(path)
-        if final.is_dir():
+        if path.is_dir():
             raise InputError(path, "is a folder; a file name is needed")
-        if final.exists() and not final.is_file():
-            with final.open(mode, **text) as file:  # type: ignore[call-overload]
+        # Asked of the path as given: what /dev/stdout leads to may have no name.
+        if path.exists() and not path.is_file():
+            with path.open(mode, **text) as file:  # type: ignore[call-overload]
                 yield file
             return
         handle, name = tempfile.mkstemp(prefix=f".{final.name[:50]}.", dir=final.parent)
@@ -199,6 +200,8 @@ def check_replaceable(path: Path, known: Collection[str]) -> None:
     with _written(path):
         if path.exists() and not path.is_dir():
             raise InputError(path, "is a file; the name of a folder is needed")
+        if _resolved(path) in (Path.cwd(), *Path.cwd().parents):
+            raise InputError(path, "is the folder you are in, or above it")
         entries = {p.name for p in path.iterdir()} if path.exists() else set()
     strangers = sorted(entries.difference(known))
     if strangers:

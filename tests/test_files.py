@@ -157,3 +157,13 @@ def test_impossible_names(name: str, tmp_path: Path) -> None:
     assert not files.is_file(tmp_path / name)
     with pytest.raises(InputError), files.write_whole(tmp_path / name):
         pass
+
+
+def test_the_current_folder_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's working folder is pulled from under them, even an empty one."""
+    monkeypatch.chdir(tmp_path)
+    for out in (Path(), Path("..")):
+        with pytest.raises(InputError, match="the folder you are in"):
+            files.check_replaceable(out, ("run.json",))
