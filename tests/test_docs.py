@@ -86,7 +86,8 @@ def test_dependencies_are_all_named() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     section = text.split("## Dependencies")[1].split("\n## ")[0]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(name for extra in extras for name in extra)]
     for requirement in wanted:
         name = re.match(r"[A-Za-z0-9-]+", requirement)
         assert name is not None
