@@ -17,6 +17,9 @@ from solvers.timing import TIME_TOLERANCE_S, rank, upload_end_s
 # How much a second of the band counts beside a second of the GPU.
 UPLINK_WEIGHTS = (0.0, 0.25, 0.5, 0.75)
 
+# How much an early deadline counts, where deadlines differ.
+HASTES = (0.0, 2.0, 8.0)
+
 SLACK_S = TIME_TOLERANCE_S / 2
 
 
@@ -27,11 +30,14 @@ class _Rule:
     ``spread`` says who pays for a load: ``"round"`` the round alone, ``"model"`` all
     users of the model that still wait, ``"holders"`` each block all waiting users of
     models that hold it. ``urgent`` offers users by deadline rather than by demand.
+    ``haste`` weighs a round's deadline: a round that is due earlier by a share f of
+    the latest deadline counts as exp(haste · f) rounds.
     """
 
     uplink_weight: float
     spread: str
     urgent: bool
+    haste: float
 
 
 def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
@@ -61,10 +67,12 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
 
 
 def _rules(tables: Tables) -> Iterator[_Rule]:
-    orders = (False, True) if tables.common_deadline_s is None else (False,)
+    orders = [(False, 0.0)]
+    if tables.common_deadline_s is None:
+        orders += [(True, haste) for haste in HASTES]
     spreads = ("round", "model", "holders")
-    for weight, spread, urgent in product(UPLINK_WEIGHTS, spreads, orders):
-        yield _Rule(weight, spread, urgent)
+    for weight, spread, order in product(UPLINK_WEIGHTS, spreads, orders):
+        yield _Rule(weight, spread, *order)
 
 
 class _Waiting:
@@ -135,8 +143,9 @@ def _build(tables: Tables, uplink: Uplink, rule: _Rule) -> list[PlannedRound]:
     """Build one schedule by one rule."""
     side = _Backward(tables) if uplink == "static" else _Forward(tables, uplink)
     # What is placed first lies last in a schedule that is built backwards.
-    order = -tables.deadline_s if uplink == "static" else tables.deadline_s
-    waiting = _Waiting(tables, order if rule.urgent else None)
+    sign = -1.0 if uplink == "static" else 1.0
+    waiting = _Waiting(tables, sign * tables.deadline_s if rule.urgent else None)
+    latest_s = float(tables.deadline_s.max(initial=0.0)) or 1.0
     while True:
         load = side.load_s()
         while waiting.drop(side.hopeless(load)):
@@ -151,7 +160,12 @@ def _build(tables: Tables, uplink: Uplink, rule: _Rule) -> list[PlannedRound]:
         weight = rule.uplink_weight
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             seconds = weight * waiting.upload_s + (1 - weight) * gpu_s
-            score = np.where(fits, size / seconds, -np.inf)
+            rate = (
+                size
+                / seconds
+                * np.exp(-sign * rule.haste * waiting.deadline_s / latest_s)
+            )
+            score = np.where(fits, rate, -np.inf)
         model, batch = np.unravel_index(int(score.argmax()), score.shape)
         users = waiting.take(int(model), int(batch))
         side.place(PlannedRound(int(model), users))
