@@ -100,7 +100,7 @@ def _write_pictures(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> No
     requests = [one.measures.requests for one in runs]
     ax = plots.plot_throughput(
         in_time,
-        bound=_bounds(runs),
+        bound=_bounds(runs) or None,
         requests=requests[0] if len(set(requests)) == 1 else None,
         title=_what(inputs),
     )
@@ -123,7 +123,7 @@ def _what(inputs: Inputs) -> str:
 
 
 def _bounds(runs: Sequence[PlanRun]) -> list[float]:
-    """Least proven bound of each repeat over the solvers that share."""
+    """List each repeat's least bound over the solvers that share, if there are any."""
     least: dict[int, float] = {}
     for one in runs:
         if not one.solver.endswith(NO_SHARING):

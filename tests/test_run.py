@@ -242,3 +242,33 @@ def test_instance_of_a_plan_can_be_solved_again(small: Path, tmp_path: Path) -> 
     place = tmp_path / "out" / "plans" / "0"
     again = solve(read_instance(place / "instance.json"), "dp").schedule
     assert again == read_schedule(place / "dp.json")
+
+
+@pytest.mark.parametrize("solver", ["dp-noshare", "fcfs", "greedy-noshare,random"])
+def test_any_choice_of_solvers_can_be_drawn(
+    small: Path, tmp_path: Path, solver: str
+) -> None:
+    """A run without a sharing solver has no bound to draw; it is drawn nevertheless."""
+    finished = edgesim("run", small, "--solver", solver, "--out", tmp_path / "out")
+    assert finished.code == 0, finished.err
+    assert {p.name for p in (tmp_path / "out").iterdir()} == OUTPUTS
+
+
+def test_nothing_to_serve(small: Path, tmp_path: Path) -> None:
+    """No requests, or none with a link, make empty plans and all outputs."""
+    header, first = TRACE.splitlines()[:2]
+    for name, text in {
+        "empty": header,
+        "no-link": f"{header},spectral_efficiency\n{first},0",
+    }.items():
+        trace = tmp_path / f"{name}.csv"
+        trace.write_text(text + "\n")
+        finished = edgesim(
+            *("run", small, "--trace", trace, "--repeats", 1),
+            *("--solver", "dp,dp-noshare,greedy,ilp,fcfs", "--out", tmp_path / name),
+        )
+        assert finished.code == 0, finished.err
+        outcomes = {
+            (r["outcome"], r["reason"]) for r in _rows(tmp_path / name / "requests.csv")
+        }
+        assert outcomes == (set() if name == "empty" else {("dropped", "no link")})
