@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pulp
 import pytest
@@ -13,6 +15,7 @@ from solvers.bound import upper_bound
 from solvers.ilp import RoundModel, _run, most_rounds
 from solvers.tables import Tables
 from solvers.timing import time_rounds
+from tests.shared_data import REQUIRE
 from tests.solvers.strategies import planned, problems, seeded_problem
 
 FEW = settings(
@@ -92,7 +95,10 @@ def test_no_time_at_all_leaves_greedy_and_the_bound(uplink):
         assert result.bound == upper_bound(Tables(problem), uplink)
 
 
-@pytest.mark.skipif(not CBC.available(), reason="CBC's binary cannot be run here")
+@pytest.mark.skipif(
+    not CBC.available() and not os.environ.get(REQUIRE),
+    reason="CBC's binary cannot be run here",
+)
 @pytest.mark.parametrize("uplink", UPLINKS)
 def test_cbc_proves_the_same_optimum(uplink):
     """Both engines end with the same number of users, and both have proven it.
