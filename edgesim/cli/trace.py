@@ -55,58 +55,45 @@ Zipf = Annotated[
 ]
 
 
-@convert.command("azure-functions-2019")
-def azure_functions_2019(
-    source: Source,
-    out: Target,
-    slo_s: Slo,
-    input_bytes: InputBytes = 150_528,
-    input_bytes_cv: InputBytesCv = 0.0,
-    users: Users = 100,
-    seed: Seed = 0,
-    start_s: Start = 0.0,
-    duration_s: Duration = None,
-) -> None:
-    """Convert calls per minute; functions become models by popularity."""
-    from edgesim import convert as sources
+def _of_functions(name: str, about: str) -> None:
+    """Add the command of a source whose models are functions."""
 
-    fill = sources.Fill(
-        slo_s=slo_s,
-        input_bytes=input_bytes,
-        input_bytes_cv=input_bytes_cv,
-        users=users,
-        seed=seed,
-        start_s=start_s,
-        duration_s=duration_s,
-    )
-    _finish(source, out, *sources.azure_functions_2019(source, fill))
+    def command(
+        source: Source,
+        out: Target,
+        slo_s: Slo,
+        input_bytes: InputBytes = 150_528,
+        input_bytes_cv: InputBytesCv = 0.0,
+        users: Users = 100,
+        seed: Seed = 0,
+        start_s: Start = 0.0,
+        duration_s: Duration = None,
+    ) -> None:
+        from edgesim import convert as sources
+
+        fill = sources.Fill(
+            slo_s=slo_s,
+            input_bytes=input_bytes,
+            input_bytes_cv=input_bytes_cv,
+            users=users,
+            seed=seed,
+            start_s=start_s,
+            duration_s=duration_s,
+        )
+        converter = getattr(sources, name.replace("-", "_"))
+        _finish(source, out, *converter(source, fill))
+
+    convert.command(name, help=about)(command)
 
 
-@convert.command("azure-functions-2021")
-def azure_functions_2021(
-    source: Source,
-    out: Target,
-    slo_s: Slo,
-    input_bytes: InputBytes = 150_528,
-    input_bytes_cv: InputBytesCv = 0.0,
-    users: Users = 100,
-    seed: Seed = 0,
-    start_s: Start = 0.0,
-    duration_s: Duration = None,
-) -> None:
-    """Convert single calls; functions become models by popularity."""
-    from edgesim import convert as sources
-
-    fill = sources.Fill(
-        slo_s=slo_s,
-        input_bytes=input_bytes,
-        input_bytes_cv=input_bytes_cv,
-        users=users,
-        seed=seed,
-        start_s=start_s,
-        duration_s=duration_s,
-    )
-    _finish(source, out, *sources.azure_functions_2021(source, fill))
+_of_functions(
+    "azure-functions-2019",
+    "Convert calls per minute; functions become models by popularity.",
+)
+_of_functions(
+    "azure-functions-2021",
+    "Convert single calls; functions become models by popularity.",
+)
 
 
 @convert.command("azure-llm-2023")
