@@ -121,8 +121,8 @@ def _witness(
             theirs = set(placed[atom])
             if not mine <= theirs:
                 return Crossing(
-                    first_block=tables.atom_block[atom],
-                    second_block=tables.atom_block[groups[held_by][0]],
+                    first_block=tables.atom_blocks[atom][0],
+                    second_block=tables.atom_blocks[groups[held_by][0]][0],
                     only_first=tables.model_names[min(theirs - mine)],
                     both=tables.model_names[model],
                     only_second=tables.model_names[min(mine - theirs)],

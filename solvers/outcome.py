@@ -20,17 +20,20 @@ class Options:
     Parameters
     ----------
     time_limit_s
-        Wall-clock limit; None for none. Only ``ilp`` looks at it: the others end by
-        themselves.
+        Wall-clock limit; None for none. Only ``ilp`` and ``local-search`` look at it:
+        the others end by themselves.
     seed
         Seed of every random choice.
     mip
         Engine of ``ilp``: ``"highs"`` or ``"cbc"``.
+    iterations
+        Limit of ``local-search``; None for its own.
     """
 
     time_limit_s: float | None = None
     seed: int = 0
     mip: str = "highs"
+    iterations: int | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ name carries its unit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -36,6 +36,9 @@ PositiveSeconds = Annotated[float, Field(gt=0, le=MOST_SECONDS, allow_inf_nan=Fa
 Seconds = Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1), BeforeValidator(whole)]
 Name = Annotated[str, Field(min_length=1)]
+
+Residency = Literal["previous", "cache"]
+Eviction = Literal["lru", "furthest-next-use"]
 
 
 class Value(BaseModel):
@@ -110,6 +113,11 @@ class User(Value):
 class Problem(Value):
     """One GPU, one band, a model library and its users.
 
+    ``residency`` says which blocks stay in GPU memory between rounds: those of the
+    previous round's model, or a cache of what memory allows, from which ``eviction``
+    chooses what goes. With ``overlap`` a load may run while the round before computes.
+    ``solvers.residency`` gives the rules.
+
     Raises
     ------
     pydantic.ValidationError
@@ -121,6 +129,9 @@ class Problem(Value):
     bandwidth_hz: Positive
     gpu_memory_bytes: Bytes | None = None
     resident_model: Name | None = None
+    residency: Residency = "previous"
+    eviction: Eviction = "lru"
+    overlap: bool = False
     blocks: Mapping[Name, Block]
     models: Mapping[Name, Model]
     users: Annotated[tuple[User, ...], Field(strict=False)]

@@ -33,11 +33,12 @@ Rounds = Sequence[PlannedRound]
 
 
 class _Atoms(NamedTuple):
-    """Atoms of each model, a block of each atom, and its load time."""
+    """Atoms of each model; blocks, load time and size of each atom."""
 
     of_model: tuple[frozenset[int], ...]
-    block: tuple[str, ...]
+    blocks: tuple[tuple[str, ...], ...]
     load_s: Floats
+    bytes: tuple[int, ...]
 
 
 def _shared(problem: Problem) -> _Atoms:
@@ -53,25 +54,29 @@ def _shared(problem: Problem) -> _Atoms:
     for atom, group in enumerate(groups):
         for m in group:
             of_model[m].add(atom)
-    return _Atoms(
-        tuple(map(frozenset, of_model)),
-        tuple(blocks[0] for blocks in groups.values()),
-        np.array([_load_s(problem, blocks) for blocks in groups.values()]),
-    )
+    return _of_blocks(problem, tuple(map(frozenset, of_model)), groups.values())
 
 
 def _whole_models(problem: Problem) -> _Atoms:
     """Make each model one atom of its own."""
     models = problem.models.values()
+    of_model = tuple(frozenset({m}) for m in range(len(models)))
+    return _of_blocks(problem, of_model, [model.blocks for model in models])
+
+
+def _of_blocks(
+    problem: Problem,
+    of_model: tuple[frozenset[int], ...],
+    groups: Iterable[Sequence[str]],
+) -> _Atoms:
+    atoms = tuple(map(tuple, groups))
+    there = [[problem.blocks[block] for block in blocks] for blocks in atoms]
     return _Atoms(
-        tuple(frozenset({m}) for m in range(len(models))),
-        tuple(model.blocks[0] for model in models),
-        np.array([_load_s(problem, model.blocks) for model in models]),
+        of_model,
+        atoms,
+        np.array([math.fsum(b.load_s for b in blocks) for blocks in there]),
+        tuple(sum(b.bytes for b in blocks) for blocks in there),
     )
-
-
-def _load_s(problem: Problem, blocks: Iterable[str]) -> float:
-    return math.fsum(problem.blocks[block].load_s for block in blocks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,9 +185,14 @@ class Tables:
         return self._atoms.of_model
 
     @property
-    def atom_block(self) -> tuple[str, ...]:
-        """A block of each atom, to name it by."""
-        return self._atoms.block
+    def atom_blocks(self) -> tuple[tuple[str, ...], ...]:
+        """Blocks of each atom, by name."""
+        return self._atoms.blocks
+
+    @property
+    def atom_bytes(self) -> tuple[int, ...]:
+        """Memory that each atom takes."""
+        return self._atoms.bytes
 
     @property
     def atom_load_s(self) -> Floats:
@@ -193,6 +203,17 @@ class Tables:
     def initial_atoms(self) -> frozenset[int]:
         """Atoms resident before the first round."""
         return frozenset() if self.resident is None else self.atoms_of[self.resident]
+
+    def blocks_of(self, model: int, atoms: frozenset[int]) -> tuple[str, ...]:
+        """Blocks of a model that belong to given atoms, bottom first."""
+        chosen = {block for atom in atoms for block in self.atom_blocks[atom]}
+        held = self.problem.models[self.model_names[model]].blocks
+        return tuple(block for block in held if block in chosen)
+
+    def activation_bytes(self, model: int, batch: int) -> int:
+        """Memory that a batch takes beside the weights."""
+        given = self.problem.models[self.model_names[model]].activation_bytes
+        return given[batch - 1] if given else 0
 
     def loads_s(self, atoms: Iterable[int]) -> float:
         """Time to load a set of atoms."""

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from solvers.residency import steps
 from solvers.schedule import Allocation, Round, Schedule, Segment, Status, Uplink
-from solvers.tables import Floats, PlannedRound, Rounds, Tables
+from solvers.tables import Floats, Rounds, Tables
 
 TIME_TOLERANCE_S = 1e-9
 SPECTRUM_TOLERANCE = 1e-9
@@ -75,27 +77,25 @@ def time_rounds(tables: Tables, rounds: Rounds, uplink: Uplink) -> Timing | None
 
     Notes
     -----
-    O(K log K) for K users; ``static`` adds 60 bisection steps of O(R).
+    O(K log K) for K users; ``static`` adds 60 bisection steps of O(R). A cache adds
+    what :func:`solvers.residency.steps` costs.
     """
-    load = np.empty(len(rounds))
     compute = np.empty(len(rounds))
     deadline = np.empty(len(rounds))
     demand = np.empty(len(rounds))
-    before: int | None = None
     for r, (model, users) in enumerate(rounds):
         latency = tables.latency_s[model]
         if len(users) >= len(latency) or not np.isfinite(latency[len(users)]):
             return None
-        load[r] = tables.load_s(before, model)
         compute[r] = latency[len(users)]
         chosen = list(users)
         deadline[r] = tables.deadline_s[chosen].min()
         demand[r] = tables.demand_s[chosen].sum()
-        before = model
     if not np.isfinite(demand).all():
         return None
+    load, ahead = _loads(tables, rounds)
     if uplink == "static":
-        return _static(load, compute, deadline, demand)
+        return _static(load, ahead, compute, deadline, demand)
     if uplink == "upfront":
         total = demand.sum()
         ready = np.full(len(rounds), total)
@@ -103,23 +103,44 @@ def time_rounds(tables: Tables, rounds: Rounds, uplink: Uplink) -> Timing | None
     else:
         ready = _ready_s(tables, rounds, demand)
         idle_until = 0.0
-    load_start, compute_start = _forward(load, compute, ready, idle_until)
+    load_start, compute_start = _forward(load, ahead, compute, ready, idle_until)
     if (compute_start + compute > deadline + TIME_TOLERANCE_S).any():
         return None
     return Timing(load_start, load, compute_start, compute)
 
 
+def _loads(tables: Tables, rounds: Rounds) -> tuple[Floats, NDArray[np.bool_]]:
+    """Load time of each round, and whether it may run during the round before."""
+    if tables.problem.residency == "previous" and not tables.problem.overlap:
+        models = [planned.model for planned in rounds]
+        before = [None, *models[:-1]]
+        load = [tables.load_s(*pair) for pair in zip(before, models, strict=False)]
+        return np.array(load), np.zeros(len(rounds), dtype=bool)
+    found = steps(tables, rounds)
+    load = [tables.loads_s(step.loaded) for step in found]
+    return np.array(load), np.array([step.ahead for step in found], dtype=bool)
+
+
 def _forward(
-    load: Floats, compute: Floats, ready: Floats, idle_until_s: float
+    load: Floats,
+    ahead: NDArray[np.bool_],
+    compute: Floats,
+    ready: Floats,
+    idle_until_s: float,
 ) -> tuple[Floats, Floats]:
-    """Start every load and every batch as early as it may."""
+    """Start every load and every batch as early as it may.
+
+    A load that runs ahead waits for the load before and for the round before that:
+    memory holds two models, not three.
+    """
     load_start = np.empty(len(load))
     compute_start = np.empty(len(load))
-    free = idle_until_s
+    loaded = end_before = end = idle_until_s
     for r in range(len(load)):
-        load_start[r] = free
-        compute_start[r] = max(free + load[r], ready[r])
-        free = compute_start[r] + compute[r]
+        load_start[r] = max(loaded, end_before) if ahead[r] else end
+        loaded = load_start[r] + load[r]
+        compute_start[r] = max(loaded, end, ready[r])
+        end_before, end = end, compute_start[r] + compute[r]
     return load_start, compute_start
 
 
@@ -136,7 +157,11 @@ def _ready_s(tables: Tables, rounds: Rounds, demand: Floats) -> Floats:
 
 
 def _static(
-    load: Floats, compute: Floats, deadline: Floats, demand: Floats
+    load: Floats,
+    ahead: NDArray[np.bool_],
+    compute: Floats,
+    deadline: Floats,
+    demand: Floats,
 ) -> Timing | None:
     """Time rounds backwards, each as late as it may be; then move them all earlier.
 
@@ -145,13 +170,11 @@ def _static(
     leave room for the loads, hence so does the larger. Band use grows with the shift.
     """
     rounds = len(load)
-    latest = np.empty(rounds)
-    free_until = np.inf
-    for r in range(rounds - 1, -1, -1):
-        latest[r] = min(deadline[r], free_until) - compute[r]
-        free_until = latest[r] - load[r]
-    earliest = _forward(load, compute, np.zeros(rounds), 0.0)[1]
-    if (latest < earliest - TIME_TOLERANCE_S).any():
+    latest_load, latest = _latest(load, ahead, compute, deadline)
+    earliest = _forward(load, ahead, compute, np.zeros(rounds), 0.0)[1]
+    if (latest < earliest - TIME_TOLERANCE_S).any() or (
+        latest_load < -TIME_TOLERANCE_S
+    ).any():
         return None
 
     def starts(shift: float) -> Floats:
@@ -167,9 +190,32 @@ def _static(
         most, lambda shift: bool((starts(shift) > 0).all()) and band(shift) <= 1
     )
     start = starts(slack)
-    end = start + compute
-    load_start = np.concatenate(([0.0], end[:-1])) if rounds else np.empty(0)
+    # With the batches where they are, every load starts as early as it may.
+    load_start = _forward(load, ahead, compute, start, 0.0)[0]
     return Timing(load_start, load, start, compute, slack)
+
+
+def _latest(
+    load: Floats, ahead: NDArray[np.bool_], compute: Floats, deadline: Floats
+) -> tuple[Floats, Floats]:
+    """Latest start of every load and every batch, from the last to the first."""
+    latest_load = np.empty(len(load))
+    latest = np.empty(len(load))
+    # When the round after may start its load and its batch at the latest, and
+    # the load of the round after that if it runs ahead.
+    next_load = next_start = later_load = np.inf
+    next_ahead = False
+    for r in range(len(load) - 1, -1, -1):
+        end = min(deadline[r], next_start, later_load)
+        if not next_ahead:
+            end = min(end, next_load)
+        latest[r] = end - compute[r]
+        loaded = min(latest[r], next_load) if next_ahead else latest[r]
+        latest_load[r] = loaded - load[r]
+        later_load = next_load if next_ahead else np.inf
+        next_load, next_start = latest_load[r], latest[r]
+        next_ahead = bool(ahead[r])
+    return latest_load, latest
 
 
 def rank(
@@ -326,11 +372,12 @@ def make_schedule(
 
 
 def _rounds(tables: Tables, rounds: Rounds, timing: Timing) -> tuple[Round, ...]:
-    before = tables.resident
     result = []
     ends = timing.end_s
-    for r, planned in enumerate(rounds):
-        blocks = _loaded_blocks(tables, before, planned)
+    for r, (planned, step) in enumerate(
+        zip(rounds, steps(tables, rounds), strict=True)
+    ):
+        blocks = tables.blocks_of(planned.model, step.loaded)
         result.append(
             Round(
                 model=tables.model_names[planned.model],
@@ -344,18 +391,4 @@ def _rounds(tables: Tables, rounds: Rounds, timing: Timing) -> tuple[Round, ...]
                 end_s=float(ends[r]),
             )
         )
-        before = planned.model
     return tuple(result)
-
-
-def _loaded_blocks(
-    tables: Tables, before: int | None, planned: PlannedRound
-) -> tuple[str, ...]:
-    """Blocks that must move when one model follows another, bottom first."""
-    needed = tables.problem.models[tables.model_names[planned.model]].blocks
-    if before == planned.model:
-        return ()
-    if before is None or not tables.sharing:
-        return needed
-    there = set(tables.problem.models[tables.model_names[before]].blocks)
-    return tuple(block for block in needed if block not in there)

@@ -7,7 +7,8 @@ the timing or any solver, so that a mistake there cannot hide here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 from solvers.problem import Problem
 from solvers.schedule import Allocation, Round, Schedule
@@ -20,31 +21,44 @@ class VerificationError(ValueError):
     """A schedule breaks a rule of its problem; the message names all of them."""
 
 
-def verify(problem: Problem, schedule: Schedule) -> None:
+def verify(problem: Problem, schedule: Schedule, *, sharing: bool = True) -> None:
     """Accept a feasible schedule, and say what is wrong with any other.
 
     Tolerance is 1e-9 s on times and 1e-9 relative on spectrum. A round may load more
-    than it must (the baselines without sharing do), never less.
+    than it must (the baselines without sharing do), never less. What stays in memory
+    follows from the rounds by the problem's residency and eviction, and so does
+    whether memory lets a load overlap the round before.
+
+    Parameters
+    ----------
+    problem, schedule
+        What is judged.
+    sharing
+        If false, by the rules of the baselines without sharing: every model has copies
+        of its blocks to itself, which stay or go as a whole.
 
     Raises
     ------
     VerificationError
         With every rule that is broken.
     """
-    found = list(violations(problem, schedule))
+    found = list(violations(problem, schedule, sharing=sharing))
     if found:
         raise VerificationError("; ".join(found))
 
 
-def violations(problem: Problem, schedule: Schedule) -> Iterator[str]:
+def violations(
+    problem: Problem, schedule: Schedule, *, sharing: bool = True
+) -> Iterator[str]:
     """Yield every rule that a schedule breaks, as a sentence; nothing if feasible.
 
-    O(K log K) for K users.
+    O(K log K) for K users, and O(R G log G) for R rounds and G groups of blocks with a
+    cache.
     """
     if schedule.instance != problem.name:
         yield f"the schedule is for {schedule.instance!r}, not {problem.name!r}"
     yield from _claims(problem, schedule)
-    yield from _rounds(problem, schedule)
+    yield from _rounds(problem, schedule, sharing)
     yield from _spectrum(problem, schedule)
 
 
@@ -66,29 +80,22 @@ def _claims(problem: Problem, schedule: Schedule) -> Iterator[str]:
         yield "status says optimal, but the bound is not met"
 
 
-def _rounds(problem: Problem, schedule: Schedule) -> Iterator[str]:
+def _rounds(problem: Problem, schedule: Schedule, sharing: bool) -> Iterator[str]:
     users = {user.id: user for user in problem.users}
-    resident: set[str] = set()
-    if problem.resident_model is not None:
-        resident.update(problem.models[problem.resident_model].blocks)
-    free_s = 0.0
     for r, round_ in enumerate(schedule.rounds):
         if round_.model not in problem.models:
             yield f"round {r}: no model {round_.model!r}"
             return
-        yield from _load(problem, r, round_, resident)
+    needs = _needs(problem, schedule.rounds, sharing)
+    for r, (round_, need) in enumerate(zip(schedule.rounds, needs, strict=True)):
+        yield from _load(problem, r, round_, need.missing)
+        yield from _order(problem, r, schedule.rounds, need.beside)
         model = problem.models[round_.model]
         batch = len(round_.users)
         if not problem.fits(round_.model, batch):
             yield f"round {r}: a batch of {batch} is beyond its limit or the memory"
         elif not _same(round_.compute_s, model.latency_s[batch - 1]):
             yield f"round {r}: compute_s is not the latency of a batch of {batch}"
-        if round_.load_start_s < free_s - TIME_TOLERANCE_S:
-            yield f"round {r}: its load starts before the round before it ends"
-        if round_.compute_start_s < (
-            round_.load_start_s + round_.load_s - TIME_TOLERANCE_S
-        ):
-            yield f"round {r}: it computes before it is loaded"
         if not _same(round_.end_s, round_.compute_start_s + round_.compute_s):
             yield f"round {r}: end_s is not compute_start_s + compute_s"
         for user in round_.users:
@@ -98,11 +105,37 @@ def _rounds(problem: Problem, schedule: Schedule) -> Iterator[str]:
                 yield f"round {r}: user {user!r} wants another model"
             if round_.end_s > users[user].deadline_s + TIME_TOLERANCE_S:
                 yield f"round {r}: user {user!r} is late"
-        resident = set(model.blocks)
-        free_s = round_.end_s
 
 
-def _load(problem: Problem, r: int, round_: Round, resident: set[str]) -> Iterator[str]:
+def _order(
+    problem: Problem, r: int, rounds: Sequence[Round], beside: bool
+) -> Iterator[str]:
+    """Judge a round against the two before it, on the one copy engine and one GPU."""
+    this = rounds[r]
+    if this.compute_start_s < this.load_start_s + this.load_s - TIME_TOLERANCE_S:
+        yield f"round {r}: it computes before it is loaded"
+    if r == 0:
+        return
+    before = rounds[r - 1]
+    if this.compute_start_s < before.end_s - TIME_TOLERANCE_S:
+        yield f"round {r}: it computes before the round before it ends"
+    load_start_s = this.load_start_s + TIME_TOLERANCE_S
+    if load_start_s >= before.end_s:
+        return
+    if not problem.overlap:
+        yield f"round {r}: its load starts before the round before it ends"
+        return
+    if not beside:
+        yield f"round {r}: memory does not hold it beside the round before it"
+    if load_start_s < before.load_start_s + before.load_s:
+        yield f"round {r}: its load starts before the load before it ends"
+    if r > 1 and load_start_s < rounds[r - 2].end_s:
+        yield f"round {r}: its load starts before the round two before it ends"
+
+
+def _load(
+    problem: Problem, r: int, round_: Round, missing: frozenset[str]
+) -> Iterator[str]:
     needed = set(problem.models[round_.model].blocks)
     loaded = set(round_.loaded_blocks)
     if len(loaded) < len(round_.loaded_blocks):
@@ -110,12 +143,119 @@ def _load(problem: Problem, r: int, round_: Round, resident: set[str]) -> Iterat
     if not loaded <= needed:
         yield f"round {r}: loads blocks that are not of model {round_.model!r}"
         return
-    if not needed - resident <= loaded:
-        yield f"round {r}: blocks {sorted(needed - resident - loaded)} are not there"
+    if not missing <= loaded:
+        yield f"round {r}: blocks {sorted(missing - loaded)} are not there"
     if not _same(round_.load_s, sum(problem.blocks[b].load_s for b in loaded)):
         yield f"round {r}: load_s is not the sum of its blocks' load times"
     if round_.loaded_bytes != sum(problem.blocks[b].bytes for b in loaded):
         yield f"round {r}: loaded_bytes is not the sum of its blocks' bytes"
+
+
+# Blocks that stay and go together, named by the models that hold them.
+_Group: TypeAlias = tuple[str, ...]
+
+
+class _Need(NamedTuple):
+    """What the rules of memory say of a round.
+
+    ``missing``: blocks it finds gone. ``beside``: whether memory holds its model while
+    the round before is computed.
+    """
+
+    missing: frozenset[str]
+    beside: bool
+
+
+def _groups(problem: Problem, sharing: bool) -> dict[str, dict[_Group, set[str]]]:
+    """Blocks of each model by the models that hold them; by itself if not shared."""
+    holders: dict[str, _Group] = {}
+    for name, model in problem.models.items():
+        for block in model.blocks:
+            holders[block] = (*holders.get(block, ()), name)
+    grouped: dict[str, dict[_Group, set[str]]] = {}
+    for name, model in problem.models.items():
+        grouped[name] = {}
+        for block in model.blocks:
+            group = holders[block] if sharing else (name,)
+            grouped[name].setdefault(group, set()).add(block)
+    return grouped
+
+
+def _needs(problem: Problem, rounds: Sequence[Round], sharing: bool) -> list[_Need]:
+    """Follow memory through the rounds.
+
+    A round's batch fits beside what stays, and so does its load beside the batch before
+    if ``beside``: memory is within its limit at any moment of rounds that keep to it.
+    """
+    grouped = _groups(problem, sharing)
+    size = {
+        group: sum(problem.blocks[block].bytes for block in blocks)
+        for groups in grouped.values()
+        for group, blocks in groups.items()
+    }
+    limit = math.inf if problem.gpu_memory_bytes is None else problem.gpu_memory_bytes
+    goes_first = _goes_first(problem, [grouped[round_.model] for round_ in rounds])
+    number = {group: n for n, group in enumerate(size)}
+    # Groups in memory, and the round that used each last.
+    used: dict[_Group, int] = {}
+    if problem.resident_model is not None:
+        used = dict.fromkeys(grouped[problem.resident_model], -1)
+    before: Mapping[_Group, object] = {}
+    batch_before = 0
+    needs = []
+    for r, round_ in enumerate(rounds):
+        needed = grouped[round_.model]
+        missing = [blocks for group, blocks in needed.items() if group not in used]
+        both = sum(size[group] for group in {**before, **needed}) + batch_before
+        beside = problem.overlap and r > 0 and both <= limit
+        needs.append(_Need(frozenset().union(*missing), beside))
+        stay: list[_Group] = []
+        if problem.residency == "cache":
+            stay = [group for group in used if group not in needed]
+            rank = goes_first[r]
+            stay.sort(key=lambda g: (rank.get(g, -math.inf), used[g], number[g]))
+        if beside:
+            others = [group for group in stay if group not in before]
+            others = _last_within(others, size, limit - both)
+            stay = [group for group in stay if group in before or group in others]
+        batch = _activation_bytes(problem, round_)
+        room = limit - problem.weight_bytes(round_.model) - batch
+        stay = _last_within(stay, size, room)
+        used = {group: used[group] for group in stay} | dict.fromkeys(needed, r)
+        before, batch_before = needed, batch
+    return needs
+
+
+def _goes_first(
+    problem: Problem, used: Sequence[Mapping[_Group, object]]
+) -> list[dict[_Group, float]]:
+    """Rank groups by next use, the furthest least, where eviction looks at that.
+
+    Groups that are not used again, or not looked at, have no rank.
+    """
+    rank: list[dict[_Group, float]] = [{} for _ in used]
+    if problem.eviction == "furthest-next-use":
+        for r in reversed(range(len(used) - 1)):
+            rank[r] = rank[r + 1] | dict.fromkeys(used[r + 1], -float(r + 1))
+    return rank
+
+
+def _activation_bytes(problem: Problem, round_: Round) -> int:
+    given = problem.models[round_.model].activation_bytes or ()
+    batch = len(round_.users)
+    return given[batch - 1] if batch <= len(given) else 0
+
+
+def _last_within(
+    groups: Sequence[_Group], size: Mapping[_Group, int], limit: float
+) -> list[_Group]:
+    """Give up groups from the first on until the rest is within a size."""
+    total = sum(size[group] for group in groups)
+    for given_up, group in enumerate(groups):
+        if total <= limit:
+            return list(groups[given_up:])
+        total -= size[group]
+    return []
 
 
 def _same(left_s: float, right_s: float) -> bool:

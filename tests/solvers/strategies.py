@@ -77,6 +77,7 @@ def problems(
     max_users: int = 6,
     max_models: int = 4,
     horizon: tuple[int, int] = (3, 25),
+    extensions: bool = False,
 ) -> Problem:
     """Draw a tiny problem.
 
@@ -96,6 +97,9 @@ def problems(
         Limits of the size, at most 4 models; one more, without users, may come on top.
     horizon
         Least and largest time to a deadline, in tenths of a second.
+    extensions
+        Whether residency, eviction and overlap are drawn, and memory more often limits
+        what stays.
     """
     number = _numbers(draw)
     if sharing == "any":
@@ -117,7 +121,7 @@ def problems(
         block: {"bytes": draw(st.integers(1, 9)), "load_s": number(0, 3)}
         for block in sorted({block for blocks in block_lists for block in blocks})
     }
-    limited = draw(st.sampled_from([False, False, True]))
+    limited = draw(st.sampled_from([False, extensions, True]))
     models: dict[str, Any] = {}
     for name, held in zip(names, block_lists, strict=True):
         models[name] = {"blocks": held, "latency_s": draw(latency_tables(number))}
@@ -163,12 +167,25 @@ def problems(
         latest = max(user["deadline_s"] for user in users)
         users = [{**user, "deadline_s": latest} for user in users]
     resident = draw(st.sampled_from([None, *names]))
+    memory_bytes = draw(st.integers(8, 60)) if limited else None
+    rules: dict[str, Any] = {}
+    if extensions:
+        if limited:
+            # Every model fits without activations, not all of them beside each other.
+            weights = {b: entry["bytes"] for b, entry in blocks.items()}
+            least = max(sum(map(weights.__getitem__, held)) for held in block_lists)
+            most = max(least, sum(weights.values()) - 1)
+            memory_bytes = draw(st.integers(least, most))
+        rules["residency"] = draw(st.sampled_from(["cache", "cache", "previous"]))
+        rules["eviction"] = draw(st.sampled_from(["lru", "furthest-next-use"]))
+        rules["overlap"] = draw(st.booleans())
     return Problem.model_validate(
         {
             "name": "random",
             "bandwidth_hz": bandwidth_hz,
-            "gpu_memory_bytes": draw(st.integers(8, 60)) if limited else None,
+            "gpu_memory_bytes": memory_bytes,
             "resident_model": resident,
+            **rules,
             "blocks": blocks,
             "models": models,
             "users": users,
@@ -195,6 +212,9 @@ def planned(draw: Draw, **kwargs: Any) -> tuple[Tables, list[PlannedRound]]:
             for b in range(min(len(mates), len(latency) - 1) + 1)
             if np.isfinite(latency[b])
         ]
+        # Memory is only used again over several rounds, so few are left out then.
+        if kwargs.get("extensions") and len(sizes) > 1:
+            sizes = [*sizes[1:], sizes[1], 0]
         size = draw(st.sampled_from(sizes))
         chosen = mates[:size]
         if chosen:
@@ -258,6 +278,47 @@ def seeded_problem(
             ],
         }
     )
+
+
+def seeded_plan(number: int) -> tuple[Tables, list[PlannedRound]]:
+    """Draw 20 users in rounds of six models, two or three of which fit in memory.
+
+    Residency, eviction and overlap are drawn too; deadlines are far away.
+    """
+    rng = np.random.default_rng(number)
+    sharing = rng.choice(["laminar", "crossing"])
+    problem = seeded_problem(rng, sharing=sharing, users=20, models=6)
+    heaviest = max(problem.weight_bytes(model) for model in problem.models)
+    models = {
+        name: model.model_copy(
+            update={
+                "activation_bytes": tuple(
+                    int(rng.integers(1, 60)) for _ in model.latency_s
+                )
+            }
+        )
+        for name, model in problem.models.items()
+    }
+    users = [user.model_copy(update={"deadline_s": 99.0}) for user in problem.users]
+    rules = {
+        "gpu_memory_bytes": heaviest + int(rng.integers(60, 60 + 2 * heaviest)),
+        "resident_model": rng.choice([None, *models]),
+        "residency": rng.choice(["cache", "cache", "previous"]).item(),
+        "eviction": rng.choice(["lru", "furthest-next-use"]).item(),
+        "overlap": bool(rng.integers(2)),
+    }
+    tables = Tables(
+        problem.model_copy(update={"models": models, "users": tuple(users), **rules})
+    )
+    rounds: list[PlannedRound] = []
+    for k in rng.permutation(len(users)).tolist():
+        model = int(tables.user_model[k])
+        last = rounds[-1] if rounds else PlannedRound(-1, ())
+        if last.model == model and len(last.users) + 1 < len(tables.latency_s[model]):
+            rounds[-1] = PlannedRound(model, (*last.users, k))
+        else:
+            rounds.append(PlannedRound(model, (k,)))
+    return tables, rounds
 
 
 def without_sharing(problem: Problem) -> Problem:

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 
 from solvers import UPLINKS, Problem, RefusalError, solve
 from tests.solvers.arithmetic import sequences, starts_s
-from tests.solvers.strategies import problems
+from tests.solvers.brute import best_served
+from tests.solvers.strategies import problems, without_sharing
 
 
 def brute_force(problem: Problem, uplink: str) -> tuple[int, float]:
@@ -69,6 +70,17 @@ def test_equals_brute_force_on_one_model(problem):
     """One model: all depends on how its users are cut into batches."""
     for uplink in UPLINKS:
         check(problem, uplink)
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+@FEW
+@given(problems(deadlines="any", max_users=5))
+def test_best_served_is_the_optimum(uplink, problem):
+    """The tests' other oracle, for what this one refuses, agrees on what it takes."""
+    found = solve(problem, "exhaustive", uplink=uplink).served
+    assert best_served(problem, uplink) == found
+    alone = solve(without_sharing(problem), "exhaustive", uplink=uplink).served
+    assert best_served(problem, uplink, sharing=False) == alone
 
 
 def users(count: int, **change: object) -> Problem:

@@ -325,6 +325,76 @@ DISCIPLINE_MUTATIONS = [
 ]
 
 
+# With a cache and overlap: c, a and b fit side by side, but a's batch beside b's load
+# costs c, which the last round has to load again. Then a finds all its blocks.
+CACHED: dict[str, Any] = {**PROBLEM, "residency": "cache", "overlap": True}
+CACHED_ROUNDS = [
+    PlannedRound(2, (3,)),
+    PlannedRound(0, (0,)),
+    PlannedRound(1, (2,)),
+    PlannedRound(0, (1,)),
+    PlannedRound(2, (4,)),
+]
+
+
+def cached(**options: bool) -> dict[str, Any]:
+    """Build a valid schedule of them; loads 1, 2 and 4 run beside a batch."""
+    tables = Tables(Problem.model_validate(CACHED), **options)
+    schedule = make_schedule(
+        tables, CACHED_ROUNDS, "dynamic", solver="test", bound=None
+    )
+    return listed(schedule.model_dump())
+
+
+def loading(r: int, *blocks: str) -> dict[str, Any]:
+    """Let a round load given blocks, with the time and bytes that they take."""
+    entries = [PROBLEM["blocks"][block] for block in blocks]
+    return {
+        f"rounds.{r}.loaded_blocks": to(list(blocks)),
+        f"rounds.{r}.load_s": to(sum(entry["load_s"] for entry in entries)),
+        f"rounds.{r}.loaded_bytes": to(sum(entry["bytes"] for entry in entries)),
+    }
+
+
+EXTENSION_MUTATIONS = {
+    "evicted block not loaded": (
+        {},
+        loading(4),
+        "round 4: blocks ['c'] are not there",
+    ),
+    "cached block lost": (
+        {"residency": to("previous")},
+        {},
+        "round 3: blocks ['a'] are not there",
+    ),
+    "overlap without the flag": (
+        {"overlap": to(False)},
+        {},
+        "round 1: its load starts before the round before it ends",
+    ),
+    "no memory for both": (
+        {"gpu_memory_bytes": to(99)},
+        {},
+        "round 2: memory does not hold it beside the round before it",
+    ),
+    "two loads at once": (
+        {},
+        {"rounds.2.load_start_s": to(0.72)},
+        "round 2: its load starts before the load before it ends",
+    ),
+    "three models at once": (
+        {},
+        {"rounds.3.load_start_s": to(1.0)},
+        "round 3: its load starts before the round two before it ends",
+    ),
+    "two batches at once": (
+        {},
+        {"rounds.2.compute_start_s": plus(-0.1), "rounds.2.end_s": plus(-0.1)},
+        "round 2: it computes before the round before it ends",
+    ),
+}
+
+
 def complaints(problem: dict[str, Any], schedule: dict[str, Any]) -> str:
     """Return what the judge says."""
     with pytest.raises(VerificationError) as caught:
@@ -359,6 +429,48 @@ def test_catches_a_schedule_of_another_problem(mutation, uplink):
 def test_catches_what_a_discipline_forbids(uplink, changes, sentence):
     """The rules of one discipline alone."""
     assert sentence in complaints(PROBLEM, changed(listed(base(uplink)), changes))
+
+
+def test_accepts_a_cache_and_overlap():
+    """The mutations below start from something valid, as worked out by hand."""
+    schedule = cached()
+    verify(Problem.model_validate(CACHED), Schedule.model_validate(schedule))
+    found = [(r["loaded_blocks"], r["load_start_s"]) for r in schedule["rounds"]]
+    assert found == [
+        ([], 0.0),
+        (["stem", "a"], 0.0),
+        (["b"], pytest.approx(0.75)),
+        ([], pytest.approx(1.8)),
+        (["c"], pytest.approx(2.5)),
+    ]
+
+
+@pytest.mark.parametrize("mutation", EXTENSION_MUTATIONS)
+def test_catches_what_memory_forbids(mutation):
+    """The rules of a cache and of overlap, one broken at a time and named alone."""
+    problem, schedule, sentence = EXTENSION_MUTATIONS[mutation]
+    said = complaints(changed(CACHED, problem), changed(cached(), schedule))
+    assert sentence in said
+    assert said == sentence or problem
+
+
+def test_loading_what_is_cached_is_allowed():
+    """A round may load a block again, as long as it is loaded in time."""
+    schedule = changed(cached(), loading(3, "a"))
+    verify(Problem.model_validate(CACHED), Schedule.model_validate(schedule))
+
+
+def test_without_sharing_models_have_blocks_to_themselves():
+    """Without sharing b needs a stem of its own, and then finds no room beside a."""
+    problem = Problem.model_validate(CACHED)
+    alone = Schedule.model_validate(cached(sharing=False))
+    verify(problem, alone, sharing=False)
+    assert alone.rounds[2].loaded_blocks == ("stem", "b")
+    assert alone.rounds[2].load_start_s == alone.rounds[1].end_s
+    with pytest.raises(VerificationError) as caught:
+        verify(problem, Schedule.model_validate(cached()), sharing=False)
+    assert "round 2: blocks ['stem'] are not there" in str(caught.value)
+    assert "round 2: memory does not hold it beside" in str(caught.value)
 
 
 @pytest.mark.parametrize("uplink", ["static", "upfront"])
