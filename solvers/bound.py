@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from solvers.forest import Crossing, Forest, build_forest, star
-from solvers.knapsack import batch_costs, tree_knapsack
+from solvers.prices import (
+    COARSE,
+    MANY_USERS,
+    WEIGHTS,
+    Library,
+    Prices,
+    Weighted,
+    bought,
+    least_slope,
+    library,
+    model_costs,
+    tree_rows,
+)
 from solvers.schedule import Uplink
-from solvers.tables import Floats, Tables
-from solvers.timing import TIME_TOLERANCE_S
+from solvers.tables import Tables
+from solvers.visit_prices import visit_prices
 
-WEIGHTS = tuple(np.linspace(0.0, 1.0, 21).tolist())
+# How far beyond the budget costs are worked out, to know what one more user costs.
+REACH = 1.25
 
 
 def upper_bound(tables: Tables, uplink: Uplink) -> int:
@@ -20,11 +34,13 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
     ΣL + ΣC ≤ T; the last upload ends before the last batch starts, so
     Σw/W ≤ T − min C. Every convex combination of the two holds as well; for each, the
     tree knapsack with that scalar cost bounds the users, and the least bound is taken.
-    ``upfront`` schedules obey Σw/W + ΣL + ΣC ≤ T, one knapsack.
+    ``upfront`` schedules obey Σw/W + ΣL + ΣC ≤ T, one knapsack. For ``static`` the
+    bound of :mod:`solvers.visit_prices` is taken where it is less.
 
     Each block used must be loaded once at least, unless it is resident at the start.
     Where sharing crosses, a block used by some of its h holders costs each of them
-    load / h, which never adds up to more than the load.
+    load / h, which never adds up to more than the load. With overlap loads run beside
+    batches: ΣC ≤ T, and ΣL ≤ T − min C, each by itself.
 
     Parameters
     ----------
@@ -38,74 +54,88 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
 
     Notes
     -----
-    O(len(WEIGHTS) · K²) for K users.
+    O(K²) for each of the 21 weights; 13 above ``MANY_USERS`` users.
     """
     if not tables.active:
         return 0
+    held = library(tables)
+    most = min(_try(held, rows)[0] for rows in _weightings(tables, uplink))
+    plain = tables.problem.residency == "previous" and not tables.problem.overlap
+    if most and uplink == "static" and plain:
+        most = min(most, visit_prices(tables, held).bound)
+    return most
+
+
+def prices(tables: Tables, uplink: Uplink) -> Prices:
+    """Find the prices behind :func:`upper_bound` for ``dynamic`` or ``static``.
+
+    Parameters
+    ----------
+    tables
+        A problem with users, without overlap, residency ``"previous"``.
+    uplink
+        ``"dynamic"`` or ``"static"``.
+    """
+    held = library(tables)
+    (rows,) = _weightings(tables, uplink)
+    most, chosen, y = _try(held, rows)
+    if uplink == "static" and most:
+        found = visit_prices(tables, held)
+        return replace(found, bound=min(found.bound, most))
     latest_s = float(tables.deadline_s[tables.users].max())
-    least_compute_s = min(float(tables.latency_s[m][1:].min()) for m in tables.active)
-    compute = {
-        m: _finite(batch_costs(tables.latency_s[m], len(tables.users_of[m]))[0])
-        for m in tables.active
-    }
-    upload = {
-        m: np.concatenate(([0.0], np.cumsum(tables.demand_s[tables.users_of[m]])))
-        for m in tables.active
-    }
-    shared = _shared_loads(tables)
-
-    def most_users(upload_weight: float, gpu_weight: float, limit_s: float) -> int:
-        forest, node_load, model_load = shared
-        cost = {
-            m: upload_weight * upload[m] + gpu_weight * _with_load(compute[m], load)
-            for m, load in model_load.items()
-        }
-        part = tree_knapsack(forest, gpu_weight * node_load, cost)
-        in_time = np.flatnonzero(part.cost <= limit_s + TIME_TOLERANCE_S)
-        # The limit is negative when no batch is as short as the latest deadline.
-        return int(in_time.max(initial=0))
-
-    if uplink == "upfront":
-        return most_users(1.0, 1.0, latest_s)
-    return min(
-        most_users(weight, 1 - weight, latest_s - weight * least_compute_s)
-        for weight in WEIGHTS
+    return Prices(
+        bound=most,
+        gpu_time_s=np.array([0.0, latest_s]),
+        gpu_worth=np.array([0.0, y * float(chosen.compute[0]) * latest_s]),
+        band_worth=y * float(chosen.upload[0]),
+        band_limit=latest_s - _least_compute_s(tables),
+        node_cost=y * float(chosen.load[0]) * held.node_load_s,
+        model_cost={m: y * cost[0] for m, cost in model_costs(held, chosen).items()},
     )
 
 
-def _finite(cost_s: Floats) -> Floats:
-    """Price counts that no batches make up like the next larger count.
+def _weightings(tables: Tables, uplink: Uplink) -> list[Weighted]:
+    """List sums that no schedule's uploads, batches and loads exceed."""
+    latest_s = float(tables.deadline_s[tables.users].max())
+    least_compute_s = _least_compute_s(tables)
+    if uplink == "upfront":
+        upload = gpu = np.ones(1)
+        limit_s = np.full(1, latest_s)
+    else:
+        upload, gpu = WEIGHTS, 1 - WEIGHTS
+        limit_s = latest_s - upload * least_compute_s
+    if not tables.problem.overlap:
+        return [Weighted(upload, gpu, gpu, limit_s)]
+    # The last load has ended when the last batch starts.
+    load_limit_s = np.full(len(upload), latest_s - least_compute_s)
+    nothing = np.zeros(len(upload))
+    return [
+        Weighted(upload, gpu, nothing, limit_s),
+        Weighted(upload, nothing, gpu, load_limit_s),
+    ]
 
-    That only loosens the bound, and keeps a weight of 0 from meeting an infinite cost;
-    counts beyond the last possible one cost as much as it does.
+
+def _least_compute_s(tables: Tables) -> float:
+    return min(float(tables.latency_s[m][1:].min()) for m in tables.active)
+
+
+def _try(held: Library, rows: Weighted) -> tuple[int, Weighted, float]:
+    """Bound the users by each weighting.
+
+    Returns
+    -------
+    most, best, slope
+        The least bound, the weighting that bounds best, users per unit of its cost.
     """
-    at_most = np.minimum.accumulate(cost_s[::-1])[::-1]
-    last = np.flatnonzero(np.isfinite(cost_s))[-1]
-    return np.where(np.isfinite(at_most), at_most, cost_s[last])
-
-
-def _with_load(compute_s: Floats, load_s: float) -> Floats:
-    cost = compute_s + load_s
-    cost[0] = 0.0
-    return cost
-
-
-def _shared_loads(tables: Tables) -> tuple[Forest, Floats, dict[int, float]]:
-    """Charge loads to the nodes of the forest; where sharing crosses, to the models."""
-    forest = build_forest(tables)
-    free = tables.initial_atoms
-    if not isinstance(forest, Crossing):
-        loads = [tables.loads_s(set(atoms) - free) for atoms in forest.atoms]
-        return forest, np.array(loads), dict.fromkeys(tables.active, 0.0)
-    holders: dict[int, int] = {}
-    for m in tables.active:
-        for atom in tables.atoms_of[m]:
-            holders[atom] = holders.get(atom, 0) + 1
-    charge = {
-        m: sum(
-            float(tables.atom_load_s[atom]) / holders[atom]
-            for atom in tables.atoms_of[m] - free
-        )
-        for m in tables.active
-    }
-    return star(tables), np.zeros(len(tables.active) + 1), charge
+    most = sum(len(upload) - 1 for upload in held.upload_s.values())
+    if most > MANY_USERS and len(rows.limit_s) > 1:
+        coarse = rows.take(np.arange(0, len(rows.limit_s), COARSE))
+        costs = tree_rows(held, coarse, REACH)
+        most = int(bought(costs, coarse.limit_s).min())
+        near = COARSE * least_slope(costs, coarse.limit_s)[0]
+        there_are = np.arange(len(rows.limit_s))
+        rows = rows.take(there_are[abs(there_are - near) < COARSE])
+    costs = tree_rows(held, rows, REACH)
+    best, y = least_slope(costs, rows.limit_s)
+    most = min(most, int(bought(costs, rows.limit_s).min()))
+    return most, rows.take(np.array([best])), y

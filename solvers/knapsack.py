@@ -103,7 +103,10 @@ class Part:
 
 
 def tree_knapsack(
-    forest: Forest, node_cost: Floats, model_cost: Mapping[int, Floats]
+    forest: Forest,
+    node_cost: Floats,
+    model_cost: Mapping[int, Floats],
+    limit: float = np.inf,
 ) -> Part:
     """Find the least cost of serving exactly n users, for every n.
 
@@ -115,14 +118,20 @@ def tree_knapsack(
     forest
         The sharing forest, with M models.
     node_cost
-        Cost of each node, shape (nodes,).
+        Cost of each node, shape (nodes,), at least 0.
     model_cost
-        For each active model, cost of serving exactly n of its users, n from 0.
+        For each active model, cost of serving exactly n of its users, n from 0, at
+        least 0.
+    limit
+        Only costs up to this are wanted. Every part of a sum is at most the sum, so
+        a count that alone costs more is in no sum within the limit: trailing counts
+        above it are cut off each part, and those inside count as impossible wherever
+        they exceed it anyway. No cost within the limit changes.
 
     Returns
     -------
     Part
-        Costs for n = 0 … K, and the choices behind them.
+        Costs for n = 0, 1, … as far as they are wanted, and the choices behind them.
 
     Notes
     -----
@@ -133,25 +142,81 @@ def tree_knapsack(
     # Children have larger numbers than their parents.
     for node in range(len(forest.parent) - 1, -1, -1):
         for model in forest.models[node]:
-            parts[node] = _merge(parts[node], Part(model_cost[model], model))
+            single = Part(_within(model_cost[model], limit), model)
+            parts[node] = _merge(parts[node], single, limit)
         parts[node].cost[1:] += node_cost[node]
         above = forest.parent[node]
         if above >= 0:
-            parts[above] = _merge(parts[above], parts[node])
+            parts[above] = _merge(parts[above], parts[node], limit)
     return parts[0]
 
 
-def _merge(left: Part, right: Part) -> Part:
+def _within(cost: Floats, limit: float) -> Floats:
+    """Cut off the counts at the end that cost more than the limit."""
+    return cost[: int(np.flatnonzero(cost <= limit)[-1]) + 1]
+
+
+def _merge(left: Part, right: Part, limit: float) -> Part:
     """Add two parts: the (min,+) convolution of their costs."""
+    if len(left.cost) == 1:
+        return Part(_within(right.cost, limit).copy(), right.model, right.merged)
     total = np.full(len(left.cost) + len(right.cost) - 1, np.inf)
     split = np.zeros(len(total), dtype=np.int32)
     swap = len(right.cost) > len(left.cost)
     short, long = (left, right) if swap else (right, left)
     positions = np.arange(len(long.cost), dtype=np.int32)
-    for i, cost in enumerate(short.cost):
+    for i, cost in enumerate(short.cost.tolist()):
         window = total[i : i + len(long.cost)]
         option = long.cost + cost
         better = option < window
         np.copyto(window, option, where=better)
         np.copyto(split[i : i + len(long.cost)], positions if swap else i, where=better)
-    return Part(total, merged=(left, right, split))
+    kept = _within(total, limit)
+    return Part(kept, merged=(left, right, split[: len(kept)].copy()))
+
+
+def tree_costs(
+    forest: Forest,
+    node_cost: Floats,
+    model_cost: Mapping[int, Floats],
+    limit: Floats,
+) -> Floats:
+    """Do :func:`tree_knapsack` for several prices at once, without the choices.
+
+    Parameters
+    ----------
+    forest
+        The sharing forest.
+    node_cost
+        Cost of each node under each price, shape (R, nodes).
+    model_cost
+        For each active model, cost of n of its users, shape (R, n+1).
+    limit
+        What is wanted of each price, shape (R,).
+
+    Returns
+    -------
+    ndarray
+        Least cost of exactly n users, shape (R, N+1), as far as any is wanted.
+    """
+    rows = len(limit)
+    parts = [np.zeros((rows, 1)) for _ in forest.parent]
+    for node in range(len(forest.parent) - 1, -1, -1):
+        for model in forest.models[node]:
+            parts[node] = _merge_costs(parts[node], model_cost[model], limit)
+        above = forest.parent[node]
+        if above >= 0:
+            parts[node][:, 1:] += node_cost[:, node, None]
+            parts[above] = _merge_costs(parts[above], parts[node], limit)
+    return parts[0]
+
+
+def _merge_costs(left: Floats, right: Floats, limit: Floats) -> Floats:
+    short, long = (left, right) if left.shape[1] < right.shape[1] else (right, left)
+    length = long.shape[1]
+    total = np.full((len(limit), length + short.shape[1] - 1), np.inf)
+    for i in range(short.shape[1]):
+        window = total[:, i : i + length]
+        np.minimum(window, long + short[:, i, None], out=window)
+    wanted = (total <= limit[:, None]).any(axis=0)
+    return total[:, : int(np.flatnonzero(wanted)[-1]) + 1]

@@ -3,9 +3,10 @@
 A label is a partial schedule that visits some of the models so far in the order: how
 many users it serves, how much of the path to the next model is resident, a time and an
 amount of spectrum. Labels that another one of the same users and residency equals or
-beats in both time and spectrum are dropped. A visit is a run of batches of one model;
-its users are those of least demand, the least first: with one deadline any exchange
-towards that needs no more spectrum and no more time.
+beats in both time and spectrum are dropped, and so are labels that, by the prices of
+:mod:`solvers.bound`, cannot become a schedule of as many users as wanted. A visit is a
+run of batches of one model; its users are those of least demand, the least first: with
+one deadline any exchange towards that needs no more spectrum and no more time.
 """
 
 from __future__ import annotations
@@ -15,24 +16,23 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from solvers.forest import Forest
-from solvers.tables import Floats, Ints, PlannedRound, Tables
-from solvers.timing import TIME_TOLERANCE_S
+from solvers.prices import Prices
+from solvers.tables import Floats, Ints, Tables
 
 NOTHING_SERVED = -1
 
-# At most so many labels of one count and residency are kept, evenly over time; the
-# schedule stays feasible, only the search is narrowed.
-MOST_LABELS = 32
+# Potentials are sums of prices; rounding must not drop what just reaches the target.
+POTENTIAL_TOLERANCE = 1e-6
 
 
 class Labels(NamedTuple):
     """Partial schedules, each field of shape (n,).
 
     ``depth`` counts the nodes on the path to the current model that are resident,
-    or is ``NOTHING_SERVED``. ``entry`` points into the list of all visits.
+    or is ``NOTHING_SERVED``. ``time_s`` and ``spectrum`` are the better the less: a
+    time counted backwards is negated. ``entry`` points into the log of visits.
     """
 
     users: Ints
@@ -41,7 +41,7 @@ class Labels(NamedTuple):
     spectrum: Floats
     entry: Ints
 
-    def take(self, which: NDArray[np.bool_] | Ints) -> Labels:
+    def take(self, which: Ints | slice) -> Labels:
         """Pick some labels."""
         return Labels(
             self.users[which],
@@ -52,7 +52,22 @@ class Labels(NamedTuple):
         )
 
 
-class _Visits:
+def start(time_s: float) -> Labels:
+    """Return the label that serves nobody."""
+    zero = np.zeros(1, dtype=np.int64)
+    return Labels(
+        zero, zero + NOTHING_SERVED, np.array([time_s]), np.zeros(1), zero.copy()
+    )
+
+
+def join(parts: Sequence[Labels]) -> Labels:
+    """Put labels together."""
+    if len(parts) == 1:
+        return parts[0]
+    return Labels(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+class Log:
     """Every visit made by some label, so that the way to a label can be walked back."""
 
     def __init__(self) -> None:
@@ -60,285 +75,213 @@ class _Visits:
         self._starts: list[int] = []
         self._count = 1
 
-    def add(self, parents: Ints, model: int, batches: Ints) -> Ints:
+    def copy(self, columns: int) -> Log:
+        """Return a log of the first so many columns."""
+        log = Log()
+        log._columns = self._columns[:columns]
+        log._starts = self._starts[:columns]
+        if columns:
+            log._count = self._starts[columns - 1] + len(self._columns[columns - 1][0])
+        return log
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def add(self, parents: Ints, model: int, users: Ints) -> Ints:
         """Record visits (or parts of one) and return their numbers; 0 is the start."""
         self._starts.append(self._count)
-        self._columns.append((parents, model, batches))
+        self._columns.append((parents, model, users))
         numbers = np.arange(self._count, self._count + len(parents))
         self._count += len(parents)
         return numbers
 
     def way(self, entry: int) -> list[tuple[int, int]]:
-        """(model, number) of each step from an entry back to the start."""
+        """(model, users) of each step from an entry back to the start."""
         steps = []
         while entry:
             column = int(np.searchsorted(self._starts, entry, side="right")) - 1
-            parents, model, batches = self._columns[column]
+            parents, model, users = self._columns[column]
             row = entry - self._starts[column]
-            steps.append((model, int(batches[row])))
+            steps.append((model, int(users[row])))
             entry = int(parents[row])
         return steps
 
 
 @dataclass(frozen=True)
-class _Path:
-    """Where a model hangs, and what it shares with the model before it in an order.
+class Stop:
+    """A model in an order: where it hangs, and what may still follow it.
 
-    ``left_load_s[d]`` is the load of the nodes that the model before holds up to depth
-    d and this one does not.
+    Parameters
+    ----------
+    model
+        The model.
+    depth
+        Nodes on its path.
+    shared
+        How many of them the stop before has too.
+    load_s
+        Load still to do when d nodes are resident, by d, shape (depth+1,).
+    left_load_s
+        Load of the nodes that the stop before holds up to depth d and this one does
+        not, by d.
+    still
+        Most that later stops can add, in users less cost, by d + 1; index 0 for
+        ``NOTHING_SERVED``. With ``owing``, less the load of the nodes that later
+        stops share with this one, to be paid by the first of them.
+    leaving_s
+        Load of the nodes that the next stop does not share, by d + 1.
     """
 
-    nodes: tuple[int, ...]
-    node_load_s: Floats
+    model: int
+    depth: int
     shared: int
+    load_s: Floats
     left_load_s: Floats
-
-    @property
-    def remaining_load_s(self) -> Floats:
-        """Load still to do when d nodes are resident, by d, shape (depth+1,)."""
-        loads = self.node_load_s
-        return np.concatenate((np.cumsum(loads[::-1])[::-1], [0.0]))
+    still: Floats
+    leaving_s: Floats
 
 
-def _paths(tables: Tables, forest: Forest, order: Sequence[int]) -> list[_Path]:
-    paths = []
-    before: tuple[int, ...] = ()
-    before_load_s = np.zeros(0)
-    for model in order:
-        nodes = forest.path(model)
-        shared = 0
-        while shared < min(len(nodes), len(before)) and nodes[shared] == before[shared]:
-            shared += 1
-        loads = np.array([tables.loads_s(forest.atoms[node]) for node in nodes])
-        left = np.concatenate(([0.0], np.cumsum(before_load_s)))
-        left_load = np.maximum(left - left[shared], 0.0)
-        paths.append(_Path(nodes, loads, shared, left_load))
-        before, before_load_s = nodes, loads
-    return paths
+def model_values(prices: Prices) -> dict[int, float]:
+    """Most users less cost of each model."""
+    return {
+        m: float((np.arange(len(cost)) - cost).max())
+        for m, cost in prices.model_cost.items()
+    }
 
 
-def _prune(labels: Labels, spectrum_limit: float) -> Labels:
-    """Drop labels that another of the same users and residency equals or beats."""
-    if len(labels.users) < 2:
+def stops(
+    tables: Tables,
+    forest: Forest,
+    prices: Prices,
+    order: Sequence[int],
+    *,
+    owing: bool,
+) -> list[Stop]:
+    """Prepare an order, in the direction it is walked.
+
+    Parameters
+    ----------
+    tables, forest, prices
+        The problem, its sharing forest, and prices of its resources.
+    order
+        An order of active models; depth first, or else what is resident counts only
+        as far as every stop in between shares it, even one that is not visited.
+    owing
+        Whether what is resident has still to be loaded: a walk backwards in time.
+    """
+    loads = [tables.loads_s(atoms) for atoms in forest.atoms]
+    value = model_values(prices)
+    node_cost = prices.node_cost.tolist()
+    paths = [forest.path(m) for m in order]
+    done: list[Stop] = []
+    # Gains below each node of the stops to come, seen from the last one backwards;
+    # and what of it a node that the walk has left adds to its parent.
+    gain = [0.0] * len(forest.parent)
+    handed = [0.0] * len(forest.parent)
+    after = np.zeros(1)
+    after_path: tuple[int, ...] = ()
+    for i in range(len(order) - 1, -1, -1):
+        model, path = order[i], paths[i]
+        before = paths[i - 1] if i else ()
+        shared = _common(path, before)
+        up = _common(path, after_path)
+        capped = np.minimum(np.arange(len(path) + 1), up)
+        still = after[capped]
+        still = np.concatenate((after[:1], still))
+        reached = np.concatenate(([0.0], np.cumsum([loads[node] for node in path])))
+        leaving = np.concatenate(([0.0], np.maximum(reached - reached[capped], 0.0)))
+        above = np.concatenate(([0.0], np.cumsum([loads[node] for node in before])))
+        done.append(
+            Stop(
+                model,
+                len(path),
+                shared,
+                reached[-1] - reached,
+                np.maximum(above - above[shared], 0.0),
+                still,
+                leaving,
+            )
+        )
+        for node in reversed(after_path[up:]):
+            handed[node] = max(0.0, gain[node] - node_cost[node])
+            gain[forest.parent[node]] += handed[node]
+        for node in path[up:]:
+            gain[forest.parent[node]] -= handed[node]
+            handed[node] = 0.0
+        gain[forest.node_of[model]] += value[model]
+        after = _by_depth(path, gain, node_cost, owing=owing)
+        after_path = path
+    return done[::-1]
+
+
+def _by_depth(
+    path: tuple[int, ...],
+    gain: Sequence[float],
+    node_cost: Sequence[float],
+    *,
+    owing: bool,
+) -> Floats:
+    """Most that the stops from here on add when d nodes of the path are resident."""
+    chain = 0.0
+    chains = [0.0] * (len(path) + 1)
+    for d in range(len(path), 0, -1):
+        chain = max(0.0, gain[path[d - 1]] + chain - node_cost[path[d - 1]])
+        chains[d - 1] = chain
+    found = []
+    free = gain[0]
+    for d in range(len(path) + 1):
+        found.append(free + chains[d])
+        if d < len(path):
+            free += gain[path[d]]
+            if owing:
+                free -= node_cost[path[d]]
+    return np.array(found)
+
+
+def _common(path: tuple[int, ...], other: tuple[int, ...]) -> int:
+    shared = 0
+    while shared < min(len(path), len(other)) and path[shared] == other[shared]:
+        shared += 1
+    return shared
+
+
+def prune(labels: Labels, potential: Floats, target: float, width: int) -> Labels:
+    """Keep labels that may reach the target, that no other beats, the best of these.
+
+    Parameters
+    ----------
+    labels
+        The labels.
+    potential
+        Most users that each can still reach, shape (n,).
+    target
+        Users wanted.
+    width
+        At most so many labels are kept, of highest potential. The schedule stays
+        feasible, only the search is narrowed.
+    """
+    hopeful = np.flatnonzero(potential >= target - POTENTIAL_TOLERANCE)
+    if len(hopeful) < len(potential):
+        labels = labels.take(hopeful)
+        potential = potential[hopeful]
+    if len(hopeful) < 2:
         return labels
-    group = labels.users * (labels.depth.max() + 2) + labels.depth + 1
+    group = labels.users * (int(labels.depth.max()) + 2) + labels.depth + 1
     order = np.lexsort((labels.spectrum, labels.time_s, group))
     group, spectrum = group[order], labels.spectrum[order]
     # Falling offsets make one running minimum start afresh in every group.
-    level = spectrum - group * (2 * spectrum_limit + 1)
+    level = spectrum - group * (2 * float(spectrum.max()) + 1)
     best_before = np.concatenate(([np.inf], np.minimum.accumulate(level)[:-1]))
     kept = order[level < best_before]
-    return labels.take(_thin(group[level < best_before], kept))
+    if len(kept) > width:
+        kept = kept[_spread(labels.users[kept], potential[kept], width)]
+    return labels.take(kept)
 
 
-def _thin(group: Ints, kept: Ints) -> Ints:
-    """Keep at most ``MOST_LABELS`` of each group, evenly spread, both ends included."""
-    starts = np.flatnonzero(np.diff(group, prepend=group[0] - 1))
-    sizes = np.diff(starts, append=len(group))
-    if sizes.max() <= MOST_LABELS:
-        return kept
-    picked = [
-        kept[start : start + size]
-        if size <= MOST_LABELS
-        else kept[start + np.linspace(0, size - 1, MOST_LABELS).astype(np.int64)]
-        for start, size in zip(starts, sizes, strict=True)
-    ]
-    return np.concatenate(picked)
-
-
-def _join(parts: Sequence[Labels]) -> Labels:
-    return Labels(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-def _start(time_s: float) -> Labels:
-    zero = np.zeros(1, dtype=np.int64)
-    return Labels(
-        zero, zero + NOTHING_SERVED, np.array([time_s]), np.zeros(1), zero.copy()
-    )
-
-
-def along_dynamic(
-    tables: Tables, forest: Forest, order: Sequence[int], deadline_s: float
-) -> list[PlannedRound]:
-    """Serve the most users along a given order under the ``dynamic`` uplink.
-
-    Labels run forwards: time is the end of the last round, spectrum the upload time of
-    all users served. Inside a visit that starts with uploads P, serving k users takes
-    f(k) = min over b of max(f(k − b), P + their demand) + latency[b].
-
-    Parameters
-    ----------
-    tables, forest
-        The problem and its sharing forest.
-    order
-        A depth-first order of the active models.
-    deadline_s
-        The common deadline.
-    """
-    limit_s = deadline_s + TIME_TOLERANCE_S / 2
-    visits = _Visits()
-    labels = _start(0.0)
-    for model, path in zip(order, _paths(tables, forest, order), strict=True):
-        labels = labels._replace(depth=np.minimum(labels.depth, path.shared))
-        first = tables.load_s(None, model)
-        load = np.where(
-            labels.depth == NOTHING_SERVED,
-            first,
-            path.remaining_load_s[np.maximum(labels.depth, 0)],
-        )
-        upload = np.cumsum(tables.demand_s[tables.users_of[model]])
-        latency = tables.latency_s[model]
-        end = _visit_ends(labels.time_s + load, labels.spectrum, upload, latency)[0]
-        row, extra = np.nonzero(end[:, 1:] <= limit_s)
-        entry = visits.add(labels.entry[row], model, extra + 1)
-        new = Labels(
-            labels.users[row] + extra + 1,
-            np.full(len(row), len(path.nodes)),
-            end[row, extra + 1],
-            labels.spectrum[row] + upload[extra],
-            entry,
-        )
-        labels = _prune(_join([labels, new]), deadline_s)
-    best = np.lexsort((labels.spectrum, labels.time_s, -labels.users))[0]
-    return _forward_rounds(tables, visits.way(int(labels.entry[best]))[::-1])
-
-
-def _visit_ends(
-    loaded_s: Floats, uploaded_s: Floats, upload_s: Floats, latency_s: Floats
-) -> tuple[Floats, Ints]:
-    """Find when k users of one model are done, for k = 0 … and each label.
-
-    Parameters
-    ----------
-    loaded_s, uploaded_s
-        When the model is loaded and earlier uploads have ended, shape (n,).
-    upload_s
-        Upload time of the first k + 1 users, shape (K,).
-    latency_s
-        Compute time by batch size, shape (B+1,).
-
-    Returns
-    -------
-    end_s, batch
-        Earliest end and size of the last batch, shape (n, K+1).
-    """
-    users = len(upload_s)
-    end = np.empty((len(loaded_s), users + 1))
-    batch = np.zeros((len(loaded_s), users + 1), dtype=np.int64)
-    end[:, 0] = loaded_s
-    for k in range(1, users + 1):
-        most = min(len(latency_s) - 1, k)
-        sizes = np.arange(1, most + 1)
-        ready = (uploaded_s + upload_s[k - 1])[:, None]
-        options = np.maximum(end[:, k - sizes], ready) + latency_s[sizes]
-        best = options.argmin(axis=1)
-        end[:, k] = np.take_along_axis(options, best[:, None], axis=1)[:, 0]
-        batch[:, k] = best + 1
-    return end, batch
-
-
-def _forward_rounds(
-    tables: Tables, visits: list[tuple[int, int]]
-) -> list[PlannedRound]:
-    """Cut each visit into the batches that end it earliest."""
-    rounds: list[PlannedRound] = []
-    time_s = uploaded_s = 0.0
-    before: int | None = None
-    for model, count in visits:
-        users = tables.users_of[model][:count]
-        upload = np.cumsum(tables.demand_s[users])
-        loaded = time_s + tables.load_s(before, model)
-        end, batch = _visit_ends(
-            np.array([loaded]), np.array([uploaded_s]), upload, tables.latency_s[model]
-        )
-        left, sizes = count, []
-        while left:
-            sizes.append(int(batch[0, left]))
-            left -= sizes[-1]
-        done = 0
-        for size in reversed(sizes):
-            chosen = users[done : done + size]
-            rounds.append(PlannedRound(model, tuple(chosen.tolist())))
-            done += size
-        time_s, uploaded_s = float(end[0, count]), uploaded_s + float(upload[-1])
-        before = model
-    return rounds
-
-
-def along_static(
-    tables: Tables, forest: Forest, order: Sequence[int], deadline_s: float
-) -> list[PlannedRound]:
-    """Serve the most users along a given order under the ``static`` uplink.
-
-    Labels run backwards from the deadline: time is by when the resident part of the
-    path must be there, spectrum the sum of w/s over the users served, as a share of
-    the band. Larger times are better, so they are kept negated. A visit is built
-    batch by batch from its last: the users not yet in it are those of least demand.
-
-    Parameters
-    ----------
-    tables, forest, order, deadline_s
-        As for :func:`along_dynamic`; the order is walked from its end.
-    """
-    backwards = list(reversed(order))
-    visits = _Visits()
-    labels = _start(-deadline_s)
-    best_users, best_entry = 0, 0
-    for model, path in zip(backwards, _paths(tables, forest, backwards), strict=True):
-        # What the next path does not hold must be loaded after it, so before the time.
-        left = path.left_load_s[np.maximum(labels.depth, 0)]
-        labels = labels._replace(
-            depth=np.minimum(labels.depth, path.shared), time_s=labels.time_s + left
-        )
-        new = _static_visit(tables, model, labels, len(path.nodes), visits)
-        in_time = -new.time_s >= tables.load_s(None, model) - TIME_TOLERANCE_S / 2
-        if in_time.any():
-            done = new.take(in_time)
-            most = np.lexsort((done.spectrum, done.time_s, -done.users))[0]
-            if done.users[most] > best_users:
-                best_users, best_entry = int(done.users[most]), int(done.entry[most])
-        labels = _prune(_join([labels, new]), 1.0)
-    rounds: list[PlannedRound] = []
-    placed: dict[int, int] = {}
-    for model, size in visits.way(best_entry):
-        first = placed.get(model, 0)
-        users = tables.users_of[model][first : first + size]
-        rounds.append(PlannedRound(model, tuple(users.tolist())))
-        placed[model] = first + size
-    return rounds
-
-
-def _static_visit(
-    tables: Tables, model: int, labels: Labels, depth: int, visits: _Visits
-) -> Labels:
-    """Put a visit before every label, batch by batch from its last one."""
-    users = tables.users_of[model]
-    demand = np.concatenate(([0.0], np.cumsum(tables.demand_s[users])))
-    latency = tables.latency_s[model]
-    waiting: list[list[Labels]] = [[] for _ in range(len(users) + 1)]
-    labels = labels._replace(depth=np.full(len(labels.users), depth))
-    for count in range(len(users), 0, -1):
-        entering = labels._replace(users=labels.users + count)
-        here = _prune(_join([*waiting[count], entering]), 1.0)
-        for size in range(1, min(count, len(latency) - 1) + 1):
-            start = -here.time_s - latency[size]
-            with np.errstate(divide="ignore"):
-                share = (demand[count] - demand[count - size]) / start
-            band = here.spectrum + share
-            fits = (start > 0) & (band <= 1 + TIME_TOLERANCE_S / 2)
-            if fits.any():
-                entry = visits.add(
-                    here.entry[fits], model, np.full(int(fits.sum()), size)
-                )
-                waiting[count - size].append(
-                    Labels(
-                        here.users[fits],
-                        here.depth[fits],
-                        -start[fits],
-                        band[fits],
-                        entry,
-                    )
-                )
-    if not waiting[0]:
-        return labels.take(np.zeros(len(labels.users), dtype=bool))
-    return _prune(_join(waiting[0]), 1.0)
+def _spread(users: Ints, potential: Floats, width: int) -> Ints:
+    """Choose the best label of every number of users, then every second best, …."""
+    order = np.lexsort((-potential, users))
+    users, positions = users[order], np.arange(len(order))
+    first = np.concatenate(([True], users[1:] != users[:-1]))
+    rank = positions - np.maximum.accumulate(np.where(first, positions, 0))
+    return order[np.lexsort((-potential[order], rank))[:width]]

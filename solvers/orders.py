@@ -96,9 +96,7 @@ def depth_first_orders(tables: Tables, forest: Forest) -> list[list[int]]:
     list of list of int
         Distinct orders of all active models.
     """
-    nodes = range(len(forest.parent))
-    fan = [len(_children(forest, node)) for node in nodes]
-    if math.prod(math.factorial(min(n, 10)) for n in fan) <= MOST_ORDERS:
+    if few_orders(forest):
         return list(_all_orders(forest))
     orders = [
         depth_first(forest, tables, first=tables.initial_atoms, key=key)
@@ -106,6 +104,12 @@ def depth_first_orders(tables: Tables, forest: Forest) -> list[list[int]]:
     ]
     orders += [order[::-1] for order in orders[:2]]
     return [list(order) for order in dict.fromkeys(map(tuple, orders))]
+
+
+def few_orders(forest: Forest) -> bool:
+    """Whether there are at most ``MOST_ORDERS`` depth-first orders."""
+    fan = [len(_children(forest, node)) for node in range(len(forest.parent))]
+    return math.prod(math.factorial(min(n, 10)) for n in fan) <= MOST_ORDERS
 
 
 def _all_orders(forest: Forest) -> Iterator[list[int]]:

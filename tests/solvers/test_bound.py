@@ -6,10 +6,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 
 from solvers import UPLINKS, Problem, solve
-from solvers.bound import upper_bound
+from solvers.bound import prices, upper_bound
+from solvers.forest import build_forest
+from solvers.prices import worth_serving
 from solvers.tables import Tables
 from tests.solvers.strategies import problems, without_sharing
 
@@ -154,3 +156,48 @@ def test_nothing_fits_before_the_deadline(uplink):
 def test_nobody_can_be_scheduled(uplink):
     """No users, or none with a link: 0."""
     assert upper_bound(tables({"a": (["x"], 1.0)}, [], 1.0), uplink) == 0
+
+
+def test_loads_may_run_beside_batches_with_overlap():
+    """One loads while the other computes: 4 s of work are done in 3 s."""
+    models = {"a": (["x"], 1.0), "b": (["y"], 1.0)}
+    users = [("a", 0.01), ("b", 0.01)]
+    assert upper_bound(tables(models, users, 3.1), "dynamic") == 1
+    t = tables(models, users, 3.1, overlap=True)
+    assert upper_bound(t, "dynamic") == 2
+    assert solve(t.problem, "greedy", uplink="dynamic").served == 2
+
+
+def test_static_prices_late_time():
+    """Early rounds need wide bands, which a sum of uploads and GPU time cannot see.
+
+    Sixteen models with a user each, who uploads for 0.2 s at the whole band and
+    computes for 0.25 s, of 4.5 s: the sums, 3.2 s and 4 s, are within their limits,
+    but 0.2 / 0.5 + 0.2 / 0.75 + … + 0.2 / 4.25 is 1.95.
+    """
+    names = [f"m{i}" for i in range(16)]
+    t = tables(
+        {n: ([f"x{n}"], 0.25) for n in names},
+        [(n, 0.2) for n in names],
+        4.5,
+        blocks={f"x{n}": {"bytes": 1, "load_s": 0.0} for n in names},
+    )
+    assert upper_bound(t, "dynamic") == 16
+    assert solve(t.problem, "dp", uplink="static").served <= upper_bound(t, "static")
+    assert upper_bound(t, "static") < 16
+
+
+@FEW
+@given(problems(sharing="laminar", max_users=8))
+def test_prices_bound_whole_schedules(problem):
+    """No counts of users are worth more than what the prices say is there."""
+    t = Tables(problem)
+    assume(t.active)
+    for uplink in ("dynamic", "static"):
+        found = prices(t, uplink)
+        counts = worth_serving(build_forest(t), found)
+        used = {node for m in counts for node in build_forest(t).path(m)}
+        gain = sum(n - found.model_cost[m][n] for m, n in counts.items())
+        gain -= sum(found.node_cost[node] for node in used)
+        worth = found.gpu_worth[-1] + found.band_worth * found.band_limit
+        assert solve(problem, "exhaustive", uplink=uplink).served <= gain + worth + 1e-6

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby, permutations
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
-from solvers import Problem, solve
+from solvers import Problem, Uplink, solve
+from solvers.bound import prices
 from solvers.forest import Forest, build_forest
-from solvers.labels import along_dynamic, along_static
 from solvers.orders import MOST_ORDERS, depth_first, depth_first_orders
+from solvers.prices import Prices, finite
+from solvers.reorder import moves, visits_of, worth
 from solvers.tables import Tables
 from solvers.timing import time_rounds
+from solvers.walks import Search, Walk, planned, walk
 from tests.solvers.arithmetic import sequences, starts_s
-from tests.solvers.strategies import problems
+from tests.solvers.strategies import problems, seeded_problem
 from tests.solvers.test_forest import library
 
 FEW = settings(
@@ -24,7 +30,32 @@ FEW = settings(
     suppress_health_check=list(HealthCheck),
 )
 LAMINAR = problems(sharing="laminar", max_users=4)
-SEARCH = {"dynamic": along_dynamic, "static": along_static}
+TIMED: tuple[Uplink, ...] = ("dynamic", "static")
+# More labels than any of these problems has.
+WIDE = 100_000
+
+
+def search_of(problem: Problem, uplink: Uplink) -> Search:
+    """Prepare walks on a problem that dp takes."""
+    tables = Tables(problem)
+    found = prices(tables, uplink)
+    forest = build_forest(tables)
+    return Search(tables, forest, found, uplink, tables.common_deadline_s)
+
+
+def without_prices(search: Search) -> Search:
+    """Let everybody be free, so that no label is ever hopeless."""
+    found = search.prices
+    free = Prices(
+        bound=len(search.tables.users),
+        gpu_time_s=found.gpu_time_s,
+        gpu_worth=0 * found.gpu_worth,
+        band_worth=0.0,
+        band_limit=found.band_limit,
+        node_cost=0 * found.node_cost,
+        model_cost={m: 0 * finite(cost) for m, cost in found.model_cost.items()},
+    )
+    return replace(search, prices=free)
 
 
 def subtrees(forest: Forest) -> list[set[int]]:
@@ -107,23 +138,117 @@ def along(problem: Problem, order: list[str], uplink: str) -> int:
     return most
 
 
-@pytest.mark.parametrize("uplink", SEARCH)
+def served(found: Walk, search: Search) -> int:
+    """Check that a walk's rounds are feasible and count their users."""
+    rounds = planned(search, found)
+    assert time_rounds(search.tables, rounds, search.uplink) is not None
+    users = sum(len(users) for _, users in rounds)
+    assert found.users in (users, -1)
+    return users
+
+
+@pytest.mark.parametrize("uplink", TIMED)
 def test_labels_are_exact_along_an_order(uplink):
     """No rounds that follow the order serve more, whoever and however they batch."""
 
     @FEW
     @given(LAMINAR)
     def compare(problem):
-        tables = Tables(problem)
-        assume(tables.active)
-        forest = build_forest(tables)
-        deadline_s = tables.common_deadline_s
-        for order in depth_first_orders(tables, forest)[:4]:
-            rounds = SEARCH[uplink](tables, forest, order, deadline_s)
-            assert time_rounds(tables, rounds, uplink) is not None
-            served = sum(len(users) for _, users in rounds)
-            names = [tables.model_names[m] for m in order]
-            assert served == along(problem, names, uplink)
+        assume(Tables(problem).active)
+        search = search_of(problem, uplink)
+        for order in depth_first_orders(search.tables, search.forest)[:4]:
+            found = walk(search, order, target=1, width=WIDE)
+            names = [search.tables.model_names[m] for m in order]
+            assert served(found, search) == along(problem, names, uplink)
+
+    compare()
+
+
+@pytest.mark.parametrize("uplink", TIMED)
+def test_labels_dropped_for_their_prices_lose_nothing(uplink):
+    """Where everybody is free nothing is hopeless; the best is still the same."""
+
+    @FEW
+    @given(problems(sharing="laminar", max_users=8))
+    def compare(problem):
+        assume(Tables(problem).active)
+        search = search_of(problem, uplink)
+        order = depth_first_orders(search.tables, search.forest)[0]
+        everything = walk(without_prices(search), order, target=0, width=WIDE)
+        best = served(everything, search)
+        assert served(walk(search, order, target=1, width=WIDE), search) == best
+        if best:
+            again = walk(search, order, target=best, width=WIDE)
+            assert served(again, search) == best
+        more = walk(search, order, target=best + 1, width=WIDE)
+        assert more.users <= best
+
+    compare()
+
+
+@pytest.mark.parametrize("uplink", TIMED)
+def test_a_walk_goes_on_from_another(uplink):
+    """What two orders begin with is walked once, and the outcome is the same."""
+
+    @FEW
+    @given(problems(sharing="laminar", max_users=8), st.randoms())
+    def compare(problem, random):
+        assume(Tables(problem).active)
+        search = search_of(problem, uplink)
+        order = depth_first_orders(search.tables, search.forest)[0]
+        base = walk(search, order, target=1, width=WIDE)
+        other = list(order)
+        random.shuffle(other)
+        fresh = walk(search, other, target=1, width=WIDE)
+        reused = walk(search, other, target=1, width=WIDE, base=base)
+        assert (reused.users, reused.value) == (fresh.users, fresh.value)
+        assert planned(search, reused) == planned(search, fresh)
+        served(fresh, search)
+
+    compare()
+
+
+def test_few_labels_find_feasible_schedules():
+    """Narrow walks of a larger problem serve some, and no more than wide ones."""
+    problem = seeded_problem(
+        np.random.default_rng(5), sharing="laminar", users=30, models=6
+    )
+    for uplink in TIMED:
+        search = search_of(problem, uplink)
+        order = depth_first_orders(search.tables, search.forest)[0]
+        counts = [
+            served(walk(search, order, target=1, width=width), search)
+            for width in (1, 8, 64, WIDE)
+        ]
+        assert 0 < max(counts) == counts[-1]
+
+
+@pytest.mark.parametrize("uplink", TIMED)
+def test_moved_visits_are_worth_what_their_rounds_leave(uplink):
+    """The worth of an order of visits is that of the same rounds, timed."""
+
+    @FEW
+    @given(problems(sharing="laminar", min_users=4, max_users=8))
+    def compare(problem):
+        assume(Tables(problem).active)
+        search = search_of(problem, uplink)
+        tables = search.tables
+        order = depth_first_orders(tables, search.forest)[0]
+        rounds = planned(search, walk(search, order, target=1, width=WIDE))
+        assume(rounds)
+        visits = visits_of(tables, rounds)
+        ways = moves(search.forest, visits.models)
+        assert all(sorted(way) == list(range(len(visits.models))) for way in ways)
+        left = worth(visits, ways, search.prices, uplink, search.deadline_s)
+        for way, value in zip(ways.tolist(), left.tolist(), strict=True):
+            models = [visits.models[v] for v in way]
+            moved = [r for m in models for r in rounds if r.model == m]
+            timing = time_rounds(tables, moved, uplink)
+            if uplink == "static" and timing is not None:
+                assert value > -1e-6
+            if uplink == "dynamic" and timing is not None:
+                late = 1 - timing.end_s[-1] / search.deadline_s
+                assert value == pytest.approx(search.prices.gpu_worth[-1] * late)
 
     compare()
 

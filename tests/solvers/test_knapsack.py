@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from solvers.forest import Forest
-from solvers.knapsack import batch_costs, batches, tree_knapsack
+from solvers.knapsack import batch_costs, batches, tree_costs, tree_knapsack
 
 FEW = settings(
     max_examples=200,
@@ -121,3 +121,39 @@ def test_the_arguments_are_left_alone():
     cost = {0: np.array([0.0, 1.0])}
     tree_knapsack(forest, np.array([0.0, 5.0]), cost)
     assert cost[0].tolist() == [0.0, 1.0]
+
+
+@FEW
+@given(trees(), st.integers(0, 60))
+def test_a_limit_changes_no_cost_within_it(tree, limit):
+    """What is cut off is in no sum within the limit; the choices cost what they say."""
+    forest, node_cost, cost = tree
+    whole = tree_knapsack(forest, node_cost, cost).cost
+    part = tree_knapsack(forest, node_cost, cost, float(limit))
+    wanted = np.flatnonzero(whole <= limit)
+    assert len(part.cost) == wanted[-1] + 1
+    for n in wanted.tolist():
+        assert part.cost[n] == pytest.approx(whole[n])
+        chosen = part.choose(n)
+        counts = [chosen.get(m, 0) for m in sorted(cost)]
+        assert price(forest, node_cost, cost, counts) == pytest.approx(whole[n])
+    assert (part.cost[whole[: len(part.cost)] > limit] > limit).all()
+
+
+@FEW
+@given(trees(), st.integers(0, 60))
+def test_costs_alone_equal_the_knapsack(tree, limit):
+    """Several prices at once give each the costs that it has by itself."""
+    forest, node_cost, cost = tree
+    rows = np.array([[1.0], [3.0]])
+    found = tree_costs(
+        forest,
+        rows * node_cost,
+        {m: rows * prices for m, prices in cost.items()},
+        float(limit) * rows[:, 0],
+    )
+    whole = tree_knapsack(forest, node_cost, cost).cost
+    wanted = np.flatnonzero(whole <= limit)
+    for row, factor in zip(found, rows[:, 0], strict=True):
+        assert row[wanted] == pytest.approx(factor * whole[wanted])
+        assert (row[len(whole) :] == np.inf).all()
