@@ -10,7 +10,9 @@ from statistics import NormalDist, fmean, stdev
 import numpy as np
 
 from edgesim.simulation import RoundRecord, Run
+from solvers import residency
 from solvers.problem import Problem
+from solvers.tables import PlannedRound, Tables
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,18 @@ class Measures:
     span_s
         T.
     load_s
-        Σ over rounds of load time.
+        Time loading but not computing: Σ over rounds of load time, less what of it
+        overlaps the batch of the round before. Load time hidden behind a batch counts
+        as compute time.
     compute_s
         Σ over rounds of compute time.
     wait_s
-        Σ over rounds of (compute start − load end): loaded, but inputs are missing.
+        Time neither loading nor computing in which a round is loaded, but inputs are
+        missing: Σ over rounds of (compute start − load end, or end of the previous
+        round if that is later), less what of it the load of the next round takes.
     idle_s
-        Σ over rounds of (load start − end of the previous round, or 0): no round in
-        hand. load_s + compute_s + wait_s + idle_s = T.
+        Σ over rounds of (load start − end of the previous round, or 0), where positive:
+        no round in hand. load_s + compute_s + wait_s + idle_s = T.
     spectrum_use
         Σ over bands held of hz · (end − start), / (bandwidth · T); 0 if T = 0.
     bytes_loaded
@@ -54,7 +60,9 @@ class Measures:
     bytes_saved
         Bytes that the same rounds would have loaded without sharing, less
         ``bytes_loaded``. Without sharing a round loads its whole model, or nothing if
-        the round before (for the first: ``resident_model``) had the same model.
+        it is resident: with residency ``"previous"`` if the round before (for the
+        first: ``resident_model``) had the same model; with a cache by the same rules,
+        each model with copies of its blocks to itself.
     """
 
     requests: int
@@ -89,7 +97,7 @@ def measure(problem: Problem, run: Run) -> Measures:
     latencies_s = [r.latency_s for r in run.requests if r.latency_s is not None]
     p50, p95, p99 = _percentiles(latencies_s)
     span_s = max((r.end_s for r in run.rounds), default=0.0)
-    begins_s = (0.0, *(r.end_s for r in run.rounds))
+    load_s, wait_s, idle_s = _gpu_split(run.rounds)
     carried_hz_s = math.fsum(u.hz * (u.end_s - u.start_s) for u in run.uploads)
     loaded = sum(r.loaded_bytes for r in run.rounds)
     in_time = counts["in time"]
@@ -106,13 +114,10 @@ def measure(problem: Problem, run: Run) -> Measures:
         latency_p95_s=p95,
         latency_p99_s=p99,
         span_s=span_s,
-        load_s=math.fsum(r.load_s for r in run.rounds),
+        load_s=load_s,
         compute_s=math.fsum(r.compute_s for r in run.rounds),
-        wait_s=math.fsum(r.wait_s for r in run.rounds),
-        idle_s=math.fsum(
-            r.load_start_s - begin_s
-            for r, begin_s in zip(run.rounds, begins_s, strict=False)
-        ),
+        wait_s=wait_s,
+        idle_s=idle_s,
         spectrum_use=carried_hz_s / (problem.bandwidth_hz * span_s) if span_s else 0.0,
         bytes_loaded=loaded,
         bytes_saved=_whole_bytes(problem, run.rounds) - loaded,
@@ -128,15 +133,39 @@ def _percentiles(
     return p50, p95, p99
 
 
-def _whole_bytes(problem: Problem, rounds: Sequence[RoundRecord]) -> int:
-    """Bytes that rounds load when every change of model loads the whole model."""
-    total = 0
-    before = problem.resident_model
+def _gpu_split(rounds: Sequence[RoundRecord]) -> tuple[float, float, float]:
+    """Time loading, waiting and idle, without what goes on behind something else."""
+    load, wait, idle = [], [], []
+    computing = waiting = (0.0, 0.0)
     for record in rounds:
-        if record.model != before:
-            total += problem.weight_bytes(record.model)
-        before = record.model
-    return total
+        loading = (record.load_start_s, record.load_end_s)
+        load.append(record.load_s - _common_s(loading, computing))
+        wait.append(record.wait_s - _common_s(loading, waiting))
+        idle.append(max(0.0, record.load_start_s - record.before_end_s))
+        computing = (record.compute_start_s, record.end_s)
+        waiting = (record.compute_start_s - record.wait_s, record.compute_start_s)
+    return math.fsum(load), math.fsum(wait), math.fsum(idle)
+
+
+def _common_s(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """How long two intervals overlap."""
+    return max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
+
+
+def _whole_bytes(problem: Problem, rounds: Sequence[RoundRecord]) -> int:
+    """Bytes that rounds load when every model has its blocks to itself."""
+    tables = Tables(problem, sharing=False)
+    number = {name: m for m, name in enumerate(tables.model_names)}
+    user = {name: k for k, name in enumerate(tables.user_ids)}
+    planned = [
+        PlannedRound(number[r.model], tuple(user[name] for name in r.planned_users))
+        for r in rounds
+    ]
+    return sum(
+        tables.atom_bytes[atom]
+        for step in residency.steps(tables, planned)
+        for atom in step.loaded
+    )
 
 
 def mean_interval(

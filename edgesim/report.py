@@ -242,7 +242,7 @@ def table(inputs: Inputs, runs: Sequence[PlanRun]) -> str:
         f"{'laminar' if sharing.is_laminar(library) else 'crossing'} sharing: "
         f"{distinct / 1e9:.2f} GB distinct of {total / 1e9:.2f} GB "
         f"(sharing saves {sharing.saving_ratio(library):.0%})",
-        f"{'solver':<16}{'in time':>14}{'planned':>9}{'bound':>8}{'gap':>8}"
+        f"{'solver':<22}{'in time':>14}{'planned':>9}{'bound':>8}{'gap':>8}"
         f"{'optimal':>10}{'solver time':>14}",
     ]
     for name, of in by_solver(runs).items():
@@ -250,7 +250,7 @@ def table(inputs: Inputs, runs: Sequence[PlanRun]) -> str:
         interval = "" if half is None else f" ± {half:.1f}"
         proven = sum(one.result.status == "optimal" for one in of)
         lines.append(
-            f"{name:<16}{f'{in_time:.1f}{interval}':>14}"
+            f"{name:<22}{f'{in_time:.1f}{interval}':>14}"
             f"{_mean([one.result.served for one in of]):>9.1f}"
             f"{_mean([one.result.bound for one in of]):>8.1f}"
             f"{_mean([one.result.gap for one in of]):>8.1%}"

@@ -204,6 +204,7 @@ def run_repeat(inputs: Inputs, repeat: int) -> Iterator[PlanRun]:
                 uplink=scenario.run.uplink,
                 time_limit_s=scenario.run.time_limit_s,
                 seed=scenario.run.seed + repeat,
+                iterations=scenario.run.iterations,
             )
         except RefusalError as refusal:
             raise InputError(

@@ -14,7 +14,16 @@ from edgesim.library import LibrarySpec, LoadSource
 from edgesim.noise import NoiseSpec
 from edgesim.radio import CellSpec
 from solvers import SOLVERS, Uplink
-from solvers.problem import Bytes, Name, PositiveSeconds, Seconds, Value, whole
+from solvers.problem import (
+    Bytes,
+    Eviction,
+    Name,
+    PositiveSeconds,
+    Residency,
+    Seconds,
+    Value,
+    whole,
+)
 
 SCENARIO = "edgesim.scenario/1"
 
@@ -34,10 +43,13 @@ RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$")]
 
 
 class Gpu(LoadSource):
-    """``[gpu]``: memory, and where blocks are loaded from."""
+    """``[gpu]``: memory, what stays in it, and where blocks are loaded from."""
 
     memory_bytes: Bytes | None = None
     resident_model: Name | None = None
+    residency: Residency = "previous"
+    eviction: Eviction = "lru"
+    overlap: bool = False
 
 
 class Workload(Value):
@@ -75,7 +87,7 @@ def check_solvers(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class RunSpec(Value):
-    """``[run]``: solvers, uplink discipline, repeats and seed."""
+    """``[run]``: solvers and their limits, uplink discipline, repeats and seed."""
 
     solvers: Annotated[
         tuple[Annotated[str, Field(json_schema_extra={"enum": list(SOLVERS)})], ...],
@@ -86,6 +98,7 @@ class RunSpec(Value):
     repeats: Annotated[int, Field(ge=1), BeforeValidator(whole)] = 1
     seed: Annotated[int, Field(ge=0), BeforeValidator(whole)] = 0
     time_limit_s: PositiveSeconds | None = None
+    iterations: Annotated[int, Field(ge=1), BeforeValidator(whole)] | None = None
 
 
 class Scenario(Value):

@@ -1,8 +1,9 @@
 """Execute a plan event by event and record what became of every request.
 
 Users, uplink and GPU are SimPy processes. The plan fixes the order of rounds and who
-is in them; when anything starts is decided here, as early as the plan's rules allow.
-So with nominal times a run lands on the plan, and with noise its starts slip.
+is in them, and which loads overlap the round before; when anything starts is decided
+here, as early as the plan's rules allow. So with nominal times a run lands on the plan,
+and with noise its starts slip.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from simpy import Environment, Event
 
@@ -69,6 +70,8 @@ class RoundRecord:
 
     ``users`` is the batch that was computed: the planned one but for users whose upload
     never ended. ``reused_bytes`` are those of the model's blocks that were resident.
+    ``before_end_s`` is when the round before ended, 0 for the first: with overlap the
+    load may have started earlier.
     """
 
     index: int
@@ -88,6 +91,7 @@ class RoundRecord:
     compute_start_s: float
     compute_s: float
     end_s: float
+    before_end_s: float
 
     @property
     def load_end_s(self) -> float:
@@ -96,8 +100,9 @@ class RoundRecord:
 
     @property
     def wait_s(self) -> float:
-        """How long the loaded GPU waited for inputs."""
-        return max(0.0, self.compute_start_s - self.load_end_s)
+        """How long it waited for inputs: loaded, and the round before ended."""
+        ready_s = max(self.load_end_s, self.before_end_s)
+        return max(0.0, self.compute_start_s - ready_s)
 
 
 @dataclass(frozen=True)
@@ -109,8 +114,15 @@ class Run:
     uploads: tuple[UploadRecord, ...]
 
 
+class Loaded(NamedTuple):
+    """A load that has ended: when it began, and how long it took."""
+
+    start_s: float
+    load_s: float
+
+
 class Gpu:
-    """One GPU: loads, waits for inputs and computes, one round at a time.
+    """One GPU: copies blocks into its memory, and computes one batch at a time.
 
     Parameters
     ----------
@@ -130,37 +142,53 @@ class Gpu:
         self._problem = problem
         self.rounds: list[RoundRecord] = []
 
-    def execute(
-        self,
-        planned: Round,
-        arrivals: Mapping[str, Event],
-        load_factor: float = 1.0,
-        compute_factor: float = 1.0,
-    ) -> Generator[Event, Any, RoundRecord]:
-        """Go through one round, starting now.
+    def load(
+        self, planned: Round, factor: float = 1.0
+    ) -> Generator[Event, Any, Loaded]:
+        """Copy the blocks that a round loads, starting now.
 
         Parameters
         ----------
         planned
-            Model, users and the blocks to load.
+            The round.
+        factor
+            Factor on the nominal time.
+        """
+        start_s = self._env.now
+        blocks = [self._problem.blocks[name] for name in planned.loaded_blocks]
+        load_s = factor * math.fsum(block.load_s for block in blocks)
+        yield self._env.timeout(load_s)
+        return Loaded(start_s, load_s)
+
+    def compute(
+        self,
+        planned: Round,
+        loaded: Loaded,
+        arrivals: Mapping[str, Event],
+        factor: float = 1.0,
+    ) -> Generator[Event, Any, RoundRecord]:
+        """Wait for a round's inputs from now on, compute its batch and record it.
+
+        Parameters
+        ----------
+        planned
+            Model and users.
+        loaded
+            What :meth:`load` returned for it.
         arrivals
             For each user, what happens when its upload ends: its value is whether the
             input is there. The batch is made of the users whose input is.
-        load_factor, compute_factor
-            Factors on the nominal times.
+        factor
+            Factor on the nominal time.
         """
         env, problem = self._env, self._problem
-        model = problem.models[planned.model]
-        blocks = [problem.blocks[name] for name in planned.loaded_blocks]
-        load_start_s = env.now
-        load_s = load_factor * math.fsum(block.load_s for block in blocks)
-        yield env.timeout(load_s)
         yield env.all_of([arrivals[user] for user in planned.users])
         users = tuple(user for user in planned.users if arrivals[user].value)
+        latency_s = problem.models[planned.model].latency_s
         compute_start_s = env.now
-        compute_s = compute_factor * model.latency_s[len(users) - 1] if users else 0.0
+        compute_s = factor * latency_s[len(users) - 1] if users else 0.0
         yield env.timeout(compute_s)
-        loaded_bytes = sum(block.bytes for block in blocks)
+        loaded_bytes = sum(problem.blocks[b].bytes for b in planned.loaded_blocks)
         record = RoundRecord(
             index=len(self.rounds),
             model=planned.model,
@@ -174,11 +202,12 @@ class Gpu:
             planned_compute_start_s=planned.compute_start_s,
             planned_compute_s=planned.compute_s,
             planned_end_s=planned.end_s,
-            load_start_s=load_start_s,
-            load_s=load_s,
+            load_start_s=loaded.start_s,
+            load_s=loaded.load_s,
             compute_start_s=compute_start_s,
             compute_s=compute_s,
             end_s=env.now,
+            before_end_s=self.rounds[-1].end_s if self.rounds else 0.0,
         )
         self.rounds.append(record)
         return record
@@ -294,7 +323,14 @@ def simulate_plan(
         else:
             linked = user.spectral_efficiency > 0
             ledger.drop(user.id, NOT_SCHEDULED if linked else NO_LINK)
-    env.process(_rounds(env, gpu, schedule, actual, arrivals, ledger))
+    start = env.all_of(arrivals.values() if schedule.uplink == "upfront" else ())
+    after = _load_after(schedule)
+    progress = _Progress(
+        loaded=tuple(env.event() for _ in schedule.rounds),
+        ended=tuple(env.event() for _ in schedule.rounds),
+    )
+    env.process(_loads(gpu, schedule, actual, start, after, progress))
+    env.process(_batches(gpu, schedule, actual, arrivals, ledger, progress))
     env.run()
     segments = [segment for upload in uploads.values() for segment in upload.segments]
     return Run(
@@ -336,23 +372,58 @@ def _user(
     return delivered
 
 
-def _rounds(
-    env: Environment,
+class _Progress(NamedTuple):
+    """Events by round: its load has ended, its batch has ended."""
+
+    loaded: tuple[Event, ...]
+    ended: tuple[Event, ...]
+
+
+def _load_after(schedule: Schedule) -> list[int]:
+    """Tell after which round each load may start; below 0: from the beginning.
+
+    That is the round before; the one before that if the plan has the load overlap the
+    round before, which it does wherever the problem has overlap and memory holds both.
+    """
+    after = []
+    before_end_s = 0.0
+    for index, planned in enumerate(schedule.rounds):
+        ahead = planned.load_start_s < before_end_s - TIME_TOLERANCE_S
+        after.append(index - 2 if ahead else index - 1)
+        before_end_s = planned.end_s
+    return after
+
+
+def _loads(
+    gpu: Gpu,
+    schedule: Schedule,
+    actual: Realisation,
+    start: Event,
+    after: Sequence[int],
+    progress: _Progress,
+) -> Steps:
+    """Load round after round, each as soon as the load before and memory allow."""
+    yield start
+    for index, planned in enumerate(schedule.rounds):
+        if after[index] >= 0:
+            yield progress.ended[after[index]]
+        loaded = yield from gpu.load(planned, float(actual.load_factor[index]))
+        progress.loaded[index].succeed(loaded)
+
+
+def _batches(
     gpu: Gpu,
     schedule: Schedule,
     actual: Realisation,
     arrivals: Mapping[str, Event],
     ledger: Ledger,
+    progress: _Progress,
 ) -> Steps:
-    """Go through the rounds in order, each as soon as the one before has ended."""
-    if schedule.uplink == "upfront":
-        yield env.all_of(arrivals.values())
+    """Compute the batches in order, each as soon as its model and inputs are there."""
     for index, planned in enumerate(schedule.rounds):
-        record = yield from gpu.execute(
-            planned,
-            arrivals,
-            float(actual.load_factor[index]),
-            float(actual.compute_factor[index]),
-        )
+        loaded = yield progress.loaded[index]
+        factor = float(actual.compute_factor[index])
+        record = yield from gpu.compute(planned, loaded, arrivals, factor)
         for user in record.users:
             ledger.finish(user, record.end_s)
+        progress.ended[index].succeed()

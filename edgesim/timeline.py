@@ -272,9 +272,12 @@ def _draw_gpu(canvas: _Canvas, run: Run, palette: Mapping[str, Colour]) -> bool:
 
 
 def _draw_reused(canvas: _Canvas, record: RoundRecord, face: Colour) -> None:
-    """Draw over the whole round the share of its model that did not have to move."""
+    """Draw over the whole round the share of its model that did not have to move.
+
+    What of its load overlaps the round before is left to that one.
+    """
     ax, lane = canvas.gpu, _REUSED
-    span = (record.load_start_s, record.end_s)
+    span = (max(record.load_start_s, record.before_end_s), record.end_s)
     total = record.loaded_bytes + record.reused_bytes
     share = record.reused_bytes / total
     canvas.bar(ax, *span, lane.bottom, lane.height, (0.94, 0.94, 0.94))

@@ -7,9 +7,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import solvers
 from edgesim import __version__
 from edgesim.formats import read_schedule
 from tests.command import edgesim
@@ -115,6 +117,29 @@ def test_same_inputs_same_schedule_bytes(tmp_path: Path) -> None:
     for solver in ("dp", "greedy", "random", "ilp"):
         one, two = (tmp_path / n / f"{solver}.json" for n in ("a", "b"))
         assert one.read_bytes() == two.read_bytes()
+
+
+def test_limits_reach_the_solver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--iterations``, ``--time-limit`` and ``--seed`` are handed on as they are."""
+    file = tmp_path / "tiny.json"
+    file.write_text(json.dumps(instance()))
+    original, given = solvers.solve, []
+
+    def spy(*args: Any, **options: Any) -> solvers.Result:
+        given.append({k: options[k] for k in ("iterations", "time_limit_s", "seed")})
+        return original(*args, **options)
+
+    monkeypatch.setattr(solvers, "solve", spy)
+    words = ("solve", file, "--solver", "greedy", "--out", tmp_path / "out.json")
+    limits = ("--iterations", 7, "--time-limit", 2.5, "--seed", 3)
+    assert edgesim(*words).code == 0
+    assert edgesim(*words, *limits).code == 0
+    assert given == [
+        {"iterations": None, "time_limit_s": None, "seed": 0},
+        {"iterations": 7, "time_limit_s": 2.5, "seed": 3},
+    ]
 
 
 def test_core_runs_without_torch() -> None:

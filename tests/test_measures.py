@@ -8,12 +8,17 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgesim.measures import mean_interval, measure, student_t
 from edgesim.noise import NoiseSpec, draw
 from edgesim.simulation import Outcome, RequestRecord, RoundRecord, Run, simulate_plan
 from edgesim.uplink import UploadRecord
-from solvers import Problem, solve
+from solvers import UPLINKS, Problem, Uplink, solve
+from solvers.tables import Tables
+from solvers.timing import make_schedule
+from tests.solvers.strategies import seeded_plan
 
 
 def make_problem(resident_model: str | None = None) -> Problem:
@@ -56,7 +61,11 @@ def request(k: int, model: str, outcome: Outcome, end_s: float | None) -> Reques
 
 
 def round_(
-    index: int, model: str, loaded: int, times: tuple[float, float, float, float]
+    index: int,
+    model: str,
+    loaded: int,
+    times: tuple[float, float, float, float],
+    before_end_s: float = 0.0,
 ) -> RoundRecord:
     """Make a round's record from load start, load end, compute start and end."""
     load_start_s, load_end_s, start_s, end_s = times
@@ -64,7 +73,16 @@ def round_(
     total = 100 if model == "A" else 110
     users = (f"u{index}",)
     return RoundRecord(
-        index, model, users, users, (), loaded, total - loaded, *plan, *plan
+        index,
+        model,
+        users,
+        users,
+        (),
+        loaded,
+        total - loaded,
+        *plan,
+        *plan,
+        before_end_s,
     )
 
 
@@ -80,8 +98,8 @@ def hand_run() -> Run:
         ),
         rounds=(
             round_(0, "A", 100, (0.5, 1.0, 1.25, 2.0)),
-            round_(1, "A", 0, (2.0, 2.0, 2.0, 3.0)),
-            round_(2, "B", 30, (3.25, 3.5, 4.0, 5.0)),
+            round_(1, "A", 0, (2.0, 2.0, 2.0, 3.0), 2.0),
+            round_(2, "B", 30, (3.25, 3.5, 4.0, 5.0), 3.0),
         ),
         uploads=(
             UploadRecord("u0", 0.0, 1.0, 100.0),
@@ -105,6 +123,54 @@ def test_measures_are_those_worked_out_by_hand() -> None:
     assert found.idle_s == 0.75
     assert found.spectrum_use == (100 + 50 + 100) / (100 * 5)
     assert found.bytes_loaded == 130
+
+
+def test_load_time_behind_a_batch_counts_as_compute() -> None:
+    """B is loaded from 1.5 to 2.5 s beside a batch that ends at 2: half of it counts.
+
+    The third load takes 0.5 s of the 1 s that B, loaded and free to run, waits for
+    inputs: each second of the GPU is counted once.
+    """
+    run = Run(
+        requests=(),
+        rounds=(
+            round_(0, "A", 100, (0.5, 1.0, 1.0, 2.0)),
+            round_(1, "B", 30, (1.5, 2.5, 3.5, 4.0), 2.0),
+            round_(2, "A", 20, (2.75, 3.25, 4.0, 5.0), 4.0),
+        ),
+        uploads=(),
+    )
+    found = measure(make_problem(), run)
+    assert found.span_s == 5.0
+    assert found.load_s == 0.5 + 0.5 + 0.5
+    assert found.wait_s == 0.5
+    assert found.idle_s == 0.5
+    assert found.compute_s == 2.5
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    uplink=st.sampled_from(UPLINKS),
+    sharing=st.booleans(),
+)
+def test_gpu_time_adds_up_with_cache_and_overlap(
+    seed: int, uplink: Uplink, sharing: bool
+) -> None:
+    """Under noise too the parts are the span; without sharing no bytes are saved."""
+    drawn, rounds = seeded_plan(seed)
+    problem = drawn.problem
+    tables = Tables(problem, sharing=sharing)
+    schedule = make_schedule(tables, rounds, uplink, solver="any", bound=None)
+    assert schedule is not None
+    spec = NoiseSpec(load_sigma=0.5, compute_sigma=0.5)
+    noise = draw(spec, problem, np.random.default_rng(seed))
+    for realisation in (None, noise):
+        found = measure(problem, simulate_plan(problem, schedule, realisation))
+        parts_s = (found.load_s, found.compute_s, found.wait_s, found.idle_s)
+        assert min(parts_s) >= -1e-9
+        assert sum(parts_s) == pytest.approx(found.span_s, abs=1e-9)
+        assert sharing or found.bytes_saved == 0
 
 
 def test_latency_percentiles_are_over_the_finished() -> None:

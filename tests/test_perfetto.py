@@ -16,6 +16,8 @@ from edgesim.perfetto import trace_events, write_trace
 from edgesim.simulation import Run, simulate_plan
 from edgesim.uplink import Channel
 from solvers import UPLINKS, Problem, Uplink, solve
+from solvers.tables import PlannedRound, Tables
+from solvers.timing import make_schedule
 
 
 def make_problem() -> Problem:
@@ -45,6 +47,17 @@ def make_problem() -> Problem:
             ],
         }
     )
+
+
+def overlapped_run() -> Run:
+    """Run a plan in which two loads go on beside the batches before them."""
+    problem = make_problem().model_copy(update={"overlap": True})
+    rounds = [PlannedRound(k % 2, (k,)) for k in range(3)]
+    schedule = make_schedule(
+        Tables(problem), rounds, "dynamic", solver="any", bound=None
+    )
+    assert schedule is not None
+    return simulate_plan(problem, schedule)
 
 
 def make_run(uplink: Uplink = "dynamic", dead: bool = False) -> Run:
@@ -80,17 +93,29 @@ def test_events_have_the_fields_the_format_asks_for(uplink: Uplink) -> None:
     assert {(e["pid"], e["tid"]) for e in slices(document)} <= named
 
 
-@pytest.mark.parametrize("uplink", UPLINKS)
-def test_nothing_overlaps_in_a_lane(uplink: Uplink) -> None:
-    """Counted in whole ns, as Perfetto does, each slice ends before the next begins."""
+@pytest.mark.parametrize("uplink", [*UPLINKS, None])
+def test_nothing_overlaps_in_a_lane(uplink: Uplink | None) -> None:
+    """Counted in whole ns, as Perfetto does, each slice ends before the next begins.
+
+    Loads that overlap batches (None) do so in lanes of their own.
+    """
     lanes = defaultdict(list)
-    for event in slices(trace_events(make_run(uplink))):
+    run = overlapped_run() if uplink is None else make_run(uplink)
+    for event in slices(trace_events(run)):
         begin, length = round(event["ts"] * 1000), round(event["dur"] * 1000)
         lanes[event["pid"], event["tid"]].append((begin, begin + length))
     for spans in lanes.values():
         spans.sort()
         for (_, end), (begin, _) in pairwise(spans):
             assert end <= begin
+    if uplink is None:
+        batches = lanes[2, 2]
+        beside = [
+            load_begin < end and begin < load_end
+            for load_begin, load_end in lanes[2, 1]
+            for begin, end in batches
+        ]
+        assert sum(beside) == 2
 
 
 def test_lanes_are_as_many_as_uploads_at_once() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +24,8 @@ from edgesim.plots import SweepPoint, plot_sweep, plot_throughput, save, style
 from edgesim.simulation import simulate_plan
 from edgesim.timeline import plot_timeline
 from solvers import Problem, Uplink, solve
+from solvers.timing import make_schedule
+from tests.solvers.strategies import seeded_plan
 
 SERVED = {
     "dp": [61, 64, 59],
@@ -276,6 +278,28 @@ def test_a_timeline_shows_what_was_reused() -> None:
     expected = [1 - r.loaded_bytes / (3 * 10**7) for r in schedule.rounds]
     assert shares == pytest.approx([share for share in expected if share > 0])
     assert 2 / 3 in [pytest.approx(share) for share in shares]
+
+
+def test_bars_of_a_lane_do_not_overlap_where_loads_overlap_batches() -> None:
+    """Load, batch and reused bars each follow one another, whatever overlaps."""
+    beside = 0
+    for seed in range(12):
+        tables, rounds = seeded_plan(seed)
+        schedule = make_schedule(tables, rounds, "dynamic", solver="any", bound=None)
+        assert schedule is not None
+        pairs = list(pairwise(schedule.rounds))
+        beside += sum(b.load_start_s < a.end_s - 1e-9 for a, b in pairs)
+        _, gpu = plot_timeline(tables.problem, schedule)
+        # Every round has a grey bar behind the hatched one.
+        bars = [bar for bar in gpu.patches if bar.get_hatch() != "////"]
+        for bottom in (0.2, 1.2, 2.2):
+            lane = sorted(
+                (b.get_x(), b.get_width()) for b in bars if b.get_y() == bottom
+            )
+            assert len(lane) > 3
+            for (x, width), (next_x, _) in pairwise(lane):
+                assert x + width <= next_x + 1e-6
+    assert beside > 20
 
 
 def test_one_deadline_is_a_line_and_many_are_not() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from edgesim.formats import read_instance, read_schedule
 from edgesim.run import load_inputs, run_all
-from solvers import UPLINKS, solve, verify
+from solvers import UPLINKS, Result, solve, verify
 from tests.command import edgesim
 from tests.examples import SCENARIO, TRACE
 
@@ -152,12 +152,15 @@ def test_options_replace_the_scenario(small: Path, tmp_path: Path) -> None:
     """Options win over the file, and run.json says what was run."""
     finished = edgesim(
         *("run", small, "--solver", "greedy,fcfs", "--uplink", "static"),
-        *("--repeats", 1, "--out", tmp_path / "out"),
+        *("--repeats", 1, "--iterations", 5, "--time-limit", 2.5),
+        *("--out", tmp_path / "out"),
     )
     assert finished.code == 0, finished.err
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert run["scenario"]["run"]["solvers"] == ["greedy", "fcfs"]
     assert run["scenario"]["run"]["uplink"] == "static"
+    assert run["scenario"]["run"]["iterations"] == 5
+    assert run["scenario"]["run"]["time_limit_s"] == 2.5
     assert run["inputs"]["trace"]["file"] == "small.csv"
     assert len(run["inputs"]["trace"]["sha256"]) == 64
 
@@ -175,6 +178,46 @@ def test_own_releases_and_deadlines(small: Path) -> None:
     users = runs[0].epoch.problem.users
     assert [u.release_s for u in users] == [0.0, 0.1, 0.1]
     assert [u.deadline_s for u in users] == pytest.approx([0.5, 0.6, 0.6])
+
+
+def test_what_stays_in_memory_is_for_the_scenario_to_say(small: Path) -> None:
+    """``[gpu]`` reaches the problem; loads overlap batches, and the run lands on it."""
+    assert run_all(load_inputs(small))[0].epoch.problem.residency == "previous"
+    _edit(small, **{'"dp", "dp-noshare"': '"greedy", "greedy-noshare"'})
+    rules = {"residency": "cache", "eviction": "furthest-next-use", "overlap": True}
+    _edit(
+        small,
+        **{
+            "[gpu]": '[gpu]\nresidency = "cache"\noverlap = true\n'
+            'eviction = "furthest-next-use"'
+        },
+    )
+    runs = run_all(load_inputs(small))
+    beside = 0
+    for one in runs:
+        assert rules.items() <= one.epoch.problem.model_dump().items()
+        assert one.measures.in_time == one.result.served
+        ends_s = [record.end_s for record in one.run.rounds]
+        starts_s = [record.load_start_s for record in one.run.rounds[1:]]
+        beside += sum(
+            start_s < end_s for start_s, end_s in zip(starts_s, ends_s, strict=False)
+        )
+    assert beside > 0
+
+
+def test_limits_reach_the_solver(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``time_limit_s`` and ``iterations`` of ``[run]`` are handed to every solver."""
+    given = []
+
+    def spy(*args: Any, **options: Any) -> Result:
+        given.append((options["time_limit_s"], options["iterations"]))
+        return solve(*args, **options)
+
+    monkeypatch.setattr("edgesim.run.solve", spy)
+    _edit(small, **{"[run]": "[run]\niterations = 7\ntime_limit_s = 2.5"})
+    run_all(load_inputs(small))
+    run_all(load_inputs(small, overrides={"run.iterations": 9}))
+    assert given == [(2.5, 7)] * 4 + [(2.5, 9)] * 4
 
 
 def test_common_deadline_replaces_slo(small: Path) -> None:

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from edgesim.noise import Realisation, nominal
 from edgesim.simulation import Ledger, Run, simulate_plan
 from edgesim.uplink import Channel
-from solvers import UPLINKS, Problem, Schedule, Uplink, solve, verify
+from solvers import UPLINKS, Problem, Schedule, Uplink, residency, solve, timing, verify
+from solvers.tables import PlannedRound, Tables
+from tests.solvers.strategies import seeded_plan
 
 W_HZ = 1e6
 RoundPlan = tuple[str, tuple[str, ...]]
@@ -253,6 +255,30 @@ def test_a_nominal_run_lands_on_a_solved_plan(
     assert_lands(problem, schedule, simulate_plan(problem, schedule))
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    uplink=st.sampled_from(UPLINKS),
+    sharing=st.booleans(),
+)
+def test_a_nominal_run_lands_on_a_plan_with_cache_and_overlap(
+    seed: int, uplink: Uplink, sharing: bool
+) -> None:
+    """Loads beside batches and blocks found in a cache, to 1e-9 s as well."""
+    problem, schedule = extended_plan(seed, uplink, sharing)
+    assert_lands(problem, schedule, simulate_plan(problem, schedule))
+
+
+def extended_plan(seed: int, uplink: Uplink, sharing: bool) -> tuple[Problem, Schedule]:
+    """Time random rounds of a problem with a cache, overlap, both or neither."""
+    drawn, rounds = seeded_plan(seed)
+    tables = Tables(drawn.problem, sharing=sharing)
+    schedule = timing.make_schedule(tables, rounds, uplink, solver="any", bound=None)
+    assert schedule is not None
+    verify(tables.problem, schedule, sharing=sharing)
+    return tables.problem, schedule
+
+
 def test_an_earlier_round_preempts_the_uplink() -> None:
     """u1 of round 2 uploads first, gives way to u0 of round 1, and then goes on."""
     problem = make_problem([("u0", "A", 0.5, 0.25), ("u1", "B", 1.0, 0.0)])
@@ -329,6 +355,41 @@ def test_the_deadline_has_the_tolerance_of_the_judge(
     noise = noisy(problem, compute_factor=np.array([1, 1 + excess_s / 0.75, 1]))
     run = simulate_plan(problem, schedule, noise)
     assert [r.outcome for r in run.requests] == ["in time", outcome, outcome]
+
+
+def overlapped_plan() -> tuple[Problem, Schedule]:
+    """Time A, B, A with overlap: B's block is loaded beside A's batch, all fit."""
+    users = [("u0", "A", 0.5, 0.0), ("u1", "B", 0.125, 0.0), ("u2", "A", 0.125, 0.0)]
+    problem = make_problem(users).model_copy(update={"overlap": True})
+    rounds = [PlannedRound(0, (0,)), PlannedRound(1, (1,)), PlannedRound(0, (2,))]
+    tables = Tables(problem)
+    schedule = timing.make_schedule(tables, rounds, "dynamic", solver="any", bound=None)
+    assert schedule is not None
+    loads = [(r.load_start_s, r.load_s) for r in schedule.rounds]
+    # The third load waits for the first round's end, not for the second's.
+    assert loads == [(0.0, 0.625), (0.625, 0.25), (0.875, 0.125)]
+    assert [r.compute_start_s for r in schedule.rounds] == [0.625, 0.875, 1.375]
+    return problem, schedule
+
+
+def test_a_load_beside_a_slow_batch_waits_for_the_round_two_before() -> None:
+    """The first batch takes 1 s, not 0.25: load 2 stays, load 3 waits for 1.625 s."""
+    problem, schedule = overlapped_plan()
+    noise = noisy(problem, compute_factor=np.array([4.0, 1.0, 1.0]))
+    run = simulate_plan(problem, schedule, noise)
+    assert [r.load_start_s for r in run.rounds] == [0.0, 0.625, 1.625]
+    assert [r.compute_start_s for r in run.rounds] == [0.625, 1.625, 2.125]
+    assert [r.before_end_s for r in run.rounds] == [0.0, 1.625, 2.125]
+    assert [r.wait_s for r in run.rounds] == [0.0, 0.0, 0.0]
+
+
+def test_a_slow_load_delays_the_load_behind_it() -> None:
+    """B's load takes four times as long: its batch and the next load follow it."""
+    problem, schedule = overlapped_plan()
+    noise = noisy(problem, load_factor=np.array([1.0, 4.0, 1.0]))
+    run = simulate_plan(problem, schedule, noise)
+    assert [r.load_start_s for r in run.rounds] == [0.0, 0.625, 1.625]
+    assert [r.compute_start_s for r in run.rounds] == [0.625, 1.625, 2.125]
 
 
 def channel(*efficiencies: float, coherence_s: float) -> Channel:
@@ -483,6 +544,53 @@ def test_whatever_happens_the_rules_hold(
             u.hz for u in run.uploads if u.start_s <= upload.start_s < u.end_s
         )
         assert at_once <= problem.bandwidth_hz * (1 + 1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    uplink=st.sampled_from(UPLINKS),
+    factors=st.lists(st.floats(0.2, 5), min_size=20, max_size=20),
+)
+def test_with_overlap_the_rules_of_memory_hold_under_noise(
+    seed: int, uplink: Uplink, factors: list[float]
+) -> None:
+    """Loads and batches keep their order; at most two rounds are in memory at once.
+
+    A load runs beside the batch before only where the plan, judged by the same rule
+    of memory, says that it may.
+    """
+    problem, schedule = extended_plan(seed, uplink, sharing=True)
+    noise = noisy(
+        problem,
+        load_factor=np.array(factors),
+        compute_factor=np.array(factors[::-1]),
+    )
+    run = simulate_plan(problem, schedule, noise)
+    assert [r.loaded_blocks for r in run.rounds] == [
+        r.loaded_blocks for r in schedule.rounds
+    ]
+    may = [step.ahead for step in residency.steps(*planned(problem, schedule))]
+    before_end_s = two_before_end_s = loaded_s = 0.0
+    for record, ahead in zip(run.rounds, may, strict=True):
+        assert record.load_start_s >= (two_before_end_s if ahead else before_end_s)
+        assert record.load_start_s >= loaded_s
+        assert record.compute_start_s >= max(record.load_end_s, before_end_s) - 1e-12
+        assert record.before_end_s == before_end_s
+        two_before_end_s, before_end_s = before_end_s, record.end_s
+        loaded_s = record.load_end_s - 1e-12
+
+
+def planned(problem: Problem, schedule: Schedule) -> tuple[Tables, list[PlannedRound]]:
+    """Turn the rounds of a schedule into numbers."""
+    tables = Tables(problem)
+    return tables, [
+        PlannedRound(
+            tables.model_names.index(r.model),
+            tuple(tables.user_ids.index(user) for user in r.users),
+        )
+        for r in schedule.rounds
+    ]
 
 
 def test_a_request_has_one_outcome_only() -> None:

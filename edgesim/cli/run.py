@@ -27,7 +27,11 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the run.")] = None,
     time_limit: Annotated[
-        float | None, typer.Option(help="Limit of ilp, in seconds a plan.")
+        float | None,
+        typer.Option(help="Limit of ilp and local-search, in seconds a plan."),
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Limit of local-search, for each plan.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results [results/NAME].")
@@ -47,6 +51,7 @@ def run(
         "run.repeats": repeats,
         "run.seed": seed,
         "run.time_limit_s": positive("--time-limit", time_limit),
+        "run.iterations": iterations,
     }
     inputs = load_inputs(
         locate_scenario(scenario),

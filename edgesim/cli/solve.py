@@ -24,9 +24,14 @@ def solve(
         str, typer.Option(help="upfront, static or dynamic.")
     ] = "dynamic",
     time_limit: Annotated[
-        float | None, typer.Option(help="Limit of ilp, in seconds.")
+        float | None, typer.Option(help="Limit of ilp and local-search, in seconds.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of random.")] = 0,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Limit of local-search.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of random and local-search.")
+    ] = 0,
     mip: Annotated[str, typer.Option(help="Engine of ilp: highs or cbc.")] = "highs",
 ) -> None:
     """Schedule one instance and write what comes out."""
@@ -55,6 +60,7 @@ def solve(
                     time_limit_s=limit_s,
                     seed=seed,
                     mip=engine,
+                    iterations=iterations,
                 )
             except solvers.RefusalError as refusal:
                 raise InputError(instance, str(refusal)) from None
@@ -69,9 +75,9 @@ def solve(
 
 
 def _table(problem: Problem, results: list[Result]) -> str:
-    lines = [f"{'solver':<16}{'served':>8}{'bound':>8}{'gap':>8}{'time':>10}  status"]
+    lines = [f"{'solver':<22}{'served':>8}{'bound':>8}{'gap':>8}{'time':>10}  status"]
     lines += [
-        f"{result.schedule.solver:<16}{result.served:>8}{result.bound:>8}"
+        f"{result.schedule.solver:<22}{result.served:>8}{result.bound:>8}"
         f"{result.gap:>8.1%}{result.runtime_s:>8.3f} s  {result.status}"
         for result in results
     ]
