@@ -1,382 +1,243 @@
-"""Integer linear programs, built with PuLP and solved by HiGHS (CBC on request)."""
+"""Integer linear programs, built with PuLP and solved by HiGHS (CBC on request).
+
+Three programs: one visit a model where only totals count (``ilp_visits``), a relaxation
+in time buckets that bounds every schedule (``ilp_buckets``), and the exact one with one
+slot a round (``ilp_slots``).
+"""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-import numpy as np
-import pulp
-
-from solvers import greedy
+from solvers import local_search
 from solvers.bound import upper_bound
 from solvers.forest import Crossing, build_forest
+from solvers.ilp_buckets import BucketModel
+from solvers.ilp_engine import NOTHING, Answer, Clock, OutOfTimeError, Program, run
+from solvers.ilp_grid import bucket_edges, latest_start_s
+from solvers.ilp_slots import RoundModel, most_rounds
 from solvers.ilp_visits import VisitModel, one_deadline_upfront
-from solvers.outcome import Found, Options, RefusalError
+from solvers.outcome import Found, Options
 from solvers.schedule import Uplink
 from solvers.tables import PlannedRound, Tables
 from solvers.timing import time_rounds
 
-# Where the tangents to w/s touch at first, as shares of the latest deadline.
-FIRST_TANGENTS = tuple(np.geomspace(0.02, 1.0, 12).tolist())
+# Share of the time limit that the first schedule may take.
+INCUMBENT_SHARE = 0.15
+
+# Iterations of the local search before the programs where there is no time limit.
+INCUMBENT_ITERATIONS = 200
+
+
+class _Stage(NamedTuple):
+    """A relaxation in turn.
+
+    How many buckets, the most nodes of the search (0: the linear program alone),
+    whether reloads count, and the share of the time left that it may take.
+    """
+
+    buckets: int
+    nodes: int
+    reloads: bool
+    share: float
+
+
+# Relaxations in turn. Under ``upfront`` it does not matter when batches start.
+RELAXATIONS: dict[Uplink, tuple[_Stage, ...]] = {
+    "upfront": (_Stage(1, 0, False, 0.2), _Stage(1, 20_000, False, 0.9)),
+    "static": (
+        _Stage(6, 0, False, 0.1),
+        _Stage(12, 0, False, 0.1),
+        _Stage(24, 0, False, 0.2),
+        _Stage(48, 0, False, 0.3),
+        _Stage(12, 20_000, False, 0.5),
+        _Stage(16, 20_000, True, 0.9),
+    ),
+    "dynamic": (
+        _Stage(6, 0, False, 0.1),
+        _Stage(16, 0, False, 0.2),
+        _Stage(5, 20_000, True, 0.8),
+        _Stage(12, 20_000, True, 0.9),
+    ),
+}
+
+# Share of the time left for the program with few slots, which seldom proves anything.
+FEW_SLOTS_SHARE = 0.3
+
+# Up to so many users times slots the exact program is quick: of the relaxations only
+# the linear programs are solved before it.
+SMALL = 400
+
+
+@dataclass(frozen=True)
+class _State:
+    """The best rounds so far and a proven bound on users served."""
+
+    rounds: list[PlannedRound]
+    bound: int
+
+    @property
+    def served(self) -> int:
+        return sum(len(users) for _, users in self.rounds)
+
+    @property
+    def open(self) -> bool:
+        return self.served < self.bound
+
+    def lowered(self, bound: int | None) -> _State:
+        """Return the state with a bound that was proven besides."""
+        if bound is None:
+            return self
+        return replace(self, bound=max(self.served, min(self.bound, bound)))
+
+    def after(self, found: list[PlannedRound] | None, answer: Answer) -> _State:
+        """Return the state after a program that asked for more users than served."""
+        state = replace(self, rounds=found) if found else self
+        return state.lowered(state.served if answer.finished else answer.bound)
 
 
 def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
     """Find the most users that can be served, over every sequence of rounds.
 
     Any sharing, deadlines and (``dynamic``) releases; a model may recur in any number
-    of rounds. The program has one slot a round, as many slots as rounds can fit; with
-    one deadline and ``upfront`` only totals count, and one slot a model is enough.
-
-    ``static`` needs the band w/s of each user, a convex function: tangents bound it
-    from below, and those at the latest compute starts of each rejected answer are
-    added until an answer verifies.
+    of rounds. With one deadline and ``upfront`` only totals count, and a small program
+    is exact. Else relaxations in time buckets bound the users, until they meet the best
+    rounds known; what they leave open the exact program settles, one slot a round.
 
     Returns
     -------
     Found
-        Proven when the program was solved to its end. When the time limit ended it,
-        the better of the incumbent and ``greedy``, and the engine's bound if it has
-        one (CBC has none to read).
+        Proven when the programs were solved to their end. When the time limit ended
+        them, the best rounds known and the least bound proven.
 
     Raises
     ------
     RefusalError
         When CBC is asked for and its binary cannot be run.
+
+    Notes
+    -----
+    NP-hard: exponential time in the worst case.
     """
     if not tables.active:
         return Found([], proven=True)
-    stop_s = (
-        math.inf
-        if options.time_limit_s is None
-        else time.monotonic() + options.time_limit_s
+    clock = Clock.of(options.time_limit_s)
+    state = _State(_incumbent(tables, uplink, options), upper_bound(tables, uplink))
+    if one_deadline_upfront(tables, uplink):
+        state = _visits(tables, uplink, options.mip, clock, state)
+    else:
+        state = _buckets(tables, uplink, options.mip, clock, state)
+        state = _slots(tables, uplink, options.mip, clock, state)
+    proven = not state.open
+    return Found(state.rounds, proven=proven, bound=None if proven else state.bound)
+
+
+def _incumbent(tables: Tables, uplink: Uplink, options: Options) -> list[PlannedRound]:
+    """Find good rounds to start from, by local search."""
+    limit_s = options.time_limit_s
+    allowed = replace(
+        options,
+        time_limit_s=None if limit_s is None else INCUMBENT_SHARE * limit_s,
+        iterations=INCUMBENT_ITERATIONS if limit_s is None else None,
     )
-    best = list(greedy.solve(tables, uplink, options).rounds)
-    bound = upper_bound(tables, uplink)
-    for slots in _slot_counts(tables, uplink, len(best)):
-        if _served(best) >= bound:
-            break
-        program = _program(tables, uplink, slots, _served(best) + 1, bound)
-        # A few slots seldom prove anything, so they may not use up the time.
-        share = 1.0 if slots is None else 0.3
-        left_s = stop_s - time.monotonic()
-        found, answer = _search(tables, uplink, program, options.mip, share * left_s)
-        best = found or best
-        if slots is None and answer.finished:
-            bound = _served(best)
-        elif slots is None and answer.bound is not None:
-            bound = max(_served(best), min(bound, answer.bound))
-    proven = _served(best) >= bound
-    return Found(best, proven=proven, bound=None if proven else bound)
-
-
-def _slot_counts(tables: Tables, uplink: Uplink, rounds: int) -> Iterator[int | None]:
-    """Yield how many slots to try: few first, then as many as can be needed (None)."""
-    if not one_deadline_upfront(tables, uplink) and rounds + 1 < most_rounds(tables):
-        yield rounds + 1
-    yield None
-
-
-def _search(
-    tables: Tables,
-    uplink: Uplink,
-    program: RoundModel | VisitModel,
-    mip: str,
-    limit_s: float,
-) -> tuple[list[PlannedRound] | None, _Answer]:
-    """Solve a program until an answer verifies, or there is none, or time is up."""
-    stop_s = time.monotonic() + limit_s
-    while True:
-        answer = _run(program, mip, stop_s - time.monotonic())
-        if not answer.chosen:
-            return None, answer
-        rounds = program.rounds()
-        if time_rounds(tables, rounds, uplink) is not None:
-            return rounds, answer
-        program.reject(rounds)
+    return list(local_search.solve(tables, uplink, allowed).rounds)
 
 
 def _served(rounds: list[PlannedRound]) -> int:
     return sum(len(users) for _, users in rounds)
 
 
-def _program(
-    tables: Tables, uplink: Uplink, slots: int | None, wanted: int, bound: int
-) -> RoundModel | VisitModel:
-    if one_deadline_upfront(tables, uplink):
-        forest = build_forest(tables)
-        laminar = None if isinstance(forest, Crossing) else forest
-        return VisitModel(tables, laminar, wanted, bound)
-    return RoundModel(tables, uplink, slots or most_rounds(tables), wanted, bound)
+def _visits(
+    tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
+) -> _State:
+    """Solve the program of visits, where only totals count."""
+    if not state.open:
+        return state
+    forest = build_forest(tables)
+    laminar = None if isinstance(forest, Crossing) else forest
+
+    def build() -> VisitModel:
+        return VisitModel(tables, laminar, state.served + 1, state.bound, clock)
+
+    return state.after(*_search(tables, uplink, build, mip, clock))
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """What one run of an engine ended with.
+def _slots(
+    tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
+) -> _State:
+    """Solve the exact program, first with few slots for a better answer."""
+    most = most_rounds(tables)
+    if most == 0:
+        return state.lowered(0)
+    few = len(state.rounds) + 1
+    stages = [(few, FEW_SLOTS_SHARE)] if few < most else []
+    for slots, share in [*stages, (most, 1.0)]:
+        if not state.open:
+            break
+        part = clock.part(share)
 
-    ``finished``: the answer is the best there is, or there is none.
-    """
-
-    chosen: bool
-    finished: bool
-    bound: int | None
-
-
-def _run(program: RoundModel | VisitModel, mip: str, limit_s: float) -> _Answer:
-    """Run an engine once.
-
-    PuLP reports status "Optimal" when HiGHS stops at its time limit with an incumbent,
-    so the solution status is what counts; HiGHS's bound is read from its model.
-    """
-    if limit_s <= 0:
-        return _Answer(chosen=False, finished=False, bound=None)
-    limit = {} if math.isinf(limit_s) else {"timeLimit": limit_s}
-    if mip == "cbc":
-        # The CBC that comes with PuLP; PuLP's own class for it is deprecated.
-        path = pulp.PULP_CBC_CMD.pulp_cbc_path
-        engine = pulp.COIN_CMD(path=path, msg=False, gapRel=0, **limit)
-        if not engine.available():
-            raise RefusalError("ilp: the CBC engine cannot be run; use mip 'highs'")
-    else:
-        engine = pulp.HiGHS(msg=False, gapRel=0, **limit)
-    program.problem.solve(engine)
-    solution = program.problem.sol_status
-    bound = None
-    if mip == "highs":
-        dual = program.problem.solverModel.getInfo().mip_dual_bound
-        if math.isfinite(dual):
-            # The objective is minimised, as minus the users served.
-            bound = math.floor(-dual + 1e-6)
-    return _Answer(
-        chosen=solution in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible),
-        # When CBC finds that there is none, PuLP says so in the status alone.
-        finished=solution == pulp.LpSolutionOptimal
-        or program.problem.status == pulp.LpStatusInfeasible,
-        bound=bound,
-    )
-
-
-def most_rounds(tables: Tables) -> int:
-    """Bound the rounds that fit before the latest deadline, one user each at least."""
-    least = np.sort(tables.least_latency_s[tables.user_model[tables.users]])
-    latest_s = float(tables.deadline_s[tables.users].max())
-    return int(np.searchsorted(np.cumsum(least), latest_s + 1e-6, side="right"))
-
-
-@dataclass
-class RoundModel:
-    """The program with one slot a round; slots may stay empty at the end.
-
-    Binary ``x[k, r]``: user k is in round r. Binary ``batch[m, b, r]``: round r runs a
-    batch of exactly b of model m. ``load[a, r]`` ≥ (atom a in round r) − (in round
-    r − 1). ``start[r]`` is the compute start.
-    """
-
-    tables: Tables
-    uplink: Uplink
-    slots: int
-    wanted: int
-    bound: int
-    problem: Any = field(init=False)
-    _slots: range = field(init=False)
-    _x: dict[tuple[int, int], Any] = field(init=False)
-    _start: list[Any] = field(init=False)
-    _band: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
-    _seen: set[tuple[PlannedRound, ...]] = field(init=False, default_factory=set)
-
-    def __post_init__(self) -> None:
-        t = self.tables
-        self.problem = pulp.LpProblem("rounds", pulp.LpMinimize)
-        self._slots = range(self.slots)
-        self._latest_s = float(t.deadline_s[t.users].max())
-        users = t.users.tolist()
-        self._x = {
-            (k, r): self.problem.add_variable(f"x_{k}_{r}", cat="Binary")
-            for k in users
-            for r in self._slots
-        }
-        self._start = [
-            self.problem.add_variable(f"start_{r}", 0, self._latest_s)
-            for r in self._slots
-        ]
-        self.problem += -pulp.lpSum(self._x.values())
-        self.problem += pulp.lpSum(self._x.values()) <= self.bound
-        self.problem += pulp.lpSum(self._x.values()) >= self.wanted
-        used, compute = self._batches()
-        visited = self._visited()
-        load = self._loads(used, visited)
-        self._times(load, compute)
-        self._order(used)
-        if self.uplink == "static":
-            self._spectrum()
-
-    def _visited(self) -> dict[int, Any]:
-        """Mark each model that serves anybody; each user is served once at most."""
-        visited = {}
-        for m in self.tables.active:
-            visited[m] = self.problem.add_variable(f"visited_{m}", 0, 1)
-            for k in self.tables.users_of[m].tolist():
-                served = pulp.lpSum(self._x[k, r] for r in self._slots)
-                self.problem += served <= visited[m]
-        return visited
-
-    def _batches(self) -> tuple[dict[tuple[int, int], Any], list[Any]]:
-        """Tie users to batches; return which model each slot runs and its compute."""
-        t = self.tables
-        used: dict[tuple[int, int], Any] = {}
-        compute: list[Any] = [[] for _ in self._slots]
-        for m in t.active:
-            users = t.users_of[m].tolist()
-            most = min(len(t.latency_s[m]) - 1, len(users))
-            sizes = [b for b in range(1, most + 1) if np.isfinite(t.latency_s[m][b])]
-            for r in self._slots:
-                batch = {
-                    b: self.problem.add_variable(f"batch_{m}_{b}_{r}", cat="Binary")
-                    for b in sizes
-                }
-                used[m, r] = pulp.lpSum(batch.values())
-                here = pulp.lpSum(self._x[k, r] for k in users)
-                self.problem += here == pulp.lpSum(b * v for b, v in batch.items())
-                for k in users:
-                    self.problem += self._x[k, r] <= used[m, r]
-                compute[r] += [float(t.latency_s[m][b]) * v for b, v in batch.items()]
-        return used, [pulp.lpSum(terms) for terms in compute]
-
-    def _loads(
-        self, used: dict[tuple[int, int], Any], visited: dict[int, Any]
-    ) -> list[Any]:
-        """Load what the slot before does not hold.
-
-        That a used atom is loaded at least once follows, but not for fractions of
-        models; stated, it makes the relaxation much tighter.
-        """
-        t = self.tables
-        loads: list[Any] = [[] for _ in self._slots]
-        for atom, load_s in enumerate(t.atom_load_s.tolist()):
-            holders = [m for m in t.active if atom in t.atoms_of[m]]
-            if not holders or load_s == 0:
-                continue
-            resident = float(atom in t.initial_atoms)
-            before: Any = resident
-            times: Any = resident
-            for r in self._slots:
-                here = pulp.lpSum(used[m, r] for m in holders)
-                load = self.problem.add_variable(f"load_{atom}_{r}", 0, 1)
-                self.problem += load >= here - before
-                loads[r].append(load_s * load)
-                before = here
-                times += load
-            for m in holders:
-                self.problem += visited[m] <= times
-        return [pulp.lpSum(terms) for terms in loads]
-
-    def _times(self, load: list[Any], compute: list[Any]) -> None:
-        t = self.tables
-        users = t.users.tolist()
-        free: Any = 0.0
-        if self.uplink == "upfront":
-            free = pulp.lpSum(float(t.demand_s[k]) * v for (k, _), v in self._x.items())
-        common = t.common_deadline_s is not None
-        for r in self._slots:
-            start = self._start[r]
-            self.problem += start >= free + load[r]
-            free = start + compute[r]
-            for k in [] if common else users:
-                late = self._latest_s - float(t.deadline_s[k])
-                if late > 0:
-                    self.problem += free <= self._latest_s - late * self._x[k, r]
-        self.problem += free <= self._latest_s
-        if self.uplink == "dynamic":
-            self._uploads()
-
-    def _uploads(self) -> None:
-        """Start no batch before its uploads can have ended.
-
-        For every release a: a, if some user of that release is in by round r, plus the
-        uploads of all such users of release a or later.
-        """
-        t = self.tables
-        by_release: dict[float, list[int]] = {}
-        for k in t.users.tolist():
-            by_release.setdefault(float(t.release_s[k]), []).append(k)
-        for release_s, arrived in by_release.items():
-            later = [k for k in t.users.tolist() if t.release_s[k] >= release_s]
-            sent: Any = 0.0
-            inside: dict[int, Any] = dict.fromkeys(arrived, 0.0)
-            for r in self._slots:
-                sent += pulp.lpSum(float(t.demand_s[k]) * self._x[k, r] for k in later)
-                if release_s == 0:
-                    self.problem += self._start[r] >= sent
-                    continue
-                for k in arrived:
-                    inside[k] += self._x[k, r]
-                    self.problem += self._start[r] >= release_s * inside[k] + sent
-
-    def _order(self, used: dict[tuple[int, int], Any]) -> None:
-        """Remove symmetry: empty slots last, users alike in order of demand."""
-        t = self.tables
-        for r in self._slots:
-            here = pulp.lpSum(used[m, r] for m in t.active)
-            self.problem += here <= 1
-            if r + 1 in self._slots:
-                after = pulp.lpSum(used[m, r + 1] for m in t.active)
-                self.problem += after <= here
-        alike: dict[tuple[int, float, float], list[int]] = {}
-        for m in t.active:
-            for k in t.users_of[m].tolist():
-                key = (m, float(t.release_s[k]), float(t.deadline_s[k]))
-                alike.setdefault(key, []).append(k)
-        for group in alike.values():
-            for first, second in pairwise(group):
-                ahead: Any = 0.0
-                for r in self._slots:
-                    ahead += self._x[first, r] - self._x[second, r]
-                    self.problem += ahead >= 0
-
-    def _spectrum(self) -> None:
-        t = self.tables
-        for k, r in self._x:
-            self._band[k, r] = self.problem.add_variable(f"band_{k}_{r}", 0)
-        self.problem += pulp.lpSum(self._band.values()) <= 1
-        for share in FIRST_TANGENTS:
-            for r in self._slots:
-                self._tangents(r, share * self._latest_s, t.users.tolist())
-
-    def _tangents(self, r: int, touch_s: float, users: list[int]) -> None:
-        """Bound w·x²/s from below by its tangent at x = 1 and a given start."""
-        for k in users:
-            demand = float(self.tables.demand_s[k])
-            self.problem += self._band[k, r] >= demand * (
-                2 / touch_s * self._x[k, r] - self._start[r] / touch_s**2
+        def build(
+            slots: int = slots, part: Clock = part, state: _State = state
+        ) -> RoundModel:
+            return RoundModel(
+                tables, uplink, slots, state.served + 1, state.bound, part
             )
 
-    def rounds(self) -> list[PlannedRound]:
-        """Read the rounds of the last answer."""
-        result = []
-        for r in self._slots:
-            chosen = [
-                k for k in self.tables.users.tolist() if self._x[k, r].value() > 0.5
-            ]
-            if chosen:
-                model = int(self.tables.user_model[chosen[0]])
-                result.append(PlannedRound(model, tuple(chosen)))
-        return result
+        found, answer = _search(tables, uplink, build, mip, part)
+        # Few slots prove nothing.
+        state = state.after(found, answer if slots == most else NOTHING)
+    return state
 
-    def reject(self, rounds: list[PlannedRound]) -> None:
-        """Cut off an answer that an engine's tolerance or a tangent let through."""
-        again = tuple(rounds) in self._seen
-        self._seen.add(tuple(rounds))
-        if self.uplink == "static" and not again:
-            for r, (_, users) in enumerate(rounds):
-                touch_s = self._start[r].value()
-                if touch_s > 1e-6 * self._latest_s:
-                    self._tangents(r, touch_s, list(users))
-            return
-        inside = {(k, r) for r, (_, users) in enumerate(rounds) for k in users}
-        self.problem += (
-            pulp.lpSum(1 - v if kr in inside else v for kr, v in self._x.items()) >= 1
-        )
+
+def _buckets(
+    tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
+) -> _State:
+    """Bound the users by relaxations, and try to make schedules of their answers."""
+    if latest_start_s(tables) <= 0:
+        return state
+    small = len(tables.users) * most_rounds(tables) <= SMALL
+    for buckets, nodes, reloads, share in RELAXATIONS[uplink]:
+        if not state.open or (small and nodes):
+            break
+        part = clock.part(share)
+        edges_s = bucket_edges(tables, uplink, buckets)
+        with suppress(OutOfTimeError):
+            program = BucketModel(
+                tables, uplink, edges_s, state.served + 1, state.bound, reloads, part
+            )
+            answer = run(program, mip, part, relaxed=nodes == 0, nodes=nodes)
+            if answer.finished and answer.bound is None:
+                state = state.lowered(state.served)
+            state = state.lowered(answer.bound)
+            if answer.chosen:
+                found = program.rounds()
+                if _served(found) > state.served and (
+                    time_rounds(tables, found, uplink) is not None
+                ):
+                    state = replace(state, rounds=found)
+    return state
+
+
+def _search(
+    tables: Tables,
+    uplink: Uplink,
+    build: Callable[[], Program],
+    mip: str,
+    clock: Clock,
+) -> tuple[list[PlannedRound] | None, Answer]:
+    """Solve a program until an answer verifies, or there is none, or time is up."""
+    try:
+        program = build()
+    except OutOfTimeError:
+        return None, NOTHING
+    while True:
+        answer = run(program, mip, clock)
+        if not answer.chosen:
+            return None, answer
+        rounds = program.rounds()
+        if time_rounds(tables, rounds, uplink) is not None:
+            return rounds, answer
+        program.reject(rounds)

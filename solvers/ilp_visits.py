@@ -10,6 +10,7 @@ import numpy as np
 import pulp
 
 from solvers.forest import Forest
+from solvers.ilp_engine import Clock
 from solvers.knapsack import batch_costs, batches, visit_rounds
 from solvers.orders import depth_first
 from solvers.schedule import Uplink
@@ -29,18 +30,19 @@ class VisitModel:
     visit never loads more: each model is visited at most once. Binary ``x[k]``: user k
     is served, of one model those of least demand. Integer ``batch[m, b]``: batches of
     exactly b. Where sharing is laminar and nothing is resident, a depth-first order
-    loads each node of the forest once; else visits have positions, and ``load[a, p]``
-    ≥ (atom a at position p) − (at p − 1).
+    loads each node of the forest once; else binary ``arc[p, q]``: model q is visited
+    right after model p (None: first), on one path.
     """
 
     tables: Tables
     forest: Forest | None
     wanted: int
     bound: int
+    clock: Clock
     problem: Any = field(init=False)
     _x: dict[int, Any] = field(init=False, default_factory=dict)
     _batch: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
-    _position: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
+    _arc: dict[tuple[int | None, int], Any] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         t = self.tables
@@ -52,6 +54,7 @@ class VisitModel:
         }
         seconds = []
         for m in t.active:
+            self.clock.check()
             users = t.users_of[m].tolist()
             for k in users:
                 self._x[k] = self.problem.add_variable(f"x_{k}", cat="Binary")
@@ -70,7 +73,7 @@ class VisitModel:
             self.problem += pulp.lpSum(self._x[k] for k in users) == pulp.lpSum(
                 b * v for (of, b), v in self._batch.items() if of == m
             )
-        seconds += self._by_node(visited) if self.forest else self._by_position(visited)
+        seconds += self._by_node(visited) if self.forest else self._by_arc(visited)
         self.problem += -pulp.lpSum(self._x.values())
         self.problem += pulp.lpSum(self._x.values()) <= self.bound
         self.problem += pulp.lpSum(self._x.values()) >= self.wanted
@@ -92,37 +95,44 @@ class VisitModel:
             seconds.append(t.loads_s(forest.atoms[node]) * used[node])
         return seconds
 
-    def _by_position(self, visited: dict[int, Any]) -> list[Any]:
-        """Charge each atom whenever the model before does not hold it."""
+    def _by_arc(self, visited: dict[int, Any]) -> list[Any]:
+        """Charge what each step from one visit to the next must load.
+
+        A path from the start through every visited model (places rise along it). That
+        each atom of a visited model is loaded once follows, but not for fractions.
+        """
         t = self.tables
-        slots = range(len(t.active))
-        for m in t.active:
-            for p in slots:
-                self._position[m, p] = self.problem.add_variable(
-                    f"at_{m}_{p}", cat="Binary"
-                )
-            self.problem += visited[m] == pulp.lpSum(
-                self._position[m, p] for p in slots
-            )
-        for p in slots:
-            here = pulp.lpSum(self._position[m, p] for m in t.active)
-            self.problem += here <= 1
-            if p + 1 in slots:
-                after = pulp.lpSum(self._position[m, p + 1] for m in t.active)
-                self.problem += after <= here
-        seconds = []
+        count = len(t.active)
+        place = {m: self.problem.add_variable(f"place_{m}", 1, count) for m in t.active}
+        for q in t.active:
+            for p in (None, *t.active):
+                if p != q:
+                    self._arc[p, q] = self.problem.add_variable(
+                        f"arc_{'start' if p is None else p}_{q}", cat="Binary"
+                    )
+        for p in (None, *t.active):
+            leaving = pulp.lpSum(self._arc[p, q] for q in t.active if p != q)
+            self.problem += leaving <= (1 if p is None else visited[p])
+        for q in t.active:
+            self.clock.check()
+            others = [p for p in t.active if p != q]
+            arrivals = pulp.lpSum(self._arc[p, q] for p in (None, *others))
+            self.problem += visited[q] == arrivals
+            for p in others:
+                step = count * (1 - self._arc[p, q])
+                self.problem += place[q] >= place[p] + 1 - step
+                self.problem += self._arc[p, q] + self._arc[q, p] <= visited[p]
         for atom, load_s in enumerate(t.atom_load_s.tolist()):
-            holders = [m for m in t.active if atom in t.atoms_of[m]]
-            if not holders or load_s == 0:
+            if load_s == 0 or atom in t.initial_atoms:
                 continue
-            before: Any = float(atom in t.initial_atoms)
-            for p in slots:
-                here = pulp.lpSum(self._position[m, p] for m in holders)
-                load = self.problem.add_variable(f"load_{atom}_{p}", 0, 1)
-                self.problem += load >= here - before
-                seconds.append(load_s * load)
-                before = here
-        return seconds
+            self.clock.check()
+            holders = [m for m in t.active if atom in t.atoms_of[m]]
+            without: list[int | None] = [m for m in t.active if m not in holders]
+            without.append(None)
+            loaded = pulp.lpSum(self._arc[p, q] for p in without for q in holders)
+            for m in holders:
+                self.problem += loaded >= visited[m]
+        return [t.load_s(p, q) * arc for (p, q), arc in self._arc.items()]
 
     def rounds(self) -> list[PlannedRound]:
         """Read the visits of the last answer, each in its fastest batches."""
@@ -130,8 +140,12 @@ class VisitModel:
         if self.forest is not None:
             order = depth_first(self.forest, t)
         else:
-            at = {m: p for (m, p), v in self._position.items() if v.value() > 0.5}
-            order = sorted(at, key=lambda m: at[m])
+            after = {p: q for (p, q), arc in self._arc.items() if arc.value() > 0.5}
+            order = []
+            m = after.get(None)
+            while m is not None:
+                order.append(m)
+                m = after.get(m)
         result = []
         for m in order:
             count = sum(self._x[k].value() > 0.5 for k in t.users_of[m].tolist())
@@ -142,7 +156,7 @@ class VisitModel:
     def reject(self, rounds: list[PlannedRound]) -> None:
         """Cut off an answer that an engine's tolerance let through: all its choices."""
         del rounds
-        binaries = [*self._x.values(), *self._position.values()]
+        binaries = [*self._x.values(), *self._arc.values()]
         inside = [v for v in binaries if v.value() > 0.5]
         outside = [v for v in binaries if v.value() <= 0.5]
         self.problem += pulp.lpSum(1 - v for v in inside) + pulp.lpSum(outside) >= 1
