@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 
-.PHONY: run test test-long bench check figures clean
+.PHONY: run test test-long bench compare check figures clean
 
 run: $(VENV)/.run        ## the main job: campus scenario, six solvers, pictures
 	$(BIN)/edgesim run traces/campus.toml --out results/campus
@@ -18,6 +18,9 @@ test-long: $(VENV)/.dev  ## the long random campaigns
 
 bench: $(VENV)/.dev      ## speed and memory; prints tables, never fails on time
 	$(BIN)/python -m tests.benchmarks
+
+compare: $(VENV)/.dev    ## all solvers and two peers on tests/instances; about an hour
+	$(BIN)/python -m tests.benchmarks.compare --groups all --time-limit 5
 
 check: $(VENV)/.dev      ## what a person forgets: lint, types, tests
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = (
     "README.md",
     *(f"{d}/README.md" for d in ("traces", "profiles", "figures", "solvers")),
+    "tests/instances/README.md",
 )
 
 

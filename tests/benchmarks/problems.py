@@ -20,27 +20,31 @@ def campus_like(
     bandwidth_hz: float = 20e6,
     clusters: int = 4,
     batch_limit: int = 16,
+    blocks: int = BLOCKS,
 ) -> Problem:
     """Draw a bottom-layer sharing problem of a given size.
 
     Models take turns among the clusters; each keeps 6 to 15 of the 16 blocks of its
-    base. Latencies grow like the 0.9th power of the batch, popularity is Zipf.
+    base. Another number of blocks divides models of the same size: the same share of
+    them is kept, rounded down. Latencies grow like the 0.9th power of the batch,
+    popularity is Zipf.
     """
+    block_bytes = BLOCK_BYTES * BLOCKS // blocks
     shared = {
         f"base{c}/{i}": Block(
-            bytes=BLOCK_BYTES, load_s=BLOCK_BYTES / LOAD_RATE_BYTES_PER_S
+            bytes=block_bytes, load_s=block_bytes / LOAD_RATE_BYTES_PER_S
         )
         for c in range(clusters)
-        for i in range(BLOCKS)
+        for i in range(blocks)
     }
     own: dict[str, Block] = {}
     library: dict[str, Model] = {}
     sizes = np.arange(1, batch_limit + 1)
     for m in range(models):
         cluster = m % clusters
-        frozen = int(rng.integers(6, BLOCKS))
+        frozen = int(rng.integers(6, BLOCKS)) * blocks // BLOCKS
         names = [f"base{cluster}/{i}" for i in range(frozen)]
-        for i in range(frozen, BLOCKS):
+        for i in range(frozen, blocks):
             names.append(f"m{m}/{i}")
             own[names[-1]] = shared[f"base{cluster}/{i}"]
         latency = 0.002 * (1 + cluster) * (0.4 + 0.6 * sizes**0.9)

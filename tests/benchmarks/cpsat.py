@@ -1,0 +1,122 @@
+"""The same problem stated for OR-Tools CP-SAT, as a peer of edgesim's solvers.
+
+A *tour* of optional stops: a circuit through a depot and the batches that run, with
+load times on its arcs. Nothing of edgesim's solvers helps it: no start, no bound.
+
+Times are whole ticks, a power of ten of a second. Durations, uploads and deadlines are
+rounded down, and the band that ``static`` needs, w/s, is taken from tangents to 1/s.
+So every schedule of the problem is one of the rounded problem, and the bound holds for
+the problem itself. The price is that an answer may be late by a tick for each of its
+terms, or need a little more than the band; one that does not verify is cut off, by
+itself, and the search goes on.
+
+OR-Tools and highspy bundle different builds of one library, and whichever is loaded
+second fails. So CP-SAT has a process of its own, which stays for the next call.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import os
+import pickle
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+from solvers import Problem
+from solvers.schedule import Uplink
+from solvers.tables import Rounds
+from tests.benchmarks.cpsat_search import Job
+from tests.benchmarks.peer import PeerResult, tables_for
+
+if importlib.util.find_spec("ortools") is None:
+    raise ImportError("ortools is not installed")
+
+
+def solve_cp_sat(
+    problem: Problem,
+    uplink: Uplink,
+    *,
+    time_limit_s: float,
+    sharing: bool = True,
+    workers: int = 1,
+    seed: int = 0,
+    hint: Rounds | None = None,
+) -> PeerResult:
+    """Find the most users that can be served with OR-Tools CP-SAT.
+
+    Parameters
+    ----------
+    problem, uplink
+        What is to be scheduled; residency ``"previous"``, no overlap.
+    time_limit_s
+        Wall-clock limit of the search; building the program comes on top.
+    sharing
+        If false, every change of model loads the whole model.
+    workers, seed
+        Threads and random seed of CP-SAT.
+    hint
+        Feasible rounds to start from; None for none.
+
+    Returns
+    -------
+    PeerResult
+        Rounds that ``time_rounds`` accepts. Where the time limit left only rounds that
+        it does not, users are taken out until it does.
+
+    Raises
+    ------
+    RefusalError
+        For residency ``"cache"``, overlap, releases under ``upfront`` or ``static``,
+        or a batch that is shorter than a tick.
+
+    Notes
+    -----
+    O(K²) arcs and O(K · batch limit) further literals; NP-hard.
+    """
+    tables = tables_for(
+        "cp-sat", problem, uplink, sharing=sharing, time_limit_s=time_limit_s
+    )
+    start = None if hint is None else tuple(hint)
+    return _ask((tables, uplink, time_limit_s, workers, seed, start))
+
+
+def _ask(job: Job) -> PeerResult:
+    """Have the process do a job; when interrupted, end it, so that nobody waits."""
+    process = _process()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    answer: PeerResult | Exception | None = None
+    try:
+        pickle.dump(job, process.stdin)
+        process.stdin.flush()
+        answer = pickle.load(process.stdout)
+    finally:
+        if answer is None:
+            _stop(process)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+@cache
+def _process() -> subprocess.Popen[bytes]:
+    """Start Python anew: a spawned process might import what its parent has."""
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.cpsat_search"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    atexit.register(_stop, process)
+    return process
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    atexit.unregister(_stop)
+    _process.cache_clear()
+    process.kill()
+    process.communicate()
