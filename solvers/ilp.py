@@ -28,8 +28,10 @@ from solvers.timing import time_rounds
 # Share of the time limit that the first schedule may take.
 INCUMBENT_SHARE = 0.15
 
-# Iterations of the local search before the programs where there is no time limit.
+# Iterations of the local search before the programs where there is no time limit: at
+# most so many, and so many for each user.
 INCUMBENT_ITERATIONS = 200
+ITERATIONS_PER_USER = 20
 
 
 class _Stage(NamedTuple):
@@ -68,7 +70,7 @@ RELAXATIONS: dict[Uplink, tuple[_Stage, ...]] = {
 FEW_SLOTS_SHARE = 0.3
 
 # Up to so many users times slots the exact program is quick: of the relaxations only
-# the linear programs are solved before it.
+# the linear programs are solved before it, and it is tried with all slots at once.
 SMALL = 400
 
 
@@ -138,12 +140,17 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
 def _incumbent(tables: Tables, uplink: Uplink, options: Options) -> list[PlannedRound]:
     """Find good rounds to start from, by local search."""
     limit_s = options.time_limit_s
+    iterations = min(INCUMBENT_ITERATIONS, ITERATIONS_PER_USER * len(tables.users))
     allowed = replace(
         options,
         time_limit_s=None if limit_s is None else INCUMBENT_SHARE * limit_s,
-        iterations=INCUMBENT_ITERATIONS if limit_s is None else None,
+        iterations=iterations if limit_s is None else None,
     )
     return list(local_search.solve(tables, uplink, allowed).rounds)
+
+
+def _small(tables: Tables) -> bool:
+    return len(tables.users) * most_rounds(tables) <= SMALL
 
 
 def _served(rounds: list[PlannedRound]) -> int:
@@ -173,7 +180,8 @@ def _slots(
     if most == 0:
         return state.lowered(0)
     few = len(state.rounds) + 1
-    stages = [(few, FEW_SLOTS_SHARE)] if few < most else []
+    worthwhile = few < most and not _small(tables)
+    stages = [(few, FEW_SLOTS_SHARE)] if worthwhile else []
     for slots, share in [*stages, (most, 1.0)]:
         if not state.open:
             break
@@ -198,7 +206,7 @@ def _buckets(
     """Bound the users by relaxations, and try to make schedules of their answers."""
     if latest_start_s(tables) <= 0:
         return state
-    small = len(tables.users) * most_rounds(tables) <= SMALL
+    small = _small(tables)
     for buckets, nodes, reloads, share in RELAXATIONS[uplink]:
         if not state.open or (small and nodes):
             break

@@ -19,9 +19,10 @@ from solvers.schedule import Uplink
 from solvers.tables import PlannedRound, Tables
 from solvers.timing import rank
 
-# Iterations without a limit of the caller's: so many, over the users, within bounds.
+# Iterations without a limit of the caller's: so many for each user while they are few;
+# in large problems, where an iteration takes longer, so many over the users.
+ITERATIONS_PER_USER = 100
 ITERATIONS_TIMES_USERS = 200_000
-MOST_ITERATIONS = 4_000
 FEWEST_ITERATIONS = 20
 
 # Candidates tried for one insertion; a filling ends when none of them fits.
@@ -119,8 +120,9 @@ class _Search:
         """Search from a feasible plan; return the best plan met."""
         limit = self.options.iterations
         if limit is None and math.isinf(self.stop_s):
-            share = ITERATIONS_TIMES_USERS // len(self.tables.users)
-            limit = min(max(share, FEWEST_ITERATIONS), MOST_ITERATIONS)
+            users = len(self.tables.users)
+            share = max(ITERATIONS_TIMES_USERS // users, FEWEST_ITERATIONS)
+            limit = min(share, ITERATIONS_PER_USER * users)
         started_s = time.monotonic()
         plan, times = self._fill(plan, self._taste())
         best = plan
