@@ -24,7 +24,7 @@ from tests.benchmarks.campaign import (
     run_all,
     write_records,
 )
-from tests.benchmarks.comparison import best_of, laminar, sharing, table
+from tests.benchmarks.comparison import best_of, laminar, sharing, summary, table
 from tests.benchmarks.profile_plot import save_profile
 from tests.instances import CASES, GROUPS, LARGE, Best, Case, digest, make
 from tests.instances.best import BEST_KNOWN, best_known, merged, write_best_known
@@ -40,10 +40,10 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.compare",
         description=__doc__.split("\n\n", 1)[1] if __doc__ else None,
-        epilog="Writes runs.csv, table.md (by solver and group), sharing.md (what "
-        "sharing gains), laminar.md (dp against proven optima) and "
-        "performance-profile.png. Integer and constraint programs are refused cases of "
-        f"more than {PROGRAM_USERS} users.",
+        epilog="Writes runs.csv, summary.md (gaps by group), table.md (by solver and "
+        "group), sharing.md (what sharing gains), laminar.md (dp against proven "
+        "optima) and performance-profile.png. Integer and constraint programs are "
+        f"refused cases of more than {PROGRAM_USERS} users.",
     )
     parser.add_argument(
         "--solvers",
@@ -263,6 +263,7 @@ def write_report(
     best = best_of(records, known)
     for name, text in (
         ("table.md", table(records, best)),
+        ("summary.md", summary(records, best)),
         ("sharing.md", sharing(records)),
         ("laminar.md", laminar(records)),
     ):

@@ -92,6 +92,35 @@ def table(records: Sequence[Record], best: Mapping[str, int]) -> str:
     )
 
 
+def summary(records: Sequence[Record], best: Mapping[str, int]) -> str:
+    """Write a row per group: mean and worst gap of each solver that shares."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for record in records:
+        gapped = gap(record, best)
+        if gapped is not None:
+            for group in (_CASES[record.case].group, ALL):
+                found.setdefault((record.solver, group), []).append(gapped)
+    names = dict.fromkeys(solver for solver, _ in found)
+    solvers = [name for name in names if name == base(name)]
+    groups = [g for g in dict.fromkeys(group for _, group in found) if g != ALL]
+    rows = [
+        [
+            group,
+            *(
+                f"{fmean(gaps):.2%} ({max(gaps):.1%}) of {len(gaps)}"
+                if (gaps := found.get((solver, group)))
+                else "–"
+                for solver in solvers
+            ),
+        ]
+        for group in [*groups, ALL]
+    ]
+    return (
+        "# Mean gap to the best known value (worst gap) of so many runs\n\n"
+        + _markdown(("group", *solvers), rows)
+    )
+
+
 def _means(records: Iterable[Record]) -> dict[tuple[str, str], float]:
     """Mean users served over seeds, by solver and case."""
     found: dict[tuple[str, str], list[int]] = {}

@@ -73,7 +73,7 @@ def test_two_cases_end_to_end(
     refused = {(r.case, r.solver) for r in records if r.status == "refused"}
     assert refused == {(CROSSING, "dp")}
     assert all("cross" in r.refused for r in records if r.status == "refused")
-    for name in ("table.md", "sharing.md", "laminar.md"):
+    for name in ("summary.md", "table.md", "sharing.md", "laminar.md"):
         assert "| dp" in (tmp_path / name).read_text() or name == "laminar.md"
     assert f"| {LAMINAR} | ilp |" in (tmp_path / "laminar.md").read_text()
     picture = matplotlib.image.imread(tmp_path / "performance-profile.png")
