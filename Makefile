@@ -19,7 +19,7 @@ test-long: $(VENV)/.dev  ## the long random campaigns
 bench: $(VENV)/.dev      ## speed and memory; prints tables, never fails on time
 	$(BIN)/python -m tests.benchmarks
 
-compare: $(VENV)/.dev    ## all solvers and two peers on tests/instances; about an hour
+compare: $(VENV)/.dev    ## all solvers and two peers on tests/instances; over an hour
 	$(BIN)/python -m tests.benchmarks.compare --groups all --time-limit 5
 
 check: $(VENV)/.dev      ## what a person forgets: lint, types, tests

@@ -213,9 +213,10 @@ def main(words: Sequence[str] | None = None) -> int:
 
     if left:
         run_all(left, processes=chosen.jobs, keep=keep, solvers=solvers)
-    # In the campaign's order, however the processes ended.
-    place = {(j.case.name, j.solver, j.seed): n for n, j in enumerate(todo)}
-    shown = sorted((r for r in records if r.key in place), key=lambda r: place[r.key])
+    # All runs of the folder, in the family's order, however the processes ended.
+    at = {case.name: n for n, case in enumerate(CASES)}
+    names = [*SOLVERS, *sorted({record.solver for record in records} - {*SOLVERS})]
+    shown = sorted(records, key=lambda r: (at[r.case], names.index(r.solver), r.seed))
     if chosen.update is not None:
         update(shown, chosen.update)
     known = best_known()
@@ -259,7 +260,7 @@ def update(records: Sequence[Record], path: Path) -> None:
 def write_report(
     records: Sequence[Record], known: dict[str, Best], folder: Path
 ) -> None:
-    """Write the three tables and the picture."""
+    """Write the tables and the picture."""
     best = best_of(records, known)
     for name, text in (
         ("table.md", table(records, best)),
