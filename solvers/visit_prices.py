@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from solvers.forest import Forest
 from solvers.knapsack import tree_costs
 from solvers.prices import (
+    MANY_USERS,
     Library,
     Prices,
     bought,
@@ -27,8 +28,10 @@ from solvers.tables import Floats, Ints, Tables
 # The time to the deadline is cut into so many cells.
 CELLS = 32
 
-# The prices follow the demand per second of what they buy, so many times over.
+# The prices follow the demand per second of what they buy, so many times over; above
+# MANY_USERS fewer times. Any prices give a bound.
 REVISIONS = 8
+FEW_REVISIONS = 3
 
 # Price of GPU time at 0, as shares of the price at the deadline that all demand so
 # far suggests; around the best one later.
@@ -117,7 +120,8 @@ def visit_prices(tables: Tables, held: Library) -> Prices:
     shares = np.array(FIRST_SHARES)
     best: Prices | None = None
     best_users = np.inf
-    for revision in range(REVISIONS):
+    many = len(tables.users) > MANY_USERS
+    for revision in range(FEW_REVISIONS if many else REVISIONS):
         shape = _rising(edges, density)
         price = shape + shares[:, None] * shape[-1]
         worth = np.concatenate(
