@@ -114,7 +114,8 @@ class _Search:
         self._rng = np.random.default_rng(self.options.seed)
         self._own_deadlines = self.tables.common_deadline_s is None
         self._horizon_s = float(self.tables.deadline_s.max())
-        self._unit_s = 1.0
+        # Seconds that an average user of the first plan takes.
+        self._user_s = 1.0
 
     def run(self, plan: Plan) -> Plan:
         """Search from a feasible plan; return the best plan met."""
@@ -126,9 +127,8 @@ class _Search:
         started_s = time.monotonic()
         plan, times = self._fill(plan, self._taste())
         best = plan
-        self._unit_s = max(served(plan) - self._score(plan, times), 1e-9) / max(
-            EFFORT * served(plan), 1e-9
-        )
+        if plan:
+            self._user_s = self._seconds(times) / served(plan)
         now = self._score(plan, times)
         best_score = now
         iteration = 0
@@ -164,12 +164,14 @@ class _Search:
 
     def _score(self, plan: Plan, times: Times) -> float:
         """Users served, less a small price of the seconds that they take."""
-        seconds = float((times.load_s + times.compute_s).sum())
+        return served(plan) - EFFORT * self._seconds(times) / self._user_s
+
+    def _seconds(self, times: Times) -> float:
+        """Seconds of the GPU and of the band that a plan takes."""
+        gpu_s = float((times.load_s + times.compute_s).sum())
         if self.uplink == "static":
-            seconds += times.band * self._horizon_s
-        else:
-            seconds += float(times.demand_s.sum())
-        return served(plan) - EFFORT * seconds / self._unit_s
+            return gpu_s + times.band * self._horizon_s
+        return gpu_s + float(times.demand_s.sum())
 
     def _fill(self, plan: Plan, taste: Taste) -> tuple[Plan, Times]:
         """Insert waiting users into a feasible plan until none fits or time is up."""
