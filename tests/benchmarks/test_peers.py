@@ -13,13 +13,10 @@ from hypothesis import strategies as st
 from solvers import UPLINKS, Problem, RefusalError, Uplink, solve, verify
 from solvers.tables import PlannedRound, Tables
 from solvers.timing import make_schedule, time_rounds
+from tests.benchmarks.cpsat import solve_cp_sat
 from tests.benchmarks.peer import PeerResult, repaired
 from tests.benchmarks.plain_highs import solve_plain_highs
 from tests.solvers.strategies import problems, seeded_problem
-
-pytest.importorskip("ortools", reason="the peer cp-sat needs OR-Tools")
-
-from tests.benchmarks.cpsat import solve_cp_sat
 
 PEERS = pytest.mark.parametrize("peer", [solve_cp_sat, solve_plain_highs])
 ENOUGH_S = 60.0
