@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from edgesim.errors import short
-from edgesim.profile import BlockProfile, LoadTime, Profile, Tier, by_kind
+from edgesim.profile import BlockProfile, Profile, Tier, Timing, by_kind
 from solvers.problem import Block, Bytes, Model, Name, Positive, Value, whole
 
 Count = Annotated[int, Field(gt=0, le=10_000), BeforeValidator(whole)]
@@ -324,7 +324,7 @@ def _resized(block: BlockProfile, size: int) -> BlockProfile:
     """Make an adapter's block, loaded at the byte rate of the layer it belongs to."""
     ratio = size / block.bytes
     loads = {
-        tier: LoadTime(
+        tier: Timing(
             **{key: s * ratio for key, s in time.model_dump(exclude_none=True).items()}
         )
         for tier, time in block.load_s.items()

@@ -1,29 +1,29 @@
 """Device profiles: block load times and batch latencies of one device, as JSON.
 
 A profile says where its numbers come from: measured by a stated command, published
-and cited, or synthetic by a stated formula. The format is ``edgesim.profile/1``.
+and cited, or synthetic by a stated formula. The format is ``edgesim.profile/2``.
 """
 
 from __future__ import annotations
 
 import math
-import os
+import statistics
 from collections.abc import Mapping
-from pathlib import Path
+from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     Field,
+    TypeAdapter,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     model_validator,
 )
 
-from edgesim import files
-from edgesim.errors import InputError, short
-from solvers.problem import Bytes, Name, NonNegative, Positive, Value
+from edgesim.errors import short
+from solvers.problem import Bytes, Count, Name, NonNegative, Positive, Value
 
-SCHEMA = "edgesim.profile/1"
+SCHEMA = "edgesim.profile/2"
 
 Number = TypeVar("Number", int, float)
 
@@ -59,15 +59,15 @@ def by_kind(*kinds: type[Value]) -> WrapValidator:
     return WrapValidator(choose)
 
 
-class LoadTime(Value):
-    """How long one copy into GPU memory takes: median, and deciles where measured."""
+class Timing(Value):
+    """How long one copy or batch takes: median, and deciles where measured."""
 
     median_s: NonNegative
     p10_s: NonNegative | None = None
     p90_s: NonNegative | None = None
 
     @model_validator(mode="after")
-    def _check(self) -> LoadTime:
+    def _check(self) -> Timing:
         low = self.median_s if self.p10_s is None else self.p10_s
         high = self.median_s if self.p90_s is None else self.p90_s
         if not low <= self.median_s <= high:
@@ -85,13 +85,38 @@ class LoadTime(Value):
         return math.log(self.p90_s / self.p10_s) / _DECILE_SPAN
 
 
-Loads = Annotated[Mapping[Tier, LoadTime], Field(min_length=1)]
+def _number_or_timing(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Tell a number from a timing before pydantic's union hides the key path."""
+    del handler
+    if isinstance(value, (Mapping, Timing)):
+        return Timing.model_validate(value)
+    return _POSITIVE.validate_python(value, strict=True)
+
+
+_POSITIVE: TypeAdapter[float] = TypeAdapter(Positive)
+
+Loads = Annotated[Mapping[Tier, Timing], Field(min_length=1)]
+Latency = Annotated[Positive | Timing, WrapValidator(_number_or_timing)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16,128}$")]
 
 
 class BlockProfile(Value):
-    """One parameter block: its size and its load time from each tier."""
+    """One parameter block: its size and its load time from each tier.
+
+    ``content`` is a hash of the block's weights: blocks of several models with the same
+    one are the same block. ``tensors`` counts the tensors it is made of.
+    """
 
     name: Name
+    bytes: Bytes
+    load_s: Loads
+    content: Digest | None = None
+    tensors: Count | None = None
+
+
+class CopyTime(Value):
+    """A plain copy of so many bytes to the device, from each tier."""
+
     bytes: Bytes
     load_s: Loads
 
@@ -113,35 +138,61 @@ class LoraSizes(Value):
 class ModelProfile(Value):
     """One model on the device: blocks, input side first, and its batch table.
 
-    Keys of ``latency_s`` are batch sizes. ``activation_bytes``, where given, has the
-    same keys. ``whole_load_s`` (the model as one copy) and ``by_tensor_load_s`` (tensor
-    by tensor) let a reader see the error of adding up block loads.
+    Keys of ``latency_s`` are batch sizes; it is empty when no latency was measured, and
+    ``latency_from`` names its source when that is another profile.
+    ``activation_bytes``, where given, has the same keys. ``whole_load_s`` (the model as
+    one copy), ``by_block_load_s`` (block by block, timed as one) and
+    ``by_tensor_load_s`` (tensor by tensor) let a reader see the error of adding up
+    block loads.
+
+    ``architecture`` is the SPEC that builds the network and ``input`` what one input of
+    it is (``3x224x224``, ``tokens:128:30522``), for replays; ``dtype`` is that of the
+    weights, ``mixed`` if there are several.
     """
 
     blocks: Annotated[tuple[BlockProfile, ...], Field(min_length=1, strict=False)]
-    latency_s: Mapping[Batch, Positive]
+    latency_s: Mapping[Batch, Latency] = {}
+    latency_from: Name | None = None
     activation_bytes: Mapping[Batch, Bytes] | None = None
     whole_load_s: Loads | None = None
+    by_block_load_s: Loads | None = None
     by_tensor_load_s: Loads | None = None
     lora: LoraSizes | None = None
+    architecture: Name | None = None
+    input: Name | None = None
+    dtype: Name | None = None
 
     @model_validator(mode="after")
     def _check(self) -> ModelProfile:
         first = self.blocks[0]
         seen: set[str] = set()
+        contents: dict[str, str] = {}
         for position, block in enumerate(self.blocks):
             if block.name in seen:
                 raise ValueError(
                     f"block names must be unique, found {block.name!r} twice"
                 )
             seen.add(block.name)
+            if block.content is not None and block.content in contents:
+                raise ValueError(
+                    f"blocks[{position}].content must differ from that of other blocks "
+                    f"of the model, found that of {contents[block.content]!r}"
+                )
+            if block.content is not None:
+                contents[block.content] = block.name
             if block.load_s.keys() != first.load_s.keys():
                 raise ValueError(
                     f"blocks[{position}].load_s must hold the tiers of blocks[0] "
                     f"({', '.join(first.load_s)}), found {', '.join(block.load_s)}"
                 )
-        if "1" not in self.latency_s:
+        if self.latency_s and "1" not in self.latency_s:
             raise ValueError("latency_s must hold batch size 1")
+        for batch, latency in self.latency_s.items():
+            if isinstance(latency, Timing) and latency.median_s <= 0:
+                raise ValueError(
+                    f"latency_s.{batch}.median_s must be greater than 0, "
+                    f"found {latency.median_s:g}"
+                )
         if (
             self.activation_bytes is not None
             and self.activation_bytes.keys() != self.latency_s.keys()
@@ -169,7 +220,8 @@ class ModelProfile(Value):
 class Measured(Value):
     """Numbers taken on the device by a command that anybody can run again.
 
-    ``copy_bytes_per_s`` is the rate of a plain large copy from each tier.
+    ``copy_bytes_per_s`` is the rate of a plain large copy from each tier; ``machine``
+    says what else moves the numbers: processor, clocks, PCIe generation, threads.
     """
 
     kind: Literal["measured"]
@@ -179,6 +231,7 @@ class Measured(Value):
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}")]
     command: Name
     copy_bytes_per_s: Mapping[Tier, Positive] | None = None
+    machine: Mapping[Name, Name] | None = None
     note: Name | None = None
 
 
@@ -210,21 +263,61 @@ Provenance = Annotated[
 class Profile(Value):
     """What one device needs to load and to run some models.
 
-    Times are in seconds, sizes in bytes. Models unknown to the profile are a
-    ``KeyError`` in every method.
+    Times are in seconds, sizes in bytes. ``copies`` are plain copies of a ladder of
+    sizes, by growing size. Models unknown to the profile are a ``KeyError`` in every
+    method.
     """
 
     name: Name
     provenance: Provenance
     models: Annotated[Mapping[Name, ModelProfile], Field(min_length=1)]
+    copies: Annotated[tuple[CopyTime, ...], Field(strict=False)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Profile:
+        known: dict[str, tuple[str, BlockProfile]] = {}
+        for name, model in self.models.items():
+            for position, block in enumerate(model.blocks):
+                if block.content is None:
+                    continue
+                owner, twin = known.setdefault(block.content, (name, block))
+                if (block.bytes, block.load_s) != (twin.bytes, twin.load_s):
+                    raise ValueError(
+                        f"models.{name}.blocks[{position}] has the content of block "
+                        f"{twin.name!r} of {owner!r}, so it must have its bytes and "
+                        f"load_s too"
+                    )
+        sizes = [copy.bytes for copy in self.copies or ()]
+        if any(low >= high for low, high in pairwise(sizes)):
+            raise ValueError(f"copies must grow in bytes, found {short(sizes)}")
+        return self
+
+    @property
+    def shares_content(self) -> bool:
+        """Whether blocks are known by their content, as those of checkpoints are."""
+        return any(b.content for model in self.models.values() for b in model.blocks)
 
     def latency_table(self, model: str) -> tuple[float, ...]:
         """Compute times in seconds of batches of 1, 2, … up to the largest measured.
 
         A size between measured ones takes the time of the next measured one: the
-        batch is padded to it. Interpolating would promise what nobody measured.
+        batch is padded to it. Interpolating would promise what nobody measured. Empty
+        when the profile holds no latency of the model.
         """
-        return _padded(self.models[model].latency_s)
+        table = self.models[model].latency_s
+        return _padded({batch: _median_s(value) for batch, value in table.items()})
+
+    def latency_spread(self, model: str) -> float | None:
+        """Sigma of the lognormal that batch latencies vary by; None where not known.
+
+        The median over the measured batch sizes.
+        """
+        spreads = [
+            value.spread
+            for value in self.models[model].latency_s.values()
+            if isinstance(value, Timing) and value.spread is not None
+        ]
+        return statistics.median(spreads) if spreads else None
 
     def activation_table(self, model: str) -> tuple[int, ...] | None:
         """Activation bytes of batches of 1, 2, …, padded; None where not known."""
@@ -236,54 +329,12 @@ class Profile(Value):
         return {"schema": SCHEMA, **self.model_dump(mode="json", exclude_none=True)}
 
 
+def _median_s(latency: float | Timing) -> float:
+    return latency.median_s if isinstance(latency, Timing) else latency
+
+
 def _padded(table: Mapping[str, Number]) -> tuple[Number, ...]:
     values: list[Number] = []
     for batch in sorted(table, key=int):
         values += [table[batch]] * (int(batch) - len(values))
     return tuple(values)
-
-
-def shipped_profiles() -> tuple[str, ...]:
-    """Names that :func:`read_profile` knows without a path, sorted."""
-    readme = files.data_file("profiles", "README.md")
-    if readme is None:
-        return ()
-    return tuple(sorted(path.stem for path in readme.parent.glob("*.json")))
-
-
-def read_profile(path_or_name: str | Path) -> Profile:
-    """Read a device profile.
-
-    Parameters
-    ----------
-    path_or_name
-        A path (anything with a folder or ending in ``.json``), or the bare name of a
-        profile that edgesim ships, such as ``"clockwork-v100"``.
-
-    Raises
-    ------
-    InputError
-        When there is no such profile, naming those shipped; when the schema version
-        is another one; when the file holds anything the format does not allow.
-    """
-    path = _locate(path_or_name)
-    return files.check_file(path, files.read_json(path), Profile, SCHEMA)
-
-
-def _locate(path_or_name: str | Path) -> Path:
-    text = os.fspath(path_or_name)
-    path = Path(text)
-    if isinstance(path_or_name, Path) or path.name != text or path.suffix == ".json":
-        if path.is_file():
-            return path
-        what = "no such file"
-    else:
-        shipped = files.data_file("profiles", f"{text}.json")
-        if shipped is not None:
-            return shipped
-        what = "no such profile"
-    raise InputError(
-        text,
-        f"{what}; give the path of one, or the name of a shipped one: "
-        f"{', '.join(shipped_profiles()) or 'none'}",
-    )

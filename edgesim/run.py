@@ -18,7 +18,7 @@ from edgesim.errors import InputError, from_validation
 from edgesim.files import data_file, is_file, sha256
 from edgesim.library import Library, build_library
 from edgesim.measures import Measures, measure
-from edgesim.profile import read_profile, shipped_profiles
+from edgesim.profile_file import read_profile, shipped_profiles
 from edgesim.scenario import Scenario, beside, read_scenario
 from edgesim.simulation import Run, simulate_plan
 from edgesim.trace import Trace, read_trace

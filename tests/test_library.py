@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from edgesim.errors import from_validation
 from edgesim.library import Library, LibrarySpec, LoadSource, build_library
-from edgesim.profile import Profile, read_profile
+from edgesim.profile import Profile
+from edgesim.profile_file import read_profile
 from edgesim.sharing import crossing, is_laminar
 from solvers.problem import Problem
 

@@ -15,21 +15,20 @@ from pydantic import ValidationError
 from edgesim.errors import InputError
 from edgesim.profile import (
     BlockProfile,
-    LoadTime,
     Measured,
     Profile,
     Published,
     Synthetic,
-    read_profile,
-    shipped_profiles,
+    Timing,
 )
+from edgesim.profile_file import read_profile, shipped_profiles
 from tests.shared_data import require_shared
 
 RATE_BYTES_PER_S = 12.28e9
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
 SMALL: dict[str, Any] = {
-    "schema": "edgesim.profile/1",
+    "schema": "edgesim.profile/2",
     "name": "small",
     "provenance": {
         "kind": "measured",
@@ -133,15 +132,15 @@ def test_spread_reproduces_the_deciles() -> None:
 
 def test_half_known_deciles_give_no_spread() -> None:
     """One decile alone, or a decile of 0 s, says nothing about sigma."""
-    assert LoadTime(median_s=2.0, p90_s=3.0).spread is None
-    assert LoadTime(median_s=2.0, p10_s=0.0, p90_s=3.0).spread is None
-    assert LoadTime(median_s=2.0, p10_s=2.0, p90_s=2.0).spread == 0
+    assert Timing(median_s=2.0, p90_s=3.0).spread is None
+    assert Timing(median_s=2.0, p10_s=0.0, p90_s=3.0).spread is None
+    assert Timing(median_s=2.0, p10_s=2.0, p90_s=2.0).spread == 0
 
 
 @pytest.mark.parametrize(
     ("path", "value", "where", "what"),
     [
-        ("schema", "edgesim.profile/2", "schema", "must be 'edgesim.profile/1', found"),
+        ("schema", "edgesim.profile/3", "schema", "must be 'edgesim.profile/2', found"),
         ("schema", None, "schema", "required key is missing"),
         ("models", {}, "models", "must not be empty"),
         ("models/net/blocks", [], "models.net.blocks", "must not be empty"),
