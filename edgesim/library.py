@@ -6,6 +6,7 @@ The ``[library]`` section of a scenario names one kind:
   (bottom-layer sharing);
 - ``adapters``: low-rank adapters on a common backbone (backbone sharing);
 - ``mixed``: blocks swapped at arbitrary positions, so that sharing crosses;
+- ``checkpoints``: the models of the profile, sharing the blocks whose content is one;
 - ``profile``: the models of the profile as they stand, sharing nothing.
 """
 
@@ -16,167 +17,26 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
 
-from edgesim.errors import short
-from edgesim.profile import BlockProfile, Profile, Tier, Timing, by_kind
-from solvers.problem import Block, Bytes, Model, Name, Positive, Value, whole
-
-Count = Annotated[int, Field(gt=0, le=10_000), BeforeValidator(whole)]
-
-
-def _names(value: Any) -> Any:
-    if isinstance(value, str) and value:
-        return value
-    if (
-        isinstance(value, (list, tuple))
-        and value
-        and all(isinstance(name, str) and name for name in value)
-    ):
-        return tuple(value)
-    raise ValueError(
-        f"must be a model's name or a list of such names, found {short(value)}"
-    )
-
-
-def _span(what: str, number: type, highest: float) -> BeforeValidator:
-    """Accept one value from 0 to ``highest``, or a pair ``[lowest, highest]``."""
-
-    def valid(value: Any) -> bool:
-        real = isinstance(value, (int, number)) and not isinstance(value, bool)
-        return real and 0 <= value <= highest
-
-    def check(value: Any) -> Any:
-        if valid(value):
-            return value
-        pair = tuple(value) if isinstance(value, (list, tuple)) else ()
-        if len(pair) == 2 and all(map(valid, pair)) and pair[0] <= pair[1]:
-            return pair
-        raise ValueError(
-            f"must be {what} or a pair [lowest, highest] of them, found {short(value)}"
-        )
-
-    return BeforeValidator(check)
-
-
-Bases = Annotated[str | tuple[str, ...], BeforeValidator(_names)]
-Depths = Annotated[
-    int | tuple[int, int], _span("a whole number, 0 or more,", int, math.inf)
-]
-Fractions = Annotated[
-    float | tuple[float, float], _span("a number between 0 and 1", float, 1)
-]
-
-
-class Cluster(Value):
-    """Fine-tuned variants of each base, sharing its first blocks.
-
-    Either ``frozen_blocks`` or ``frozen_fraction`` (of the base's number of blocks,
-    rounded to the nearest) says how many; of a pair, each variant draws a whole number
-    of blocks uniformly between the two, ends included. With ``include_base`` the base
-    itself is a model too.
-    """
-
-    base: Bases
-    variants: Count
-    frozen_blocks: Depths | None = None
-    frozen_fraction: Fractions | None = None
-    include_base: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> Cluster:
-        if (self.frozen_blocks is None) == (self.frozen_fraction is None):
-            raise ValueError("give one of frozen_blocks and frozen_fraction")
-        return self
-
-
-class Backbone(Value):
-    """Adapters on each base: all its blocks shared, a small block more at every layer.
-
-    The size of an adapter's block is ``adapter_bytes_per_layer``, or follows from
-    ``rank`` and ``targets`` (which weights are adapted, ``"q,v"`` if not given) where
-    the profile holds ``lora`` sizes for the base. Layers are the blocks whose names
-    begin with ``layer_prefix``: if not given, the profile's, and every block where it
-    has none.
-    """
-
-    base: Bases
-    adapters: Count
-    rank: Count | None = None
-    targets: Name | None = None
-    adapter_bytes_per_layer: Bytes | None = None
-    layer_prefix: Name | None = None
-    include_base: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> Backbone:
-        if (self.rank is None) == (self.adapter_bytes_per_layer is None):
-            raise ValueError("give one of rank and adapter_bytes_per_layer")
-        if self.rank is None and self.targets is not None:
-            raise ValueError("targets needs rank, not adapter_bytes_per_layer")
-        return self
-
-
-class Mixture(Value):
-    """Models whose blocks are swapped independently at every position.
-
-    At each position there are ``pool`` versions of the base's block. A model takes the
-    base's own, or with ``swap_probability`` one of the others, each equally likely.
-    """
-
-    base: Bases
-    models: Count
-    pool: Annotated[int, Field(ge=2, le=1_000_000)]
-    swap_probability: Annotated[float, Field(ge=0, le=1)]
-
-
-class ClustersSpec(Value):
-    """``kind = "clusters"``: one ``[[library.clusters]]`` table or more."""
-
-    kind: Literal["clusters"]
-    clusters: Annotated[tuple[Cluster, ...], Field(min_length=1, strict=False)]
-
-
-class AdaptersSpec(Value):
-    """``kind = "adapters"``: one ``[[library.backbones]]`` table or more."""
-
-    kind: Literal["adapters"]
-    backbones: Annotated[tuple[Backbone, ...], Field(min_length=1, strict=False)]
-
-
-class MixedSpec(Value):
-    """``kind = "mixed"``: one ``[[library.mixed]]`` table or more."""
-
-    kind: Literal["mixed"]
-    mixed: Annotated[tuple[Mixture, ...], Field(min_length=1, strict=False)]
-
-
-class ProfileSpec(Value):
-    """``kind = "profile"``: all models of the profile, or those of ``models``."""
-
-    kind: Literal["profile"]
-    models: Bases | None = None
-
-
-LibrarySpec: TypeAlias = Annotated[
-    ClustersSpec | AdaptersSpec | MixedSpec | ProfileSpec,
-    Field(discriminator="kind"),
-    by_kind(ClustersSpec, AdaptersSpec, MixedSpec, ProfileSpec),
-]
-
-
-class LoadSource(Value):
-    """Where blocks are loaded from.
-
-    ``load_from`` picks the profile's tier. ``load_rate_bytes_per_s``, where given,
-    replaces its load times by bytes / rate: an assumption, and nothing measured.
-    """
-
-    load_from: Tier = "pinned"
-    load_rate_bytes_per_s: Positive | None = None
+from edgesim.library_spec import (
+    AdaptersSpec,
+    Backbone,
+    Bases,
+    CheckpointsSpec,
+    Cluster,
+    ClustersSpec,
+    LibrarySpec,
+    LoadSource,
+    MixedSpec,
+    Mixture,
+    ProfileSpec,
+)
+from edgesim.profile import BlockProfile, Profile
+from edgesim.profile_fit import copy_time, scaled
+from solvers.problem import Block, Model
 
 
 @dataclass(frozen=True)
@@ -185,11 +45,14 @@ class Library:
 
     ``load_sigma`` holds the lognormal sigma of the load time of those blocks whose
     spread was measured; it is empty when a stated rate replaces the measurements.
+    ``compute_sigma`` holds that of the batch latency of those models whose spread was
+    measured.
     """
 
     blocks: Mapping[str, Block]
     models: Mapping[str, Model]
     load_sigma: Mapping[str, float] = field(default_factory=dict)
+    compute_sigma: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Recipe(NamedTuple):
@@ -211,7 +74,8 @@ def build_library(
     Variants of ``resnet50`` are called ``resnet50-v01``, adapters ``resnet50-a01``,
     mixtures ``resnet50-m01``; a base that stands in several tables goes on counting.
     A base's blocks are called ``resnet50/layer1.0``, a model's own ones
-    ``resnet50-v01/layer4.2``, other versions in a pool ``resnet50/layer1.0#2``.
+    ``resnet50-v01/layer4.2``, other versions in a pool ``resnet50/layer1.0#2``. A block
+    that checkpoints share is called as in the first of them.
 
     Parameters
     ----------
@@ -228,8 +92,9 @@ def build_library(
     Raises
     ------
     ValueError
-        Beginning with the key path of what is wrong: a base, an adapter size or a
-        tier that the profile does not hold, more frozen blocks than a base has.
+        Beginning with the key path of what is wrong: a base, its latency, an adapter
+        size, a tier or contents that the profile does not hold, more frozen blocks
+        than a base has.
     """
     match spec:
         case ClustersSpec():
@@ -238,12 +103,65 @@ def build_library(
             recipes = _adapters(spec.backbones, profile)
         case MixedSpec():
             recipes = _mixed(spec.mixed, profile, rng)
+        case CheckpointsSpec():
+            recipes = _checkpoints(_models(spec.models, profile), profile)
         case ProfileSpec():
-            names = profile.models if spec.models is None else _listed(spec.models)
             recipes = (
-                _base(name, _find(profile, name, "library.models")) for name in names
+                _base(name, profile.models[name].blocks)
+                for name in _models(spec.models, profile)
             )
     return _assemble(recipes, profile, gpu_load)
+
+
+def content_parts(
+    profile: Profile, models: Iterable[str]
+) -> dict[str, list[tuple[str, BlockProfile]]]:
+    """Name the blocks of models so that what has the same content has the same name.
+
+    Parameters
+    ----------
+    profile
+        Whose models.
+    models
+        Names in the profile, in the order in which they come to own blocks.
+
+    Returns
+    -------
+    dict
+        Model to its blocks, each with its name: ``MODEL/BLOCK`` of the first model
+        that holds the content. A block without content belongs to its model alone.
+    """
+    known: dict[str, tuple[str, BlockProfile]] = {}
+    parts: dict[str, list[tuple[str, BlockProfile]]] = {}
+    for model in models:
+        parts[model] = [
+            part if block.content is None else known.setdefault(block.content, part)
+            for block in profile.models[model].blocks
+            for part in [(f"{model}/{block.name}", block)]
+        ]
+    return parts
+
+
+def _checkpoints(models: Sequence[str], profile: Profile) -> Iterator[_Recipe]:
+    parts = content_parts(profile, models)
+    if not any(block.content for of in parts.values() for _, block in of):
+        which = "any block" if len(parts) > 1 else f"the blocks of {models[0]!r}"
+        raise ValueError(
+            f"library.kind: 'checkpoints' shares blocks by their content, and profile "
+            f"{profile.name!r} holds no content of {which}; make one with edgesim "
+            f"profile sharing or measure it from checkpoint files, or use 'profile', "
+            f"which shares nothing"
+        )
+    for name, of in parts.items():
+        yield _Recipe(name, name, of)
+
+
+def _models(names: Bases | None, profile: Profile) -> list[str]:
+    """List the models that a section names, all of the profile if it names none."""
+    chosen = list(profile.models if names is None else _listed(names))
+    for name in chosen:
+        _find(profile, name, "library.models")
+    return chosen
 
 
 def _clusters(
@@ -296,7 +214,7 @@ def _adapters(tables: Sequence[Backbone], profile: Profile) -> Iterator[_Recipe]
             for block in blocks:
                 parts.append((f"{base}/{block.name}", block))
                 if block.name.startswith(prefix):
-                    own = _resized(block, size)
+                    own = _adapter(block, size, profile)
                     parts.append((f"{name}/{own.name}", own))
             yield _Recipe(name, base, parts)
 
@@ -320,13 +238,14 @@ def _adapter_bytes(table: Backbone, profile: Profile, key: str, base: str) -> in
     return table.rank * lora.bytes_per_rank[targets]
 
 
-def _resized(block: BlockProfile, size: int) -> BlockProfile:
-    """Make an adapter's block, loaded at the byte rate of the layer it belongs to."""
-    ratio = size / block.bytes
+def _adapter(block: BlockProfile, size: int, profile: Profile) -> BlockProfile:
+    """Make an adapter's block: a copy of its size, as far as the profile knows one.
+
+    Without measured copies it is loaded at the byte rate of the layer it belongs to,
+    which leaves out the overhead that every copy has.
+    """
     loads = {
-        tier: Timing(
-            **{key: s * ratio for key, s in time.model_dump(exclude_none=True).items()}
-        )
+        tier: copy_time(profile, tier, size) or scaled(time, size / block.bytes)
         for tier, time in block.load_s.items()
     }
     return BlockProfile(name=f"{block.name}.adapter", bytes=size, load_s=loads)
@@ -382,8 +301,10 @@ def _assemble(
 ) -> Library:
     tier, rate = gpu_load.load_from, gpu_load.load_rate_bytes_per_s
     blocks: dict[str, Block] = {}
+    sources: dict[str, BlockProfile] = {}
     models: dict[str, Model] = {}
-    sigma: dict[str, float] = {}
+    load_sigma: dict[str, float] = {}
+    compute_sigma: dict[str, float] = {}
     for name, base, parts in recipes:
         names = tuple(part for part, _ in parts)
         if name in models:
@@ -398,12 +319,15 @@ def _assemble(
             )
         for part, source in parts:
             if part in blocks:
+                if sources[part] is not source and sources[part] != source:
+                    raise ValueError(f"library: two blocks are called {part!r}")
                 continue
+            sources[part] = source
             if rate is None:
                 time = source.load_s[tier]
                 blocks[part] = Block(bytes=source.bytes, load_s=time.median_s)
                 if time.spread is not None:
-                    sigma[part] = time.spread
+                    load_sigma[part] = time.spread
             else:
                 blocks[part] = Block(bytes=source.bytes, load_s=source.bytes / rate)
         models[name] = Model(
@@ -411,7 +335,10 @@ def _assemble(
             latency_s=profile.latency_table(base),
             activation_bytes=profile.activation_table(base),
         )
-    return Library(blocks, models, sigma)
+        spread = profile.latency_spread(base)
+        if spread is not None:
+            compute_sigma[name] = spread
+    return Library(blocks, models, load_sigma, compute_sigma)
 
 
 def _find(profile: Profile, base: str, key: str) -> tuple[BlockProfile, ...]:
@@ -419,6 +346,11 @@ def _find(profile: Profile, base: str, key: str) -> tuple[BlockProfile, ...]:
         raise ValueError(
             f"{key}: must be a model of profile {profile.name!r} "
             f"({', '.join(profile.models)}), found {base!r}"
+        )
+    if not profile.models[base].latency_s:
+        raise ValueError(
+            f"{key}: profile {profile.name!r} holds no latency of {base!r}; measure it "
+            f"with --factory or --latency-from"
         )
     return profile.models[base].blocks
 

@@ -37,7 +37,10 @@ def _sigma(value: Any) -> Any:
     )
 
 
-Sigma = Annotated[float | Literal["profile"], BeforeValidator(_sigma)]
+Sigma = Annotated[
+    Annotated[float, Field(ge=0, le=_SIGMA_MAX)] | Literal["profile"],
+    BeforeValidator(_sigma),
+]
 
 
 class NoiseSpec(Value):
@@ -45,14 +48,14 @@ class NoiseSpec(Value):
 
     With ``fading`` each user's spectral efficiency is redrawn every ``coherence_s``.
     ``load_sigma`` and ``compute_sigma`` are sigmas of lognormal factors with median 1
-    on the load and the compute time of every round; for loads ``"profile"`` takes the
-    spread that the device profile states.
+    on the load and the compute time of every round; ``"profile"`` takes the spread
+    that the device profile states.
     """
 
     fading: bool = False
     coherence_s: Annotated[float, Field(ge=1e-4, allow_inf_nan=False)] = 0.05
     load_sigma: Sigma = 0.0
-    compute_sigma: Annotated[float, Field(ge=0, le=_SIGMA_MAX)] = 0.0
+    compute_sigma: Sigma = 0.0
 
 
 class FadingEfficiency(Protocol):
@@ -124,6 +127,7 @@ def draw(
     *,
     fading_efficiency: FadingEfficiency | None = None,
     measured_load_sigma: float | None = None,
+    measured_compute_sigma: float | None = None,
 ) -> Realisation:
     """Draw one realisation, to be used for every schedule of the problem.
 
@@ -140,8 +144,8 @@ def draw(
     fading_efficiency
         Draws the later blocks; needed with ``spec.fading``. It is called as blocks are
         needed.
-    measured_load_sigma
-        The spread that the profile states, for ``"profile"``; None if it states none.
+    measured_load_sigma, measured_compute_sigma
+        The spreads that the profile states, for ``"profile"``; None if it states none.
 
     Raises
     ------
@@ -150,7 +154,8 @@ def draw(
     """
     users = problem.users
     load_rng, compute_rng, *user_rngs = rng.spawn(2 + len(users))
-    load_sigma = _load_sigma(spec.load_sigma, measured_load_sigma)
+    load_sigma = _stated("load_sigma", spec.load_sigma, measured_load_sigma)
+    compute_sigma = _stated("compute_sigma", spec.compute_sigma, measured_compute_sigma)
     channels: list[Channel]
     if not spec.fading:
         channels = [Channel.constant(user.spectral_efficiency) for user in users]
@@ -171,21 +176,22 @@ def draw(
         ]
     return Realisation(
         load_factor=np.exp(load_sigma * load_rng.standard_normal(len(users))),
-        compute_factor=np.exp(
-            spec.compute_sigma * compute_rng.standard_normal(len(users))
-        ),
+        compute_factor=np.exp(compute_sigma * compute_rng.standard_normal(len(users))),
         channels=channels,
         horizon_s=horizon_s(problem),
     )
 
 
-def _load_sigma(sigma: float | Literal["profile"], measured: float | None) -> float:
+def _stated(
+    key: str, sigma: float | Literal["profile"], measured: float | None
+) -> float:
     if sigma != "profile":
         return sigma
     if measured is None:
+        of = "load times" if key == "load_sigma" else "batch latencies"
         raise ValueError(
-            'noise.load_sigma: is "profile", but the profile states no spread of '
-            "load times; give a number"
+            f'noise.{key}: is "profile", but the profile states no spread of {of}; '
+            f"give a number"
         )
     return measured
 

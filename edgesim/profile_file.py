@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from edgesim.errors import InputError, short
 from edgesim.profile import SCHEMA, Profile
 
 SCHEMA_1 = "edgesim.profile/1"
+
+_LINE = 400  # holds one block with three tiers and a content
 
 # What version 2 added to each kind of object; a file of version 1 holds none of it.
 _NEW_IN_2 = {
@@ -111,5 +114,23 @@ def _locate(path_or_name: str | Path) -> Path:
 
 
 def write_profile(path: Path, profile: Profile) -> None:
-    """Write a profile file, whole or not at all."""
-    files.write_json(path, profile.document())
+    """Write a profile file, whole or not at all, a line for each block."""
+    with files.write_whole(path) as file:
+        file.write(_laid_out(profile.document(), 0) + "\n")
+
+
+def _laid_out(value: Any, depth: int) -> str:
+    """Write JSON with objects and lists on one line where that line stays short."""
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if not isinstance(value, (dict, list)) or len(line) <= _LINE or not value:
+        return line
+    if isinstance(value, dict):
+        parts = [
+            f"{json.dumps(key, ensure_ascii=False)}: {_laid_out(item, depth + 1)}"
+            for key, item in value.items()
+        ]
+    else:
+        parts = [_laid_out(item, depth + 1) for item in value]
+    inside, outside = "\n" + " " * (depth + 1), "\n" + " " * depth
+    opening, closing = ("{", "}") if isinstance(value, dict) else ("[", "]")
+    return f"{opening}{inside}{f',{inside}'.join(parts)}{outside}{closing}"

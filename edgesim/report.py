@@ -17,6 +17,7 @@ from edgesim.files import write_json, write_whole_folder
 from edgesim.formats import write_instance, write_schedule
 from edgesim.measures import Measures, mean_interval
 from edgesim.run import Inputs, PlanRun
+from edgesim.words import counted, size_text
 
 OUTPUTS = (
     "summary.json",
@@ -226,6 +227,7 @@ def _provenance(inputs: Inputs, runs: Sequence[PlanRun]) -> dict[str, Any]:
             for role, source in inputs.sources.items()
         },
         "scenario": inputs.scenario.model_dump(mode="json", exclude_none=True),
+        "assumed": list(inputs.assumed),
         "runtime_s": {
             name: [one.result.runtime_s for one in of]
             for name, of in by_solver(runs).items()
@@ -234,13 +236,17 @@ def _provenance(inputs: Inputs, runs: Sequence[PlanRun]) -> dict[str, Any]:
 
 
 def table(inputs: Inputs, runs: Sequence[PlanRun]) -> str:
-    """Write what people read: the library, and a row a solver, means over repeats."""
+    """Write what people read: the library, and a row a solver, means over repeats.
+
+    What was assumed stands below, where a scenario leaves that to edgesim.
+    """
     library = inputs.library
     total, distinct = sharing.bytes_total(library), sharing.bytes_distinct(library)
     lines = [
-        f"{len(library.models)} models in {len(sharing.clusters(library))} clusters, "
+        f"{counted(len(library.models), 'model')} in "
+        f"{counted(len(sharing.clusters(library)), 'cluster')}, "
         f"{'laminar' if sharing.is_laminar(library) else 'crossing'} sharing: "
-        f"{distinct / 1e9:.2f} GB distinct of {total / 1e9:.2f} GB "
+        f"{size_text(distinct)} distinct of {size_text(total)} "
         f"(sharing saves {sharing.saving_ratio(library):.0%})",
         f"{'solver':<22}{'in time':>14}{'planned':>9}{'bound':>8}{'gap':>8}"
         f"{'optimal':>10}{'solver time':>14}",
@@ -269,6 +275,9 @@ def table(inputs: Inputs, runs: Sequence[PlanRun]) -> str:
         f"means over {len(requests)} repeat{'s' if len(requests) > 1 else ''}"
         + (", ± half a 95 % interval" if len(requests) > 1 else "")
     )
+    if inputs.assumed:
+        lines.append("assumed, since neither profile nor trace says so:")
+        lines += [f"  {line}" for line in inputs.assumed]
     return "\n".join(lines)
 
 

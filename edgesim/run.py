@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from edgesim import noise, radio
+from edgesim import noise, own_models, radio
 from edgesim.errors import InputError, from_validation
 from edgesim.files import data_file, is_file, sha256
 from edgesim.library import Library, build_library
 from edgesim.measures import Measures, measure
 from edgesim.profile_file import read_profile, shipped_profiles
-from edgesim.scenario import Scenario, beside, read_scenario
+from edgesim.scenario import Scenario, beside, locate_trace, read_scenario
 from edgesim.simulation import Run, simulate_plan
 from edgesim.trace import Trace, read_trace
 from edgesim.workload import Epoch, map_models, plan_epoch
@@ -46,6 +46,8 @@ class Inputs:
         The library's model for each model of the trace.
     sources
         What was read, by role: scenario, trace, profile.
+    assumed
+        What nobody stated and was chosen, a line each, for people to read.
     """
 
     scenario: Scenario
@@ -53,6 +55,7 @@ class Inputs:
     library: Library
     model_names: tuple[str, ...]
     sources: Mapping[str, Source]
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def load_inputs(
     scenario_file: Path,
     *,
     trace_file: Path | None = None,
+    profile_name: str | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Inputs:
     """Read a scenario, its trace and its profile, and build its library.
@@ -80,9 +84,12 @@ def load_inputs(
     scenario_file
         A scenario (TOML).
     trace_file
-        A trace that replaces the scenario's.
+        A trace that replaces the scenario's: a path, or the file name of a shipped one.
+    profile_name
+        A profile that replaces the scenario's: a path, or the name of a shipped one.
     overrides
-        Values that replace the scenario's, by key path.
+        Values that replace the scenario's, by key path; and those that are chosen for
+        the scenario ``own-models`` (:mod:`edgesim.own_models`).
 
     Raises
     ------
@@ -90,20 +97,24 @@ def load_inputs(
         For whatever is wrong with any of them, naming file and place.
     """
     sources = {"scenario": _source(scenario_file)}
-    scenario = read_scenario(scenario_file, overrides)
-    if trace_file is None:
-        if scenario.workload.trace is None:
-            raise InputError(
-                f"{scenario_file}: workload.trace",
-                "required key is missing (or name a trace with --trace)",
-            )
-        trace_file = beside(scenario_file, scenario.workload.trace, "traces")
+    replaced = dict(overrides or {})
+    profile_file = None
+    if profile_name is not None:
+        profile_file = _located("--profile", Path(profile_name), profile_name)
+        replaced["profile"] = Path(profile_name).name
+    scenario = read_scenario(scenario_file, replaced)
+    trace_file = _trace_file(scenario_file, scenario, trace_file)
+    if profile_file is None:
+        profile_file = _profile_file(scenario_file, scenario.profile)
     sources["trace"] = _source(trace_file)
     trace = read_trace(trace_file)
-    _check_windows(scenario_file, scenario, trace_file, trace)
-    profile_file = _profile_file(scenario_file, scenario.profile)
     sources["profile"] = _source(profile_file)
     profile = read_profile(profile_file)
+    own = own_models.is_own_models(scenario_file)
+    if own:
+        chosen = own_models.choose(profile_file, profile, trace)
+        scenario = read_scenario(scenario_file, {**chosen, **replaced})
+    _check_windows(scenario_file, scenario, trace_file, trace)
     library_rng, map_rng = np.random.default_rng(scenario.run.seed).spawn(2)
     try:
         library = build_library(scenario.library, profile, scenario.gpu, library_rng)
@@ -119,7 +130,8 @@ def load_inputs(
             f"found {resident!r}",
         )
     names = map_models(scenario_file, trace, library, scenario.workload.models, map_rng)
-    return Inputs(scenario, trace, library, names, sources)
+    assumed = own_models.assumptions(scenario, trace, library, names) if own else ()
+    return Inputs(scenario, trace, library, names, sources, assumed)
 
 
 def _source(path: Path) -> Source:
@@ -130,15 +142,38 @@ def _source(path: Path) -> Source:
         return Source(path, None)
 
 
+def _trace_file(scenario_file: Path, scenario: Scenario, given: Path | None) -> Path:
+    """Find the trace: the one given, or the scenario's."""
+    if given is not None:
+        return locate_trace(given)
+    if scenario.workload.trace is None:
+        if own_models.is_own_models(scenario_file):
+            raise InputError(
+                "--trace",
+                "is needed: a trace says who asks for which model when; "
+                "edgesim trace generate draws one, and campus.csv is shipped",
+            )
+        raise InputError(
+            f"{scenario_file}: workload.trace",
+            "required key is missing (or name a trace with --trace)",
+        )
+    return beside(scenario_file, scenario.workload.trace, "traces")
+
+
 def _profile_file(scenario_file: Path, name: str) -> Path:
-    """Find a profile: beside the scenario, or a shipped one by name."""
-    shipped = data_file("profiles", f"{name}.json")
+    """Find the scenario's profile: beside it, or a shipped one by name."""
     path = beside(scenario_file, name, "profiles")
+    return _located(f"{scenario_file}: profile", path, name)
+
+
+def _located(where: str, path: Path, name: str) -> Path:
+    """Return a profile's path if it leads to a file, else the shipped one's."""
+    shipped = data_file("profiles", f"{name}.json")
     if is_file(path):
         return path
     if shipped is None:
         raise InputError(
-            f"{scenario_file}: profile",
+            where,
             f"must be a file or one of {', '.join(shipped_profiles())}, found {name!r}",
         )
     return shipped
@@ -222,14 +257,18 @@ def _realisation(
     scenario = inputs.scenario
     if scenario.noise is None:
         return None
-    sigma = inputs.library.load_sigma.values()
+    load_sigma = inputs.library.load_sigma.values()
+    compute_sigma = inputs.library.compute_sigma.values()
     try:
         return noise.draw(
             scenario.noise,
             epoch.problem,
             rng,
             fading_efficiency=partial(_refade, epoch, scenario.cell),
-            measured_load_sigma=statistics.median(sigma) if sigma else None,
+            measured_load_sigma=statistics.median(load_sigma) if load_sigma else None,
+            measured_compute_sigma=(
+                statistics.median(compute_sigma) if compute_sigma else None
+            ),
         )
     except ValueError as error:
         raise InputError(inputs.sources["scenario"].path, str(error)) from None

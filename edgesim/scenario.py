@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from edgesim.errors import InputError
 from edgesim.files import check_file, data_file, is_file, read_toml
-from edgesim.library import LibrarySpec, LoadSource
+from edgesim.library_spec import LibrarySpec, LoadSource
 from edgesim.noise import NoiseSpec
 from edgesim.radio import CellSpec
 from solvers import SOLVERS, Uplink
@@ -139,6 +139,18 @@ def locate_scenario(path_or_name: str) -> Path:
     if shipped is None:
         raise InputError(path_or_name, "is no file, nor the name of a shipped scenario")
     return shipped
+
+
+def locate_trace(path: Path) -> Path:
+    """Find a trace: a file, or one that edgesim ships by its file name.
+
+    Returns
+    -------
+    Path
+        The path as it was given where there is neither, for its reader to refuse.
+    """
+    shipped = None if is_file(path) else data_file("traces", str(path))
+    return path if shipped is None else shipped
 
 
 def read_scenario(path: Path, overrides: Mapping[str, Any] | None = None) -> Scenario:

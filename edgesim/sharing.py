@@ -8,18 +8,32 @@ from typing import NamedTuple, Protocol
 import networkx as nx
 import numpy as np
 
-from solvers.problem import Block, Model
+
+class HasBytes(Protocol):
+    """A parameter block, as far as its size goes."""
+
+    @property
+    def bytes(self) -> int:
+        """How large it is."""
+
+
+class NamesBlocks(Protocol):
+    """A model, as far as its blocks go."""
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Names of its blocks, each once."""
 
 
 class HasBlocks(Protocol):
-    """Anything with blocks and models: a library, a problem."""
+    """Anything with blocks and models: a library, a problem, checkpoints."""
 
     @property
-    def blocks(self) -> Mapping[str, Block]:
+    def blocks(self) -> Mapping[str, HasBytes]:
         """Parameter blocks by name."""
 
     @property
-    def models(self) -> Mapping[str, Model]:
+    def models(self) -> Mapping[str, NamesBlocks]:
         """Models by name, each a list of block names."""
 
 

@@ -10,7 +10,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from edgesim.errors import from_validation
-from edgesim.library import Library, LibrarySpec, LoadSource, build_library
+from edgesim.library import Library, build_library
+from edgesim.library_spec import LibrarySpec, LoadSource
 from edgesim.profile import Profile
 from edgesim.profile_file import read_profile
 from edgesim.sharing import crossing, is_laminar
@@ -426,3 +427,151 @@ def test_two_models_of_one_name_are_refused() -> None:
     text = CATS + TABLE.replace('"cat"', '"cat-v01"') + "include_base = true\n"
     with pytest.raises(ValueError, match="two models are called 'cat-v01'"):
         build(text, profile)
+
+
+A, B, C = "aa" * 8, "bb" * 8, "cc" * 8
+
+
+def checkpoint_profile(*, latency: bool = True) -> Profile:
+    """Make three checkpoints: one and two share A, two and three B; C is alone."""
+    held = {
+        "one": [("a", A), ("own", None)],
+        "two": [("a", A), ("b", B)],
+        "three": [("other-name", B), ("own", None), ("c", C)],
+    }
+    sizes = {A: 1000, B: 300, C: 50, None: 7}
+    return Profile.model_validate(
+        {
+            "name": "ckpt",
+            "provenance": {"kind": "synthetic", "device": "none", "method": "made up"},
+            "models": {
+                model: {
+                    "blocks": [
+                        {
+                            "name": name,
+                            "bytes": sizes[content],
+                            "load_s": {"pinned": {"median_s": sizes[content] * 1e-6}},
+                        }
+                        | ({} if content is None else {"content": content})
+                        for name, content in blocks
+                    ],
+                    "latency_s": {"1": 0.01} if latency or model != "two" else {},
+                }
+                for model, blocks in held.items()
+            },
+        }
+    )
+
+
+CHECKPOINTS = '[library]\nkind = "checkpoints"\n'
+
+
+def test_checkpoints_share_what_has_one_content() -> None:
+    """A block is called as in its first holder; blocks without content stay apart."""
+    library = build(CHECKPOINTS, checkpoint_profile())
+    assert {name: model.blocks for name, model in library.models.items()} == {
+        "one": ("one/a", "one/own"),
+        "two": ("one/a", "two/b"),
+        "three": ("two/b", "three/own", "three/c"),
+    }
+    assert {name: block.bytes for name, block in library.blocks.items()} == {
+        "one/a": 1000,
+        "one/own": 7,
+        "two/b": 300,
+        "three/own": 7,
+        "three/c": 50,
+    }
+    assert library.blocks["two/b"].load_s == pytest.approx(3e-4)
+    assert crossing(library) is not None  # two holds both A and B, the others one each
+
+
+def test_chosen_checkpoints_name_blocks_in_their_order() -> None:
+    """With ``models`` only those count, and the first of them names the block."""
+    library = build(CHECKPOINTS + 'models = ["three", "two"]\n', checkpoint_profile())
+    assert library.models["two"].blocks == ("two/a", "three/other-name")
+    assert list(library.models) == ["three", "two"]
+
+
+def test_the_kind_profile_shares_nothing_even_of_one_content() -> None:
+    """Every model keeps its own blocks, whatever their contents are."""
+    library = build('[library]\nkind = "profile"\n', checkpoint_profile())
+    assert len(library.blocks) == 7
+
+
+def test_checkpoints_need_contents() -> None:
+    """A profile without any content is refused by name, and told what to do."""
+    with pytest.raises(ValueError, match=r"^library\.kind: 'checkpoints' .* 'toy' "):
+        build(CHECKPOINTS)
+    with pytest.raises(ValueError, match=r"^library\.models: must be .* found 'four'"):
+        build(CHECKPOINTS + 'models = "four"\n', checkpoint_profile())
+
+
+@pytest.mark.parametrize(
+    ("toml", "key"),
+    [
+        (CHECKPOINTS, "library.models"),
+        ('[library]\nkind = "profile"\n', "library.models"),
+        (CATS.replace('"cat"', '"two"'), "library.clusters[0].base"),
+        (MIXED.replace('"cat"', '"two"'), "library.mixed[0].base"),
+    ],
+)
+def test_a_model_without_latency_is_refused(toml: str, key: str) -> None:
+    """Whatever the kind, the message names the model and how to get a latency."""
+    with pytest.raises(ValueError, match="holds no latency") as caught:
+        build(toml, checkpoint_profile(latency=False))
+    assert str(caught.value) == (
+        f"{key}: profile 'ckpt' holds no latency of 'two'; measure it with --factory "
+        f"or --latency-from"
+    )
+
+
+def test_two_blocks_of_one_name_are_refused() -> None:
+    """A slash in names must not make one block of two."""
+    block = TOY.models["cat"].blocks[0]
+    models = {
+        name: TOY.models["cat"].model_copy(
+            update={"blocks": (block.model_copy(update={"name": of}),)}
+        )
+        for name, of in (("a", "b/c"), ("a/b", "c"))
+    }
+    profile = TOY.model_copy(update={"models": models})
+    with pytest.raises(ValueError, match=r"^library: two blocks are called 'a/b/c'$"):
+        build('[library]\nkind = "profile"\n', profile)
+
+
+def test_adapters_load_like_measured_copies() -> None:
+    """With a ladder an adapter costs what a copy of its size costs, spread and all."""
+    document = TOY.model_dump(exclude_none=True)
+    small = {"median_s": 2e-3, "p10_s": 1e-3, "p90_s": 4e-3}
+    large = {"median_s": 4e-3, "p10_s": 3e-3, "p90_s": 8e-3}
+    document["copies"] = [
+        {"bytes": 20, "load_s": {"disk": small}},
+        {"bytes": 60, "load_s": {"disk": large}},
+        {"bytes": 70, "load_s": {"pinned": small}},
+    ]
+    library = build(ADAPTERS, Profile.model_validate(document), load_from="disk")
+    # 40 bytes are half-way: 3 ms, deciles 2 and 6 ms; by bytes it would be 0.2 ms.
+    name = "dog-a01/l.1.adapter"
+    assert library.blocks[name].load_s == pytest.approx(3e-3, rel=1e-12)
+    sigma = np.log(6 / 2) / (2 * 1.2815515655446004)
+    assert library.load_sigma[name] == pytest.approx(sigma, rel=1e-12)
+    tiny = build(
+        ADAPTERS.replace("rank = 4", "rank = 1"),
+        Profile.model_validate(document),
+        load_from="disk",
+    )
+    assert tiny.blocks[name].load_s == 2e-3
+
+
+def test_measured_spread_of_latencies_is_kept_by_model() -> None:
+    """Variants have that of their base; a stated load rate does not take it away."""
+    document = TOY.model_dump(exclude_none=True)
+    timing = {"median_s": 0.02, "p10_s": 0.01, "p90_s": 0.04}
+    document["models"]["cat"]["latency_s"]["4"] = timing
+    profile = Profile.model_validate(document)
+    expected = pytest.approx(np.log(4) / (2 * 1.2815515655446004), rel=1e-12)
+    for load in ({}, {"load_rate_bytes_per_s": 1e6}):
+        library = build(CATS, profile, **load)
+        assert set(library.compute_sigma) == {"cat-v01", "cat-v02"}
+        assert library.compute_sigma["cat-v02"] == expected
+    assert not build(CATS).compute_sigma

@@ -174,6 +174,22 @@ SCENARIOS: dict[str, tuple[str, str, str]] = {
         '[noise]\nload_sigma = "profile"\n[run]',
         "noise.load_sigma",
     ),
+    "latency sigma not measured": (
+        "[run]",
+        '[noise]\ncompute_sigma = "profile"\n[run]',
+        "noise.compute_sigma",
+    ),
+    "contents not known": (
+        """kind = "clusters"
+
+[[library.clusters]]
+base = "resnet50"
+variants = 3
+frozen_blocks = [12, 16]
+""",
+        'kind = "checkpoints"\n',
+        "library.kind",
+    ),
 }
 
 # What is replaced in a valid trace, by what, and what the message must name.

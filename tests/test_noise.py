@@ -78,11 +78,17 @@ def test_a_bad_section_names_its_key(key: str, value: object) -> None:
     assert [error["loc"] for error in caught.value.errors()] == [(key,)]
 
 
-def test_a_spread_the_profile_does_not_state_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [("load_sigma", "load times"), ("compute_sigma", "batch latencies")],
+)
+def test_a_spread_the_profile_does_not_state_is_refused(key: str, what: str) -> None:
     """The message begins with the key, so that a reader finds it in the file."""
-    spec = NoiseSpec(load_sigma="profile")
-    with pytest.raises(ValueError, match=r"^noise\.load_sigma: .*no spread"):
-        draw(spec, make_problem(1), rng())
+    spec = NoiseSpec.model_validate({key: "profile"})
+    other = {"measured_load_sigma": 0.1, "measured_compute_sigma": 0.1}
+    other[f"measured_{key}"] = None  # type: ignore[assignment]
+    with pytest.raises(ValueError, match=rf"^noise\.{key}: .*no spread of {what}"):
+        draw(spec, make_problem(1), rng(), **other)
 
 
 def test_the_profile_spread_is_used() -> None:
@@ -93,6 +99,23 @@ def test_the_profile_spread_is_used() -> None:
     )
     stated = draw(NoiseSpec(load_sigma=0.2), problem, rng())
     assert measured.load_factor.tolist() == stated.load_factor.tolist()
+    assert measured.compute_factor.tolist() == [1.0] * 5
+
+
+def test_the_profile_spread_of_latencies_is_used() -> None:
+    """``compute_sigma`` has a measured spread of its own, and leaves loads alone."""
+    problem = make_problem(5)
+    measured = draw(
+        NoiseSpec(compute_sigma="profile"),
+        problem,
+        rng(),
+        measured_load_sigma=0.7,
+        measured_compute_sigma=0.2,
+    )
+    stated = draw(NoiseSpec(compute_sigma=0.2), problem, rng())
+    assert measured.compute_factor.tolist() == stated.compute_factor.tolist()
+    assert len(set(measured.compute_factor.tolist())) == 5
+    assert measured.load_factor.tolist() == [1.0] * 5
 
 
 def test_fading_needs_a_radio_model() -> None:

@@ -186,6 +186,187 @@ def test_refuses_what_the_format_does_not_allow(
     assert what in caught.value.what
 
 
+VERSION_1: dict[str, Any] = SMALL | {"schema": "edgesim.profile/1"}
+
+
+def test_version_1_reads_and_means_the_same(tmp_path: Path) -> None:
+    """A file of version 1 gives the very profile that the same keys give in 2."""
+    first = read_profile(written(tmp_path, VERSION_1))
+    assert first == _profile(SMALL)
+    assert first.document()["schema"] == "edgesim.profile/2"
+    assert not first.shares_content
+    assert first.copies is None
+    assert first.latency_table("net")[2] == 0.005
+    assert first.latency_spread("net") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key"),
+    [
+        ("copies", [], "copies"),
+        ("provenance/machine", {"cores": "2"}, "provenance.machine"),
+        ("models/net/architecture", "timm:x", "models.net.architecture"),
+        ("models/net/input", "3x8x8", "models.net.input"),
+        ("models/net/dtype", "float32", "models.net.dtype"),
+        ("models/net/by_block_load_s", {}, "models.net.by_block_load_s"),
+        ("models/net/latency_from", "other", "models.net.latency_from"),
+        ("models/net/latency_s/8", {"median_s": 1.0}, "models.net.latency_s.8"),
+        ("models/net/latency_s", {}, "models.net.latency_s"),
+        ("models/net/latency_s", None, "models.net.latency_s"),
+        ("models/net/blocks/1/content", "ab" * 8, "models.net.blocks[1].content"),
+        ("models/net/blocks/0/tensors", 3, "models.net.blocks[0].tensors"),
+    ],
+)
+def test_version_1_holds_nothing_of_version_2(
+    tmp_path: Path, path: str, value: Any, key: str
+) -> None:
+    """What only version 2 gives a meaning is refused by its key, never guessed."""
+    file = written(tmp_path, changed(path, value) | {"schema": "edgesim.profile/1"})
+    with pytest.raises(InputError) as caught:
+        read_profile(file)
+    assert caught.value.where == f"{file}: {key}"
+
+
+@pytest.mark.parametrize("models", [None, [], {"net": []}, {"net": {"blocks": {}}}])
+def test_version_1_of_a_wrong_form_is_refused(tmp_path: Path, models: Any) -> None:
+    """The check of versions leaves wrong types to the format's own, without a crash."""
+    with pytest.raises(InputError, match="models"):
+        read_profile(written(tmp_path, VERSION_1 | {"models": models}))
+
+
+def with_contents(*contents: str | None) -> dict[str, Any]:
+    """Give SMALL a second model of the same blocks, and contents to all four."""
+    document = copy.deepcopy(SMALL)
+    document["models"]["twin"] = copy.deepcopy(document["models"]["net"])
+    blocks = [b for model in document["models"].values() for b in model["blocks"]]
+    for block, content in zip(blocks, contents, strict=True):
+        if content is not None:
+            block["content"] = content
+    return document
+
+
+A, B = "a" * 16, "b" * 64
+
+
+def test_models_may_hold_the_same_content(tmp_path: Path) -> None:
+    """Blocks of two models with one content, bytes and time are accepted as shared."""
+    document = with_contents(A, B, A, None)
+    profile = read_profile(written(tmp_path, document))
+    assert profile.shares_content
+    assert profile.document() == document
+
+
+def test_same_content_needs_the_same_bytes_and_times(tmp_path: Path) -> None:
+    """One content with two sizes or two load times is a contradiction, and named."""
+    for key, value in (("bytes", 999), ("load_s", {"pinned": {"median_s": 9e-6}})):
+        document = with_contents(A, None, A, None)
+        document["models"]["twin"]["blocks"][0][key] = value
+        if key == "load_s":
+            document["models"]["twin"]["blocks"][1][key] = value
+        with pytest.raises(InputError) as caught:
+            read_profile(written(tmp_path, document))
+        assert "models.twin.blocks[0] has the content of block 'stem' of 'net'" in str(
+            caught.value
+        )
+
+
+@pytest.mark.parametrize(
+    ("contents", "what"),
+    [
+        ((A, A, None, None), "found that of 'stem'"),
+        (("short", None, None, None), "pattern"),
+        (("A" * 16, None, None, None), "pattern"),
+    ],
+)
+def test_contents_must_be_distinct_hashes(
+    tmp_path: Path, contents: tuple[str | None, ...], what: str
+) -> None:
+    """A model loads each content once, and a content is lower-case hexadecimal."""
+    with pytest.raises(InputError, match=what):
+        read_profile(written(tmp_path, with_contents(*contents)))
+
+
+def ladder(*sizes: int) -> list[dict[str, Any]]:
+    """Make copies of these sizes, a nanosecond a byte."""
+    return [{"bytes": b, "load_s": {"pinned": {"median_s": b * 1e-9}}} for b in sizes]
+
+
+def test_copies_must_grow(tmp_path: Path) -> None:
+    """Sizes that repeat or shrink are refused; growing ones are read as they stand."""
+    profile = read_profile(written(tmp_path, SMALL | {"copies": ladder(4, 9, 10)}))
+    assert [copy.bytes for copy in profile.copies or ()] == [4, 9, 10]
+    for sizes in ((4, 4), (4, 9, 8)):
+        file = written(tmp_path, SMALL | {"copies": ladder(*sizes)})
+        with pytest.raises(InputError, match="copies must grow in bytes, found"):
+            read_profile(file)
+
+
+def test_latency_may_be_a_number_or_a_timing() -> None:
+    """Medians make the table; the spread is the median of those that are known."""
+    four = {"median_s": 0.004, "p10_s": 0.002, "p90_s": 0.008}
+    eight = {"median_s": 0.006, "p10_s": 0.004, "p90_s": 0.016}
+    sixteen = {"median_s": 0.02, "p10_s": 0.01, "p90_s": 0.01 * 64}
+    table = {"1": 0.001, "4": four, "8": eight, "16": sixteen}
+    document = changed("models/net/latency_s", table)
+    del document["models"]["net"]["activation_bytes"]
+    profile = _profile(document)
+    assert profile.latency_table("net") == (
+        *(0.001, 0.004, 0.004, 0.004),
+        *([0.006] * 4),
+        *([0.02] * 8),
+    )
+    # Ratios p90 / p10 of 4, 4 and 64: the median sigma is that of 4.
+    spread = profile.latency_spread("net")
+    assert spread == pytest.approx(math.log(4) / (2 * 1.2815515655446004), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("value", "where", "what"),
+    [
+        ({"median_s": 0.0}, "models.net", "latency_s.1.median_s must be greater"),
+        ({"p10_s": 0.1}, "models.net.latency_s.1.median_s", "required key"),
+        ({"median_s": 1.0, "mean_s": 1.0}, "models.net.latency_s.1.mean_s", "unknown"),
+        ({"median_s": 1.0, "p90_s": 0.5}, "models.net.latency_s.1", "p10_s <= median"),
+        ("0.1", "models.net.latency_s.1", "number"),
+        (True, "models.net.latency_s.1", "number"),
+    ],
+)
+def test_refuses_a_latency_that_is_neither(
+    tmp_path: Path, value: Any, where: str, what: str
+) -> None:
+    """The key path is the file's own, whichever of the two forms was meant."""
+    file = written(tmp_path, changed("models/net/latency_s/1", value))
+    with pytest.raises(InputError) as caught:
+        read_profile(file)
+    assert caught.value.where == f"{file}: {where}"
+    assert what in caught.value.what
+
+
+def test_a_model_may_have_no_latency(tmp_path: Path) -> None:
+    """Without latencies the table is empty, and activations have nothing to match."""
+    document = changed("models/net/latency_s", None)
+    del document["models"]["net"]["activation_bytes"]
+    profile = read_profile(written(tmp_path, document))
+    assert profile.latency_table("net") == ()
+    assert profile.latency_spread("net") is None
+    with pytest.raises(InputError, match="activation_bytes must have the batch sizes"):
+        read_profile(written(tmp_path, changed("models/net/latency_s", None)))
+
+
+def test_a_measured_profile_names_its_machine(tmp_path: Path) -> None:
+    """Facts of the machine are kept; only measured profiles have them."""
+    machine = {"cores": "16", "PCIe generation": "4"}
+    file = written(tmp_path, changed("provenance/machine", machine))
+    provenance = read_profile(file).provenance
+    assert isinstance(provenance, Measured)
+    assert provenance.machine == machine
+    synthetic = {"kind": "synthetic", "device": "x", "method": "y", "machine": machine}
+    with pytest.raises(InputError, match=r"provenance\.machine: unknown key"):
+        read_profile(written(tmp_path, changed("provenance", synthetic)))
+    with pytest.raises(InputError, match=r"provenance\.machine\.cores"):
+        read_profile(written(tmp_path, changed("provenance/machine", {"cores": 16})))
+
+
 @pytest.mark.parametrize(
     ("kind", "missing"), [("published", "citation"), ("synthetic", "method")]
 )

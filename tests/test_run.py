@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgesim.formats import read_instance, read_schedule
-from edgesim.run import load_inputs, run_all
+from edgesim.profile_file import read_profile
+from edgesim.run import Inputs, load_inputs, run_all
 from solvers import UPLINKS, Result, solve, verify
 from tests.command import edgesim
 from tests.examples import SCENARIO, TRACE
@@ -146,6 +148,47 @@ def test_solvers_meet_the_same_noise(small: Path) -> None:
     ]
     assert same
     assert all(a == b for a, b in same)
+
+
+def test_measured_spreads_of_the_profile_are_used(small: Path) -> None:
+    """``"profile"`` is the median over blocks for loads, over models for batches."""
+    content = read_profile("clockwork-v100").document() | {"name": "spread"}
+    net = content["models"]["resnet50"]
+
+    def with_deciles(median_s: float, ratio: float) -> dict[str, float]:
+        return {
+            "median_s": median_s,
+            "p10_s": median_s / ratio,
+            "p90_s": median_s * ratio,
+        }
+
+    for block in net["blocks"]:
+        load_s = block["load_s"]["pinned"]["median_s"]
+        block["load_s"]["pinned"] = with_deciles(load_s, 1.5)
+    net["latency_s"] = {b: with_deciles(s, 1.2) for b, s in net["latency_s"].items()}
+    small.with_name("spread.json").write_text(json.dumps(content))
+    _edit(
+        small,
+        **{
+            "clockwork-v100": "spread.json",
+            "load_rate_bytes_per_s = 1e9": "",
+            "[run]": '[noise]\nload_sigma = "profile"\n'
+            'compute_sigma = "profile"\n[run]',
+        },
+    )
+    load, compute = (math.log(ratio) / 1.2815515655446004 for ratio in (1.5, 1.2))
+    taken = load_inputs(small)
+    assert set(taken.library.compute_sigma) == set(taken.library.models)
+    stated = load_inputs(
+        small, overrides={"noise.load_sigma": load, "noise.compute_sigma": compute}
+    )
+    plain = load_inputs(small, overrides={"noise": {}})
+
+    def ends(inputs: Inputs) -> list[float]:
+        return [r.end_s for one in run_all(inputs) for r in one.run.rounds]
+
+    assert ends(taken) == pytest.approx(ends(stated), rel=1e-12)
+    assert ends(taken) != pytest.approx(ends(plain), rel=1e-6)
 
 
 def test_options_replace_the_scenario(small: Path, tmp_path: Path) -> None:

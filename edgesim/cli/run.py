@@ -10,11 +10,22 @@ import typer
 
 def run(
     scenario: Annotated[
-        str,
-        typer.Argument(help="A scenario file (TOML) or the name of a shipped one."),
-    ] = "campus",
+        str | None,
+        typer.Argument(
+            help="A scenario file (TOML) or the name of a shipped one [campus; "
+            "own-models with --profile]."
+        ),
+    ] = None,
     trace: Annotated[
-        Path | None, typer.Option(help="A trace (CSV) instead of the scenario's.")
+        Path | None,
+        typer.Option(help="A trace (CSV) instead of the scenario's, or a shipped one."),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A profile (JSON) instead of the scenario's, or a shipped one's name.",
+        ),
     ] = None,
     solver: Annotated[
         str | None, typer.Option(help="Solvers instead of the scenario's: dp,greedy.")
@@ -37,10 +48,14 @@ def run(
         Path | None, typer.Option(help="Folder for the results [results/NAME].")
     ] = None,
 ) -> None:
-    """Plan a scenario with several solvers, simulate the plans, compare them."""
+    """Plan a scenario with several solvers, simulate the plans, compare them.
+
+    A profile and a trace of your own need no scenario: --profile FILE --trace FILE.
+    """
     from edgesim.cli.options import positive, solver_names, uplink_name
     from edgesim.cli.progress import progress
     from edgesim.files import check_replaceable, keep_inputs
+    from edgesim.own_models import OWN_MODELS
     from edgesim.report import OUTPUTS, table, write_report
     from edgesim.run import PlanRun, load_inputs, run_all
     from edgesim.scenario import locate_scenario
@@ -53,9 +68,12 @@ def run(
         "run.time_limit_s": positive("--time-limit", time_limit),
         "run.iterations": iterations,
     }
+    if scenario is None:
+        scenario = "campus" if profile is None else OWN_MODELS
     inputs = load_inputs(
         locate_scenario(scenario),
         trace_file=trace,
+        profile_name=profile,
         overrides={key: v for key, v in overrides.items() if v is not None},
     )
     folder = out if out is not None else Path("results") / inputs.scenario.name

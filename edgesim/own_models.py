@@ -1,0 +1,186 @@
+"""The scenario ``own-models``: a profile and a trace are all that has to be given.
+
+What a scenario states and these two leave open is chosen here, and every choice is
+told in the output.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from edgesim.errors import InputError
+from edgesim.files import data_file
+from edgesim.library import Library
+from edgesim.profile import Profile, Tier
+from edgesim.radio import CellSpec
+from edgesim.scenario import Scenario
+from edgesim.trace import Trace
+
+OWN_MODELS = "own-models"
+
+WINDOW_S = 1.0
+"""Requests of so many seconds are planned together."""
+
+MOST_WINDOWS = 10
+"""No more windows than these are planned, however long the trace is."""
+
+_TOLD = 3
+_PLACE = {"pinned": "pinned memory", "pageable": "pageable memory", "disk": "disk"}
+
+
+def is_own_models(scenario_file: Path) -> bool:
+    """Whether a path leads to the shipped scenario; a copy of it is its owner's."""
+    shipped = data_file("traces", f"{OWN_MODELS}.toml")
+    return shipped is not None and scenario_file.resolve() == shipped.resolve()
+
+
+def choose(profile_file: Path, profile: Profile, trace: Trace) -> dict[str, Any]:
+    """Choose what a profile and a trace leave open.
+
+    - The library is of kind ``checkpoints`` when the profile knows the content of
+      blocks, else ``profile``: nothing is shared.
+    - Blocks are loaded from the first of pinned memory, pageable memory and disk that
+      the profile has times for, for every model.
+    - The trace is cut into whole windows of 1 s, from the second of the first request
+      on, at most 10 of them; one shorter than 1 s is a single window.
+    - Models of the trace are those of the profile if all their names are there; else
+      the most requested one is the first of the profile, and so on, wrapping round.
+
+    Parameters
+    ----------
+    profile_file
+        For messages.
+    profile, trace
+        What is run.
+
+    Returns
+    -------
+    dict
+        Values of the scenario by key path.
+
+    Raises
+    ------
+    InputError
+        When no tier holds load times of every model.
+    """
+    values: dict[str, Any] = {
+        "library.kind": "checkpoints" if profile.shares_content else "profile",
+        "gpu.load_from": _tier(profile_file, profile),
+        "workload.models": (
+            "name" if profile.models.keys() >= set(trace.models) else "round-robin"
+        ),
+    }
+    first_s = float(trace.arrival_s[0]) if len(trace) else 0.0
+    last_s = float(trace.arrival_s[-1]) if len(trace) else 0.0
+    start_s = WINDOW_S * math.floor(first_s / WINDOW_S)
+    windows = math.floor((last_s - start_s) / WINDOW_S)
+    values["workload.start_s"] = start_s
+    values["workload.window_s"] = WINDOW_S if windows else None
+    values["run.repeats"] = max(1, min(windows, MOST_WINDOWS))
+    return values
+
+
+def _tier(profile_file: Path, profile: Profile) -> Tier:
+    tiers: tuple[Tier, ...] = get_args(Tier)
+    for tier in tiers:
+        if all(tier in model.tiers for model in profile.models.values()):
+            return tier
+    held = "; ".join(
+        f"{name}: {', '.join(model.tiers)}" for name, model in profile.models.items()
+    )
+    raise InputError(
+        f"{profile_file}: models",
+        f"must have load times from one tier that is the same for all of them, "
+        f"found {held}",
+    )
+
+
+def assumptions(
+    scenario: Scenario, trace: Trace, library: Library, model_names: Sequence[str]
+) -> tuple[str, ...]:
+    """Tell in words what was chosen, or is as the scenario has it.
+
+    Parameters
+    ----------
+    scenario
+        As it is run.
+    trace, library, model_names
+        The requests, the models, and which model each of the trace's became.
+
+    Returns
+    -------
+    tuple of str
+        Lines for people.
+    """
+    gpu, workload = scenario.gpu, scenario.workload
+    shared = (
+        "blocks of the same content are one block"
+        if scenario.library.kind == "checkpoints"
+        else "the profile knows no contents, so models share nothing"
+    )
+    if gpu.load_rate_bytes_per_s is None:
+        loads = f"from {_PLACE[gpu.load_from]}, as the profile times them"
+    else:
+        loads = f"at {gpu.load_rate_bytes_per_s / 1e9:g} GB/s"
+    memory = (
+        "without bound" if gpu.memory_bytes is None else f"{gpu.memory_bytes:,} bytes"
+    )
+    return (
+        f"library: {shared}",
+        f"loads: {loads}; GPU memory: {memory}",
+        f"cell: {_cell(scenario.cell)}",
+        f"requests: {_windows(scenario, trace)}",
+        f"deadlines: {_deadlines(scenario)}",
+        f"models: {_models(workload.models == 'name', trace, library, model_names)}",
+    )
+
+
+def _cell(cell: CellSpec) -> str:
+    return (
+        f"{cell.bandwidth_hz / 1e6:g} MHz at {cell.carrier_hz / 1e9:g} GHz, radius "
+        f"{cell.radius_m:g} m, {cell.path_loss} path loss, {cell.fading} fading, as in "
+        f"the scenario campus"
+    )
+
+
+def _windows(scenario: Scenario, trace: Trace) -> str:
+    window_s, start_s = scenario.workload.window_s, scenario.workload.start_s
+    if window_s is None:
+        return f"the whole trace in one plan ({len(trace)})"
+    repeats = scenario.run.repeats
+    end_s = start_s + repeats * window_s
+    planned = len(trace.window(start_s, end_s))
+    count = f"{repeats} window{'s' if repeats > 1 else ''} of {window_s:g} s"
+    return (
+        f"{count}, from {start_s:g} to {end_s:g} s, each planned as a whole: "
+        f"{planned:,} of the {len(trace):,} in the trace, which ends at "
+        f"{trace.arrival_s[-1]:g} s"
+    )
+
+
+def _deadlines(scenario: Scenario) -> str:
+    if scenario.workload.deadline_s is not None:
+        return f"{scenario.workload.deadline_s:g} s for all"
+    return "each request's own (slo_s), from when its window is planned"
+
+
+def _models(
+    by_name: bool, trace: Trace, library: Library, model_names: Sequence[str]
+) -> str:
+    unused = len(library.models) - len(set(model_names))
+    rest = f"; nobody asks for the other {unused}" if unused else ""
+    if by_name:
+        return f"the trace's, found in the profile by their names{rest}"
+    absent = [name for name in trace.models if name not in library.models]
+    order = trace.popularity()[:_TOLD].tolist()
+    pairs = ", ".join(f"{trace.models[code]} as {model_names[code]}" for code in order)
+    more = ", …" if len(trace.models) > len(order) else ""
+    why = f"{absent[0]!r} of the trace is not in the profile, so " if absent else ""
+    return (
+        f"{why}its {len(trace.models)} models become the profile's "
+        f"{len(library.models)} in turn, the most requested first "
+        f"({pairs}{more}){rest}"
+    )
