@@ -1,0 +1,70 @@
+"""``edgesim profile show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def show(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="A profile (JSON) or the name of a shipped one; several files are "
+            "separate runs, and are compared.",
+        ),
+    ],
+    tier: Annotated[
+        str | None,
+        typer.Option(help="Only loads from pinned, pageable or disk [all there are]."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also a picture (PNG): load against compute, load against bytes."
+        ),
+    ] = None,
+) -> None:
+    """Print what device profiles say, and draw it if asked."""
+    from typing import cast, get_args
+
+    from edgesim.cli.options import one_of
+    from edgesim.errors import InputError
+    from edgesim.files import is_file, keep_inputs
+    from edgesim.profile import Tier
+    from edgesim.profile_facts import tiers_of
+    from edgesim.profile_file import read_profile
+    from edgesim.profile_show import compare, describe, run_labels
+
+    if tier is not None:
+        one_of("--tier", tier, get_args(Tier))
+    if out is not None and out.suffix.lower() != ".png":
+        raise InputError("--out", f"must end in .png, found {out.name!r}")
+    if out is not None:
+        keep_inputs(out, *(Path(file) for file in files if is_file(Path(file))))
+    profiles = {
+        label: read_profile(file)
+        for label, file in zip(run_labels(files), files, strict=True)
+    }
+    known = {held for profile in profiles.values() for held in tiers_of(profile)}
+    held = [name for name in get_args(Tier) if name in known]
+    if tier is not None and tier not in held:
+        raise InputError(
+            "--tier", f"must be a tier that is held ({', '.join(held)}), found {tier!r}"
+        )
+    tiers = cast("list[Tier]", held if tier is None else [tier])
+    if out is not None:
+        from edgesim.plots import save
+        from edgesim.profile_plot import profile_figure
+
+        save(profile_figure(profiles, tiers), out)
+    parts = [
+        describe(profile, tiers_of(profile) if tier is None else tiers)
+        for profile in profiles.values()
+    ]
+    if len(profiles) > 1:
+        parts.append(compare(profiles, tiers))
+    typer.echo("\n\n".join(parts))

@@ -1,0 +1,305 @@
+"""What a device profile says, in words and tables; what is not known is "–"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgesim import sharing
+from edgesim.errors import InputError
+from edgesim.library import content_parts
+from edgesim.profile import BlockProfile, Measured, Profile, Published, Tier
+from edgesim.profile_facts import ModelFacts, added_up, model_facts, runs_of
+from edgesim.profile_fit import copy_rate, fit_copies
+from edgesim.words import (
+    ABSENT,
+    facts,
+    number,
+    percent,
+    plain,
+    seconds,
+    shortened,
+    table,
+)
+
+PLACE: Mapping[Tier, str] = {
+    "pinned": "pinned memory",
+    "pageable": "pageable memory",
+    "disk": "disk",
+}
+
+
+@dataclass(frozen=True)
+class _Names:
+    blocks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """A profile as :mod:`edgesim.sharing` takes it: blocks by their content."""
+
+    blocks: Mapping[str, BlockProfile]
+    models: Mapping[str, _Names]
+
+
+def describe(profile: Profile, tiers: Sequence[Tier]) -> str:
+    """Tell all that people want to know of one profile.
+
+    Parameters
+    ----------
+    profile
+        The profile.
+    tiers
+        Those that are told of, in this order; load over compute is for the first.
+
+    Returns
+    -------
+    str
+        Where the numbers come from, a table of models, a table a tier of how block
+        loads add up, the fitted lines, and what models share.
+    """
+    parts = [_provenance(profile), _models(profile, tiers)]
+    parts += [_additions(profile, tier) for tier in tiers]
+    parts += [[*_copies(profile, tiers), _sharing(profile)]]
+    return "\n\n".join("\n".join(part) for part in parts)
+
+
+def _provenance(profile: Profile) -> list[str]:
+    source = profile.provenance
+    pairs = [("device", source.device)]
+    if isinstance(source, Measured):
+        kind = "measured"
+        pairs += [
+            ("driver", source.driver),
+            ("versions", _listed(source.versions)),
+            ("machine", _listed(source.machine or {}) or ABSENT),
+            ("date", source.date),
+            ("command", source.command),
+        ]
+    elif isinstance(source, Published):
+        kind = "published by others, not measured here"
+        pairs.append(("source", source.citation))
+    else:
+        kind = "synthetic: a formula made these numbers, nobody measured them"
+        pairs.append(("method", source.method))
+    if source.note is not None:
+        pairs.append(("note", source.note))
+    return [f"{plain(profile.name)}: {kind}", *facts(pairs)]
+
+
+def _listed(named: Mapping[str, str]) -> str:
+    return "; ".join(f"{key} {value}" for key, value in named.items())
+
+
+def _models(profile: Profile, tiers: Sequence[Tier]) -> list[str]:
+    rows = []
+    for name in profile.models:
+        found = model_facts(profile, name)
+        rows.append(
+            [
+                shortened(name),
+                str(found.blocks),
+                number(found.bytes / 1e6),
+                *(_ms(found.load_s.get(tier)) for tier in tiers),
+                _ms(found.latency_s and found.latency_s[0]),
+                _largest(found),
+                number(found.load_per_compute(tiers[0]), 2),
+                _activations(found),
+            ]
+        )
+    head = ["model", "blocks", "MB", *(f"{tier} ms" for tier in tiers)]
+    head += ["batch 1 ms", "largest ms (size)", "load/compute", "activations MB"]
+    return [
+        f"models: loads are block loads added up; load/compute is of {PLACE[tiers[0]]} "
+        f"and a batch of 1",
+        *table(head, rows),
+    ]
+
+
+def _ms(value_s: float | None) -> str:
+    return number(None if value_s is None else 1e3 * value_s)
+
+
+def _largest(found: ModelFacts) -> str:
+    if found.latency_s is None or found.batches is None:
+        return ABSENT
+    return f"{_ms(found.latency_s[1])} ({found.batches[1]})"
+
+
+def _activations(found: ModelFacts) -> str:
+    if found.activation_bytes is None:
+        return ABSENT
+    low, high = (number(size / 1e6) for size in found.activation_bytes)
+    return low if low == high else f"{low} to {high}"
+
+
+def _additions(profile: Profile, tier: Tier) -> list[str]:
+    rows = []
+    for name in profile.models:
+        found = added_up(profile, name, tier)
+        rows.append(
+            [
+                shortened(name),
+                _ms(found.added_s),
+                _ms(found.by_block_s),
+                percent(found.by_block_error, signed=True),
+                _ms(found.whole_s),
+                percent(found.whole_error, signed=True),
+                _ms(found.by_tensor_s),
+                percent(found.of_copy_rate),
+            ]
+        )
+    head = ["model", "added up ms", "block by block ms", "error", "whole ms", "error"]
+    head += ["tensor by tensor ms", "of copy rate"]
+    return [
+        f"loads from {PLACE[tier]}: error is how far block loads added up are above "
+        f"what was timed as one",
+        *table(head, rows),
+    ]
+
+
+def _copies(profile: Profile, tiers: Sequence[Tier]) -> list[str]:
+    lines = []
+    for tier in tiers:
+        fit = fit_copies(profile, tier)
+        rate = copy_rate(profile, tier)
+        if fit is not None:
+            what = "plain copies" if fit.source == "copies" else "distinct blocks"
+            lines.append(
+                f"a copy from {PLACE[tier]} takes {fit} (fitted to {fit.points} "
+                f"{what}; at most {percent(fit.worst_relative_error)}, and "
+                f"{seconds(fit.worst_error_s)}, off)"
+            )
+        if rate is not None:
+            lines.append(
+                f"a plain large copy from {PLACE[tier]} runs at "
+                f"{number(rate / 1e9)} GB/s"
+            )
+    return lines
+
+
+def _sharing(profile: Profile) -> str:
+    if not profile.shares_content:
+        return "sharing: not known, for no block has a content"
+    parts = content_parts(profile, profile.models)
+    view = _Contents(
+        blocks=dict(part for of in parts.values() for part in of),
+        models={
+            name: _Names(tuple(block for block, _ in of)) for name, of in parts.items()
+        },
+    )
+    total, distinct = sharing.bytes_total(view), sharing.bytes_distinct(view)
+    crossing = sharing.crossing(view)
+    return (
+        f"sharing: {len(view.blocks)} distinct blocks of "
+        f"{sum(len(of) for of in parts.values())}, "
+        f"{number(distinct / 1e6)} MB distinct of {number(total / 1e6)} MB "
+        f"(sharing saves {percent(sharing.saving_ratio(view))}), "
+        + ("laminar" if crossing is None else f"crossing: {plain(str(crossing))}")
+    )
+
+
+def compare(profiles: Mapping[str, Profile], tiers: Sequence[Tier]) -> str:
+    """Tell how separate runs of the same device differ.
+
+    Parameters
+    ----------
+    profiles
+        Two runs or more, by what they are called.
+    tiers
+        Those that are told of.
+
+    Returns
+    -------
+    str
+        A row for each model that all runs hold; the others are named.
+    """
+    runs = list(profiles.values())
+    common = [name for name in runs[0].models if all(name in p.models for p in runs)]
+    rows = []
+    for name in common:
+        sizes = set.intersection(*({*p.models[name].latency_s} for p in runs))
+        largest = max(map(int, sizes), default=1)
+        row = [shortened(name)]
+        for tier in tiers:
+            row += _cells([model_facts(p, name).load_s.get(tier) for p in runs])
+        for batch in (1, largest):
+            row += _cells([_latency_s(p, name, batch) for p in runs])
+        rows.append([*row, str(largest) if sizes else ABSENT])
+    head = ["model"]
+    for tier in tiers:
+        head += [f"{tier} ms", "spread"]
+    head += ["batch 1 ms", "spread", "largest ms", "spread", "size"]
+    lines = [
+        f"{len(runs)} runs ({', '.join(map(plain, profiles))}): median of the runs, "
+        f"and spread = (highest − lowest) / median",
+        *_differences(runs),
+        *table(head, rows),
+    ]
+    for tier in tiers:
+        rate = runs_of([copy_rate(profile, tier) for profile in runs])
+        if rate is not None:
+            lines.append(
+                f"a plain large copy from {PLACE[tier]}: {number(rate.median / 1e9)} "
+                f"GB/s, spread {percent(rate.spread)}"
+            )
+    return "\n".join([*lines, *_only_in_some(profiles)])
+
+
+def _cells(values_s: Sequence[float | None]) -> list[str]:
+    found = runs_of(values_s)
+    if found is None:
+        return [ABSENT, ABSENT]
+    return [_ms(found.median), percent(found.spread)]
+
+
+def _latency_s(profile: Profile, name: str, batch: int) -> float | None:
+    # Of the very size: a padded one is the time of another batch.
+    if str(batch) not in profile.models[name].latency_s:
+        return None
+    return profile.latency_table(name)[batch - 1]
+
+
+def _differences(runs: Sequence[Profile]) -> list[str]:
+    """Say when the runs are not of one kind on one device."""
+    devices = list(dict.fromkeys(plain(p.provenance.device) for p in runs))
+    kinds = list(dict.fromkeys(p.provenance.kind for p in runs))
+    lines = []
+    if len(devices) > 1:
+        lines.append(
+            f"not one device ({'; '.join(devices)}): the spread is not that of runs"
+        )
+    if len(kinds) > 1:
+        lines.append(f"not one kind of numbers ({', '.join(kinds)})")
+    return lines
+
+
+def _only_in_some(profiles: Mapping[str, Profile]) -> list[str]:
+    holders: dict[str, list[str]] = {}
+    for label, profile in profiles.items():
+        for name in profile.models:
+            holders.setdefault(name, []).append(label)
+    return [
+        f"only in {', '.join(map(plain, held))}: {plain(name)}"
+        for name, held in holders.items()
+        if len(held) < len(profiles)
+    ]
+
+
+def run_labels(files: Sequence[str]) -> list[str]:
+    """Call each file by its bare name, or as it was given where two are called so.
+
+    Raises
+    ------
+    InputError
+        When the same file is given twice.
+    """
+    for position, file in enumerate(files):
+        if file in files[:position]:
+            raise InputError(file, "is given twice; separate runs are separate files")
+    names = [Path(file).name.removesuffix(".json") for file in files]
+    return [
+        name if names.count(name) == 1 else file
+        for name, file in zip(names, files, strict=True)
+    ]
