@@ -1,4 +1,7 @@
 # Everything happens in .venv; nothing is installed outside this folder.
+# TORCH is what the tests of measuring and replaying run on; any build does, such as one
+# for your GPU.
+TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -40,7 +43,9 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -c 'import torch' 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,profile]'
 	touch $@ $(VENV)/.run
 
 clean:

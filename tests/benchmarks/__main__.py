@@ -20,6 +20,7 @@ import numpy as np
 
 from edgesim.formats import write_instance
 from solvers import UPLINKS, Problem, solve
+from tests.benchmarks.checkpoints import checkpoints
 from tests.benchmarks.problems import campus_like
 from tests.shared_data import SHARED_DATA
 
@@ -151,6 +152,7 @@ def main() -> None:
         folder = Path(name)
         commands(folder)
         traces(folder)
+        checkpoints(folder, _print)
     ratios()
     solvers()
     large()

@@ -1,0 +1,144 @@
+"""``edgesim profile sharing``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edgesim.sharing_profile import LoadRules, ModelOf
+
+
+def sharing(
+    checkpoints: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CKPT...",
+            help="[NAME=]PATH[+PATH...]: .safetensors, .pt, .pth, .bin or a folder.",
+            show_default=False,
+        ),
+    ],
+    names: Annotated[
+        str, typer.Option(help="ignore tensors' names, or match: same name too.")
+    ] = "ignore",
+    min_bytes: Annotated[
+        int, typer.Option(min=0, help="Smaller tensors are never shared.")
+    ] = 0,
+    like: Annotated[
+        str | None,
+        typer.Option(help="PROFILE[:MODEL]: load as that profile's copies do."),
+    ] = None,
+    load_rate: Annotated[
+        float | None, typer.Option(help="Load at this rate, in bytes/s.")
+    ] = None,
+    latency_from: Annotated[
+        str | None,
+        typer.Option(help="PROFILE:MODEL: batch latencies of every checkpoint."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also a profile (JSON): a model library.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Also a heat map of shared bytes (PNG).")
+    ] = None,
+) -> None:
+    """Find what checkpoint files share, by the content of their tensors."""
+    from typing import cast
+
+    from edgesim import checkpoints as files
+    from edgesim.cli.options import one_of
+    from edgesim.cli.progress import progress
+    from edgesim.content import Names, share_by_content
+    from edgesim.errors import InputError
+    from edgesim.files import keep_inputs
+    from edgesim.profile_file import write_profile
+    from edgesim.sharing_profile import given_files, library_profile
+    from edgesim.sharing_show import report
+
+    matching = cast("Names", one_of("--names", names, ("ignore", "match")))
+    loads, latency = _sources(like, load_rate, latency_from, out)
+    parsed = [files.parse_checkpoint(text) for text in checkpoints]
+    files.check_names(parsed)
+    paths = [path for one in parsed for path in files.checkpoint_paths(one)]
+    for written in (out, picture):
+        if written is not None:
+            keep_inputs(written, *paths, *given_files(like, latency_from))
+    if picture is not None:
+        from edgesim.sharing_plot import check_picture, write_picture
+
+        check_picture("--picture", picture)
+        if out is not None and picture.resolve() == out.resolve():
+            raise InputError("--picture", f"would replace the profile {out}")
+
+    total = sum(path.stat().st_size for path in paths)
+    with progress("hashing (bytes)") as advance:
+        done = 0
+
+        def hashed(size: int) -> None:
+            nonlocal done
+            done += size
+            advance(done, total)
+
+        read = [files.read_checkpoint(one, hashed) for one in parsed]
+    library = share_by_content(read, names=matching, min_bytes=min_bytes)
+    text = report(library, loads)
+    if out is not None:
+        assert loads is not None  # asked for above
+        profile = library_profile(out.stem, library, loads, latency)
+        write_profile(out, profile)
+    if picture is not None:
+        write_picture(library, picture)
+    typer.echo(text)
+    if out is not None:
+        typer.echo(f"\nprofile in {out}")
+        if latency is None:
+            typer.echo(
+                f"{out} holds no latency, for none was measured, and edgesim run "
+                f"needs one: give --latency-from PROFILE:MODEL",
+                err=True,
+            )
+    if picture is not None:
+        typer.echo(f"picture in {picture}")
+
+
+def _sources(
+    like: str | None,
+    load_rate: float | None,
+    latency_from: str | None,
+    out: Path | None,
+) -> tuple[LoadRules | None, ModelOf | None]:
+    """Read where load times and latencies come from, before any weights are read."""
+    from edgesim.cli.options import positive
+    from edgesim.errors import InputError
+    from edgesim.sharing_profile import (
+        check_latency,
+        loads_at,
+        loads_like,
+        read_reference,
+    )
+
+    rate = positive("--load-rate", load_rate)
+    if like is not None and rate is not None:
+        raise InputError("--load-rate", "cannot be given together with --like")
+    if out is not None and like is None and rate is None:
+        raise InputError(
+            "--out", "needs load times: give --like PROFILE or --load-rate BYTES_PER_S"
+        )
+    if latency_from is not None and out is None:
+        raise InputError(
+            "--latency-from", "is for the profile that --out names, and there is none"
+        )
+    loads = None if rate is None else loads_at(rate)
+    latency = None
+    if like is not None:
+        source = read_reference("--like", like)
+        loads = loads_like(source.profile)
+        latency = None if source.model is None else source
+    if latency_from is not None:
+        latency = read_reference("--latency-from", latency_from)
+        check_latency("--latency-from", latency)
+    elif latency is not None and out is not None:
+        check_latency("--like", latency)
+    return loads, latency
