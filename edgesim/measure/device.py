@@ -1,0 +1,254 @@
+"""The device that is measured: its buffers and its clock."""
+
+from __future__ import annotations
+
+import gc
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+
+from edgesim.errors import InputError, short
+from edgesim.measure.activations import LiveBytes
+from edgesim.measure.facts import Facts, cpu_facts, cuda_facts
+from edgesim.measure.memory import free_host_bytes
+from edgesim.profile import Tier
+
+Step = Callable[[], object]
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_ALLOC_FAILED")
+"""What torch's errors say: of the allocators, and of cuBLAS and cuDNN."""
+
+_WAKE_S = 0.2
+_WAKE_BYTES = 4 * 2**20
+_WAKE_WIDTH = 2048
+
+
+class Device(ABC):
+    """Where models are loaded and run: memory to copy into, and a clock.
+
+    Parameters
+    ----------
+    device
+        The device as torch knows it.
+    """
+
+    tiers: tuple[Tier, ...]
+    """Where models can be loaded from, the fastest first."""
+
+    note: str
+    """What a reader of numbers taken on it must know."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    @abstractmethod
+    def host_buffer(self, size: int, tier: Tier) -> torch.Tensor:
+        """Make a host buffer that copies of a tier start from.
+
+        Returns
+        -------
+        Tensor
+            uint8, shape (size,), every page of it touched. For ``disk`` it is what a
+            file is read into on its way.
+        """
+
+    def device_buffer(self, size: int) -> torch.Tensor:
+        """Make a buffer on the device: uint8, shape (size,), every page touched."""
+        return torch.zeros(size, dtype=torch.uint8, device=self.device)
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Keep the device busy for a moment where its clocks drop at rest."""
+
+    @abstractmethod
+    def synchronise(self) -> None:
+        """Wait until everything asked of the device is done."""
+
+    @abstractmethod
+    def timed(self, steps: Sequence[Step]) -> list[float]:
+        """Run steps one after the other; return how long each took, in seconds."""
+
+    @abstractmethod
+    def extra_bytes(self, step: Step) -> int:
+        """Tell the most bytes a step holds at once beyond what was there before it."""
+
+    @abstractmethod
+    def free_bytes(self) -> int | None:
+        """Tell how much memory of the device is free; None where it cannot be asked."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give memory that torch keeps for later back to the system."""
+
+    @abstractmethod
+    def facts(self) -> Facts:
+        """Say what the device is; asked while it is warm, for clocks drop at rest."""
+
+
+class CpuDevice(Device):
+    """Host memory standing in for a GPU: the same code, with host copies."""
+
+    tiers: tuple[Tier, ...] = ("pageable", "disk")
+    note = (
+        "CPU: host copies stand in for GPU loads; there is no pinned tier. "
+        "Activation bytes: input and storages made in the forward pass, at most at once"
+    )
+
+    def host_buffer(self, size: int, tier: Tier) -> torch.Tensor:
+        """Make a buffer in ordinary memory; there is no other on this device."""
+        if tier == "pinned":
+            raise ValueError(
+                "the CPU has no pinned tier: that is memory for GPU copies"
+            )
+        return torch.zeros(size, dtype=torch.uint8)
+
+    def wake(self) -> None:
+        """Do nothing: a processor's clock rises within the warm-up."""
+
+    def synchronise(self) -> None:
+        """Do nothing: copies on the CPU have ended when they return."""
+
+    def timed(self, steps: Sequence[Step]) -> list[float]:
+        """Run steps by the process's steady clock (resolution below 1 µs)."""
+        seconds = []
+        for step in steps:
+            start_ns = time.perf_counter_ns()
+            step()
+            seconds.append((time.perf_counter_ns() - start_ns) / 1e9)
+        return seconds
+
+    def extra_bytes(self, step: Step) -> int:
+        """Count storages that operators make while the step runs."""
+        live = LiveBytes()
+        with live:
+            step()
+        return live.peak
+
+    def free_bytes(self) -> int | None:
+        """Ask the system what it can still give, caches of files included."""
+        return free_host_bytes()
+
+    def release(self) -> None:
+        """Collect what is no longer used; torch keeps no CPU memory back."""
+        gc.collect()
+
+    def facts(self) -> Facts:
+        """Name the processor, the kernel and the threads that torch uses."""
+        return cpu_facts()
+
+
+class CudaDevice(Device):
+    """A CUDA GPU, timed by CUDA events on the current stream."""
+
+    tiers: tuple[Tier, ...] = ("pinned", "pageable", "disk")
+    note = (
+        "Activation bytes: input and the most that torch's allocator held in the "
+        "forward pass beyond the weights"
+    )
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
+        torch.cuda.set_device(device)
+
+    def host_buffer(self, size: int, tier: Tier) -> torch.Tensor:
+        """Make a page-locked buffer, or an ordinary one for ``pageable``."""
+        return torch.zeros(size, dtype=torch.uint8, pin_memory=tier != "pageable")
+
+    def wake(self) -> None:
+        """Copy and multiply for a while: link and clocks take long to rise."""
+        host = self.host_buffer(_WAKE_BYTES, "pinned")
+        target = self.device_buffer(_WAKE_BYTES)
+        matrix = torch.zeros(_WAKE_WIDTH, _WAKE_WIDTH, device=self.device)
+        end_s = time.monotonic() + _WAKE_S
+        while time.monotonic() < end_s:
+            target.copy_(host, non_blocking=True)
+            torch.mm(matrix, matrix)
+            self.synchronise()
+
+    def synchronise(self) -> None:
+        """Wait for all streams of the device."""
+        torch.cuda.synchronize(self.device)
+
+    def timed(self, steps: Sequence[Step]) -> list[float]:
+        """Run steps with an event before and after each (resolution about 0.5 µs)."""
+        self.synchronise()
+        events = [_event() for _ in range(len(steps) + 1)]
+        events[0].record()
+        for step, event in zip(steps, events[1:], strict=True):
+            step()
+            event.record()
+        self.synchronise()
+        return [before.elapsed_time(after) / 1e3 for before, after in pairwise(events)]
+
+    def extra_bytes(self, step: Step) -> int:
+        """Ask torch's allocator for its peak."""
+        self.synchronise()
+        before = torch.cuda.memory_allocated(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        step()
+        self.synchronise()
+        return int(torch.cuda.max_memory_allocated(self.device) - before)
+
+    def free_bytes(self) -> int | None:
+        """Ask the driver, after torch has given back what it does not use."""
+        self.release()
+        return int(torch.cuda.mem_get_info(self.device)[0])
+
+    def release(self) -> None:
+        """Empty torch's caches of device memory and of page-locked host memory."""
+        gc.collect()
+        torch.cuda.empty_cache()
+        # Without a public name in many versions; it keeps up to twice a model pinned.
+        empty_host_cache = getattr(torch._C, "_host_emptyCache", None)
+        if empty_host_cache is not None:
+            empty_host_cache()
+
+    def facts(self) -> Facts:
+        """Ask torch and, where it is installed, the driver's own command."""
+        return cuda_facts(torch.cuda.get_device_properties(self.device))
+
+
+def open_device(name: str) -> Device:
+    """Open a device by torch's name for it.
+
+    Parameters
+    ----------
+    name
+        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+
+    Raises
+    ------
+    InputError
+        When the name is none of these, or there is no such GPU.
+    """
+    if name == "cpu":
+        return CpuDevice(torch.device("cpu"))
+    if re.fullmatch(r"cuda(:[0-9]{1,3})?", name) is None:
+        raise InputError(
+            "--device", f"must be cpu, cuda or cuda:N, found {short(name)}"
+        )
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(name.partition(":")[2] or 0)
+    if index >= count:
+        raise InputError(
+            "--device",
+            f"torch {torch.__version__} sees {count} CUDA GPUs here, found {name}; "
+            f"--device cpu runs the same code with host copies",
+        )
+    return CudaDevice(torch.device("cuda", index))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch raised this because memory, host's or device's, did not suffice."""
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError)
+        and any(words in str(error) for words in _OUT_OF_MEMORY)
+    )
+
+
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]

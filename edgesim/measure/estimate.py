@@ -1,0 +1,100 @@
+"""How long a measurement will take, from a quick try."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edgesim.measure.copies import HostBlock, fill, make_cold, write_through
+from edgesim.measure.device import Device
+from edgesim.measure.plan import NetworkPlan
+from edgesim.measure.sampling import Sampling
+from edgesim.profile import Tier
+
+PROBE_BYTES = 32 * 2**20
+WAYS = 4
+"""Block by block twice (each timed, and timed as one), by tensors, and at once."""
+
+_FILL_BYTES_PER_S = 2e9
+_COPY_S = 1e-5  # of each copy, however small
+
+
+def copy_rates(
+    device: Device, tiers: Sequence[Tier], folder: Path
+) -> dict[Tier, float]:
+    """Try one copy from each tier; return bytes per second."""
+    rates: dict[Tier, float] = {}
+    for tier in tiers:
+        block = HostBlock(device.host_buffer(PROBE_BYTES, tier))
+        fill(block.host)
+        target = device.device_buffer(PROBE_BYTES)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".edgesim-") as place:
+            if tier == "disk":
+                path = Path(place) / "0.bin"
+                write_through(path, block.host)
+                block = HostBlock(block.host, path)
+            for _ in range(2):
+                make_cold([block])
+                (seconds,) = device.timed([lambda b=block, t=target: b.load(t)])  # type: ignore[misc]
+        rates[tier] = PROBE_BYTES / max(seconds, 1e-9)
+    return rates
+
+
+def expected_s(
+    plans: Sequence[NetworkPlan],
+    rates: Mapping[Tier, float],
+    ladder: Sequence[int],
+    batches: Sequence[int],
+    sampling: Sampling,
+) -> float:
+    """Estimate the seconds of a whole measurement.
+
+    Loads at the rates tried, a batch of b at b times one input: too long for a GPU,
+    which runs batches at less.
+    """
+    total_s = 0.0
+    for tier, rate in rates.items():
+        for size in ladder:
+            total_s += _sampled_s(size / rate + _COPY_S, sampling)
+        for plan in plans:
+            copies = sum(len(block.tensor_bytes) for block in plan.blocks)
+            once_s = plan.bytes / rate + copies * _COPY_S
+            total_s += WAYS * _sampled_s(once_s, sampling)
+            total_s += plan.bytes / _FILL_BYTES_PER_S
+        if tier == "disk":
+            total_s += 2 * sum(plan.bytes for plan in plans) / rate
+    for plan in measured_networks(plans):
+        effort = plan.effort
+        if effort is not None and effort.pass_s is not None:
+            total_s += effort.build_s
+            total_s += sum(_sampled_s(b * effort.pass_s, sampling) for b in batches)
+    return total_s
+
+
+def measured_networks(plans: Sequence[NetworkPlan]) -> list[NetworkPlan]:
+    """Pick one plan for each network that latency is measured of."""
+    chosen: dict[tuple[str | None, ...], NetworkPlan] = {}
+    for plan in plans:
+        if plan.architecture is not None:
+            chosen.setdefault(network_key(plan), plan)
+    return list(chosen.values())
+
+
+def network_key(plan: NetworkPlan) -> tuple[str | None, ...]:
+    """Tell networks apart: plans with the same key run the same one."""
+    return (plan.architecture, plan.dtype, plan.input)
+
+
+def duration(seconds: float) -> str:
+    """Write a duration for people: ``40 s``, ``3 min 20 s``, ``1 h 5 min``."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _sampled_s(pass_s: float, sampling: Sampling) -> float:
+    return sampling.passes(pass_s) * pass_s

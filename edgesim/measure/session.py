@@ -1,0 +1,320 @@
+"""Measuring plans on a device: the one place where time is spent."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgesim.errors import InputError
+from edgesim.measure import disk, zoo
+from edgesim.measure.blocks import state_tensors
+from edgesim.measure.device import Device, is_out_of_memory
+from edgesim.measure.estimate import measured_networks, network_key
+from edgesim.measure.facts import Facts
+from edgesim.measure.latency import BatchTable, measure_batches
+from edgesim.measure.memory import free_host_bytes, locked_bytes
+from edgesim.measure.model_loads import (
+    LADDER_BYTES,
+    LoadTimes,
+    measure_copies,
+    measure_loads,
+)
+from edgesim.measure.plan import NetworkPlan
+from edgesim.measure.sampling import Sampling
+from edgesim.measure.specs import build_network, dtype_of, shown_architecture
+from edgesim.profile import (
+    BlockProfile,
+    CopyTime,
+    Latency,
+    ModelProfile,
+    Tier,
+    Timing,
+)
+
+MEMORY_SHARE = 4
+"""A ladder of copies takes at most one part in so many of the free memory."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure.
+
+    Parameters
+    ----------
+    tiers
+        Where models are loaded from.
+    batches
+        Batch sizes, growing.
+    sampling
+        How often each quantity is measured.
+    disk_folder
+        Where the tier ``disk`` writes; nothing of it stays.
+    """
+
+    tiers: tuple[Tier, ...]
+    batches: tuple[int, ...]
+    sampling: Sampling
+    disk_folder: Path
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was measured, as a profile holds it.
+
+    Parameters
+    ----------
+    models
+        By name.
+    copies
+        Plain copies, growing.
+    facts
+        The device, asked right after it was busy.
+    notes
+        What a reader must know of these numbers, one phrase each.
+    """
+
+    models: Mapping[str, ModelProfile]
+    copies: tuple[CopyTime, ...]
+    facts: Facts
+    notes: tuple[str, ...]
+
+
+def ladder(device: Device) -> tuple[int, ...]:
+    """Choose the sizes of plain copies that the device has memory for."""
+    free = device.free_bytes()
+    if free is None:
+        return LADDER_BYTES
+    return tuple(
+        size
+        for number, size in enumerate(LADDER_BYTES)
+        if sum(LADDER_BYTES[: number + 1]) <= free // MEMORY_SHARE
+    )
+
+
+def check_room(
+    device: Device, plans: Sequence[NetworkPlan], tiers: Sequence[Tier]
+) -> None:
+    """Refuse models that the device or the host has no memory for.
+
+    Raises
+    ------
+    InputError
+        Naming the first.
+    """
+    free = {"the device's memory": device.free_bytes(), "host memory": None}
+    on_gpu = device.device.type != "cpu"
+    if on_gpu:
+        free["host memory"] = free_host_bytes()
+    locked = any(tier != "pageable" for tier in tiers)
+    for plan in plans:
+        size = plan.room_bytes
+        needed = {
+            # On the CPU one memory holds both ends of a copy.
+            "the device's memory": size if on_gpu else 2 * size,
+            "host memory": locked_bytes(size) if locked else size,
+        }
+        for what, found in free.items():
+            if found is not None and needed[what] > found:
+                raise InputError(
+                    plan.name,
+                    f"measuring its loads needs {needed[what]:,} bytes of {what}, "
+                    f"found {found:,} free",
+                )
+
+
+def disk_bytes(plans: Sequence[NetworkPlan], sizes: Sequence[int]) -> int:
+    """Tell how much the tier ``disk`` writes at once at most."""
+    return max(sum(sizes), *(plan.bytes for plan in plans))
+
+
+def steps(plans: Sequence[NetworkPlan], settings: Settings) -> int:
+    """Count the calls of ``done`` that :func:`measure` makes."""
+    return (
+        1
+        + len(plans) * len(settings.tiers)
+        + len(measured_networks(plans)) * len(settings.batches)
+    )
+
+
+def measure(
+    device: Device,
+    plans: Sequence[NetworkPlan],
+    settings: Settings,
+    done: Callable[[int], None] = lambda _: None,
+) -> Findings:
+    """Measure plain copies, then each model: its loads from every tier, its batches.
+
+    Parameters
+    ----------
+    device
+        Where models are loaded and run.
+    plans
+        Names are unique.
+    settings
+        How.
+    done
+        Called with the number of steps done, out of :func:`steps`.
+
+    Raises
+    ------
+    InputError
+        When a model's loads do not fit into memory after all.
+    OSError
+        When the disk does not take or give the files.
+    """
+    finished = 0
+
+    def advance(count: int = 1) -> None:
+        nonlocal finished
+        finished += count
+        done(finished)
+
+    notes: list[str] = []
+    known: dict[str, dict[Tier, Timing]] = {}
+    tables: dict[tuple[str | None, ...], BatchTable] = {}
+    models: dict[str, ModelProfile] = {}
+    with tempfile.TemporaryDirectory(
+        dir=settings.disk_folder, prefix=".edgesim-"
+    ) as place:
+        folder = Path(place)
+        copies = measure_copies(
+            device, settings.tiers, settings.sampling, folder, ladder(device)
+        )
+        advance()
+        for plan in plans:
+            loads: dict[Tier, LoadTimes] = {}
+            for tier in settings.tiers:
+                loads[tier] = _loads(device, tier, plan, settings.sampling, folder)
+                advance()
+            key = network_key(plan)
+            if plan.architecture is not None and key not in tables:
+                tables[key] = _batches(device, plan, settings, notes, advance)
+            models[plan.name] = _model_profile(plan, loads, tables.get(key), known)
+            facts = device.facts()
+    return Findings(models, copies, facts, tuple(notes))
+
+
+def versions_of(plans: Sequence[NetworkPlan]) -> dict[str, str]:
+    """Tell the versions of the packages that built networks."""
+    sources = {(plan.architecture or "").partition(":")[0] for plan in plans}
+    return {
+        library: zoo.library_version(library)
+        for source, library in zoo.LIBRARIES.items()
+        if source in sources
+    }
+
+
+def device_notes(device: Device, settings: Settings) -> list[str]:
+    """Say what moves the numbers for reasons of the device and its disk."""
+    on_disk = "disk" in settings.tiers
+    return [device.note, *(disk.disk_notes(settings.disk_folder) if on_disk else ())]
+
+
+def _loads(
+    device: Device, tier: Tier, plan: NetworkPlan, sampling: Sampling, folder: Path
+) -> LoadTimes:
+    try:
+        times = measure_loads(device, tier, plan.blocks, sampling, folder)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(
+            plan.name,
+            f"memory does not suffice for its loads from {tier}: buffers of "
+            f"{plan.room_bytes:,} bytes are needed on the host and on the device",
+        ) from error
+    device.release()
+    return times
+
+
+def _batches(
+    device: Device,
+    plan: NetworkPlan,
+    settings: Settings,
+    notes: list[str],
+    advance: Callable[[int], None],
+) -> BatchTable:
+    """Build the plan's network again, run it, drop it."""
+    if plan.architecture is None or plan.input is None:
+        raise ValueError(f"{plan.name} has no network to run")
+    tried = 0
+
+    def one() -> None:
+        nonlocal tried
+        tried += 1
+        advance(1)
+
+    network = build_network(plan.architecture, plan.dtype)
+    computes_in = dtype_of(state_tensors(network, plan.name))
+    if computes_in != plan.dtype:
+        notes.append(
+            f"{plan.name}: its weights are {plan.dtype}, and its latency is that of "
+            f"the network in {computes_in}"
+        )
+    table = measure_batches(
+        device,
+        network,
+        plan.name,
+        plan.input,
+        settings.batches,
+        settings.sampling,
+        one,
+    )
+    if table.no_memory_from is not None:
+        notes.append(
+            f"{plan.name}: batches of {table.no_memory_from} and more are left out, "
+            f"for memory did not suffice"
+        )
+        advance(len(settings.batches) - tried)
+    device.release()
+    return table
+
+
+def _model_profile(
+    plan: NetworkPlan,
+    loads: Mapping[Tier, LoadTimes],
+    table: BatchTable | None,
+    known: dict[str, dict[Tier, Timing]],
+) -> ModelProfile:
+    """Put a model's numbers together; blocks that are known keep their first ones."""
+    blocks = []
+    for position, block in enumerate(plan.blocks):
+        load_s = {tier: times.blocks[position] for tier, times in loads.items()}
+        if block.content is not None:
+            load_s = known.setdefault(block.content, load_s)
+        blocks.append(
+            BlockProfile(
+                name=block.name,
+                bytes=block.bytes,
+                load_s=load_s,
+                content=block.content,
+                tensors=len(block.tensor_bytes),
+            )
+        )
+    latency_s: Mapping[str, Latency] = {}
+    activation_bytes: Mapping[str, int] | None = None
+    if plan.copied is not None:
+        latency_s = plan.copied.latency_s
+        activation_bytes = plan.copied.activation_bytes
+    elif table is not None and table.latency_s:
+        latency_s = {str(batch): value for batch, value in table.latency_s.items()}
+        activation_bytes = {
+            str(batch): value for batch, value in table.activation_bytes.items()
+        }
+    return ModelProfile(
+        blocks=tuple(blocks),
+        latency_s=latency_s,
+        latency_from=None if plan.copied is None else plan.copied.source,
+        activation_bytes=activation_bytes,
+        whole_load_s={tier: times.whole for tier, times in loads.items()},
+        by_block_load_s={tier: times.by_block for tier, times in loads.items()},
+        by_tensor_load_s={tier: times.by_tensor for tier, times in loads.items()},
+        lora=plan.lora,
+        architecture=(
+            None if plan.architecture is None else shown_architecture(plan.architecture)
+        ),
+        input=plan.input,
+        dtype=plan.dtype,
+    )

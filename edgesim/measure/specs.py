@@ -1,0 +1,186 @@
+"""SPECs: which networks to measure, and how each is built."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from edgesim.errors import InputError, short
+from edgesim.measure import zoo
+from edgesim.measure.inputs import check_input
+
+BUILD_SEED = 20_230_917
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+"""What ``--dtype`` converts networks to."""
+
+MIXED = "mixed"
+"""The dtype of weights of several dtypes."""
+
+_NAMED = re.compile(r"([^=:,/\\]+)=(.+)", re.DOTALL)
+_SOURCES = {
+    "torchvision": zoo.from_torchvision,
+    "timm": zoo.from_timm,
+    "hf": zoo.from_transformers,
+}
+_FORMS = (
+    "torchvision:NAME, timm:NAME, hf:NAME, package.module:factory, or checkpoint files "
+    "(.safetensors, .pt)"
+)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """One network to measure: what its model is called, and what builds it."""
+
+    name: str
+    architecture: str
+
+
+def parse_spec(text: str) -> NetworkSpec:
+    """Read ``[NAME=]SPEC``.
+
+    The name, if not given, is the last word of the SPEC: ``resnet50`` of
+    ``torchvision:resnet50``, ``llama`` of ``hf:llama,hidden_size=2048``, the folder's
+    name of ``hf:FOLDER``, the factory's of ``package.module:factory``.
+
+    Raises
+    ------
+    InputError
+        When it is no SPEC.
+    """
+    named = _NAMED.fullmatch(text)
+    name, architecture = (named[1], named[2]) if named else (None, text)
+    source, colon, rest = architecture.partition(":")
+    last = rest.partition(",")[0]
+    if not colon or not source or not last:
+        raise InputError(text, f"is no SPEC; allowed are {_FORMS}")
+    return NetworkSpec(name or Path(last).name, architecture)
+
+
+def shown_architecture(architecture: str) -> str:
+    """Write an architecture as a profile holds it: no absolute path of this machine."""
+    source, _, rest = architecture.partition(":")
+    place, comma, overrides = rest.partition(",")
+    if source != "hf" or not Path(place).is_absolute():
+        return architecture
+    return f"hf:{Path(place).name}{comma}{overrides}"
+
+
+def build_network(architecture: str, dtype: str | None = None) -> nn.Module:
+    """Build a network on the CPU: eval mode, random weights, the same each time.
+
+    Parameters
+    ----------
+    architecture
+        A SPEC without a name.
+    dtype
+        One of :data:`DTYPES` to convert floating weights to; anything else, such as
+        ``"mixed"`` of a profile, leaves them as built.
+
+    Raises
+    ------
+    InputError
+        When it cannot be built, saying why.
+    """
+    return build(architecture, dtype).network
+
+
+def build(architecture: str, dtype: str | None = None) -> zoo.Built:
+    """Build a network as :func:`build_network` does, with its usual input.
+
+    That of a factory's network is its attribute ``edgesim_input``, a text as for
+    ``--input``, if it has one.
+    """
+    source, _, rest = architecture.partition(":")
+    make = _SOURCES.get(source)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(BUILD_SEED)
+        try:
+            built = make(rest, architecture) if make else _made(architecture)
+        except InputError:
+            raise
+        except Exception as error:
+            # Whatever a constructor raises is about the SPEC's words.
+            raise InputError(architecture, f"cannot be built: {told(error)}") from error
+    network = built.network.eval()
+    if dtype in DTYPES:
+        network = network.to(DTYPES[dtype])
+    return zoo.Built(network, built.input)
+
+
+def told(error: Exception) -> str:
+    """Tell an error of other people's code in one line."""
+    return f"{type(error).__name__}: {short(str(error), 200)}"
+
+
+def dtype_of(tensors: dict[str, torch.Tensor]) -> str:
+    """Name the dtype of weights: that of floating ones if there are any, or mixed."""
+    found = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
+    floating = {
+        str(tensor.dtype).removeprefix("torch.")
+        for tensor in tensors.values()
+        if tensor.is_floating_point()
+    }
+    names = floating or found
+    return names.pop() if len(names) == 1 else MIXED
+
+
+def _made(architecture: str) -> zoo.Built:
+    """Call ``package.module:factory``."""
+    place, _, name = architecture.partition(":")
+    with _current_folder_importable():
+        module = _imported(place, architecture)
+        factory = getattr(module, name, None)
+        if not callable(factory):
+            known = [key for key, value in vars(module).items() if callable(value)]
+            raise InputError(
+                architecture, zoo.unknown(f"function in {place}", name, known)
+            )
+        network = factory()
+    if not isinstance(network, nn.Module):
+        raise InputError(
+            architecture, f"must return a torch.nn.Module, found {short(network)}"
+        )
+    text = getattr(network, "edgesim_input", None)
+    if text is not None:
+        check_input(f"{architecture}: edgesim_input", str(text))
+    return zoo.Built(network, None if text is None else str(text))
+
+
+def _imported(place: str, architecture: str) -> ModuleType:
+    if not all(part.isidentifier() for part in place.split(".")):
+        raise InputError(architecture, f"is no SPEC; allowed are {_FORMS}")
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        name = error.name or ""
+        if place == name or place.startswith(f"{name}."):
+            raise InputError(
+                architecture,
+                f"there is no module {place!r} here or among the installed packages; "
+                f"allowed are {_FORMS}",
+            ) from None
+        raise
+
+
+@contextlib.contextmanager
+def _current_folder_importable() -> Iterator[None]:
+    """Find modules in the current folder too, as ``python -m`` does."""
+    sys.path.insert(0, "")
+    try:
+        yield
+    finally:
+        sys.path.remove("")
