@@ -17,7 +17,7 @@ from edgesim.formats import read_schedule
 from tests.command import edgesim
 from tests.examples import instance
 
-COMMANDS = ("run", "solve", "figure", "schema", "trace")
+COMMANDS = ("run", "solve", "figure", "schema", "trace", "profile", "replay")
 
 
 def _process(*args: object) -> subprocess.CompletedProcess[str]:
@@ -142,17 +142,78 @@ def test_limits_reach_the_solver(
     ]
 
 
-def test_core_runs_without_torch() -> None:
-    """No module that is there today imports torch; the core installs without it."""
-    for package in ("edgesim", "solvers"):
-        for file in (Path(__file__).parents[1] / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text())):
-                names = []
-                if isinstance(node, ast.Import):
-                    names = [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom):
+def test_only_measure_and_replay_import_torch() -> None:
+    """No module outside these two packages imports torch or what builds on it."""
+    guarded = {"torch", "torchvision", "timm", "transformers"}
+    package = Path(solvers.__file__).parents[1]
+    imported = 0
+    for file in [*package.glob("edgesim/**/*.py"), *package.glob("solvers/**/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = [alias.name for alias in node.names]
+                if isinstance(node, ast.ImportFrom) and node.level == 0:
                     names = [node.module or ""]
-                assert not any(name.split(".")[0] == "torch" for name in names), file
+                found = {name.split(".")[0] for name in names} & guarded
+                if file.relative_to(package).parts[1] in ("measure", "replay"):
+                    imported += bool(found)
+                else:
+                    assert not found, file
+    assert imported >= 3
+
+
+NO_TORCH = """\
+import importlib.abc, importlib.util, sys
+
+
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in ("torch", "transformers"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Missing())
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *a: None if name == "torch" else find_spec(name)
+from edgesim.cli import main
+
+main()
+"""
+
+
+def _without_torch(folder: Path, *args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", NO_TORCH, *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+    )
+
+
+def test_core_runs_without_torch(tmp_path: Path) -> None:
+    """Where torch cannot be imported, all but measuring and replaying works."""
+    finished = _without_torch(tmp_path, "profile", "show", "clockwork-v100")
+    assert finished.returncode == 0, finished.stderr
+    finished = _without_torch(tmp_path, "run", "pinned-small-cnns", "--repeats", 1)
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("profile", "measure", "hf:bert", "--device", "cpu", "--out", "x.json"),
+        ("replay", "x.json", "--profile", "clockwork-v100", "--device", "cpu"),
+    ],
+)
+def test_without_torch_measuring_says_what_to_install(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """One line with the extra to install, exit 2, nothing left behind."""
+    finished = _without_torch(tmp_path, *command)
+    assert finished.returncode == 2
+    assert finished.stderr.count("\n") == 1
+    assert "edgesim[profile]" in finished.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_arrows_point_one_way() -> None:

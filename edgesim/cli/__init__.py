@@ -11,6 +11,7 @@ import typer
 from edgesim import __version__
 from edgesim.cli.figure import figure
 from edgesim.cli.profile import app as profile_app
+from edgesim.cli.replay import replay
 from edgesim.cli.run import run
 from edgesim.cli.schema import schema
 from edgesim.cli.solve import solve
@@ -47,6 +48,7 @@ def _options(
 app.command("run")(run)
 app.command("solve")(solve)
 app.command("figure")(figure)
+app.command("replay")(replay)
 app.command("schema")(schema)
 app.add_typer(profile_app, name="profile")
 app.add_typer(trace_app, name="trace")

@@ -1,0 +1,177 @@
+"""Executing a plan on a device: copies, forward passes, and the clock beside them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from edgesim.measure.copies import HostBlock, loads, make_cold, write_through
+from edgesim.measure.device import Device, Step
+from edgesim.profile import Tier
+from edgesim.replay.pairs import RoundTime
+from edgesim.replay.placement import aligned
+from edgesim.replay.plan import Batch, ReplayPlan, Slot
+
+_SPIN_S = 0.002
+"""The end of a wait is spent asking the clock, for sleeping ends late by about 0.1 ms
+on an idle system and more on a busy one."""
+
+
+class Clock(Protocol):
+    """Where the time of a replay comes from, in seconds from any moment."""
+
+    def now_s(self) -> float:
+        """Return the time."""
+        ...
+
+    def wait_until(self, moment_s: float) -> None:
+        """Return at a moment, at once if it is past."""
+        ...
+
+
+class WallClock:
+    """The system's steady clock."""
+
+    def now_s(self) -> float:
+        """Return the time; resolution below 1 µs."""
+        return time.perf_counter_ns() / 1e9
+
+    def wait_until(self, moment_s: float) -> None:
+        """Sleep for most of the wait, then ask the clock until it is over."""
+        left_s = moment_s - self.now_s()
+        if left_s > _SPIN_S:
+            time.sleep(left_s - _SPIN_S)
+        while self.now_s() < moment_s:
+            pass
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Everything in its place: what a plan is executed on.
+
+    Parameters
+    ----------
+    hosts
+        The host's copy of every block.
+    buffer
+        Device memory for all blocks: uint8, shape (plan.buffer_bytes,).
+    batches
+        What computes each batch of the plan.
+    """
+
+    hosts: Mapping[str, HostBlock]
+    buffer: torch.Tensor
+    batches: Mapping[Batch, Step]
+
+    def target(self, slot: Slot) -> torch.Tensor:
+        """Return the device memory of a slot: uint8, shape (slot.bytes,)."""
+        return self.buffer[slot.offset : slot.offset + slot.bytes]
+
+    def copies(self, slots: Sequence[Slot]) -> list[Step]:
+        """Return one step a block, in order."""
+        hosts = [self.hosts[slot.block] for slot in slots]
+        return loads(hosts, [self.target(slot) for slot in slots])
+
+
+def host_blocks(
+    plan: ReplayPlan, device: Device, tier: Tier, folder: Path, seed: int
+) -> dict[str, HostBlock]:
+    """Draw the content of every block and place it where the tier loads from.
+
+    Blocks are slices of one host buffer, as those of a profile are when it is measured.
+
+    Parameters
+    ----------
+    plan, device, tier
+        Which blocks, for what, and where from.
+    folder
+        Where the tier ``disk`` writes its files.
+    seed
+        Of the content.
+    """
+    sizes = list(plan.blocks.values())
+    ends = list(accumulate(map(aligned, sizes)))
+    buffer = device.host_buffer(ends[-1] if ends else 0, tier)
+    generator = torch.Generator().manual_seed(seed)
+    buffer.view(torch.int64).random_(-(2**63), None, generator=generator)
+    found = {}
+    for number, (name, size) in enumerate(plan.blocks.items()):
+        start = ends[number] - aligned(size)
+        host = buffer[start : start + size]
+        file = None
+        if tier == "disk":
+            file = folder / f"{number}.bin"
+            write_through(file, host)
+        found[name] = HostBlock(host, file)
+    return found
+
+
+def run_once(
+    plan: ReplayPlan, stage: Stage, device: Device, clock: Clock, *, paced: bool
+) -> list[RoundTime]:
+    """Execute a plan once, from what is resident before its first round.
+
+    Loads and batches are timed by the device, ends by the clock, the device being done
+    with the round.
+
+    Parameters
+    ----------
+    plan, stage, device
+        What is executed, on what.
+    clock
+        Tells ends, and waits.
+    paced
+        Whether a batch waits for its inputs, and under ``upfront`` the first load for
+        the end of the uploads.
+    """
+    for copy in stage.copies(plan.initial):
+        copy()
+    device.synchronise()
+    make_cold(stage.hosts.values())
+    times = []
+    # Made before the clock starts: what it times is copies, not the lists of them.
+    prepared = [_in_turn(stage.copies(round_.loads)) for round_ in plan.rounds]
+    start_s = clock.now_s()
+    for round_, load in zip(plan.rounds, prepared, strict=True):
+        if paced:
+            clock.wait_until(start_s + round_.load_after_s)
+        load_s = device.timed([load])[0] if round_.loads else 0.0
+        compute_s = None
+        if round_.batch is not None:
+            if paced:
+                clock.wait_until(start_s + round_.inputs_at_s)
+            compute_s = device.timed([stage.batches[round_.batch]])[0]
+        device.synchronise()
+        times.append(RoundTime(load_s, compute_s, clock.now_s() - start_s))
+    return times
+
+
+def _in_turn(steps: Sequence[Step]) -> Step:
+    def step() -> None:
+        for one in steps:
+            one()
+
+    return step
+
+
+def wrong_blocks(stage: Stage, slots: Sequence[Slot]) -> list[str]:
+    """Name the blocks whose bytes on the device are not those of the host.
+
+    Parameters
+    ----------
+    stage
+        What a plan was executed on.
+    slots
+        What ought to be in memory.
+    """
+    return [
+        slot.block
+        for slot in slots
+        if not torch.equal(stage.target(slot).cpu(), stage.hosts[slot.block].host)
+    ]

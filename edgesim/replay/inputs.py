@@ -1,0 +1,137 @@
+"""Reading what a replay is of, and refusing what cannot be replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from edgesim.errors import InputError, short
+from edgesim.files import data_file, sha256
+from edgesim.formats import read_instance, read_schedule
+from edgesim.profile import Profile, Tier
+from edgesim.profile_file import read_profile
+from edgesim.replay.match import common_tier
+from edgesim.replay.placement import shares
+from edgesim.replay.plan import ReplayPlan
+from solvers.problem import Problem
+from solvers.schedule import Schedule
+from solvers.verify import violations
+
+
+def read_plan(schedule_file: Path, instance_file: Path) -> tuple[Problem, Schedule]:
+    """Read a schedule and the instance that it is for.
+
+    Raises
+    ------
+    InputError
+        When a file is missing or malformed, the two do not belong together, the
+        schedule is not feasible, or it lets loads overlap batches.
+    """
+    schedule = read_schedule(schedule_file)
+    problem = read_instance(instance_file)
+    if schedule.instance != problem.name:
+        raise InputError(
+            f"{schedule_file}: instance",
+            f"must be the name of the instance in {instance_file}, {problem.name!r}, "
+            f"found {schedule.instance!r}; give the right one with --instance",
+        )
+    if problem.overlap:
+        raise InputError(
+            f"{instance_file}: overlap",
+            "must be false: a replay executes loads and batches one after the other",
+        )
+    broken = list(violations(problem, schedule, sharing=shares(schedule)))
+    if broken:
+        more = f" (and {len(broken) - 1} more)" if broken[1:] else ""
+        raise InputError(
+            schedule_file, f"is not feasible for {instance_file}: {broken[0]}{more}"
+        )
+    return problem, schedule
+
+
+class ProfileFile(NamedTuple):
+    """A profile and where it was found."""
+
+    path: Path
+    profile: Profile
+
+
+def open_profile(path_or_name: str) -> ProfileFile:
+    """Read a profile as :func:`edgesim.profile_file.read_profile` does.
+
+    Raises
+    ------
+    InputError
+        As it does.
+    """
+    profile = read_profile(path_or_name)
+    path = Path(path_or_name)
+    if path.name == path_or_name and path.suffix != ".json":
+        path = data_file("profiles", f"{path_or_name}.json") or path
+    return ProfileFile(path, profile)
+
+
+class ChosenTier(NamedTuple):
+    """Where blocks are loaded from, and whether the profile holds that tier."""
+
+    tier: Tier
+    of_profile: bool
+
+
+def choose_tier(
+    plan: ReplayPlan, profile: Profile, tiers: Sequence[Tier], asked: str | None
+) -> ChosenTier:
+    """Choose a tier of a device.
+
+    Parameters
+    ----------
+    plan, profile
+        What is replayed.
+    tiers
+        The device's, the fastest first.
+    asked
+        The tier to use. If None: the fastest of the device's that the profile holds
+        for the models in hand, and its fastest if the profile holds none of them.
+
+    Raises
+    ------
+    InputError
+        When the device has no such tier.
+    """
+    bases = {found.base for found in plan.matches.values() if found.base is not None}
+    held = [tier for tier in tiers if common_tier([tier], profile, bases) is not None]
+    if asked is None:
+        return ChosenTier((held or list(tiers))[0], bool(held))
+    for tier in tiers:
+        if tier == asked:
+            return ChosenTier(tier, tier in held)
+    raise InputError(
+        "--load-from",
+        f"must be one of {', '.join(tiers)} on this device, found {short(asked)}",
+    )
+
+
+def check_factories(plan: ReplayPlan, profile_file: Path, answer: str | None) -> None:
+    """Refuse to call functions that a profile names unless the caller said so.
+
+    Raises
+    ------
+    InputError
+        Naming the first such function.
+    """
+    named = [network for network in plan.networks if network.is_factory]
+    if named and answer is None:
+        raise InputError(
+            profile_file,
+            f"names {named[0].architecture} as an architecture, which is code to run; "
+            f"--factories call runs it, --factories skip leaves its compute out",
+        )
+
+
+def hashes(paths: Mapping[str, Path]) -> dict[str, tuple[str, str | None]]:
+    """Return by role the name and the SHA-256 of what was read; none of a pipe."""
+    return {
+        role: (path.name, sha256(path) if path.is_file() else None)
+        for role, path in paths.items()
+    }
