@@ -15,9 +15,10 @@ from typing import IO, Any, NamedTuple, cast
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from edgesim.colours import COLOURS, INK, NO_SHARING, colour, lighter
@@ -359,3 +360,15 @@ def _legend(ax: Axes, handles: Sequence[object], title: str) -> None:
         bbox_to_anchor=(1.0, 1.0),
         title_fontsize=9,
     )
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Write 0.1, 1, 10 on a log axis, and 2 and 5 between them where it is short.
+
+    Asked for once the axis has its limits.
+    """
+    low, high = axis.get_view_interval()
+    short = high < 1000 * low
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if short else (1.0,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())

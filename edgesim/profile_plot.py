@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter
 
 from edgesim.colours import COLOURS, INK
 from edgesim.errors import InputError
-from edgesim.plots import new_axes, style
+from edgesim.plots import new_axes, plain_ticks, style
 from edgesim.profile import Profile, Tier
 from edgesim.profile_facts import model_facts
 from edgesim.profile_fit import block_points, copy_points, fit_copies
@@ -138,7 +137,7 @@ def plot_load_compute(
             )
         if marks:
             ax.set_xscale("log")
-            _plain_ticks(ax.xaxis)
+            plain_ticks(ax.xaxis)
         ax.grid(axis="x")
         ax.grid(visible=False, axis="y")
         labels = [shortened(name, _NAME_WIDTH) for name in models]
@@ -217,21 +216,12 @@ def plot_copies(
             ax.set_xscale("log")
             ax.set_yscale("log")
             ax.xaxis.set_major_formatter(EngFormatter(unit="B"))
-            _plain_ticks(ax.yaxis)
+            plain_ticks(ax.yaxis)
         ax.grid(axis="both")
         ax.set_xlabel("size")
         ax.set_ylabel("load time (ms)")
         ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return ax
-
-
-def _plain_ticks(axis: Axis) -> None:
-    """Write 0.1, 1, 10 on a log axis, and 2 and 5 between them where it is short."""
-    low, high = axis.get_view_interval()
-    short = high < 1000 * low
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if short else (1.0,)))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _sample(marker: str, label: str) -> Line2D:

@@ -97,11 +97,12 @@ def _diagonal(ax: Axes, values: Sequence[float]) -> None:
     if low > 0:
         ax.set_xscale("log")
         ax.set_yscale("log")
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter(lambda value, _: f"{value:g}")
         ends = (low / _ROOM, high * _ROOM)
     else:
         ends = (0.0, high * 1.05 or 1.0)
     ax.plot(ends, ends, color=_INK, linewidth=1.0, linestyle=(0, (4, 2)), label="equal")
     ax.set_xlim(ends)
     ax.set_ylim(ends)
+    if low > 0:
+        plots.plain_ticks(ax.xaxis)
+        plots.plain_ticks(ax.yaxis)
