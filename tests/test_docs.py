@@ -10,10 +10,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
 import solvers
 from edgesim.measures import Measures
 from tests.command import edgesim
+from tests.small_networks import fine_tuned
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = (
@@ -31,6 +33,9 @@ def _blocks(document: str, language: str) -> list[str]:
 def test_readme_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of the README, typed in its order, succeeds."""
     monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("cats", "dogs", "foxes")):
+        weights = fine_tuned(seed=number, frozen=number + 1).state_dict()
+        save_file(weights, f"{name}.safetensors")
     commands = [
         line.removeprefix("$ edgesim ")
         for block in _blocks("README.md", "console")
@@ -41,7 +46,8 @@ def test_readme_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         finished = edgesim(*shlex.split(command))
         assert finished.code == 0, (command, finished.err)
     assert (tmp_path / "results" / "campus" / "throughput.png").is_file()
-    assert (tmp_path / "mine.png").is_file()
+    for name in ("mine.png", "shared.png", "tiny.png"):
+        assert (tmp_path / name).is_file()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -388,7 +388,9 @@ def test_a_file_that_holds_no_object_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["clockwork", "folder/clockwork-v100.json", "x.json"])
 def test_missing_profile_lists_the_shipped_ones(name: str) -> None:
     """A wrong name or path tells the reader which names there are."""
-    with pytest.raises(InputError, match="clockwork-v100, synthetic-lora"):
+    with pytest.raises(
+        InputError, match="clockwork-v100, cpu-epyc, cpu-epyc-lora, synth"
+    ):
         read_profile(name)
 
 
@@ -477,3 +479,54 @@ def test_synthetic_lora_profile_follows_its_stated_method() -> None:
             assert per_layer == 2 * int(row["params_per_layer"])
             carriers = sum(block.startswith("layers.") for block in size)
             assert per_layer * carriers == int(row["bytes_fp16"])
+
+
+def test_measured_profiles_say_so_and_how() -> None:
+    """They name a command without a path, and a CPU's never looks like a GPU's."""
+    found = [read_profile(name) for name in shipped_profiles()]
+    measured = [p for p in found if isinstance(p.provenance, Measured)]
+    assert {profile.name for profile in measured} == {"cpu-epyc", "cpu-epyc-lora"}
+    for profile in measured:
+        stated = profile.provenance
+        assert isinstance(stated, Measured)
+        assert stated.command.startswith("edgesim profile measure ")
+        assert stated.command.endswith(f"--out {profile.name}.json")
+        assert "/" not in stated.command
+        assert "CPU, no GPU" in stated.device
+        assert stated.note is not None
+        assert "host copies stand in for GPU loads" in stated.note
+        assert profile.copies is not None
+        for model in profile.models.values():
+            assert set(model.tiers) == {"pageable", "disk"}
+            # Large models from disk may have too few samples for deciles.
+            for block in model.blocks:
+                assert block.load_s["pageable"].spread is not None
+
+
+def test_measured_networks_have_the_parameters_of_the_tables() -> None:
+    """Bytes are those of the parameters and buffers of the networks of these names."""
+    table = {row["model"]: row for row in rows("model_summary.csv")}
+    profile = read_profile("cpu-epyc")
+    known = {"vit-b-16": "vit_b_16", "bert-base": "bert-base-uncased"}
+    for name, model in profile.models.items():
+        row = table[known.get(name, name)]
+        counters = sum(block.bytes for block in model.blocks) - 4 * (
+            int(row["n_params"]) + int(row["n_float_buffers"])
+        )
+        # Batch norm counts its batches in one int64 each.
+        assert counters >= 0
+        assert counters % 8 == 0
+        assert counters < 2000
+    (lora,) = read_profile("cpu-epyc-lora").models.values()
+    assert lora.lora is not None
+    stated = lora.lora.bytes_per_rank
+    short = {"q,v": "q_proj,v_proj", "q,k,v,o": "q_proj,k_proj,v_proj,o_proj"}
+    adapters = [
+        row
+        for row in rows("lora_adapter_sizes.csv")
+        if row["base_model"] == "tinyllama-1.1b" and row["targets"] in short
+    ]
+    assert adapters
+    for row in adapters:
+        per_layer = int(row["rank"]) * stated[short[row["targets"]]]
+        assert per_layer == 2 * int(row["params_per_layer"])
