@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 import solvers
 from edgesim import __version__
+from edgesim.cli import TERMINATED
 from edgesim.formats import read_schedule
 from tests.command import edgesim
 from tests.examples import instance
@@ -213,6 +215,28 @@ def test_without_torch_measuring_says_what_to_install(
     assert finished.returncode == 2
     assert finished.stderr.count("\n") == 1
     assert "edgesim[profile]" in finished.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_termination_leaves_nothing(tmp_path: Path) -> None:
+    """Asked to end while it measures from disk, it removes its files first."""
+    words = (
+        *("profile", "measure", "hf:bert,hidden_size=48", "--device", "cpu"),
+        *("--batch", "1", "--tiers", "disk", "--seconds", "1000", "--out", "x.json"),
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "edgesim", *words],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(solvers.__file__).parents[1])},
+    ) as process:
+        assert process.stderr is not None
+        assert "measuring 1 model" in process.stderr.readline()
+        while not list(tmp_path.rglob("*.bin")):
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait() == TERMINATED
     assert not list(tmp_path.iterdir())
 
 

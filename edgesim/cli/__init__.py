@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -54,8 +55,21 @@ app.add_typer(profile_app, name="profile")
 app.add_typer(trace_app, name="trace")
 
 
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code when asked to end, as of a process that the signal kills."""
+
+
 def main() -> None:
     """Run the command; bad input is one line on standard error and exit code 2."""
+    # Unwinding removes temporary files, which the signal's own action would leave.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        _run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run() -> None:
     try:
         code = app(prog_name="edgesim", standalone_mode=False)
     except InputError as error:
