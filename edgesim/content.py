@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Literal
 
 from edgesim.checkpoints import Checkpoint, TensorRecord
+from edgesim.sharing import ModelBlocks, View
 
 Names = Literal["ignore", "match"]
 
@@ -72,21 +73,6 @@ class Renamed:
 
 
 @dataclass(frozen=True)
-class ModelBlocks:
-    """A model of a :class:`ContentView`."""
-
-    blocks: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ContentView:
-    """A content library as :mod:`edgesim.sharing` takes it: blocks by their content."""
-
-    blocks: Mapping[str, ContentBlock]
-    models: Mapping[str, ModelBlocks]
-
-
-@dataclass(frozen=True)
 class ContentLibrary:
     """Models and the blocks they are made of.
 
@@ -123,9 +109,9 @@ class ContentLibrary:
         stored = sum(checkpoint.bytes for checkpoint in self.checkpoints)
         return stored - sum(b.bytes for of in self.models.values() for b in of)
 
-    def view(self) -> ContentView:
+    def view(self) -> View[ContentBlock]:
         """See the library as sharing graphs and loading orders need it."""
-        return ContentView(
+        return View(
             blocks={block.content: block for block in self.blocks},
             models={
                 name: ModelBlocks(tuple(block.content for block in blocks))

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from edgesim.errors import InputError
 from edgesim.files import data_file
 from edgesim.library import Library
-from edgesim.profile import Profile, Tier
+from edgesim.profile import PLACE, Profile, Tier
 from edgesim.radio import CellSpec
 from edgesim.scenario import Scenario
 from edgesim.trace import Trace
@@ -28,7 +28,6 @@ MOST_WINDOWS = 10
 """No more windows than these are planned, however long the trace is."""
 
 _TOLD = 3
-_PLACE = {"pinned": "pinned memory", "pageable": "pageable memory", "disk": "disk"}
 
 
 def is_own_models(scenario_file: Path) -> bool:
@@ -122,7 +121,7 @@ def assumptions(
         else "the profile knows no contents, so models share nothing"
     )
     if gpu.load_rate_bytes_per_s is None:
-        loads = f"from {_PLACE[gpu.load_from]}, as the profile times them"
+        loads = f"from {PLACE[gpu.load_from]}, as the profile times them"
     else:
         loads = f"at {gpu.load_rate_bytes_per_s / 1e9:g} GB/s"
     memory = (

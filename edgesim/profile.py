@@ -28,6 +28,13 @@ SCHEMA = "edgesim.profile/2"
 Number = TypeVar("Number", int, float)
 
 Tier = Literal["pinned", "pageable", "disk"]
+PLACE: Mapping[Tier, str] = {
+    "pinned": "pinned memory",
+    "pageable": "pageable memory",
+    "disk": "disk",
+}
+"""Tiers in words."""
+
 Batch = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}$")]
 
 _DECILE_SPAN = 2 * 1.2815515655446004  # p10 to p90 of the standard normal

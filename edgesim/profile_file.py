@@ -51,7 +51,7 @@ def read_profile(path_or_name: str | Path) -> Profile:
         When there is no such profile, naming those shipped; when the schema version
         is another one; when the file holds anything the format does not allow.
     """
-    path = _locate(path_or_name)
+    path = locate_profile(path_or_name)
     content = files.read_json(path)
     if isinstance(content, dict) and content.get("schema") == SCHEMA_1:
         _check_version_1(path, content)
@@ -94,7 +94,14 @@ def _check_version_1(path: Path, content: Mapping[str, Any]) -> None:
             refuse("block", block, f"{key}.blocks[{position}].")
 
 
-def _locate(path_or_name: str | Path) -> Path:
+def locate_profile(path_or_name: str | Path) -> Path:
+    """Find the file that :func:`read_profile` reads.
+
+    Raises
+    ------
+    InputError
+        When there is none, naming the shipped profiles.
+    """
     text = os.fspath(path_or_name)
     path = Path(text)
     if isinstance(path_or_name, Path) or path.name != text or path.suffix == ".json":

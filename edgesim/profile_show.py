@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from edgesim import sharing
 from edgesim.errors import InputError
 from edgesim.library import content_parts
-from edgesim.profile import BlockProfile, Measured, Profile, Published, Tier
+from edgesim.profile import PLACE, Measured, Profile, Published, Tier
 from edgesim.profile_facts import ModelFacts, added_up, model_facts, runs_of
 from edgesim.profile_fit import copy_rate, fit_copies
 from edgesim.words import (
@@ -22,25 +21,6 @@ from edgesim.words import (
     shortened,
     table,
 )
-
-PLACE: Mapping[Tier, str] = {
-    "pinned": "pinned memory",
-    "pageable": "pageable memory",
-    "disk": "disk",
-}
-
-
-@dataclass(frozen=True)
-class _Names:
-    blocks: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Contents:
-    """A profile as :mod:`edgesim.sharing` takes it: blocks by their content."""
-
-    blocks: Mapping[str, BlockProfile]
-    models: Mapping[str, _Names]
 
 
 def describe(profile: Profile, tiers: Sequence[Tier]) -> str:
@@ -59,7 +39,12 @@ def describe(profile: Profile, tiers: Sequence[Tier]) -> str:
         Where the numbers come from, a table of models, a table a tier of how block
         loads add up, the fitted lines, and what models share.
     """
-    parts = [_provenance(profile), _models(profile, tiers)]
+    return "\n\n".join(["\n".join(_provenance(profile)), tables(profile, tiers)])
+
+
+def tables(profile: Profile, tiers: Sequence[Tier]) -> str:
+    """Tell what :func:`describe` does, but for where the numbers come from."""
+    parts = [_models(profile, tiers)]
     parts += [_additions(profile, tier) for tier in tiers]
     parts += [[*_copies(profile, tiers), _sharing(profile)]]
     return "\n\n".join("\n".join(part) for part in parts)
@@ -114,6 +99,11 @@ def _models(profile: Profile, tiers: Sequence[Tier]) -> list[str]:
         f"models: loads are block loads added up; load/compute is of {PLACE[tiers[0]]} "
         f"and a batch of 1",
         *table(head, rows),
+        *(
+            f"latencies of {shortened(name)} are those of {plain(model.latency_from)}"
+            for name, model in profile.models.items()
+            if model.latency_from is not None
+        ),
     ]
 
 
@@ -183,10 +173,11 @@ def _sharing(profile: Profile) -> str:
     if not profile.shares_content:
         return "sharing: not known, for no block has a content"
     parts = content_parts(profile, profile.models)
-    view = _Contents(
+    view = sharing.View(
         blocks=dict(part for of in parts.values() for part in of),
         models={
-            name: _Names(tuple(block for block, _ in of)) for name, of in parts.items()
+            name: sharing.ModelBlocks(tuple(block for block, _ in of))
+            for name, of in parts.items()
         },
     )
     total, distinct = sharing.bytes_total(view), sharing.bytes_distinct(view)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import networkx as nx
 import numpy as np
@@ -35,6 +36,24 @@ class HasBlocks(Protocol):
     @property
     def models(self) -> Mapping[str, NamesBlocks]:
         """Models by name, each a list of block names."""
+
+
+@dataclass(frozen=True)
+class ModelBlocks:
+    """A model of a :class:`View`."""
+
+    blocks: tuple[str, ...]
+
+
+Held = TypeVar("Held", bound=HasBytes, covariant=True)
+
+
+@dataclass(frozen=True)
+class View(Generic[Held]):
+    """The least that has blocks and models, for what is neither library nor problem."""
+
+    blocks: Mapping[str, Held]
+    models: Mapping[str, ModelBlocks]
 
 
 class Crossing(NamedTuple):

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 WIDTH = 32
 LAYERS = 4
 CLASSES = 10
+
+# Bytes of float32 weights and biases, counted by hand: 3 input channels, 32 channels,
+# kernels of 3 by 3, 10 classes.
+FIRST_LAYER = 4 * (3 * 32 * 9 + 32)
+LATER_LAYER = 4 * (32 * 32 * 9 + 32)
+HEAD = 4 * (32 * 10 + 10)
+WHOLE = FIRST_LAYER + 3 * LATER_LAYER + HEAD
+
+# What the two of save_pets share.
+SHARED = FIRST_LAYER + LATER_LAYER
 
 
 def convnet() -> nn.Module:
@@ -53,3 +66,15 @@ def fine_tuned(seed: int, frozen: int) -> nn.Module:
         with torch.no_grad():
             weight.normal_(std=0.1, generator=generator)
     return network
+
+
+def save_pets(folder: Path) -> tuple[Path, Path]:
+    """Save two fine-tunes, one in each file format.
+
+    ``cats`` keeps three layers of the base and ``dogs`` two: they have the first two in
+    common.
+    """
+    cats, dogs = folder / "cats.safetensors", folder / "dogs.pt"
+    save_file(fine_tuned(seed=1, frozen=3).state_dict(), cats)
+    torch.save(fine_tuned(seed=2, frozen=2).state_dict(), dogs)
+    return cats, dogs

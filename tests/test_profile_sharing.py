@@ -13,7 +13,6 @@ import pytest
 import torch
 from matplotlib.image import imread
 from safetensors.numpy import save_file as save_numpy
-from safetensors.torch import save_file
 
 from edgesim.checkpoints import Checkpoint, TensorRecord
 from edgesim.content import ContentLibrary, share_by_content
@@ -23,14 +22,7 @@ from edgesim.sharing_plot import MOST_LABELS, plot_sharing
 from edgesim.sharing_profile import loads_at
 from edgesim.sharing_show import MATRIX_MODELS, MOST_PAIRS, report
 from tests.command import Finished, edgesim
-from tests.small_networks import fine_tuned
-
-# float32 weights and biases of tests/small_networks.py, counted by hand.
-FIRST_LAYER = 4 * (3 * 32 * 9 + 32)
-LATER_LAYER = 4 * (32 * 32 * 9 + 32)
-HEAD = 4 * (32 * 10 + 10)
-WHOLE = FIRST_LAYER + 3 * LATER_LAYER + HEAD
-SHARED = FIRST_LAYER + LATER_LAYER
+from tests.small_networks import SHARED, WHOLE, save_pets
 
 LINE = {"overhead_s": 1e-5, "bytes_per_s": 1e9}
 
@@ -38,11 +30,7 @@ LINE = {"overhead_s": 1e-5, "bytes_per_s": 1e9}
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Save two fine-tunes with two layers in common, one in each file format."""
-    folder = tmp_path_factory.mktemp("pets")
-    cats, dogs = folder / "cats.safetensors", folder / "dogs.pt"
-    save_file(fine_tuned(seed=1, frozen=3).state_dict(), cats)
-    torch.save(fine_tuned(seed=2, frozen=2).state_dict(), dogs)
-    return cats, dogs
+    return save_pets(tmp_path_factory.mktemp("pets"))
 
 
 @pytest.fixture

@@ -7,34 +7,18 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from edgesim.formats import read_instance, read_schedule
 from edgesim.profile import Measured
 from edgesim.profile_file import read_profile
 from tests.command import edgesim
-from tests.small_networks import fine_tuned
-
-# float32 weights and biases of tests/small_networks.py, counted by hand: 3 input
-# channels, 32 channels, kernels of 3 by 3, 10 classes.
-FIRST_LAYER = 4 * (3 * 32 * 9 + 32)
-LATER_LAYER = 4 * (32 * 32 * 9 + 32)
-HEAD = 4 * (32 * 10 + 10)
-WHOLE = FIRST_LAYER + 3 * LATER_LAYER + HEAD
-
-# cats keeps three layers of the base, dogs two: they have the first two in common.
-SHARED = FIRST_LAYER + LATER_LAYER
+from tests.small_networks import SHARED, WHOLE, save_pets
 
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Save two fine-tunes, one in each file format."""
-    folder = tmp_path_factory.mktemp("checkpoints")
-    cats, dogs = folder / "cats.safetensors", folder / "dogs.pt"
-    save_file(fine_tuned(seed=1, frozen=3).state_dict(), cats)
-    torch.save(fine_tuned(seed=2, frozen=2).state_dict(), dogs)
-    return cats, dogs
+    return save_pets(tmp_path_factory.mktemp("checkpoints"))
 
 
 @pytest.fixture(scope="module")

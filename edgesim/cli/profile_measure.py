@@ -104,8 +104,9 @@ def measure(
     from edgesim.measure.sampling import Sampling
     from edgesim.measure.session import Settings
     from edgesim.measure.specs import DTYPES
-    from edgesim.measure.summary import table
+    from edgesim.profile_facts import tiers_of
     from edgesim.profile_file import write_profile
+    from edgesim.profile_show import tables
 
     # Nothing slow comes before all options are known to be good.
     if dtype is not None:
@@ -176,7 +177,7 @@ def measure(
         partial(progress, between_steps=True),
     )
     write_profile(out, profile)
-    typer.echo(table(profile))
+    typer.echo(tables(profile, tiers_of(profile)))
 
 
 def _check_out(out: Path) -> None:

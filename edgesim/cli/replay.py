@@ -56,6 +56,7 @@ def replay(
     from edgesim.cli.options import one_of
     from edgesim.cli.progress import progress
     from edgesim.files import check_replaceable, keep_inputs
+    from edgesim.profile_file import locate_profile, read_profile
     from edgesim.replay import inputs
     from edgesim.replay.plan import make_plan
     from edgesim.replay.report import OUTPUTS, Replayed, Setting, text, write_report
@@ -65,7 +66,8 @@ def replay(
         one_of("--factories", factories, ("call", "skip"))
     instance_file = instance or schedule.parent / "instance.json"
     problem, planned = inputs.read_plan(schedule, instance_file)
-    profile_file, chosen = inputs.open_profile(profile)
+    profile_file = locate_profile(profile)
+    chosen = read_profile(profile_file)
     sources = {"schedule": schedule, "instance": instance_file, "profile": profile_file}
     plan = make_plan(problem, planned, chosen, factories=factories != "skip")
     inputs.check_factories(plan, profile_file, factories)

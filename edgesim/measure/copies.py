@@ -10,8 +10,7 @@ from pathlib import Path
 
 import torch
 
-from edgesim.measure.device import Device, Step
-from edgesim.profile import Tier
+from edgesim.measure.device import Step
 
 FILL_SEED = 20_240_229
 FILL_PERIOD_BYTES = 32 * 2**20
@@ -49,29 +48,6 @@ class HostBlock:
         if self.file is not None:
             _read_into(self.file, self.host, self.offset)
         target.copy_(self.host, non_blocking=self.pinned)
-
-
-def host_block(
-    device: Device, tier: Tier, content: torch.Tensor, folder: Path, name: str
-) -> HostBlock:
-    """Place bytes where a tier loads them from.
-
-    Parameters
-    ----------
-    device, tier
-        Whose memory, and which tier.
-    content
-        uint8, shape (bytes,), on the host.
-    folder, name
-        Where the tier ``disk`` writes its file.
-    """
-    host = device.host_buffer(content.numel(), tier)
-    if tier != "disk":
-        host.copy_(content)
-        return HostBlock(host)
-    path = folder / name
-    write_through(path, content)
-    return HostBlock(host, path)
 
 
 def write_through(path: Path, content: torch.Tensor) -> None:
@@ -114,16 +90,6 @@ def loads(blocks: Sequence[HostBlock], targets: Sequence[torch.Tensor]) -> list[
         return lambda: block.load(target)
 
     return [step(b, t) for b, t in zip(blocks, targets, strict=True)]
-
-
-def random_bytes(size: int, seed: int = FILL_SEED) -> torch.Tensor:
-    """Draw bytes that file systems and devices do not compress: uint8, shape (size,).
-
-    As :func:`fill` draws them.
-    """
-    buffer = torch.empty(size, dtype=torch.uint8)
-    fill(buffer, seed)
-    return buffer
 
 
 def fill(buffer: torch.Tensor, seed: int = FILL_SEED) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgesim.errors import InputError, short
-from edgesim.files import data_file, sha256
+from edgesim.files import sha256
 from edgesim.formats import read_instance, read_schedule
 from edgesim.profile import Profile, Tier
-from edgesim.profile_file import read_profile
 from edgesim.replay.match import common_tier
 from edgesim.replay.placement import shares
 from edgesim.replay.plan import ReplayPlan
@@ -48,28 +47,6 @@ def read_plan(schedule_file: Path, instance_file: Path) -> tuple[Problem, Schedu
             schedule_file, f"is not feasible for {instance_file}: {broken[0]}{more}"
         )
     return problem, schedule
-
-
-class ProfileFile(NamedTuple):
-    """A profile and where it was found."""
-
-    path: Path
-    profile: Profile
-
-
-def open_profile(path_or_name: str) -> ProfileFile:
-    """Read a profile as :func:`edgesim.profile_file.read_profile` does.
-
-    Raises
-    ------
-    InputError
-        As it does.
-    """
-    profile = read_profile(path_or_name)
-    path = Path(path_or_name)
-    if path.name == path_or_name and path.suffix != ".json":
-        path = data_file("profiles", f"{path_or_name}.json") or path
-    return ProfileFile(path, profile)
 
 
 class ChosenTier(NamedTuple):

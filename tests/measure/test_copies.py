@@ -12,14 +12,20 @@ from edgesim.measure import copies
 from edgesim.measure.copies import (
     FILL_PERIOD_BYTES,
     HostBlock,
-    host_block,
+    fill,
     loads,
     make_cold,
-    random_bytes,
     write_through,
 )
 from edgesim.measure.device import open_device
 from edgesim.profile import Tier
+
+
+def random_bytes(size: int) -> torch.Tensor:
+    """Fill a buffer of a size."""
+    buffer = torch.empty(size, dtype=torch.uint8)
+    fill(buffer)
+    return buffer
 
 
 @pytest.mark.parametrize("tier", ["pageable", "disk"])
@@ -27,7 +33,12 @@ def test_a_block_arrives_as_it_was(tier: Tier, tmp_path: Path) -> None:
     """What lands in the device buffer is the content, loaded twice, cold or not."""
     device = open_device("cpu")
     content = random_bytes(100_003)
-    block = host_block(device, tier, content, tmp_path, "a.bin")
+    host = device.host_buffer(100_003, tier)
+    if tier == "disk":
+        write_through(tmp_path / "a.bin", content)
+        block = HostBlock(host, tmp_path / "a.bin")
+    else:
+        block = HostBlock(host.copy_(content))
     assert block.pinned is False
     for _ in range(2):
         target = device.device_buffer(100_003)
