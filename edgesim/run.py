@@ -11,27 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from edgesim import noise, own_models, radio
-from edgesim.errors import InputError, from_validation
-from edgesim.files import data_file, is_file, sha256
-from edgesim.library import Library, build_library
+from edgesim.errors import InputError
+from edgesim.inputs import Source, library_of, locate
+from edgesim.library import Library
 from edgesim.measures import Measures, measure
-from edgesim.profile_file import read_profile, shipped_profiles
-from edgesim.scenario import Scenario, beside, locate_trace, read_scenario
+from edgesim.profile_file import read_profile
+from edgesim.scenario import Scenario, read_scenario
 from edgesim.simulation import Run, simulate_plan
 from edgesim.trace import Trace, read_trace
 from edgesim.workload import Epoch, map_models, plan_epoch
 from solvers import RefusalError, Result, solve
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file that was read; no hash if it was a pipe, which can be read only once."""
-
-    path: Path
-    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -96,87 +87,20 @@ def load_inputs(
     InputError
         For whatever is wrong with any of them, naming file and place.
     """
-    sources = {"scenario": _source(scenario_file)}
-    replaced = dict(overrides or {})
-    profile_file = None
-    if profile_name is not None:
-        profile_file = _located("--profile", Path(profile_name), profile_name)
-        replaced["profile"] = Path(profile_name).name
-    scenario = read_scenario(scenario_file, replaced)
-    trace_file = _trace_file(scenario_file, scenario, trace_file)
-    if profile_file is None:
-        profile_file = _profile_file(scenario_file, scenario.profile)
-    sources["trace"] = _source(trace_file)
-    trace = read_trace(trace_file)
-    sources["profile"] = _source(profile_file)
-    profile = read_profile(profile_file)
+    found = locate(scenario_file, trace_file, profile_name, overrides)
+    scenario = found.scenario
+    trace = read_trace(found.trace_file)
+    profile = read_profile(found.profile_file)
     own = own_models.is_own_models(scenario_file)
     if own:
-        chosen = own_models.choose(profile_file, profile, trace)
-        scenario = read_scenario(scenario_file, {**chosen, **replaced})
-    _check_windows(scenario_file, scenario, trace_file, trace)
+        chosen = own_models.choose(found.profile_file, profile, trace)
+        scenario = read_scenario(scenario_file, {**chosen, **found.overrides})
+    _check_windows(scenario_file, scenario, found.trace_file, trace)
     library_rng, map_rng = np.random.default_rng(scenario.run.seed).spawn(2)
-    try:
-        library = build_library(scenario.library, profile, scenario.gpu, library_rng)
-    except ValidationError as error:
-        raise from_validation(f"{scenario_file}: library", error) from None
-    except ValueError as error:
-        raise InputError(scenario_file, str(error)) from None
-    resident = scenario.gpu.resident_model
-    if resident is not None and resident not in library.models:
-        raise InputError(
-            f"{scenario_file}: gpu.resident_model",
-            f"must name a model of the library ({next(iter(library.models))}, …), "
-            f"found {resident!r}",
-        )
+    library = library_of(scenario_file, scenario, profile, library_rng)
     names = map_models(scenario_file, trace, library, scenario.workload.models, map_rng)
     assumed = own_models.assumptions(scenario, trace, library, names) if own else ()
-    return Inputs(scenario, trace, library, names, sources, assumed)
-
-
-def _source(path: Path) -> Source:
-    """Note a file and its content's hash; what is wrong with it is for its reader."""
-    try:
-        return Source(path, sha256(path) if path.is_file() else None)
-    except (OSError, ValueError):
-        return Source(path, None)
-
-
-def _trace_file(scenario_file: Path, scenario: Scenario, given: Path | None) -> Path:
-    """Find the trace: the one given, or the scenario's."""
-    if given is not None:
-        return locate_trace(given)
-    if scenario.workload.trace is None:
-        if own_models.is_own_models(scenario_file):
-            raise InputError(
-                "--trace",
-                "is needed: a trace says who asks for which model when; "
-                "edgesim trace generate draws one, and campus.csv is shipped",
-            )
-        raise InputError(
-            f"{scenario_file}: workload.trace",
-            "required key is missing (or name a trace with --trace)",
-        )
-    return beside(scenario_file, scenario.workload.trace, "traces")
-
-
-def _profile_file(scenario_file: Path, name: str) -> Path:
-    """Find the scenario's profile: beside it, or a shipped one by name."""
-    path = beside(scenario_file, name, "profiles")
-    return _located(f"{scenario_file}: profile", path, name)
-
-
-def _located(where: str, path: Path, name: str) -> Path:
-    """Return a profile's path if it leads to a file, else the shipped one's."""
-    shipped = data_file("profiles", f"{name}.json")
-    if is_file(path):
-        return path
-    if shipped is None:
-        raise InputError(
-            where,
-            f"must be a file or one of {', '.join(shipped_profiles())}, found {name!r}",
-        )
-    return shipped
+    return Inputs(scenario, trace, library, names, found.sources, assumed)
 
 
 def _check_windows(
