@@ -6,7 +6,8 @@ that are compared meet the same channels and the same round-by-round jitter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
@@ -154,8 +155,10 @@ def draw(
     """
     users = problem.users
     load_rng, compute_rng, *user_rngs = rng.spawn(2 + len(users))
-    load_sigma = _stated("load_sigma", spec.load_sigma, measured_load_sigma)
-    compute_sigma = _stated("compute_sigma", spec.compute_sigma, measured_compute_sigma)
+    load_sigma = stated_sigma("load_sigma", spec.load_sigma, measured_load_sigma)
+    compute_sigma = stated_sigma(
+        "compute_sigma", spec.compute_sigma, measured_compute_sigma
+    )
     channels: list[Channel]
     if not spec.fading:
         channels = [Channel.constant(user.spectral_efficiency) for user in users]
@@ -182,9 +185,25 @@ def draw(
     )
 
 
-def _stated(
+def stated_sigma(
     key: str, sigma: float | Literal["profile"], measured: float | None
 ) -> float:
+    """Resolve a sigma of the ``[noise]`` section.
+
+    Parameters
+    ----------
+    key
+        The section's key, for messages.
+    sigma
+        What stands there.
+    measured
+        The spread that the profile states, for ``"profile"``; None if it states none.
+
+    Raises
+    ------
+    ValueError
+        Beginning with the key, when the profile states none and is asked for it.
+    """
     if sigma != "profile":
         return sigma
     if measured is None:
@@ -194,6 +213,11 @@ def _stated(
             f"give a number"
         )
     return measured
+
+
+def median_spread(sigmas: Collection[float]) -> float | None:
+    """Condense the spreads that a profile states to one; None if it states none."""
+    return statistics.median(sigmas) if sigmas else None
 
 
 class _Blocks:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -181,18 +180,15 @@ def _realisation(
     scenario = inputs.scenario
     if scenario.noise is None:
         return None
-    load_sigma = inputs.library.load_sigma.values()
-    compute_sigma = inputs.library.compute_sigma.values()
+    library = inputs.library
     try:
         return noise.draw(
             scenario.noise,
             epoch.problem,
             rng,
             fading_efficiency=partial(_refade, epoch, scenario.cell),
-            measured_load_sigma=statistics.median(load_sigma) if load_sigma else None,
-            measured_compute_sigma=(
-                statistics.median(compute_sigma) if compute_sigma else None
-            ),
+            measured_load_sigma=noise.median_spread(library.load_sigma.values()),
+            measured_compute_sigma=noise.median_spread(library.compute_sigma.values()),
         )
     except ValueError as error:
         raise InputError(inputs.sources["scenario"].path, str(error)) from None
