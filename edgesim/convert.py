@@ -37,7 +37,8 @@ from edgesim.generate import (
     generator,
     numbered,
 )
-from edgesim.trace import NUMBER, Trace, is_name
+from edgesim.trace import Trace
+from edgesim.trace_rows import NUMBER, is_name
 
 __all__ = [
     "ARRIVAL_UNITS",

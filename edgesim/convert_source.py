@@ -27,7 +27,8 @@ from edgesim.generate import (
     need_count,
     need_positive,
 )
-from edgesim.trace import NUMBER, Codes, Floats, Integers, Trace, iter_lines
+from edgesim.trace import Codes, Floats, Integers, Trace
+from edgesim.trace_rows import NUMBER, iter_lines
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO = re.compile(

@@ -25,7 +25,11 @@ class InputError(Exception):
     def __init__(self, where: str | Path, what: str) -> None:
         self.where = str(where)
         self.what = " ".join(what.split())
-        super().__init__(f"{self.where}: {self.what}")
+        # As given, so that copies can be made: pickle does, and SimPy on its way out.
+        super().__init__(self.where, self.what)
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
 
 
 def key_path(location: Sequence[str | int]) -> str:

@@ -12,14 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgesim.errors import InputError
-from edgesim.trace import (
-    REQUIRED,
-    Request,
-    Trace,
-    iter_trace,
-    read_trace,
-    write_trace,
-)
+from edgesim.trace import Trace, read_trace, write_trace
+from edgesim.trace_rows import REQUIRED, Request, iter_trace
 
 HEADER = "arrival_s,user,model,input_bytes,slo_s"
 PLACED = f"{HEADER},spectral_efficiency,x_m,y_m"
