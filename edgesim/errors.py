@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -32,6 +33,21 @@ class InputError(Exception):
         return f"{self.where}: {self.what}"
 
 
+@contextmanager
+def in_file(file: str | Path) -> Iterator[None]:
+    """Put a file before the place that an input error names: ``day.toml: online.late``.
+
+    Parameters
+    ----------
+    file
+        What was read; the block knows its keys, not its name.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{file}: {error.where}", error.what) from error
+
+
 def key_path(location: Sequence[str | int]) -> str:
     """Write a location as a reader would: ``users[3].deadline_s``."""
     path = ""
@@ -47,6 +63,15 @@ def short(value: object, limit: int = 60) -> str:
     """Show what was found, cut to a length that leaves the message on one line."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+# The words of the files, where pydantic's are Python's.
+_PLAIN = {
+    "tuple_type": "must be a list",
+    "dict_type": "must be a table or object",
+    "model_type": "must be a table or object",
+    "model_attributes_type": "must be a table or object",
+}
 
 
 def from_validation(file: str | Path, error: ValidationError) -> InputError:
@@ -69,6 +94,8 @@ def from_validation(file: str | Path, error: ValidationError) -> InputError:
         what = "required key is missing"
     elif first["type"] == "too_short":
         what = "must not be empty"
+    elif first["type"] in _PLAIN:
+        what = f"{_PLAIN[first['type']]}, found {short(first['input'])}"
     elif first["type"] != "value_error":
         what = f"{what[0].lower()}{what[1:]}, found {short(first['input'])}"
     return InputError(where, what)

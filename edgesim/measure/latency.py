@@ -11,7 +11,7 @@ from edgesim.errors import InputError
 from edgesim.measure.device import Device, is_out_of_memory
 from edgesim.measure.inputs import Example, example_input, forward, weights_dtype
 from edgesim.measure.sampling import Sampling, sample
-from edgesim.measure.specs import told
+from edgesim.own_code import told
 from edgesim.profile import Timing
 
 

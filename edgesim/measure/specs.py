@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import re
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +13,7 @@ from torch import nn
 from edgesim.errors import InputError, short
 from edgesim.measure import zoo
 from edgesim.measure.inputs import check_input
+from edgesim.own_code import current_folder_importable, find_module, told
 
 BUILD_SEED = 20_230_917
 DTYPES = {
@@ -121,11 +118,6 @@ def build(architecture: str, dtype: str | None = None) -> zoo.Built:
     return zoo.Built(network, built.input)
 
 
-def told(error: Exception) -> str:
-    """Tell an error of other people's code in one line."""
-    return f"{type(error).__name__}: {short(str(error), 200)}"
-
-
 def dtype_of(tensors: dict[str, torch.Tensor]) -> str:
     """Name the dtype of weights: that of floating ones if there are any, or mixed."""
     found = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
@@ -141,7 +133,7 @@ def dtype_of(tensors: dict[str, torch.Tensor]) -> str:
 def _made(architecture: str) -> zoo.Built:
     """Call ``package.module:factory``."""
     place, _, name = architecture.partition(":")
-    with _current_folder_importable():
+    with current_folder_importable():
         module = _imported(place, architecture)
         factory = getattr(module, name, None)
         if not callable(factory):
@@ -163,24 +155,11 @@ def _made(architecture: str) -> zoo.Built:
 def _imported(place: str, architecture: str) -> ModuleType:
     if not all(part.isidentifier() for part in place.split(".")):
         raise InputError(architecture, f"is no SPEC; allowed are {_FORMS}")
-    try:
-        return importlib.import_module(place)
-    except ModuleNotFoundError as error:
-        name = error.name or ""
-        if place == name or place.startswith(f"{name}."):
-            raise InputError(
-                architecture,
-                f"there is no module {place!r} here or among the installed packages; "
-                f"allowed are {_FORMS}",
-            ) from None
-        raise
-
-
-@contextlib.contextmanager
-def _current_folder_importable() -> Iterator[None]:
-    """Find modules in the current folder too, as ``python -m`` does."""
-    sys.path.insert(0, "")
-    try:
-        yield
-    finally:
-        sys.path.remove("")
+    module = find_module(place)
+    if module is None:
+        raise InputError(
+            architecture,
+            f"there is no module {place!r} here or among the installed packages; "
+            f"allowed are {_FORMS}",
+        )
+    return module

@@ -9,7 +9,8 @@ import torch
 from edgesim.errors import InputError
 from edgesim.measure.device import Device, Step, is_out_of_memory
 from edgesim.measure.inputs import example_input, forward, weights_dtype
-from edgesim.measure.specs import build_network, told
+from edgesim.measure.specs import build_network
+from edgesim.own_code import told
 from edgesim.replay.match import NetworkSpec
 from edgesim.replay.plan import Batch
 
