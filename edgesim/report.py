@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
-from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from edgesim import __version__, perfetto, plots, results, sharing, timeline
+from edgesim import perfetto, plots, results, timeline
 from edgesim.colours import NO_SHARING
 from edgesim.files import write_json, write_whole_folder
 from edgesim.formats import write_instance, write_schedule
 from edgesim.measures import Measures, mean_interval
+from edgesim.provenance import library_facts, library_text, provenance
 from edgesim.run import Inputs, PlanRun
-from edgesim.words import counted, size_text
 
 OUTPUTS = (
     "summary.json",
@@ -29,7 +27,6 @@ OUTPUTS = (
     "perfetto.json",
     "plans",
 )
-PACKAGES = ("numpy", "simpy", "networkx", "pulp", "highspy", "matplotlib", "pydantic")
 
 
 def write_report(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> None:
@@ -80,7 +77,14 @@ def write_report(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> None:
         _write_plans(temporary / "plans", runs)
         _write_pictures(temporary, inputs, runs)
         perfetto.write_trace(temporary / "perfetto.json", runs[0].run)
-        write_json(temporary / "run.json", _provenance(inputs, runs))
+        runtime_s = {
+            name: [one.result.runtime_s for one in of]
+            for name, of in by_solver(runs).items()
+        }
+        write_json(
+            temporary / "run.json",
+            provenance(inputs.scenario, inputs.sources, runtime_s, inputs.assumed),
+        )
 
 
 def _write_plans(folder: Path, runs: Sequence[PlanRun]) -> None:
@@ -156,14 +160,7 @@ def summary(inputs: Inputs, runs: Sequence[PlanRun]) -> dict[str, Any]:
         "seed": scenario.run.seed,
         "repeats": scenario.run.repeats,
         "noise": scenario.noise is not None,
-        "library": {
-            "models": len(inputs.library.models),
-            "blocks": len(inputs.library.blocks),
-            "clusters": len(sharing.clusters(inputs.library)),
-            "laminar": sharing.is_laminar(inputs.library),
-            "bytes_total": sharing.bytes_total(inputs.library),
-            "bytes_distinct": sharing.bytes_distinct(inputs.library),
-        },
+        "library": library_facts(inputs.library),
         "requests": [of[0].measures.requests for of in _by_repeat(runs)],
         "solvers": {name: _condensed(of) for name, of in by_solver(runs).items()},
         "sharing_gain_in_time": {
@@ -215,39 +212,13 @@ def _by_repeat(runs: Sequence[PlanRun]) -> list[list[PlanRun]]:
     return [list(group) for _, group in groupby(runs, key=lambda one: one.repeat)]
 
 
-def _provenance(inputs: Inputs, runs: Sequence[PlanRun]) -> dict[str, Any]:
-    return {
-        "schema": "edgesim.run/1",
-        "edgesim": __version__,
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "seed": inputs.scenario.run.seed,
-        "inputs": {
-            role: {"file": source.path.name, "sha256": source.sha256}
-            for role, source in inputs.sources.items()
-        },
-        "scenario": inputs.scenario.model_dump(mode="json", exclude_none=True),
-        "assumed": list(inputs.assumed),
-        "runtime_s": {
-            name: [one.result.runtime_s for one in of]
-            for name, of in by_solver(runs).items()
-        },
-    }
-
-
 def table(inputs: Inputs, runs: Sequence[PlanRun]) -> str:
     """Write what people read: the library, and a row a solver, means over repeats.
 
     What was assumed stands below, where a scenario leaves that to edgesim.
     """
-    library = inputs.library
-    total, distinct = sharing.bytes_total(library), sharing.bytes_distinct(library)
     lines = [
-        f"{counted(len(library.models), 'model')} in "
-        f"{counted(len(sharing.clusters(library)), 'cluster')}, "
-        f"{'laminar' if sharing.is_laminar(library) else 'crossing'} sharing: "
-        f"{size_text(distinct)} distinct of {size_text(total)} "
-        f"(sharing saves {sharing.saving_ratio(library):.0%})",
+        library_text(library_facts(inputs.library)),
         f"{'solver':<22}{'in time':>14}{'planned':>9}{'bound':>8}{'gap':>8}"
         f"{'optimal':>10}{'solver time':>14}",
     ]

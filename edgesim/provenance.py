@@ -1,0 +1,73 @@
+"""What results say of where they come from: versions, inputs, and the library."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from edgesim import __version__, sharing
+from edgesim.inputs import Source
+from edgesim.library import Library
+from edgesim.scenario import Scenario
+from edgesim.words import counted, size_text
+
+PACKAGES = ("numpy", "simpy", "networkx", "pulp", "highspy", "matplotlib", "pydantic")
+
+
+def provenance(
+    scenario: Scenario,
+    sources: Mapping[str, Source],
+    runtime_s: Mapping[str, Sequence[float]],
+    assumed: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Say what made the results, for ``run.json``.
+
+    Parameters
+    ----------
+    scenario, sources
+        What was run, and the files it was read from, by role.
+    runtime_s
+        Wall-clock times by solver or policy, one a repeat.
+    assumed
+        What nobody stated and was chosen, a line each.
+    """
+    return {
+        "schema": "edgesim.run/1",
+        "edgesim": __version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "seed": scenario.run.seed,
+        "inputs": {
+            role: {"file": source.path.name, "sha256": source.sha256}
+            for role, source in sources.items()
+        },
+        "scenario": scenario.model_dump(mode="json", exclude_none=True),
+        "assumed": list(assumed),
+        "runtime_s": {name: list(times) for name, times in runtime_s.items()},
+    }
+
+
+def library_facts(library: Library) -> dict[str, Any]:
+    """Count a library's models, blocks, clusters and bytes, for ``summary.json``."""
+    return {
+        "models": len(library.models),
+        "blocks": len(library.blocks),
+        "clusters": len(sharing.clusters(library)),
+        "laminar": sharing.is_laminar(library),
+        "bytes_total": sharing.bytes_total(library),
+        "bytes_distinct": sharing.bytes_distinct(library),
+    }
+
+
+def library_text(facts: Mapping[str, Any]) -> str:
+    """Write what :func:`library_facts` found as a line for people."""
+    total, distinct = facts["bytes_total"], facts["bytes_distinct"]
+    return (
+        f"{counted(facts['models'], 'model')} in "
+        f"{counted(facts['clusters'], 'cluster')}, "
+        f"{'laminar' if facts['laminar'] else 'crossing'} sharing: "
+        f"{size_text(distinct)} distinct of {size_text(total)} "
+        f"(sharing saves {1 - distinct / total:.0%})"
+    )
