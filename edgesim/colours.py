@@ -1,9 +1,9 @@
-"""Colours: one a solver in every figure, one hue a cluster of models that share."""
+"""Colours: one a solver or policy in every figure, one hue a cluster of models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from matplotlib.colors import to_rgb
 
@@ -23,17 +23,70 @@ COLOURS: Mapping[str, str] = {
     "fcfs": "#e69f00",
     "edf": "#5a2d0c",
     "random": "#adadad",
+    "clockwork": "#9a4dff",
+    "rolling": "#1b2a78",
 }
-"""Colour by solver; told apart with the common kinds of colour blindness."""
+"""Colour by solver or policy; told apart with the common kinds of colour blindness."""
+
+MARKERS: Mapping[str, str] = {
+    "dp": "o",
+    "greedy": "s",
+    "local-search": "^",
+    "ilp": "D",
+    "exhaustive": "v",
+    "fcfs": "P",
+    "edf": "X",
+    "random": "p",
+    "clockwork": "d",
+    "rolling": "*",
+}
+"""Marker by solver or policy."""
 
 INK = "#222222"
 _OTHER_COLOUR = "#333333"
-_HUES = tuple(COLOURS.values())
+_OTHER_MARKER = "h"
+_HUES = tuple(COLOURS.values())[:8]
+# What no shipped policy has, for policies of the user's own.
+_SPARE = ("dp", "local-search", "exhaustive", "ilp", "random")
+
+
+class Look(NamedTuple):
+    """Colour and marker of a policy and of its twin without sharing."""
+
+    colour: str
+    marker: str
 
 
 def colour(solver: str) -> str:
     """Colour of a solver; that of its sharing twin for a name with ``-noshare``."""
     return COLOURS.get(solver.removesuffix(NO_SHARING), _OTHER_COLOUR)
+
+
+def marker(solver: str) -> str:
+    """Marker of a solver; that of its sharing twin for a name with ``-noshare``."""
+    return MARKERS.get(solver.removesuffix(NO_SHARING), _OTHER_MARKER)
+
+
+def policy_looks(policies: Iterable[str]) -> dict[str, Look]:
+    """Give each policy of a run its colour and marker.
+
+    Shipped ones have their own in every run. Those of the user's own take, in their
+    order, what shipped policies leave; after five of them all look alike.
+
+    Parameters
+    ----------
+    policies
+        Names, with or without ``-noshare``.
+    """
+    looks: dict[str, Look] = {}
+    spare = iter(_SPARE)
+    for name in policies:
+        base = name.removesuffix(NO_SHARING)
+        if base not in looks:
+            like = base if base in COLOURS else next(spare, base)
+            looks[base] = Look(colour(like), marker(like))
+        looks[name] = looks[base]
+    return looks
 
 
 def lighter(shade: str | Colour, share: float) -> Colour:

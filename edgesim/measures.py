@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgesim.simulation import RoundRecord, Run
 from solvers import residency
@@ -95,7 +96,7 @@ def measure(problem: Problem, run: Run) -> Measures:
         if request.outcome == "in time":
             goodput[request.model] += 1
     latencies_s = [r.latency_s for r in run.requests if r.latency_s is not None]
-    p50, p95, p99 = _percentiles(latencies_s)
+    p50, p95, p99 = percentiles(latencies_s)
     span_s = max((r.end_s for r in run.rounds), default=0.0)
     load_s, wait_s, idle_s = _gpu_split(run.rounds)
     carried_hz_s = math.fsum(u.hz * (u.end_s - u.start_s) for u in run.uploads)
@@ -124,10 +125,14 @@ def measure(problem: Problem, run: Run) -> Measures:
     )
 
 
-def _percentiles(
-    values: Sequence[float],
+def percentiles(
+    values: Sequence[float] | NDArray[np.float64],
 ) -> tuple[float | None, float | None, float | None]:
-    if not values:
+    """Return the 50th, 95th and 99th percentile, or None for each without values.
+
+    Linear between order statistics.
+    """
+    if not len(values):
         return None, None, None
     p50, p95, p99 = np.percentile(values, [50, 95, 99]).tolist()
     return p50, p95, p99

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 
 from edgesim.files import write_json
 from edgesim.simulation import RoundRecord, Run
-from edgesim.uplink import UploadRecord
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -34,17 +33,18 @@ def trace_events(run: Run) -> JsonObject:
     dict
         The JSON document: ``traceEvents`` and ``displayTimeUnit``.
     """
-    uploads, lanes = _packed(run.uploads)
-    events = [_name("process_name", UPLINK_PID, 0, "uplink")]
+    uploads = sorted(run.uploads, key=lambda upload: to_ns(upload.start_s))
+    lanes = lanes_of((to_ns(u.start_s), to_ns(u.end_s)) for u in uploads)
+    events = [name_event("process_name", UPLINK_PID, 0, "uplink")]
     events += [
-        _name("thread_name", UPLINK_PID, lane, f"uploads {lane}")
-        for lane in range(1, lanes + 1)
+        name_event("thread_name", UPLINK_PID, lane, f"uploads {lane}")
+        for lane in range(1, max(lanes, default=0) + 1)
     ]
-    events.append(_name("process_name", GPU_PID, 0, "GPU"))
-    events.append(_name("thread_name", GPU_PID, LOAD_TID, "load"))
-    events.append(_name("thread_name", GPU_PID, COMPUTE_TID, "compute"))
+    events.append(name_event("process_name", GPU_PID, 0, "GPU"))
+    events.append(name_event("thread_name", GPU_PID, LOAD_TID, "load"))
+    events.append(name_event("thread_name", GPU_PID, COMPUTE_TID, "compute"))
     requests = {record.id: record for record in run.requests}
-    for upload, lane in uploads:
+    for upload, lane in zip(uploads, lanes, strict=True):
         request = requests[upload.user]
         args: JsonObject = {
             "model": request.model,
@@ -56,7 +56,9 @@ def trace_events(run: Run) -> JsonObject:
         if request.reason is not None:
             args["reason"] = request.reason
         events.append(
-            _slice(upload.user, UPLINK_PID, lane, upload.start_s, upload.end_s, args)
+            slice_event(
+                upload.user, UPLINK_PID, lane, upload.start_s, upload.end_s, args
+            )
         )
     for record in run.rounds:
         outcomes = {user: requests[user].outcome for user in record.planned_users}
@@ -80,7 +82,9 @@ def _round_slices(record: RoundRecord, outcomes: JsonObject) -> list[JsonObject]
             "planned_start_s": record.planned_load_start_s,
         }
         start_s, end_s = record.load_start_s, record.load_end_s
-        slices.append(_slice(record.model, GPU_PID, LOAD_TID, start_s, end_s, args))
+        slices.append(
+            slice_event(record.model, GPU_PID, LOAD_TID, start_s, end_s, args)
+        )
     if record.users:
         args = {
             "round": record.index,
@@ -92,39 +96,47 @@ def _round_slices(record: RoundRecord, outcomes: JsonObject) -> list[JsonObject]
             "planned_start_s": record.planned_compute_start_s,
         }
         start_s, end_s = record.compute_start_s, record.end_s
-        slices.append(_slice(record.model, GPU_PID, COMPUTE_TID, start_s, end_s, args))
+        slices.append(
+            slice_event(record.model, GPU_PID, COMPUTE_TID, start_s, end_s, args)
+        )
     return slices
 
 
-def _packed(
-    uploads: Iterable[UploadRecord],
-) -> tuple[list[tuple[UploadRecord, int]], int]:
-    """Give each band held a lane, from 1, in which nothing overlaps; fewest lanes."""
-    placed: list[tuple[UploadRecord, int]] = []
+def lanes_of(spans_ns: Iterable[tuple[int, int]]) -> list[int]:
+    """Give each span a lane, from 1, in which nothing overlaps; as few as can be.
+
+    Parameters
+    ----------
+    spans_ns
+        Start and end of each, in ns, in order of start.
+
+    Notes
+    -----
+    The free lane with the lowest number is taken: O(n log n).
+    """
+    lanes: list[int] = []
     busy: list[tuple[int, int]] = []
     free: list[int] = []
-    lanes = 0
-    for upload in sorted(uploads, key=lambda u: _ns(u.start_s)):
-        while busy and busy[0][0] <= _ns(upload.start_s):
+    for start_ns, end_ns in spans_ns:
+        while busy and busy[0][0] <= start_ns:
             heapq.heappush(free, heapq.heappop(busy)[1])
-        if free:
-            lane = heapq.heappop(free)
-        else:
-            lane = lanes = lanes + 1
-        heapq.heappush(busy, (_ns(upload.end_s), lane))
-        placed.append((upload, lane))
-    return placed, lanes
+        lane = heapq.heappop(free) if free else len(busy) + 1
+        heapq.heappush(busy, (end_ns, lane))
+        lanes.append(lane)
+    return lanes
 
 
-def _ns(time_s: float) -> int:
+def to_ns(time_s: float) -> int:
+    """Round a time to a nanosecond."""
     return round(time_s * 1e9)
 
 
-def _slice(
+def slice_event(
     name: str, pid: int, tid: int, start_s: float, end_s: float, args: JsonObject
 ) -> JsonObject:
+    """Make a complete event: something that goes on from start to end."""
     # Both ends are rounded, not the length, so that neighbours touch exactly.
-    start_ns, end_ns = _ns(start_s), _ns(end_s)
+    start_ns, end_ns = to_ns(start_s), to_ns(end_s)
     return {
         "name": name,
         "ph": "X",
@@ -136,5 +148,6 @@ def _slice(
     }
 
 
-def _name(kind: str, pid: int, tid: int, name: str) -> JsonObject:
+def name_event(kind: str, pid: int, tid: int, name: str) -> JsonObject:
+    """Make a metadata event that names a process or a thread."""
     return {"name": kind, "ph": "M", "pid": pid, "tid": tid, "args": {"name": name}}

@@ -10,32 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from edgesim.colours import COLOURS, INK, NO_SHARING, colour, lighter
+from edgesim.colours import INK, NO_SHARING, colour, lighter
 from edgesim.files import write_whole
 from edgesim.measures import mean_interval
-
-_MARKERS: Mapping[str, str] = {
-    "dp": "o",
-    "greedy": "s",
-    "local-search": "^",
-    "ilp": "D",
-    "exhaustive": "v",
-    "fcfs": "P",
-    "edf": "X",
-    "random": "p",
-}
-_OTHER_MARKER = "h"
 
 _STYLE = {
     "axes.axisbelow": True,
@@ -103,9 +89,10 @@ def dump(drawing: Figure | Axes, file: IO[bytes]) -> None:
         figure.savefig(file, format="png", metadata={"Software": None})
 
 
-def _title(ax: Axes, title: str | None) -> None:
+def set_title(ax: Axes, title: str | None) -> None:
+    """Write what was run above the axes, if anything is said of it."""
     if title is not None:
-        ax.set_title(title, loc="left", fontsize=10)
+        ax.set_title(title, loc="left", fontsize=10, wrap=True)
 
 
 def root_figure(ax: Axes) -> Figure:
@@ -172,13 +159,13 @@ def plot_throughput(
         ax.set_xlim(-0.6, len(names) - 0.4)
         of = "" if requests is None else f" (of {requests:g})"
         ax.set_ylabel(f"requests served in time per plan{of}")
-        _title(ax, title)
+        set_title(ax, title)
         ax.set_xlabel("solver")
         # The labels stand above the bars: leave them room, and some if all are 0.
         ax.set_ylim(0, 1.1 * max(ax.dataLim.ymax, 1.0))
         steps = [1, 2, 5, 10]
         ax.yaxis.set_major_locator(MaxNLocator(integer=True, steps=steps))
-        _legend(ax, handles, _repeats([len(v) for v in served.values()]))
+        side_legend(ax, handles, repeats_text([len(v) for v in served.values()]))
     return ax
 
 
@@ -221,128 +208,12 @@ def _bar(
     )
 
 
-class SweepPoint(NamedTuple):
-    """One solver at one value of the parameter in one repeat."""
-
-    value: float | str
-    solver: str
-    served: float
-
-
-def plot_sweep(
-    rows: Sequence[SweepPoint],
-    parameter_label: str,
-    ax: Axes | None = None,
-    *,
-    measure_label: str = "requests served in time per plan",
-    log_x: bool = False,
-    title: str | None = None,
-) -> Axes:
-    """Draw a measure over a parameter, one line a solver, with 95 % intervals.
-
-    Sharing solid with filled markers, no sharing dashed with open ones. Lines are
-    shifted sideways by a few points so that their intervals can be told apart.
-
-    Parameters
-    ----------
-    rows
-        One point a value, solver and repeat, at least one.
-    parameter_label
-        Label of the x axis, with its unit.
-    ax
-        Where to draw; a new figure if not given.
-    measure_label
-        Label of the y axis.
-    log_x
-        Whether the parameter is on a logarithmic scale.
-    title
-        What was run.
-    """
-    with style():
-        if ax is None:
-            ax = new_axes(7.4, 3.8)
-        groups: dict[str, dict[float | str, list[float]]] = {}
-        for row in rows:
-            values = groups.setdefault(row.solver, {})
-            values.setdefault(row.value, []).append(row.served)
-        words = any(isinstance(row.value, str) for row in rows)
-        ticks = list(dict.fromkeys(str(row.value) for row in rows))
-        order = sorted(groups, key=lambda s: (_rank(s), s.endswith(NO_SHARING)))
-        for number, solver in enumerate(order):
-            points = groups[solver]
-            xs = (
-                [float(ticks.index(str(value))) for value in points]
-                if words
-                else [cast("float", value) for value in points]
-            )
-            shift_pt = (number - (len(order) - 1) / 2) * min(1.5, 7.5 / len(order))
-            _line(ax, solver, xs, list(points.values()), shift_pt)
-        if words:
-            ax.set_xticks(range(len(ticks)), ticks)
-            ax.set_xlim(-0.4, len(ticks) - 0.6)
-        elif log_x:
-            ax.set_xscale("log")
-            values_x = sorted({cast("float", row.value) for row in rows})
-            if len(values_x) <= 12:
-                ax.set_xticks(values_x, [f"{value:g}" for value in values_x])
-                ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xlabel(parameter_label)
-        ax.set_ylabel(measure_label)
-        _title(ax, title)
-        ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
-        repeats = [len(v) for points in groups.values() for v in points.values()]
-        _legend(ax, ax.get_legend_handles_labels()[0], _repeats(repeats))
-    return ax
-
-
-def _line(
-    ax: Axes,
-    solver: str,
-    xs: Sequence[float],
-    repeats: Sequence[Sequence[float]],
-    shift_pt: float,
-) -> None:
-    by_x = np.argsort(xs, kind="stable")
-    x = np.array(xs)[by_x]
-    intervals = [mean_interval(repeats[i]) for i in by_x]
-    mean = np.array([m for m, _ in intervals])
-    half = np.array([h or 0.0 for _, h in intervals])
-    shared = not solver.endswith(NO_SHARING)
-    base = solver.removesuffix(NO_SHARING)
-    hue = colour(solver)
-    ax.errorbar(
-        x,
-        mean,
-        half if half.any() else None,
-        color=hue,
-        linestyle="-" if shared else (0, (4, 2)),
-        marker=_MARKERS.get(base, _OTHER_MARKER),
-        markersize=5.5,
-        markerfacecolor=hue if shared else "white",
-        markeredgecolor=hue,
-        elinewidth=1.0,
-        capsize=2.5,
-        transform=ax.transData  # shifted on paper, so the limits need the data, below
-        + ScaledTranslation(shift_pt / 72, 0, root_figure(ax).dpi_scale_trans),
-        label=base if shared else f"{base}, no sharing",
-    )
-    ax.update_datalim(
-        np.column_stack([np.tile(x, 2), [*(mean - half), *(mean + half)]])
-    )
-
-
-def _rank(solver: str) -> tuple[int, str]:
-    """Solvers in the order of ``COLOURS``, others after them by name."""
-    base = solver.removesuffix(NO_SHARING)
-    known = list(COLOURS)
-    return (known.index(base), "") if base in known else (len(known), base)
-
-
 def _number(mean: float, repeats: int) -> str:
     return f"{mean:.1f}" if repeats > 1 and not mean > 999 else f"{mean:.0f}"
 
 
-def _repeats(counts: Sequence[int]) -> str:
+def repeats_text(counts: Sequence[int]) -> str:
+    """Say for a legend how many repeats a mean is of."""
     low, high = min(counts), max(counts)
     if high == 1:
         return "one repeat"
@@ -350,7 +221,7 @@ def _repeats(counts: Sequence[int]) -> str:
     return f"mean of {span} repeats,\n95 % intervals"
 
 
-def _legend(ax: Axes, handles: Sequence[object], title: str) -> None:
+def side_legend(ax: Axes, handles: Sequence[object], title: str) -> None:
     """Put the legend right of the axes, where it hides nothing."""
     ax.legend(
         handles=handles,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,7 @@ from edgesim.profile_file import read_profile
 from edgesim.scenario import Scenario, read_scenario
 from edgesim.simulation import Run, simulate_plan
 from edgesim.trace import Trace, read_trace
-from edgesim.workload import Epoch, map_models, plan_epoch
+from edgesim.workload import Epoch, check_windows, map_models, plan_epoch
 from solvers import RefusalError, Result, solve
 
 
@@ -94,28 +93,12 @@ def load_inputs(
     if own:
         chosen = own_models.choose(found.profile_file, profile, trace)
         scenario = read_scenario(scenario_file, {**chosen, **found.overrides})
-    _check_windows(scenario_file, scenario, found.trace_file, trace)
+    check_windows(scenario_file, scenario, found.trace_file, trace.arrival_s)
     library_rng, map_rng = np.random.default_rng(scenario.run.seed).spawn(2)
     library = library_of(scenario_file, scenario, profile, library_rng)
     names = map_models(scenario_file, trace, library, scenario.workload.models, map_rng)
     assumed = own_models.assumptions(scenario, trace, library, names) if own else ()
     return Inputs(scenario, trace, library, names, found.sources, assumed)
-
-
-def _check_windows(
-    scenario_file: Path, scenario: Scenario, trace_file: Path, trace: Trace
-) -> None:
-    """Refuse more windows than the trace has, before any work is done."""
-    workload, repeats = scenario.workload, scenario.run.repeats
-    last_s = float(trace.arrival_s[-1]) if len(trace) else 0.0
-    window_s = workload.window_s or math.inf
-    possible = max(0, math.floor((last_s - workload.start_s) / window_s) + 1)
-    if repeats > max(possible, 1) or (len(trace) and possible == 0):
-        raise InputError(
-            f"{scenario_file}: run.repeats",
-            f"{repeats} windows of {window_s:g} s from {workload.start_s:g} s on are "
-            f"more than {trace_file} has: it ends at {last_s:g} s, room for {possible}",
-        )
 
 
 def run_repeat(inputs: Inputs, repeat: int) -> Iterator[PlanRun]:

@@ -6,24 +6,33 @@ import json
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
 from pydantic import Field, model_validator
 
 from edgesim import plots, results
 from edgesim.errors import InputError
 from edgesim.files import check_file, keep_inputs, read_toml, write_whole
+from edgesim.online.measures import measure as measure_online
+from edgesim.online.run import OnlineInputs, PolicyRun, load_online
+from edgesim.online.run import run_repeat as online_repeat
 from edgesim.run import Inputs, load_inputs, run_repeat
 from edgesim.scenario import FileName, beside, read_scenario
+from edgesim.sweep_plot import SERVED_LABEL, SweepPoint, plot_panels, plot_sweep
 from solvers.problem import Name, Positive, Value
 
 FIGURE = "edgesim.figure/1"
-COLUMNS = (
+ON_TIME_LABEL = "share of requests in time"
+PLAN_COLUMNS = (
     "value",
     "repeat",
     "solver",
@@ -36,6 +45,26 @@ COLUMNS = (
     "status",
     "load_s",
     "compute_s",
+    "bytes_loaded",
+    "bytes_saved",
+)
+ONLINE_COLUMNS = (
+    "value",
+    "repeat",
+    "policy",
+    "uplink",
+    "requests",
+    "in_time",
+    "late",
+    "dropped",
+    "on_time_ratio",
+    "latency_p50_s",
+    "latency_p95_s",
+    "mean_batch",
+    "load_s",
+    "compute_s",
+    "wait_s",
+    "idle_s",
     "bytes_loaded",
     "bytes_saved",
 )
@@ -56,16 +85,26 @@ class PlotSpec(Value):
     x_scale: Literal["linear", "log"] = "linear"
 
 
+class Panel(Value):
+    """``[[panel]]``: axes of their own, with what differs there by key path."""
+
+    title: Name
+    set: Mapping[str, Any] = Field(default_factory=dict)
+
+
 class Figure(Value):
     """A figure file: a scenario, what is swept, and what else differs from it.
 
-    ``set`` replaces values of the scenario for the whole figure, by key path.
+    ``set`` replaces values of the scenario for the whole figure, by key path; each
+    panel, if there are any, for itself. Plans show requests in time, online runs the
+    share of them.
     """
 
     title: str
     scenario: FileName
     sweep: Sweep
     set: Mapping[str, Any] = Field(default_factory=dict)
+    panel: Annotated[tuple[Panel, ...], Field(strict=False)] = ()
     plot: PlotSpec
 
     @model_validator(mode="after")
@@ -73,10 +112,14 @@ class Figure(Value):
         values = self.sweep.values
         if len(set(values)) < len(values):
             raise ValueError(f"sweep.values must be distinct, found {list(values)}")
-        if self.sweep.parameter in self.set:
-            raise ValueError(
-                f"set must not fix the swept parameter {self.sweep.parameter!r}"
-            )
+        for fixed in (self.set, *(panel.set for panel in self.panel)):
+            if self.sweep.parameter in fixed:
+                raise ValueError(
+                    f"set must not fix the swept parameter {self.sweep.parameter!r}"
+                )
+        titles = [panel.title for panel in self.panel]
+        if len(set(titles)) < len(titles):
+            raise ValueError(f"panel titles must be distinct, found {titles}")
         words = any(isinstance(v, str) for v in values)
         if self.plot.unit != 1.0 and words:
             raise ValueError("plot.unit needs sweep.values to be numbers")
@@ -89,12 +132,17 @@ class Figure(Value):
 
 @dataclass(frozen=True)
 class Task:
-    """One value of the parameter in one repeat: what a worker is sent."""
+    """One value of the parameter in one repeat: what a worker is sent.
+
+    ``keys`` are the leading columns of its rows: the panel, if there are any, the value
+    and the repeat.
+    """
 
     scenario_file: Path
     overrides: Mapping[str, Any]
-    value: float | int | str
+    keys: Mapping[str, results.Cell]
     repeat: int
+    online: bool
 
 
 def read_figure(path: Path) -> Figure:
@@ -119,19 +167,40 @@ def tasks_of(path: Path, figure: Figure) -> tuple[list[Task], list[Path]]:
     scenario_file = beside(path, figure.scenario, "traces")
     read_scenario(scenario_file)
     tasks, read = [], [path]
-    for value in figure.sweep.values:
-        overrides = {**figure.set, figure.sweep.parameter: value}
+    for panel, value in product(figure.panel or (None,), figure.sweep.values):
+        overrides = {
+            **figure.set,
+            **(panel.set if panel else {}),
+            figure.sweep.parameter: value,
+        }
+        keys = {"panel": panel.title, "value": value} if panel else {"value": value}
         try:
-            inputs = load_inputs(scenario_file, overrides=overrides)
+            scenario = read_scenario(scenario_file, overrides)
+            online = scenario.online is not None
+            if online:
+                with online_inputs(scenario_file, overrides) as inputs:
+                    sources = inputs.sources
+            else:
+                sources = load_inputs(scenario_file, overrides=overrides).sources
         except InputError as error:
-            what = f"{figure.sweep.parameter} = {value!r}: {error}"
-            raise InputError(f"{path}: sweep or set", what) from None
-        read += [source.path for source in inputs.sources.values()]
+            place = f"{panel.title}, " if panel else ""
+            what = f"{place}{figure.sweep.parameter} = {value!r}: {error}"
+            raise InputError(f"{path}: sweep, set or panel", what) from None
+        read += [source.path for source in sources.values()]
         tasks += [
-            Task(scenario_file, overrides, value, repeat)
-            for repeat in range(inputs.scenario.run.repeats)
+            Task(scenario_file, overrides, {**keys, "repeat": repeat}, repeat, online)
+            for repeat in range(scenario.run.repeats)
         ]
     return tasks, read
+
+
+@contextmanager
+def online_inputs(
+    scenario_file: Path, overrides: Mapping[str, Any]
+) -> Iterator[OnlineInputs]:
+    """Read the inputs of an online run, for as long as the block lasts."""
+    with TemporaryDirectory(prefix="edgesim-") as folder:
+        yield load_online(scenario_file, Path(folder), overrides=overrides)
 
 
 @lru_cache(maxsize=1)
@@ -141,12 +210,17 @@ def _inputs(scenario_file: Path, overrides: str) -> Inputs:
 
 
 def compute(task: Task) -> list[dict[str, Any]]:
-    """Compute the rows of one task, one a solver."""
+    """Compute the rows of one task, one a solver or policy."""
+    if task.online:
+        with online_inputs(task.scenario_file, task.overrides) as served:
+            return [
+                {**task.keys, **_online_row(served, one)}
+                for one in online_repeat(served, task.repeat)
+            ]
     inputs = _inputs(task.scenario_file, json.dumps(task.overrides))
     return [
         {
-            "value": task.value,
-            "repeat": task.repeat,
+            **task.keys,
             "solver": one.solver,
             "uplink": inputs.scenario.run.uplink,
             "requests": one.measures.requests,
@@ -162,6 +236,15 @@ def compute(task: Task) -> list[dict[str, Any]]:
         }
         for one in run_repeat(inputs, task.repeat)
     ]
+
+
+def _online_row(inputs: OnlineInputs, one: PolicyRun) -> dict[str, Any]:
+    """One policy in one repeat, measured from the end of the warm-up on."""
+    measures = measure_online(
+        one.run, one.tables, inputs.online.warmup_s, one.stream.duration_s
+    )
+    taken = {name: getattr(measures, name) for name in ONLINE_COLUMNS[4:]}
+    return {"policy": one.policy, "uplink": inputs.online.uplink, **taken}
 
 
 def run_figure(
@@ -206,9 +289,9 @@ def run_figure(
         rows += found
         if done is not None:
             done(number + 1, len(tasks))
-    drawing = _draw(figure, rows)
+    drawing = _draw(figure, rows, online=tasks[0].online)
     with write_whole(data) as text, write_whole(picture, "wb") as image:
-        results.dump_csv(text, rows, COLUMNS)
+        results.dump_csv(text, rows, _columns(figure, tasks))
         plots.dump(drawing, image)
     return data, picture
 
@@ -233,20 +316,35 @@ def _computed(tasks: Sequence[Task], jobs: int) -> Iterator[list[dict[str, Any]]
             raise
 
 
-def _draw(figure: Figure, rows: Sequence[Mapping[str, Any]]) -> Axes:
-    points = [
-        plots.SweepPoint(
-            row["value"]
-            if isinstance(row["value"], str)
-            else row["value"] / figure.plot.unit,
-            row["solver"],
-            row["in_time"],
+def _columns(figure: Figure, tasks: Sequence[Task]) -> tuple[str, ...]:
+    columns = ONLINE_COLUMNS if tasks[0].online else PLAN_COLUMNS
+    return ("panel", *columns) if figure.panel else columns
+
+
+def _draw(
+    figure: Figure, rows: Sequence[Mapping[str, Any]], *, online: bool
+) -> Drawing | Axes:
+    """Draw requests in time, or online the share of them, on axes for each panel."""
+    panels: dict[str, list[SweepPoint]] = {}
+    for row in rows:
+        value = row["value"]
+        point = SweepPoint(
+            value if isinstance(value, str) else value / figure.plot.unit,
+            row["policy"] if online else row["solver"],
+            row["on_time_ratio"] if online else row["in_time"],
         )
-        for row in rows
-    ]
-    return plots.plot_sweep(
-        points,
-        figure.plot.x_label,
-        log_x=figure.plot.x_scale == "log",
-        title=figure.title,
+        panels.setdefault(row.get("panel", ""), []).append(point)
+    label = ON_TIME_LABEL if online else SERVED_LABEL
+    x_label, log_x = figure.plot.x_label, figure.plot.x_scale == "log"
+    if figure.panel:
+        return plot_panels(
+            panels,
+            x_label,
+            measure_label=label,
+            log_x=log_x,
+            title=figure.title,
+            top=1.02 if online else None,
+        )
+    return plot_sweep(
+        panels[""], x_label, measure_label=label, log_x=log_x, title=figure.title
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 from edgesim import radio
 from edgesim.errors import InputError, from_validation, short
 from edgesim.library import Library
+from edgesim.scale import scaled_window
 from edgesim.scenario import ModelMap, Scenario
 from edgesim.trace import Trace
 from solvers import Problem, User
@@ -38,9 +41,22 @@ class Epoch:
     mean_snr_db: Floats
 
 
+class Demand(Protocol):
+    """Requests as far as their models matter: a trace, in memory or not."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models, by number."""
+        ...
+
+    def popularity(self) -> NDArray[np.int32]:
+        """List every model's number, most requested first, ties by lower number."""
+        ...
+
+
 def map_models(
     scenario_file: Path,
-    trace: Trace,
+    trace: Demand,
     library: Library,
     rule: ModelMap,
     rng: np.random.Generator,
@@ -93,6 +109,43 @@ def map_models(
     return tuple(names[r % len(names)] for r in rank)
 
 
+def check_windows(
+    scenario_file: Path, scenario: Scenario, trace_file: Path, arrival_s: Floats
+) -> None:
+    """Refuse more windows than a trace has, before any work is done.
+
+    Parameters
+    ----------
+    scenario_file, trace_file
+        For messages.
+    scenario
+        Its windows, and by how much it stretches arrival times.
+    arrival_s
+        Arrivals of the trace, in order.
+
+    Raises
+    ------
+    InputError
+        Saying for how many windows there is room.
+    """
+    workload, repeats = scenario.workload, scenario.run.repeats
+    last_s = float(arrival_s[-1]) * workload.time_scale if len(arrival_s) else 0.0
+    if len(arrival_s) and workload.start_s > last_s:
+        raise InputError(
+            f"{scenario_file}: workload.start_s",
+            f"must not be after the last arrival of {trace_file} ({last_s:g} s), "
+            f"found {workload.start_s:g}",
+        )
+    window_s = workload.window_s or math.inf
+    possible = max(0, math.floor((last_s - workload.start_s) / window_s) + 1)
+    if repeats > max(possible, 1):
+        raise InputError(
+            f"{scenario_file}: run.repeats",
+            f"{repeats} windows of {window_s:g} s from {workload.start_s:g} s on are "
+            f"more than {trace_file} has: it ends at {last_s:g} s, room for {possible}",
+        )
+
+
 def plan_epoch(
     scenario: Scenario,
     trace: Trace,
@@ -115,7 +168,7 @@ def plan_epoch(
     repeat
         Which window, from 0.
     rng
-        Draws places, shadowing and fading.
+        Draws places, shadowing and fading, and what is scaled.
 
     Raises
     ------
@@ -124,12 +177,15 @@ def plan_epoch(
         release, say.
     """
     workload = scenario.workload
-    start_s = workload.start_s + repeat * (workload.window_s or 0.0)
-    end_s = np.inf if workload.window_s is None else start_s + workload.window_s
-    window = trace.window(start_s, end_s)
+    window = scaled_window(
+        trace,
+        workload.scaling(repeat),
+        rng.spawn(1)[0],
+        f"{scenario_file}: workload.window_s",
+    )
     snr_db, efficiency = _links(scenario.cell, window, rng)
     if workload.releases == "trace":
-        release_s = window.arrival_s - start_s
+        release_s = window.arrival_s
     else:
         release_s = np.zeros(len(window))
     deadline_s = release_s + window.slo_s

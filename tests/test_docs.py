@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 
 import solvers
 from edgesim.measures import Measures
+from edgesim.online.intervals import QUOTIENTS
+from edgesim.online.measures import OnlineMeasures
 from tests.command import edgesim
 from tests.small_networks import fine_tuned
 
@@ -30,12 +32,21 @@ def _blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+def _files(document: str) -> list[tuple[str, str]]:
+    """Python that is to be put into a file, which its first line names."""
+    blocks = _blocks(document, "python")
+    named = [(re.match(r"# (\w+\.py)\n", block), block) for block in blocks]
+    return [(name[1], block) for name, block in named if name]
+
+
 def test_readme_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of the README, typed in its order, succeeds."""
     monkeypatch.chdir(tmp_path)
     for number, name in enumerate(("cats", "dogs", "foxes")):
         weights = fine_tuned(seed=number, frozen=number + 1).state_dict()
         save_file(weights, f"{name}.safetensors")
+    for name, code in _files("README.md"):
+        Path(name).write_text(code, encoding="utf-8")
     commands = [
         line.removeprefix("$ edgesim ")
         for block in _blocks("README.md", "console")
@@ -78,14 +89,25 @@ def test_links(document: str) -> None:
             assert (path.parent / target).exists(), target
 
 
+def test_a_policy_is_as_short_as_promised() -> None:
+    """The policy that the README shows, and the commands above run, has ≤ 20 lines."""
+    [(name, code)] = _files("README.md")
+    assert name == "soonest.py"
+    assert len(code.partition("import Policy\n")[2].strip().splitlines()) <= 20
+
+
 def test_measures_are_all_defined() -> None:
-    """The README's table defines every measure that a summary holds."""
+    """The README's tables define every measure that a summary holds."""
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     counted = {"requests", "late", "dropped"}
-    for field in fields(Measures):
+    for field in (*fields(Measures), *fields(OnlineMeasures)):
         name = field.name.replace("latency_p95_s", "_p95_s")
         name = name.replace("latency_p99_s", "_p99_s")
         assert f"`{name}`" in text or field.name in counted, field.name
+    for name in QUOTIENTS:
+        stem = name.removesuffix("_per_s")
+        known = {f"`{n}`" for n in (name, stem, name.replace("latency", ""))}
+        assert any(n in text for n in known), name
 
 
 def test_dependencies_are_all_named() -> None:

@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 from edgesim.colours import COLOURS, colour, model_colours
 from edgesim.measures import mean_interval
 from edgesim.noise import nominal
-from edgesim.plots import SweepPoint, plot_sweep, plot_throughput, save, style
+from edgesim.plots import plot_throughput, save, style
 from edgesim.simulation import simulate_plan
+from edgesim.sweep_plot import SweepPoint, plot_sweep
 from edgesim.timeline import plot_timeline
 from solvers import Problem, Uplink, solve
 from solvers.timing import make_schedule
@@ -92,8 +93,8 @@ def assert_nothing_cut_off(figure: Figure) -> None:
 
 
 def test_every_solver_has_its_colour_and_shares_it_with_its_twin() -> None:
-    """Eight solvers, eight colours; ``-noshare`` has the same; others are grey."""
-    assert len(set(COLOURS.values())) == len(COLOURS) == 8
+    """Ten names, ten colours; ``-noshare`` has the same; others are grey."""
+    assert len(set(COLOURS.values())) == len(COLOURS) == 10
     assert colour("dp-noshare") == colour("dp") == COLOURS["dp"]
     assert colour("mine") not in COLOURS.values()
 

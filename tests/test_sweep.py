@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgesim.sweep import COLUMNS, read_figure, run_figure
+from edgesim.measures import mean_interval
+from edgesim.sweep import ONLINE_COLUMNS, PLAN_COLUMNS, read_figure, run_figure
 from tests.command import edgesim
 from tests.examples import FIGURE, SCENARIO, TRACE
 
@@ -36,7 +37,7 @@ def test_data_and_picture_stand_beside_the_figure(figure: Path) -> None:
     assert finished.code == 0, finished.err
     rows = _rows(figure.with_suffix(".csv"))
     assert len(rows) == 2 * 2 * 2
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == PLAN_COLUMNS
     assert [row["value"] for row in rows] == ["5000000.0"] * 4 + ["20000000.0"] * 4
     assert figure.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert finished.out.split() == [
@@ -99,9 +100,15 @@ def test_published_figures_are_whole(name: str) -> None:
     figure = read_figure(path)
     rows = _rows(path.with_suffix(".csv"))
     assert figure.title
-    solvers = figure.set["run.solvers"]
-    repeats = figure.set["run.repeats"]
-    assert len(rows) == len(figure.sweep.values) * len(solvers) * repeats
+    solvers = figure.set.get("run.solvers")
+    runs = len(solvers) if solvers else len({row["policy"] for row in rows})
+    assert runs in (5, 10)
+    runs *= figure.set["run.repeats"] * max(1, len(figure.panel))
+    assert len(rows) == len(figure.sweep.values) * runs
+    if figure.panel:
+        assert list(dict.fromkeys(row["panel"] for row in rows)) == [
+            panel.title for panel in figure.panel
+        ]
     assert {float(row["value"]) for row in rows} == set(figure.sweep.values)
     assert path.with_suffix(".png").is_file()
 
@@ -145,3 +152,144 @@ def test_published_data_can_be_computed_again(
     (tmp_path / "again.toml").write_text(text.replace(figure.scenario, scenario))
     run_figure(tmp_path / "again.toml")
     assert _rows(tmp_path / "again.csv") == wanted[: 3 * 5]
+
+
+ONLINE_FIGURE = """\
+schema = "edgesim.figure/1"
+title = "Two kinds of memory"
+scenario = "SCENARIO"
+
+[sweep]
+parameter = "workload.rate_scale"
+values = [0.5, 1.0]
+
+[set]
+"workload.window_s" = 60.0
+"run.repeats" = 2
+"online.warmup_s" = 5.0
+"online.policies" = ["fcfs", "fcfs-noshare"]
+
+[[panel]]
+title = "previous"
+set = { "gpu.residency" = "previous" }
+
+[[panel]]
+title = "cache"
+set = { "gpu.residency" = "cache" }
+
+[plot]
+x_label = "load"
+"""
+
+
+@pytest.fixture
+def online_figure(tmp_path: Path) -> Path:
+    """Write a small figure of an online scenario with two panels."""
+    scenario = (REPOSITORY / "traces" / "online-campus.toml").as_posix()
+    path = tmp_path / "online.toml"
+    path.write_text(ONLINE_FIGURE.replace("SCENARIO", scenario))
+    return path
+
+
+def test_an_online_figure_has_panels(online_figure: Path) -> None:
+    """One row a panel, load, repeat and policy; more load never helps; same bytes."""
+    finished = edgesim("figure", online_figure, "--jobs", 2)
+    assert finished.code == 0, finished.err
+    rows = _rows(online_figure.with_suffix(".csv"))
+    assert tuple(rows[0]) == ("panel", *ONLINE_COLUMNS)
+    assert len(rows) == 2 * 2 * 2 * 2
+    ratio: dict[tuple[str, str, str], float] = {}
+    for row in rows:
+        key = row["panel"], row["policy"], row["value"]
+        ratio[key] = ratio.get(key, 0.0) + float(row["on_time_ratio"]) / 2
+        outcomes = [int(row[name]) for name in ("in_time", "late", "dropped")]
+        assert sum(outcomes) == int(row["requests"]) > 0
+        spans = [float(row[f"{s}_s"]) for s in ("load", "compute", "wait", "idle")]
+        assert sum(spans) == pytest.approx(55.0)
+    for panel in ("previous", "cache"):
+        assert ratio[panel, "fcfs-noshare", "1.0"] < ratio[panel, "fcfs", "1.0"]
+        assert ratio[panel, "fcfs-noshare", "1.0"] < ratio[panel, "fcfs-noshare", "0.5"]
+    before = online_figure.with_suffix(".csv").read_bytes()
+    picture = online_figure.with_suffix(".png").read_bytes()
+    run_figure(online_figure, jobs=1)
+    assert online_figure.with_suffix(".csv").read_bytes() == before
+    assert online_figure.with_suffix(".png").read_bytes() == picture
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ('title = "cache"', 'title = "previous"', "panel titles must be distinct"),
+        ('"gpu.residency" = "cache"', '"gpu.residency" = "all"', "cache, workload"),
+        (
+            '"gpu.residency" = "cache"',
+            '"workload.rate_scale" = 2.0',
+            "must not fix the swept parameter",
+        ),
+    ],
+)
+def test_panels_that_cannot_be(
+    online_figure: Path, old: str, new: str, found: str
+) -> None:
+    """Twin titles, settings that are wrong and a fixed parameter: one line, exit 2."""
+    online_figure.write_text(online_figure.read_text().replace(old, new))
+    finished = edgesim("figure", online_figure)
+    assert finished.code == 2
+    assert finished.err.count("\n") == 1
+    assert found in finished.err
+    assert not online_figure.with_suffix(".csv").exists()
+
+
+@pytest.mark.parametrize("name", ["online-load", "online-lora", "online-pinned"])
+def test_published_online_data_can_be_computed_again(name: str, tmp_path: Path) -> None:
+    """One repeat of load 1 in every panel, computed now, gives the committed rows."""
+    source = REPOSITORY / "figures" / f"{name}.toml"
+    figure = read_figure(source)
+    policies = ["fcfs", "greedy-noshare", "rolling"]
+    wanted = [
+        row
+        for row in _rows(source.with_suffix(".csv"))
+        if (row["value"], row["repeat"]) == ("1.0", "0") and row["policy"] in policies
+    ]
+    text = source.read_text()
+    line = next(x for x in text.splitlines() if x.startswith("values = "))
+    text = text.replace(line, "values = [1.0]")
+    text = text.replace(
+        '"run.repeats" = 9', f'"run.repeats" = 1\n"online.policies" = {policies}'
+    )
+    scenario = (source.parent / figure.scenario).resolve().as_posix()
+    (tmp_path / "again.toml").write_text(text.replace(figure.scenario, scenario))
+    run_figure(tmp_path / "again.toml")
+    assert _rows(tmp_path / "again.csv") == wanted
+    assert len(wanted) == len(policies) * len(figure.panel)
+
+
+def test_the_readme_states_the_gains_that_the_data_hold() -> None:
+    """The gains of sharing online in the README are those of the committed figures."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    stated = {
+        ("online-load", 0, 1.0, "fcfs"): "+19.2 ± 2.4",
+        ("online-load", 0, 1.0, "greedy"): "+9.1 ± 0.8",
+        ("online-load", 2, 1.0, "greedy"): "+3.9 ± 0.4",
+        ("online-load", 2, 1.5, "greedy"): "+8.0 ± 0.8",
+        ("online-lora", 0, 1.0, "greedy"): "+16.5 ± 1.5",
+        ("online-lora", 0, 1.0, "fcfs"): "+36.9 ± 4.8",
+        ("online-pinned", 0, 1.0, "greedy"): "+0.5 ± 0.2",
+        ("online-pinned", 0, 1.0, "fcfs"): "+0.2 ± 0.1",
+    }
+    for (name, panel, load, policy), words in stated.items():
+        path = REPOSITORY / "figures" / f"{name}.toml"
+        title = read_figure(path).panel[panel].title
+        ratio = {
+            (row["policy"], row["repeat"]): 100 * float(row["on_time_ratio"])
+            for row in _rows(path.with_suffix(".csv"))
+            if row["panel"] == title and float(row["value"]) == load
+        }
+        gains = [
+            shared - ratio[f"{policy}-noshare", repeat]
+            for (of, repeat), shared in ratio.items()
+            if of == policy
+        ]
+        mean, half = mean_interval(gains)
+        assert f"{mean:+.1f} ± {half:.1f}" == words
+        assert words in text

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from edgesim.errors import InputError
+from edgesim.online.spec import check_policies
 from edgesim.scenario import check_solvers
 from solvers import UPLINKS, Uplink
 
@@ -22,6 +23,21 @@ def solver_names(option: str, text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     try:
         return check_solvers(names)
+    except ValueError as error:
+        raise InputError(option, str(error)) from None
+
+
+def policy_names(option: str, text: str) -> tuple[str, ...]:
+    """Read ``fcfs,my.module:Mine``: known policies or classes, each once.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    try:
+        return check_policies(names)
     except ValueError as error:
         raise InputError(option, str(error)) from None
 

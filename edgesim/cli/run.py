@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
+
+from edgesim.errors import InputError
 
 
 def run(
@@ -30,11 +33,18 @@ def run(
     solver: Annotated[
         str | None, typer.Option(help="Solvers instead of the scenario's: dp,greedy.")
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="Online policies instead of the scenario's: fcfs,greedy."),
+    ] = None,
     uplink: Annotated[
-        str | None, typer.Option(help="upfront, static or dynamic.")
+        str | None,
+        typer.Option(
+            help="upfront, static or dynamic; online fifo, edf or equal-share."
+        ),
     ] = None,
     repeats: Annotated[
-        int | None, typer.Option(min=1, help="Windows to plan, one after another.")
+        int | None, typer.Option(min=1, help="Windows to run, one after another.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the run.")] = None,
     time_limit: Annotated[
@@ -50,33 +60,76 @@ def run(
 ) -> None:
     """Plan a scenario with several solvers, simulate the plans, compare them.
 
-    A profile and a trace of your own need no scenario: --profile FILE --trace FILE.
+    A scenario with an [online] section serves requests as they come instead, by
+    several policies. A profile and a trace of your own need no scenario: --profile FILE
+    --trace FILE.
     """
+    from edgesim.own_models import OWN_MODELS
+    from edgesim.scenario import is_online, locate_scenario
+
+    if scenario is None:
+        scenario = "campus" if profile is None else OWN_MODELS
+    path = locate_scenario(scenario)
+    chosen = {
+        "--solver": solver,
+        "--time-limit": time_limit,
+        "--iterations": iterations,
+        "--policy": policy,
+        "--uplink": uplink,
+    }
+    shared = {"run.repeats": repeats, "run.seed": seed}
+    files = _Files(path, trace, profile, out)
+    if is_online(path):
+        _online(files, shared, chosen)
+    else:
+        _plan(files, shared, chosen)
+
+
+class _Files(NamedTuple):
+    """What is read, and where the results go: None where the scenario says so."""
+
+    scenario: Path
+    trace: Path | None
+    profile: str | None
+    out: Path | None
+
+
+def _refuse(scenario: Path, chosen: Mapping[str, Any], why: str, *odd: str) -> None:
+    """Refuse options that mean nothing for a scenario of this kind."""
+    for option in odd:
+        if chosen[option] is not None:
+            raise InputError(option, f"{why}: {scenario}")
+
+
+def _given(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in overrides.items() if value is not None}
+
+
+def _plan(files: _Files, shared: Mapping[str, Any], chosen: Mapping[str, Any]) -> None:
+    """Plan windows of requests with several solvers."""
     from edgesim.cli.options import positive, solver_names, uplink_name
     from edgesim.cli.progress import progress
     from edgesim.files import check_replaceable, keep_inputs
-    from edgesim.own_models import OWN_MODELS
     from edgesim.report import OUTPUTS, table, write_report
     from edgesim.run import PlanRun, load_inputs, run_all
-    from edgesim.scenario import locate_scenario
 
-    overrides: dict[str, Any] = {
+    why = "is for scenarios with an [online] section, which this has not"
+    _refuse(files.scenario, chosen, why, "--policy")
+    solver, uplink = chosen["--solver"], chosen["--uplink"]
+    overrides = {
+        **shared,
         "run.solvers": None if solver is None else solver_names("--solver", solver),
         "run.uplink": None if uplink is None else uplink_name("--uplink", uplink),
-        "run.repeats": repeats,
-        "run.seed": seed,
-        "run.time_limit_s": positive("--time-limit", time_limit),
-        "run.iterations": iterations,
+        "run.time_limit_s": positive("--time-limit", chosen["--time-limit"]),
+        "run.iterations": chosen["--iterations"],
     }
-    if scenario is None:
-        scenario = "campus" if profile is None else OWN_MODELS
     inputs = load_inputs(
-        locate_scenario(scenario),
-        trace_file=trace,
-        profile_name=profile,
-        overrides={key: v for key, v in overrides.items() if v is not None},
+        files.scenario,
+        trace_file=files.trace,
+        profile_name=files.profile,
+        overrides=_given(overrides),
     )
-    folder = out if out is not None else Path("results") / inputs.scenario.name
+    folder = files.out or Path("results") / inputs.scenario.name
     check_replaceable(folder, OUTPUTS)
     keep_inputs(folder, *(source.path for source in inputs.sources.values()))
     plans = inputs.scenario.run.repeats * len(inputs.scenario.run.solvers)
@@ -91,4 +144,43 @@ def run(
         runs = run_all(inputs, done)
     write_report(folder, inputs, runs)
     typer.echo(table(inputs, runs))
+    typer.echo(f"results in {folder}")
+
+
+def _online(
+    files: _Files, shared: Mapping[str, Any], chosen: Mapping[str, Any]
+) -> None:
+    """Serve requests as they come, by several policies."""
+    from tempfile import TemporaryDirectory
+
+    from edgesim.cli.options import one_of, policy_names
+    from edgesim.cli.progress import progress
+    from edgesim.files import check_replaceable, keep_inputs
+    from edgesim.online.report import OUTPUTS, run_and_report
+    from edgesim.online.run import load_online
+    from edgesim.online.told import table
+    from edgesim.online.uplink import RULES
+
+    why = "is for plans, and this scenario has an [online] section"
+    _refuse(files.scenario, chosen, why, "--solver", "--time-limit", "--iterations")
+    policy, uplink = chosen["--policy"], chosen["--uplink"]
+    overrides = {
+        **shared,
+        "online.policies": None if policy is None else policy_names("--policy", policy),
+        "online.uplink": None if uplink is None else one_of("--uplink", uplink, RULES),
+    }
+    with TemporaryDirectory(prefix="edgesim-") as temporary:
+        inputs = load_online(
+            files.scenario,
+            Path(temporary),
+            trace_file=files.trace,
+            profile_name=files.profile,
+            overrides=_given(overrides),
+        )
+        folder = files.out or Path("results") / inputs.scenario.name
+        check_replaceable(folder, OUTPUTS)
+        keep_inputs(folder, *(source.path for source in inputs.sources.values()))
+        with progress(inputs.scenario.name) as advance:
+            summary = run_and_report(folder, inputs, advance)
+    typer.echo(table(summary))
     typer.echo(f"results in {folder}")

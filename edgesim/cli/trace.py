@@ -1,4 +1,4 @@
-"""``edgesim trace``: convert, generate and show request traces.
+"""``edgesim trace``: convert, generate, scale and show request traces.
 
 Numpy and what builds on it is imported inside the commands, so that help is fast.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgesim.trace import Trace
 
 app = typer.Typer(
-    help="Convert, generate and show request traces.",
+    help="Convert, generate, scale and show request traces.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -276,6 +276,61 @@ def _numbers(option: str, text: str) -> list[float]:
         raise InputError(
             option, f"must be a number, or several with commas, found {text!r}"
         ) from None
+
+
+@app.command("scale")
+def scale(
+    source: Source,
+    out: Target,
+    rate_scale: Annotated[
+        float, typer.Option(help="Factor on the number of arrivals.")
+    ] = 1.0,
+    time_scale: Annotated[
+        float, typer.Option(help="Factor on arrival times; deadlines stay.")
+    ] = 1.0,
+    cv_scale: Annotated[
+        float,
+        typer.Option(help="Factor on the CV of the gaps between a model's arrivals."),
+    ] = 1.0,
+    scale_interval_s: Annotated[
+        float | None,
+        typer.Option(
+            help="Intervals in which rate and CV are scaled, in seconds (60)."
+        ),
+    ] = None,
+    start_s: Annotated[
+        float,
+        typer.Option(help="Keep arrivals from this second on, as 0; once stretched."),
+    ] = 0.0,
+    window_s: Annotated[
+        float | None, typer.Option(help="Keep this many seconds; once stretched.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Make a trace denser, slower or burstier, or cut it, as scenarios can do."""
+    from edgesim.files import keep_inputs
+    from edgesim.generate import generator
+    from edgesim.scale import scaled_window
+    from edgesim.scenario import workload_of
+    from edgesim.trace import read_trace, write_trace
+
+    rng = generator(seed)
+    keys = {
+        "rate_scale": rate_scale,
+        "time_scale": time_scale,
+        "cv_scale": cv_scale,
+        "scale_interval_s": scale_interval_s,
+        "start_s": start_s,
+        "window_s": window_s,
+    }
+    workload = workload_of({k: v for k, v in keys.items() if v is not None})
+    keep_inputs(out, source)
+    requests = read_trace(source)
+    scaled = scaled_window(requests, workload.scaling(0), rng, "--window-s")
+    write_trace(scaled, out)
+    typer.echo(
+        f"{len(scaled):,} requests written, of {len(requests):,} in {source}", err=True
+    )
 
 
 @app.command("show")

@@ -20,6 +20,7 @@ import numpy as np
 
 from edgesim.formats import write_instance
 from solvers import UPLINKS, Problem, solve
+from tests.benchmarks import online
 from tests.benchmarks.checkpoints import checkpoints
 from tests.benchmarks.problems import campus_like
 from tests.shared_data import SHARED_DATA
@@ -156,6 +157,7 @@ def main() -> None:
     ratios()
     solvers()
     large()
+    online.main()
 
 
 if __name__ == "__main__":

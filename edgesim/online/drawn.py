@@ -1,0 +1,84 @@
+"""What figures show of an online run: small, so that the run need not be kept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgesim.online.log import DROPPED, Floats, Ints
+from edgesim.online.measures import Account, OnlineMeasures
+from edgesim.online.series import Series
+
+# 200 points a decade: a curve is at most 1.2 % off to the side.
+LATENCY_GRID_S: Floats = np.geomspace(1e-6, 1e7, 13 * 200 + 1)
+# More, and the curves of ten policies are a thicket of noise.
+_MOST_STEPS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What the figures show of one run.
+
+    Attributes
+    ----------
+    measures
+        Its measures over the span.
+    step_s
+        Length of a step.
+    arrived, in_time
+        Requests that arrive in each step from 0 on, and those of them that end in
+        time, shape (n,).
+    latency_share
+        Share of the span's requests that are finished within each latency of
+        ``LATENCY_GRID_S``.
+    """
+
+    measures: OnlineMeasures
+    step_s: float
+    arrived: Ints
+    in_time: Ints
+    latency_share: Floats
+
+
+def keep_for_plots(
+    account: Account,
+    measures: OnlineMeasures,
+    series: Series,
+    span_s: tuple[float, float],
+) -> Drawn:
+    """Keep of a run what the figures need.
+
+    Parameters
+    ----------
+    account
+        The run.
+    measures
+        Its measures over the span.
+    series
+        The run over time.
+    span_s
+        From when to when requests arrive that are measured, the end excluded.
+    """
+    requests = account.run.requests
+    first, last = np.searchsorted(requests.arrival_s, span_s).tolist()
+    finished = requests.outcome[first:last] < DROPPED
+    latency_s = (requests.end_s[first:last] - requests.arrival_s[first:last])[finished]
+    within = np.searchsorted(np.sort(latency_s), LATENCY_GRID_S, side="right")
+    # Policies end at different times, but have their arrivals in common.
+    steps = max(1, math.ceil(math.nextafter(span_s[1], 0) / series.step_s))
+    if series.arrived[steps : steps + 1].any():
+        steps += 1
+    together = math.ceil(steps / _MOST_STEPS)
+    return Drawn(
+        measures=measures,
+        step_s=series.step_s * together,
+        arrived=_summed(series.arrived[:steps], together),
+        in_time=_summed(series.in_time[:steps], together),
+        latency_share=within / max(1, last - first),
+    )
+
+
+def _summed(counts: Ints, together: int) -> Ints:
+    return np.add.reduceat(counts, np.arange(0, len(counts), together), dtype=np.int64)

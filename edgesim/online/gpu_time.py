@@ -1,0 +1,112 @@
+"""What the GPU does when: loading, computing, waiting for inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from edgesim.online.log import Floats, RoundLog
+
+
+@dataclass(frozen=True, eq=False)
+class Cover:
+    """How much time periods have covered by when, a piecewise linear function.
+
+    Periods that overlap count as often as there are of them.
+
+    Parameters
+    ----------
+    edges_s, covered_s
+        Where the function bends, and its values there, shape (n,), n ≥ 1.
+    """
+
+    edges_s: Floats
+    covered_s: Floats
+
+    def up_to(self, at_s: Floats) -> Floats:
+        """Return the time covered before each of some times."""
+        return np.interp(at_s, self.edges_s, self.covered_s)
+
+    def between(self, start_s: float, end_s: float) -> float:
+        """Return the time covered from one time to another."""
+        before_s, after_s = self.up_to(np.array([start_s, end_s])).tolist()
+        return float(after_s - before_s)
+
+
+def cover(starts_s: Floats, ends_s: Floats) -> Cover:
+    """Add up periods.
+
+    Parameters
+    ----------
+    starts_s, ends_s
+        Shape (n,), in any order; periods that end no later than they start are none.
+
+    Notes
+    -----
+    O(n log n); the time between two edges is counted once for all periods that are on
+    there, so nothing large is ever subtracted.
+    """
+    real = ends_s > starts_s
+    if not real.any():
+        return Cover(np.zeros(1), np.zeros(1))
+    starts_s, ends_s = starts_s[real], ends_s[real]
+    edges_s = np.concatenate([starts_s, ends_s])
+    order = np.argsort(edges_s, kind="stable")
+    edges_s = edges_s[order]
+    on = np.cumsum(np.where(order < len(starts_s), 1, -1))
+    covered_s = np.concatenate([[0.0], np.cumsum(on[:-1] * np.diff(edges_s))])
+    return Cover(edges_s, covered_s)
+
+
+class GpuTime(NamedTuple):
+    """Time loading, computing and waiting; they never overlap, the rest is idle."""
+
+    load: Cover
+    compute: Cover
+    wait: Cover
+
+
+def gpu_time(rounds: RoundLog) -> GpuTime:
+    """Split what the GPU did.
+
+    A load counts while the batch of the round before is not computing. A round waits
+    from when it is loaded, and the round before has ended, until its batch starts, less
+    what of it the load of the next round takes. With two rounds in hand at most, no
+    other pair of rounds meets.
+    """
+    load_start_s, load_end_s = rounds.load_start_s, rounds.load_start_s + rounds.load_s
+    start_s, end_s = rounds.compute_start_s, rounds.end_s
+    before_start_s = _shifted(start_s, 1, -np.inf)
+    before_end_s = _shifted(end_s, 1, -np.inf)
+    wait_start_s = loaded_until_s(rounds)
+    next_start_s = _shifted(load_start_s, -1, np.inf)
+    next_end_s = _shifted(load_end_s, -1, np.inf)
+    return GpuTime(
+        load=cover(
+            np.concatenate([load_start_s, np.maximum(load_start_s, before_end_s)]),
+            np.concatenate([np.minimum(load_end_s, before_start_s), load_end_s]),
+        ),
+        compute=cover(start_s, end_s),
+        wait=cover(
+            np.concatenate([wait_start_s, np.maximum(wait_start_s, next_end_s)]),
+            np.concatenate([np.minimum(start_s, next_start_s), start_s]),
+        ),
+    )
+
+
+def loaded_until_s(rounds: RoundLog) -> Floats:
+    """When each round is loaded and the one before has ended, shape (R,)."""
+    load_end_s = rounds.load_start_s + rounds.load_s
+    return np.maximum(load_end_s, _shifted(rounds.end_s, 1, -np.inf))
+
+
+def _shifted(values: Floats, by: int, fill: float) -> Floats:
+    """Give each round the value of the one before (1) or after (−1)."""
+    shifted = np.full_like(values, fill)
+    if by > 0:
+        shifted[1:] = values[:-1]
+    else:
+        shifted[:-1] = values[1:]
+    return shifted

@@ -1,0 +1,246 @@
+"""Means with confidence intervals: the warm-up cut, batch means, repeats, pairs.
+
+A measure over a span is a quotient y / x: requests in time over requests, seconds of
+loading over seconds, bytes over seconds. Over spans 1 to n (batches of one run, or
+repeats) its mean is Σ y / Σ x, the measure of them all, and its interval is that of a
+ratio estimator:
+
+    half-width = t · s / (√n · x̄),
+
+with s the standard deviation of y_i − mean · x_i, x̄ the mean of x, and t Student's for
+95 % and n − 1 degrees of freedom. Where all x are equal, as for every measure per
+second, these are the plain mean and its plain interval. A percentile of latency has
+x = 1, or 0 in a span in which nothing finished: its mean is that of the percentiles.
+
+The method of batch means is described in A. M. Law, Simulation Modeling and Analysis,
+chapter 9; ratio estimators in W. G. Cochran, Sampling Techniques, chapter 6.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+
+from edgesim.errors import InputError
+from edgesim.measures import student_t
+from edgesim.online.log import Floats
+from edgesim.online.measures import Account, OnlineMeasures, measure_span
+
+LEVEL = 0.95
+
+Fraction: TypeAlias = tuple[float, float]
+Quotient: TypeAlias = Callable[[OnlineMeasures], Fraction]
+
+
+def _percentile(value_s: float | None) -> Fraction:
+    return (0.0, 0.0) if value_s is None else (value_s, 1.0)
+
+
+QUOTIENTS: Mapping[str, Quotient] = {
+    "on_time_ratio": lambda m: (m.in_time, m.requests),
+    "late_ratio": lambda m: (m.late, m.requests),
+    "dropped_ratio": lambda m: (m.dropped, m.requests),
+    "in_time_per_s": lambda m: (m.in_time, m.span_s),
+    "latency_p50_s": lambda m: _percentile(m.latency_p50_s),
+    "latency_p95_s": lambda m: _percentile(m.latency_p95_s),
+    "latency_p99_s": lambda m: _percentile(m.latency_p99_s),
+    "load_share": lambda m: (m.load_s, m.span_s),
+    "compute_share": lambda m: (m.compute_s, m.span_s),
+    "wait_share": lambda m: (m.wait_s, m.span_s),
+    "idle_share": lambda m: (m.idle_s, m.span_s),
+    "spectrum_use": lambda m: (m.spectrum_use * m.span_s, m.span_s),
+    "bytes_loaded_per_s": lambda m: (m.bytes_loaded, m.span_s),
+    "bytes_saved_per_s": lambda m: (m.bytes_saved, m.span_s),
+    "rounds_per_s": lambda m: (m.rounds, m.span_s),
+    "empty_rounds_per_s": lambda m: (m.empty_rounds, m.span_s),
+    "mean_batch": lambda m: (m.computed, m.rounds - m.empty_rounds),
+    "mean_waiting": lambda m: (m.mean_waiting * m.span_s, m.span_s),
+}
+"""Measures that have an interval, each as numerator and denominator."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measure over several spans.
+
+    Attributes
+    ----------
+    mean
+        Its mean; None if it is defined in no span.
+    half_width
+        Half-width of the 95 % interval; None for fewer than two spans.
+    values
+        The measure of each span, None where it is not defined.
+    lag1
+        Correlation of what neighbouring spans add to the mean's error: near 0 if they
+        are independent. None for fewer than three spans or without spread.
+    """
+
+    mean: float | None
+    half_width: float | None
+    values: tuple[float | None, ...]
+    lag1: float | None
+
+
+def batch_spans(
+    warmup_s: float, end_s: float, batches: int = 1
+) -> list[tuple[float, float]]:
+    """Cut off the warm-up and divide the rest into equal spans.
+
+    Parameters
+    ----------
+    warmup_s
+        Where the first span begins.
+    end_s
+        Until when requests arrive, that moment included.
+    batches
+        How many spans, ≥ 1.
+
+    Raises
+    ------
+    InputError
+        When the warm-up leaves nothing.
+    """
+    if not warmup_s < end_s:
+        raise InputError(
+            "online.warmup_s",
+            f"must be less than the {end_s:g} s in which requests arrive, "
+            f"found {warmup_s:g}",
+        )
+    edges_s = np.linspace(warmup_s, end_s, batches + 1).tolist()
+    edges_s[-1] = math.nextafter(end_s, math.inf)
+    return list(pairwise(edges_s))
+
+
+def sample(
+    accounts: Sequence[Account],
+    spans: Sequence[tuple[float, float]],
+) -> list[OnlineMeasures]:
+    """Take the measures of each span of each run, run after run.
+
+    One run and several spans are batch means; several runs (repeats) and one span are
+    independent replications.
+    """
+    return [measure_span(account, *span) for account in accounts for span in spans]
+
+
+def estimates(
+    samples: Sequence[OnlineMeasures],
+    quotients: Mapping[str, Quotient] = QUOTIENTS,
+) -> dict[str, Estimate]:
+    """Estimate measures from spans or repeats.
+
+    Parameters
+    ----------
+    samples
+        Measures of one policy, at least one.
+    quotients
+        Which ones.
+    """
+    return {
+        name: _estimate(_fractions(samples, quotient))
+        for name, quotient in quotients.items()
+    }
+
+
+def differences(
+    samples: Sequence[OnlineMeasures], others: Sequence[OnlineMeasures]
+) -> dict[str, Estimate]:
+    """Estimate by how much one policy is above another, span by span.
+
+    Both had the same arrivals in the same spans, so what chance does to both cancels
+    and the interval is as narrow as the differences allow.
+
+    Parameters
+    ----------
+    samples, others
+        Measures of the two policies over the same spans or repeats, at least one.
+    """
+    return {
+        name: _estimate(_fractions(samples, quotient), _fractions(others, quotient))
+        for name, quotient in QUOTIENTS.items()
+    }
+
+
+def method(repeats: int, batches: int, warmup_s: float, end_s: float) -> str:
+    """Say in a sentence where means and intervals come from.
+
+    Parameters
+    ----------
+    repeats, batches
+        How many runs there are, and how many spans each was divided into.
+    warmup_s, end_s
+        As for :func:`batch_spans`.
+    """
+    window = f"requests that arrive from {warmup_s:g} to {end_s:g} s"
+    if repeats > 1:
+        return (
+            f"Measured over {window} of each of {repeats} independent repeats; "
+            f"± is the 95 % interval over them (Student's t)."
+        )
+    if batches > 1:
+        length_s = (end_s - warmup_s) / batches
+        return (
+            f"Measured over {window} of one run; ± is the 95 % interval of "
+            f"{batches} batch means of {length_s:g} s each (Student's t), which holds "
+            f"where neighbouring batches are not correlated (lag-1 correlation within "
+            f"±{correlation_limit(batches):.2f})."
+        )
+    return f"Measured over {window} of one run, without intervals."
+
+
+def correlation_limit(batches: int) -> float:
+    """Bound on the lag-1 correlation of independent batches: 95 % stay within it.
+
+    1.96 / √n, the large-sample bound; a correlation above it says that batches are too
+    short and intervals too narrow.
+    """
+    return 1.96 / math.sqrt(batches)
+
+
+def _fractions(samples: Sequence[OnlineMeasures], quotient: Quotient) -> Floats:
+    """Numerators and denominators, shape (n, 2)."""
+    return np.array([quotient(measures) for measures in samples], dtype=np.float64)
+
+
+def _estimate(one: Floats, other: Floats | None = None) -> Estimate:
+    """Estimate a quotient, or the difference of two."""
+    sides = [(one, 1.0)] if other is None else [(one, 1.0), (other, -1.0)]
+    defined = np.logical_and.reduce([side[:, 1] > 0 for side, _ in sides])
+    n = int(defined.sum())
+    if not n:
+        return Estimate(None, None, (None,) * len(one), None)
+    mean, values, errors = 0.0, np.zeros(n), np.zeros(n)
+    for side, sign in sides:
+        y, x = side[defined].T
+        ratio = y.sum() / x.sum()
+        mean += sign * float(ratio)
+        values += sign * (y / x)
+        errors += sign * (y - ratio * x) / x.mean()
+    given = iter(values.tolist())
+    return Estimate(
+        mean=mean,
+        half_width=_half_width(errors),
+        values=tuple(next(given) if there else None for there in defined.tolist()),
+        lag1=_lag1(errors),
+    )
+
+
+def _half_width(errors: Floats) -> float | None:
+    n = len(errors)
+    if n < 2:
+        return None
+    return float(student_t(LEVEL, n - 1) * errors.std(ddof=1) / math.sqrt(n))
+
+
+def _lag1(errors: Floats) -> float | None:
+    """Correlation of neighbours; they have mean 0."""
+    spread = float(errors @ errors)
+    if len(errors) < 3 or spread == 0:
+        return None
+    return float(errors[:-1] @ errors[1:]) / spread

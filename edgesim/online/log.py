@@ -1,0 +1,188 @@
+"""The records of an online run, as columns.
+
+One row a request, one a round, in blocks of numbers: about 100 bytes each, so that a
+day of requests fits in memory and every measure is taken from the whole afterwards.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+
+IN_TIME, LATE = 0, 1
+# Outcome codes from here on are drops: the reason's position in ``reasons`` + DROPPED.
+DROPPED = 2
+
+NO_LINK = "no link"
+NEVER_FITS = "never fits in GPU memory"
+QUEUE_FULL = "queue full"
+TOO_LATE = "too late"
+NEVER_CHOSEN = "never chosen"
+UPLOAD_NEVER_ENDED = "upload never ended"
+NEVER_STARTED = "batch never started"
+REASONS = (
+    NO_LINK,
+    NEVER_FITS,
+    QUEUE_FULL,
+    TOO_LATE,
+    NEVER_CHOSEN,
+    UPLOAD_NEVER_ENDED,
+    NEVER_STARTED,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RequestLog:
+    """What became of every request: arrays of shape (K,), in order of arrival.
+
+    Times of what never happened are NaN. ``end_s`` is when the round ended or the
+    request was dropped; ``round`` is −1 for those never computed.
+    """
+
+    user: Ints
+    model: Ints
+    arrival_s: Floats
+    deadline_s: Floats
+    upload_start_s: Floats
+    upload_end_s: Floats
+    round: Ints
+    end_s: Floats
+    outcome: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class RoundLog:
+    """Every round: arrays of shape (R,), in order.
+
+    ``chosen`` requests were in it when its load began; some may have been dropped
+    since, and others joined, so that ``batch`` were computed. It may be 0: a model was
+    loaded in vain. GPU memory has room for the larger of the two, so the rounds
+    (model, max(chosen, batch)) load the same by ``solvers.residency``. Times are those
+    that were taken, noise and faults included. The load may begin before the round
+    before ends (only with overlap).
+    """
+
+    model: Ints
+    chosen: Ints
+    batch: Ints
+    loaded_bytes: Ints
+    reused_bytes: Ints
+    load_start_s: Floats
+    load_s: Floats
+    compute_start_s: Floats
+    compute_s: Floats
+    end_s: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class OnlineRun:
+    """What one policy did with a stream of requests.
+
+    Parameters
+    ----------
+    requests, rounds
+        The records.
+    reasons
+        Why requests were dropped, by outcome code − ``DROPPED``.
+    busy_s
+        When the band began and ceased to carry anything, shape (n, 2), in order.
+    """
+
+    requests: RequestLog
+    rounds: RoundLog
+    reasons: tuple[str, ...]
+    busy_s: Floats
+
+
+class Log:
+    """Collects records while the simulation runs."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, int] = {reason: i for i, reason in enumerate(REASONS)}
+        self.rounds = 0
+        self._clear()
+
+    def reason(self, text: str) -> int:
+        """Return the outcome code of a reason to drop."""
+        return DROPPED + self._reasons.setdefault(text, len(self._reasons))
+
+    def round(self, row: tuple[float, ...]) -> None:
+        """Note a round: its values in the order of :class:`RoundLog`."""
+        self._round(row)
+        self.rounds += 1
+
+    def run(self, busy_s: Sequence[float]) -> OnlineRun:
+        """Turn what was noted into columns, and check that no request is missing.
+
+        The log is empty afterwards: the simulation that holds it lives on until its
+        cycles are collected, and need not hold all this twice.
+
+        Raises
+        ------
+        AssertionError
+            When a request has no outcome, or two.
+        """
+        rounds = _rounds(self._rounds)
+        rows = np.frombuffer(self._requests, dtype=np.float64).reshape(-1, 10)
+        number = rows[:, 0].astype(np.int64)
+        order = np.argsort(number)
+        if not np.array_equal(number[order], np.arange(len(number))):
+            raise AssertionError("a request has no outcome, or two")
+
+        # Column by column: what was noted is as large as all of them together.
+        def whole(column: int) -> Ints:
+            found: Ints = rows[order, column].astype(np.int64)
+            return found
+
+        requests = RequestLog(
+            user=whole(1),
+            model=whole(2),
+            arrival_s=rows[order, 3],
+            deadline_s=rows[order, 4],
+            upload_start_s=rows[order, 5],
+            upload_end_s=rows[order, 6],
+            round=whole(7),
+            end_s=rows[order, 8],
+            outcome=whole(9),
+        )
+        self._clear()
+        return OnlineRun(requests, rounds, tuple(self._reasons), _periods(busy_s))
+
+    def _clear(self) -> None:
+        self._requests = array("d")
+        self._rounds = array("d")
+        # Bound once: they are called for every request.
+        self.request = self._requests.extend
+        self._round = self._rounds.extend
+
+
+def _rounds(numbers: array[float]) -> RoundLog:
+    rows = np.frombuffer(numbers, dtype=np.float64).reshape(-1, 10)
+
+    def whole(column: int) -> Ints:
+        return rows[:, column].astype(np.int64)
+
+    return RoundLog(
+        model=whole(0),
+        chosen=whole(1),
+        batch=whole(2),
+        loaded_bytes=whole(3),
+        reused_bytes=whole(4),
+        load_start_s=rows[:, 5].copy(),
+        load_s=rows[:, 6].copy(),
+        compute_start_s=rows[:, 7].copy(),
+        compute_s=rows[:, 8].copy(),
+        end_s=rows[:, 9].copy(),
+    )
+
+
+def _periods(busy_s: Sequence[float]) -> Floats:
+    return np.array(busy_s, dtype=np.float64).reshape(-1, 2)

@@ -1,0 +1,133 @@
+"""GPU memory as rounds come: what each loads, by the rules of ``solvers.residency``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from solvers import residency
+from solvers.tables import Floats, Tables
+
+
+class Loaded(NamedTuple):
+    """What a round loads: nominal time, bytes, and bytes of the model already there.
+
+    ``ahead`` says whether memory lets the load run while the round before computes.
+    """
+
+    load_s: float
+    loaded_bytes: int
+    reused_bytes: int
+    ahead: bool
+
+
+class GpuMemory:
+    """What is resident, round after round.
+
+    Parameters
+    ----------
+    tables
+        Library, memory and residency, with or without sharing.
+
+    Raises
+    ------
+    ValueError
+        With eviction ``"furthest-next-use"``: nobody knows what is used next.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        problem = tables.problem
+        if problem.residency == "cache" and problem.eviction != "lru":
+            raise ValueError(
+                f"gpu.eviction must be 'lru' online, where nobody knows what is used "
+                f"next, found {problem.eviction!r}"
+            )
+        self._tables = tables
+        self._bytes = [
+            sum(tables.atom_bytes[a] for a in atoms) for atoms in tables.atoms_of
+        ]
+        self._atoms = [tuple(sorted(atoms)) for atoms in tables.atoms_of]
+        # With residency "previous" all follows from the round before, so the answers
+        # of the pairs met so far are kept; what fits ahead depends on its batch too.
+        self._simple = problem.residency == "previous"
+        self._loads: dict[tuple[int | None, int], Loaded] = {}
+        self._all: dict[int | None, list[float]] = {}
+        self._before = self._memory = residency.start(tables)
+        self._missing: list[float] | None = None
+
+    @property
+    def model(self) -> int | None:
+        """Model of the round that was entered last; None before the first."""
+        return self._memory.model
+
+    def missing_s(self) -> list[float]:
+        """Nominal time that loading each model would take now, by model number."""
+        if self._simple:
+            before = self._memory.model
+            found = self._all.get(before)
+            if found is None:
+                found = self._all[before] = self._tables.loads_after(before).tolist()
+            return found
+        if self._missing is None:
+            absent_s: Floats = self._tables.atom_load_s.copy()
+            absent_s[list(self._memory.atoms)] = 0.0
+            self._missing = (self._tables.holds @ absent_s).tolist()
+        return self._missing
+
+    def resident_atoms(self) -> frozenset[int]:
+        """Atoms in memory now."""
+        return frozenset(self._memory.atoms)
+
+    def fits_beside(self, model: int) -> bool:
+        """Whether a model fits in memory beside the last round entered, with overlap.
+
+        Then its load may run while that round computes.
+        """
+        return residency.enter(self._tables, self._memory, model, 1).ahead
+
+    def enter(self, model: int, batch: int) -> Loaded:
+        """Begin a round: evict what has to go, load what is missing.
+
+        Parameters
+        ----------
+        model, batch
+            The round; the batch fits in GPU memory.
+        """
+        if self._simple and not self._tables.problem.overlap:
+            key = (self._memory.model, model)
+            found = self._loads.get(key)
+            if found is None:
+                found = self._loads[key] = self._step(model, batch)
+            else:
+                self._memory = residency.Memory(self._atoms[model], model, batch)
+            return found
+        return self._step(model, batch)
+
+    def grow(self, batch: int) -> None:
+        """Make room for a larger batch of the round entered last.
+
+        What it loads stays the same: only activations grow. Room once made stays made,
+        so nothing happens if the batch is no larger.
+        """
+        model = self._memory.model
+        assert model is not None
+        if batch <= self._memory.batch:
+            return
+        if not self._simple:
+            step = residency.enter(self._tables, self._before, model, batch)
+            self._memory = step.memory
+            self._missing = None
+        else:
+            self._memory = self._memory._replace(batch=batch)
+
+    def _step(self, model: int, batch: int) -> Loaded:
+        step = residency.enter(self._tables, self._memory, model, batch)
+        self._before, self._memory = self._memory, step.memory
+        self._missing = None
+        size = self._tables.atom_bytes
+        loaded = sum(size[atom] for atom in step.loaded)
+        return Loaded(
+            self._tables.loads_s(step.loaded),
+            loaded,
+            self._bytes[model] - loaded,
+            step.ahead,
+        )

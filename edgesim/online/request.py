@@ -1,0 +1,98 @@
+"""A request on its way through the simulation."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+# Where a request is. Each state is left once, for a later one.
+UPLOADING, WAITING, CHOSEN, DONE = range(4)
+
+
+class Arrival(NamedTuple):
+    """One request of a stream, as it arrives.
+
+    ``user`` and ``model`` are numbers, ``demand_s`` is how long its upload takes at the
+    whole band (infinite without a link), ``slo_s`` how long it may take in all.
+    """
+
+    arrival_s: float
+    user: int
+    model: int
+    demand_s: float
+    slo_s: float
+
+
+class Request:
+    """One request; ``number`` counts arrivals from 0.
+
+    Attributes
+    ----------
+    number, user, model
+        Which, whose, and the library's model it wants, by number.
+    arrival_s, deadline_s
+        When it came and when it is to be done; the deadline may be infinite.
+    latest_s
+        When a batch with it must start computing at the latest to be of use: infinite
+        if late requests are served too.
+    left_s
+        What is left of its upload, in seconds at the whole band, when it last got or
+        lost spectrum.
+    tag_s
+        Virtual time at which its upload ends, where the band is shared equally;
+        negative while it has no share.
+    upload_start_s, upload_end_s
+        When it first got spectrum and when its input was there; NaN before.
+    state
+        ``UPLOADING``, ``WAITING`` (input there), ``CHOSEN`` (part of a round; its input
+        may still be on its way) or ``DONE``.
+    """
+
+    __slots__ = (
+        "arrival_s",
+        "deadline_s",
+        "latest_s",
+        "left_s",
+        "model",
+        "number",
+        "state",
+        "tag_s",
+        "upload_end_s",
+        "upload_start_s",
+        "user",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        user: int,
+        model: int,
+        arrival_s: float,
+        deadline_s: float,
+        latest_s: float,
+        demand_s: float,
+    ) -> None:
+        self.number = number
+        self.user = user
+        self.model = model
+        self.arrival_s = arrival_s
+        self.deadline_s = deadline_s
+        self.latest_s = latest_s
+        self.left_s = demand_s
+        self.tag_s = -1.0
+        self.upload_start_s = math.nan
+        self.upload_end_s = math.nan
+        self.state = UPLOADING
+
+    @property
+    def uploaded(self) -> bool:
+        """Whether its input is there."""
+        return self.upload_end_s == self.upload_end_s
+
+    def __lt__(self, other: Request) -> bool:
+        """Order by deadline, then by arrival."""
+        mine, others = self.deadline_s, other.deadline_s
+        return mine < others or (mine == others and self.number < other.number)
+
+    def __repr__(self) -> str:
+        return f"Request({self.number}, model {self.model})"

@@ -1,0 +1,100 @@
+"""What the rounds of a run would have loaded if no model shared anything."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgesim.online.log import Ints, RoundLog
+from solvers.tables import Tables
+
+
+def whole_bytes(tables: Tables, rounds: RoundLog) -> Ints:
+    """Count the bytes that rounds load when every model has its blocks to itself.
+
+    Parameters
+    ----------
+    tables
+        Library, memory and residency; whether it shares makes no difference.
+    rounds
+        The rounds, in order. A batch is the larger one of what was chosen and what was
+        computed: that is what room was made for.
+
+    Returns
+    -------
+    array
+        Bytes by round, shape (R,).
+
+    Notes
+    -----
+    The rules are those of ``solvers.residency`` for tables without sharing. There a
+    model is one atom, so the cache is a list of models, and a round takes O(1) plus
+    O(1) for each model evicted.
+    """
+    problem = tables.problem
+    size = Tables(problem, sharing=False).atom_bytes
+    model = rounds.model
+    if problem.residency == "previous":
+        first = -1 if tables.resident is None else tables.resident
+        before = np.concatenate([[first], model])[:-1]
+        return np.where(model == before, 0, np.array(size, dtype=np.int64)[model])
+    batch = np.maximum(rounds.chosen, rounds.batch)
+    return _cached(tables, size, model.tolist(), batch.tolist())
+
+
+def _cached(
+    tables: Tables, size: Sequence[int], models: list[int], batches: list[int]
+) -> Ints:
+    """Follow a cache of whole models, the least recently used evicted first."""
+    problem = tables.problem
+    capacity = problem.gpu_memory_bytes
+    activations = [
+        [0, *(tables.activation_bytes(m, b) for b in range(1, len(table)))]
+        for m, table in enumerate(tables.latency_s)
+    ]
+    resident: OrderedDict[int, None] = OrderedDict()
+    if tables.resident is not None:
+        resident[tables.resident] = None
+    held = sum(size[m] for m in resident)
+    before: int | None = None
+    before_activations = 0
+    loaded = []
+    for model, batch in zip(models, batches, strict=True):
+        new = 0 if model in resident else size[model]
+        loaded.append(new)
+        resident[model] = None
+        resident.move_to_end(model)
+        held += new
+        needed = activations[model][batch]
+        if capacity is not None:
+            if problem.overlap and before is not None:
+                both = size[model] + (size[before] if before != model else 0)
+                if both + before_activations <= capacity:
+                    limit = capacity - before_activations
+                    held -= _evict(resident, (before, model), held - limit, size)
+            held -= _evict(resident, (model,), held - (capacity - needed), size)
+        before, before_activations = model, needed
+    return np.array(loaded, dtype=np.int64)
+
+
+def _evict(
+    resident: OrderedDict[int, None],
+    pinned: tuple[int, ...],
+    missing_bytes: int,
+    size: Sequence[int],
+) -> int:
+    """Evict models until so many bytes are free, or none may go; return what was."""
+    gone: list[int] = []
+    freed = 0
+    if missing_bytes > 0:
+        for model in resident:
+            if model not in pinned:
+                gone.append(model)
+                freed += size[model]
+                if freed >= missing_bytes:
+                    break
+        for model in gone:
+            del resident[model]
+    return freed

@@ -1,0 +1,1 @@
+"""Tests of the online simulation, and what they share."""
