@@ -32,11 +32,19 @@ class Asked:
     ----------
     policy, server
         Who is asked, and about what.
+
+    Attributes
+    ----------
+    admits, notes
+        Whether the policy has an ``admit`` and a ``ready`` of its own.
     """
 
     def __init__(self, policy: Policy, server: Server) -> None:
         self._policy = policy
         self._server = server
+        # Most policies leave these as they are; asking all the same takes time.
+        self.admits = type(policy).admit is not Policy.admit
+        self.notes = type(policy).ready is not Policy.ready
 
     def start(self) -> None:
         """Let it look at the server before the first request."""

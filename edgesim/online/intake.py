@@ -48,9 +48,9 @@ class Intake:
     model_names, most, least_s
         Name, largest batch and shortest compute time of each model.
     admit
-        Says why a request that can be taken is turned away all the same, or None.
+        If given, says why a request that can be taken is turned away, or None.
     ready
-        Called with every request that begins to wait.
+        If given, called with every request that begins to wait.
 
     Attributes
     ----------
@@ -73,8 +73,8 @@ class Intake:
         model_names: Sequence[str],
         most: Sequence[int],
         least_s: Sequence[float],
-        admit: Callable[[Request], str | None],
-        ready: Callable[[Request], None],
+        admit: Callable[[Request], str | None] | None,
+        ready: Callable[[Request], None] | None,
     ) -> None:
         self.waiting: list[list[Request]] = [[] for _ in most]
         self.waiting_count = 0
@@ -138,13 +138,13 @@ class Intake:
             return NO_LINK
         if not self._most[request.model]:
             return NEVER_FITS
-        if self._full():
+        if self._queue_limit is not None and self._full():
             self._make_room()
             if self._full():
                 return QUEUE_FULL
         if request.arrival_s + request.left_s > request.latest_s + TIME_TOLERANCE_S:
             return TOO_LATE
-        return self._admit(request)
+        return None if self._admit is None else self._admit(request)
 
     def _full(self) -> bool:
         limit = self._queue_limit
@@ -178,7 +178,8 @@ class Intake:
             insort(queue, request)
         if self._drops_late:
             heappush(self._expiry, (request.latest_s, request.number, request))
-        self._ready(request)
+        if self._ready is not None:
+            self._ready(request)
         self.news()
 
     def _expire(self, request: Request) -> None:

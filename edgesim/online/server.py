@@ -62,8 +62,8 @@ class Server:
             self.model_names,
             self.most,
             self.least_s,
-            admit=asked.admit,
-            ready=asked.ready,
+            admit=asked.admit if asked.admits else None,
+            ready=asked.ready if asked.notes else None,
         )
         self.waiting = self._intake.waiting
         self._gpu = Gpu(

@@ -47,10 +47,11 @@ class InOrderUplink(BusyTime):
             return
         key = request.deadline_s if self._by_deadline else 0.0
         entry = (key, request.number, request)
+        if self._holder is None:  # then nobody is queued either
+            self._give(entry)
+            return
         heappush(self._queue, entry)
-        if self._holder is None:
-            self._next()
-        elif entry < self._holder:
+        if entry < self._holder:
             self._hand_over()
 
     def remove(self, request: Request) -> None:
@@ -121,25 +122,28 @@ class InOrderUplink(BusyTime):
 
     def _next(self) -> None:
         """Hand the band to the first in order that can still make it."""
-        queue, now_s = self._queue, self._env.now
-        while queue:
+        queue = self._queue
+        while queue and self._holder is None:
             entry = heappop(queue)
-            request = entry[2]
-            if request.state == DONE:
-                continue
-            left_s = request.left_s
-            if now_s + left_s > request.latest_s + TIME_TOLERANCE_S:
-                self._drop(request)
-                continue
-            if request.upload_start_s != request.upload_start_s:
-                request.upload_start_s = now_s
-            self._holder = entry
-            self._since_s = now_s
-            self._stop_s = now_s + left_s
-            self._begin(now_s)
-            timer = self._timer = Timeout(self._env, left_s)
-            timer.callbacks.append(self._ended)
+            if entry[2].state != DONE:
+                self._give(entry)
+
+    def _give(self, entry: tuple[float, int, Request]) -> None:
+        """Hand the band to an upload, or drop it if it cannot end in time any more."""
+        request = entry[2]
+        left_s = request.left_s
+        now_s = self._env.now
+        if now_s + left_s > request.latest_s + TIME_TOLERANCE_S:
+            self._drop(request)
             return
+        if request.upload_start_s != request.upload_start_s:
+            request.upload_start_s = now_s
+        self._holder = entry
+        self._since_s = now_s
+        self._stop_s = now_s + left_s
+        self._begin(now_s)
+        timer = self._timer = Timeout(self._env, left_s)
+        timer.callbacks.append(self._ended)
 
     def _pause(self) -> None:
         """Take the band from its holder."""
