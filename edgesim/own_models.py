@@ -1,7 +1,8 @@
-"""The scenario ``own-models``: a profile and a trace are all that has to be given.
+"""Scenarios for which a profile and a trace are all that has to be given.
 
-What a scenario states and these two leave open is chosen here, and every choice is
-told in the output.
+``own-models`` plans windows of requests, ``own-models-online`` serves them as they
+come. What a scenario states and these two leave open is chosen here, and every choice
+is told in the output.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from edgesim.profile import PLACE, Profile, Tier
 from edgesim.radio import CellSpec
 from edgesim.scenario import Scenario
 from edgesim.trace import Trace
+from edgesim.workload import Demand
 
 OWN_MODELS = "own-models"
+OWN_MODELS_ONLINE = "own-models-online"
 
 WINDOW_S = 1.0
 """Requests of so many seconds are planned together."""
@@ -31,9 +34,35 @@ _TOLD = 3
 
 
 def is_own_models(scenario_file: Path) -> bool:
-    """Whether a path leads to the shipped scenario; a copy of it is its owner's."""
-    shipped = data_file("traces", f"{OWN_MODELS}.toml")
-    return shipped is not None and scenario_file.resolve() == shipped.resolve()
+    """Whether a path leads to a shipped one of these; a copy of it is its owner's."""
+    shipped = (
+        data_file("traces", f"{name}.toml") for name in (OWN_MODELS, OWN_MODELS_ONLINE)
+    )
+    return any(
+        path is not None and scenario_file.resolve() == path.resolve()
+        for path in shipped
+    )
+
+
+def choose_models(
+    profile_file: Path, profile: Profile, demand: Demand
+) -> dict[str, Any]:
+    """Choose the library, where it is loaded from, and who asks for which model.
+
+    The first, second and last choice of :func:`choose`; all there is to choose online.
+
+    Raises
+    ------
+    InputError
+        When no tier holds load times of every model.
+    """
+    return {
+        "library.kind": "checkpoints" if profile.shares_content else "profile",
+        "gpu.load_from": _tier(profile_file, profile),
+        "workload.models": (
+            "name" if profile.models.keys() >= set(demand.models) else "round-robin"
+        ),
+    }
 
 
 def choose(profile_file: Path, profile: Profile, trace: Trace) -> dict[str, Any]:
@@ -65,13 +94,7 @@ def choose(profile_file: Path, profile: Profile, trace: Trace) -> dict[str, Any]
     InputError
         When no tier holds load times of every model.
     """
-    values: dict[str, Any] = {
-        "library.kind": "checkpoints" if profile.shares_content else "profile",
-        "gpu.load_from": _tier(profile_file, profile),
-        "workload.models": (
-            "name" if profile.models.keys() >= set(trace.models) else "round-robin"
-        ),
-    }
+    values = choose_models(profile_file, profile, trace)
     first_s = float(trace.arrival_s[0]) if len(trace) else 0.0
     last_s = float(trace.arrival_s[-1]) if len(trace) else 0.0
     start_s = WINDOW_S * math.floor(first_s / WINDOW_S)
@@ -114,7 +137,33 @@ def assumptions(
     tuple of str
         Lines for people.
     """
-    gpu, workload = scenario.gpu, scenario.workload
+    return (
+        *_hardware(scenario),
+        f"requests: {_windows(scenario, trace)}",
+        f"deadlines: {_deadlines(scenario)}",
+        f"models: {_models(scenario, trace, library, model_names)}",
+    )
+
+
+def assumptions_online(
+    scenario: Scenario, demand: Demand, library: Library, model_names: Sequence[str]
+) -> tuple[str, ...]:
+    """Tell in words what was chosen for a run online, as :func:`assumptions` does."""
+    gpu = scenario.gpu
+    stay = (
+        "what memory holds" if gpu.residency == "cache" else "those of the round before"
+    )
+    overlap = "" if gpu.overlap else "; no load while a batch is computed"
+    return (
+        *_hardware(scenario),
+        f"blocks that stay in GPU memory: {stay}{overlap}",
+        f"models: {_models(scenario, demand, library, model_names)}",
+    )
+
+
+def _hardware(scenario: Scenario) -> tuple[str, ...]:
+    """Tell what is assumed of library, GPU and cell."""
+    gpu = scenario.gpu
     shared = (
         "blocks of the same content are one block"
         if scenario.library.kind == "checkpoints"
@@ -131,9 +180,6 @@ def assumptions(
         f"library: {shared}",
         f"loads: {loads}; GPU memory: {memory}",
         f"cell: {_cell(scenario.cell)}",
-        f"requests: {_windows(scenario, trace)}",
-        f"deadlines: {_deadlines(scenario)}",
-        f"models: {_models(workload.models == 'name', trace, library, model_names)}",
     )
 
 
@@ -167,19 +213,19 @@ def _deadlines(scenario: Scenario) -> str:
 
 
 def _models(
-    by_name: bool, trace: Trace, library: Library, model_names: Sequence[str]
+    scenario: Scenario, demand: Demand, library: Library, model_names: Sequence[str]
 ) -> str:
     unused = len(library.models) - len(set(model_names))
     rest = f"; nobody asks for the other {unused}" if unused else ""
-    if by_name:
+    if scenario.workload.models == "name":
         return f"the trace's, found in the profile by their names{rest}"
-    absent = [name for name in trace.models if name not in library.models]
-    order = trace.popularity()[:_TOLD].tolist()
-    pairs = ", ".join(f"{trace.models[code]} as {model_names[code]}" for code in order)
-    more = ", …" if len(trace.models) > len(order) else ""
+    absent = [name for name in demand.models if name not in library.models]
+    order = demand.popularity()[:_TOLD].tolist()
+    pairs = ", ".join(f"{demand.models[code]} as {model_names[code]}" for code in order)
+    more = ", …" if len(demand.models) > len(order) else ""
     why = f"{absent[0]!r} of the trace is not in the profile, so " if absent else ""
     return (
-        f"{why}its {len(trace.models)} models become the profile's "
+        f"{why}its {len(demand.models)} models become the profile's "
         f"{len(library.models)} in turn, the most requested first "
         f"({pairs}{more}){rest}"
     )

@@ -71,3 +71,9 @@ def library_text(facts: Mapping[str, Any]) -> str:
         f"{size_text(distinct)} distinct of {size_text(total)} "
         f"(sharing saves {1 - distinct / total:.0%})"
     )
+
+
+def assumed_text(assumed: Sequence[str]) -> str:
+    """Write what was assumed, below one another, for people."""
+    head = "assumed, since neither profile nor trace says so:"
+    return "\n".join([head, *(f"  {line}" for line in assumed)])

@@ -14,7 +14,7 @@ from edgesim.colours import NO_SHARING
 from edgesim.files import write_json, write_whole_folder
 from edgesim.formats import write_instance, write_schedule
 from edgesim.measures import Measures, mean_interval
-from edgesim.provenance import library_facts, library_text, provenance
+from edgesim.provenance import assumed_text, library_facts, library_text, provenance
 from edgesim.run import Inputs, PlanRun
 
 OUTPUTS = (
@@ -247,8 +247,7 @@ def table(inputs: Inputs, runs: Sequence[PlanRun]) -> str:
         + (", ± half a 95 % interval" if len(requests) > 1 else "")
     )
     if inputs.assumed:
-        lines.append("assumed, since neither profile nor trace says so:")
-        lines += [f"  {line}" for line in inputs.assumed]
+        lines.append(assumed_text(inputs.assumed))
     return "\n".join(lines)
 
 

@@ -330,3 +330,44 @@ def test_what_is_missing_or_wrong_is_named(
         assert what in finished.err
         assert len(finished.err.splitlines()) == 1
     assert set(tmp_path.rglob("*")) == before
+
+
+def test_own_models_are_served_as_requests_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --policy all requests of the trace are served online; shared blocks help."""
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, document(BOTH), ("cats", "dogs"))
+    finished = edgesim(
+        *("run", "--profile", "mine.json", "--trace", "mine.csv"),
+        *("--policy", "greedy,greedy-noshare"),
+    )
+    assert finished.code == 0, finished.err
+    assert "library: blocks of the same content are one block" in finished.out
+    assert "blocks that stay in GPU memory: those of the round before" in finished.out
+    assert "by their names" in finished.out
+    folder = tmp_path / "results" / "own-models-online"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["requests"] == [40]
+    assert summary["sharing_gain"]["greedy"]["bytes_loaded_per_s"]["mean"] < 0
+    run = json.loads((folder / "run.json").read_text())
+    assert len(run["assumed"]) == 5
+    assert run["scenario"]["library"]["kind"] == "checkpoints"
+    # Unknown names are mapped, the shipped scenario needs a trace, a copy chooses none.
+    written(tmp_path, document(BOTH), ("horses",))
+    words = ("run", "--profile", "mine.json", "--policy", "fcfs")
+    finished = edgesim(*words, "--trace", "mine.csv")
+    assert "its 1 models become the profile's 2 in turn" in finished.out
+    finished = edgesim(*words)
+    assert (finished.code, finished.out) == (2, "")
+    assert finished.err.startswith("error: --trace: is needed")
+    shipped = data_file("traces", "own-models-online.toml")
+    assert shipped is not None
+    assert is_own_models(shipped)
+    shutil.copy(shipped, "copy.toml")
+    # The profile knows no times from pinned memory, which the copy states.
+    finished = edgesim(
+        *("run", "copy.toml", "--profile", "mine.json", "--trace", "mine.csv")
+    )
+    assert finished.code == 2
+    assert "copy.toml: gpu.load_from" in finished.err

@@ -15,8 +15,8 @@ def run(
     scenario: Annotated[
         str | None,
         typer.Argument(
-            help="A scenario file (TOML) or the name of a shipped one [campus; "
-            "own-models with --profile]."
+            help="A scenario file (TOML) or the name of a shipped one [campus, "
+            "or own-models with --profile; with --policy the online ones of these]."
         ),
     ] = None,
     trace: Annotated[
@@ -64,11 +64,14 @@ def run(
     several policies. A profile and a trace of your own need no scenario: --profile FILE
     --trace FILE.
     """
-    from edgesim.own_models import OWN_MODELS
+    from edgesim.own_models import OWN_MODELS, OWN_MODELS_ONLINE
     from edgesim.scenario import is_online, locate_scenario
 
     if scenario is None:
-        scenario = "campus" if profile is None else OWN_MODELS
+        shipped = ("campus", OWN_MODELS)
+        if policy is not None:
+            shipped = ("online-campus", OWN_MODELS_ONLINE)
+        scenario = shipped[profile is not None]
     path = locate_scenario(scenario)
     chosen = {
         "--solver": solver,
@@ -160,6 +163,7 @@ def _online(
     from edgesim.online.run import load_online
     from edgesim.online.told import table
     from edgesim.online.uplink import RULES
+    from edgesim.provenance import assumed_text
 
     why = "is for plans, and this scenario has an [online] section"
     _refuse(files.scenario, chosen, why, "--solver", "--time-limit", "--iterations")
@@ -183,4 +187,6 @@ def _online(
         with progress(inputs.scenario.name) as advance:
             summary = run_and_report(folder, inputs, advance)
     typer.echo(table(summary))
+    if inputs.assumed:
+        typer.echo(assumed_text(inputs.assumed))
     typer.echo(f"results in {folder}")

@@ -120,7 +120,7 @@ def run_and_report(
         runtime_s = {name: of.runtime_s for name, of in kept.items()}
         write_json(
             temporary / "run.json",
-            provenance(inputs.scenario, inputs.sources, runtime_s),
+            provenance(inputs.scenario, inputs.sources, runtime_s, inputs.assumed),
         )
     return summary
 

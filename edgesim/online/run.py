@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgesim import own_models
 from edgesim.errors import InputError, in_file
 from edgesim.inputs import Source, library_of, locate
 from edgesim.library import Library
@@ -25,7 +26,7 @@ from edgesim.online.spec import OnlineSpec, online_faults
 from edgesim.online.stream import Spool, Stream, make_stream, open_trace
 from edgesim.profile_file import read_profile
 from edgesim.scale import window_length_s
-from edgesim.scenario import Scenario
+from edgesim.scenario import Scenario, read_scenario
 from edgesim.workload import check_windows, map_models
 from solvers import RefusalError
 from solvers.problem import Problem
@@ -49,6 +50,8 @@ class OnlineInputs:
         The library's model for each model of the trace.
     sources
         What was read, by role: scenario, trace, profile.
+    assumed
+        What nobody stated and was chosen, a line each, for people to read.
     """
 
     scenario: Scenario
@@ -56,6 +59,7 @@ class OnlineInputs:
     spool: Spool
     model_names: tuple[str, ...]
     sources: Mapping[str, Source]
+    assumed: tuple[str, ...] = ()
 
     @property
     def online(self) -> OnlineSpec:
@@ -129,12 +133,19 @@ def load_online(
     found = locate(scenario_file, trace_file, profile_name, overrides)
     scenario = found.scenario
     profile = read_profile(found.profile_file)
+    spool = open_trace(found.trace_file, folder)
+    own = own_models.is_own_models(scenario_file)
+    if own:
+        chosen = own_models.choose_models(found.profile_file, profile, spool)
+        scenario = read_scenario(scenario_file, {**chosen, **found.overrides})
     library_rng, map_rng = np.random.default_rng(scenario.run.seed).spawn(2)
     library = library_of(scenario_file, scenario, profile, library_rng)
-    spool = open_trace(found.trace_file, folder)
     check_windows(scenario_file, scenario, found.trace_file, spool.arrival_s)
     names = map_models(scenario_file, spool, library, scenario.workload.models, map_rng)
-    inputs = OnlineInputs(scenario, library, spool, names, found.sources)
+    assumed = (
+        own_models.assumptions_online(scenario, spool, library, names) if own else ()
+    )
+    inputs = OnlineInputs(scenario, library, spool, names, found.sources, assumed)
     _check(inputs)
     return inputs
 
