@@ -70,15 +70,9 @@ def load_inputs(
 
     Parameters
     ----------
-    scenario_file
-        A scenario (TOML).
-    trace_file
-        A trace that replaces the scenario's: a path, or the file name of a shipped one.
-    profile_name
-        A profile that replaces the scenario's: a path, or the name of a shipped one.
-    overrides
-        Values that replace the scenario's, by key path; and those that are chosen for
-        the scenario ``own-models`` (:mod:`edgesim.own_models`).
+    scenario_file, trace_file, profile_name, overrides
+        As for :func:`edgesim.inputs.locate`. What they leave open in ``own-models`` is
+        chosen here (:mod:`edgesim.own_models`).
 
     Raises
     ------

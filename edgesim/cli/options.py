@@ -3,43 +3,46 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, cast
 
 from edgesim.errors import InputError
 from edgesim.online.spec import check_policies
 from edgesim.scenario import check_solvers
 from solvers import UPLINKS, Uplink
 
+Check: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
 
-def solver_names(option: str, text: str) -> tuple[str, ...]:
-    """Read ``dp,greedy``: known solvers, each once.
+
+def names_of(option: str, text: str, check: Check) -> tuple[str, ...]:
+    """Read ``dp,greedy``: names with commas between them.
+
+    Parameters
+    ----------
+    option, text
+        The option and what was given.
+    check
+        Raises a ``ValueError`` for names that are unknown or stand twice.
 
     Raises
     ------
     InputError
         Naming the option, what was found and what is allowed.
     """
-    names = tuple(name.strip() for name in text.split(","))
     try:
-        return check_solvers(names)
+        return check(tuple(name.strip() for name in text.split(",")))
     except ValueError as error:
         raise InputError(option, str(error)) from None
+
+
+def solver_names(option: str, text: str) -> tuple[str, ...]:
+    """Read ``dp,greedy``: known solvers, each once, by :func:`names_of`."""
+    return names_of(option, text, check_solvers)
 
 
 def policy_names(option: str, text: str) -> tuple[str, ...]:
-    """Read ``fcfs,my.module:Mine``: known policies or classes, each once.
-
-    Raises
-    ------
-    InputError
-        Naming the option, what was found and what is allowed.
-    """
-    names = tuple(name.strip() for name in text.split(","))
-    try:
-        return check_policies(names)
-    except ValueError as error:
-        raise InputError(option, str(error)) from None
+    """Read ``fcfs,my.module:Mine``: policies, each once, by :func:`names_of`."""
+    return names_of(option, text, check_policies)
 
 
 def one_of(option: str, text: str, allowed: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesim.errors import InputError
-from edgesim.online import Arrival, Settings, rolling, simulate
+from edgesim.online import Arrival, Request, Server, Settings, rolling, simulate
 from edgesim.online.log import IN_TIME
 from edgesim.online.picking import UNMEETABLE
+from edgesim.online.planning import Wanted
 from edgesim.online.policies import Edf
 from edgesim.online.rolling import Rolling
 from solvers import Problem, solve
@@ -70,15 +71,34 @@ def test_with_all_arrivals_known_an_exact_solver_serves_the_optimum(
     assert served(known, policy) == solve(known, "exhaustive").served
 
 
-@settings(max_examples=12, deadline=None)
+class Promised(Rolling):
+    """Notes how many requests the first plan serves."""
+
+    promised: int | None = None
+
+    def _solved(
+        self, server: Server, start_s: float, wanted: Sequence[Wanted]
+    ) -> list[list[Request]]:
+        rounds = super()._solved(server, start_s, wanted)
+        if self.promised is None:
+            self.promised = sum(map(len, rounds))
+        return rounds
+
+
+@settings(max_examples=50, deadline=None)
 @given(problem=problems(deadlines="own", min_users=2, extensions=True))
-def test_with_all_arrivals_known_greedy_serves_what_its_plan_serves(
-    problem: Problem,
-) -> None:
-    """A plan that is followed to its end serves online what the solver said."""
+def test_a_plan_that_is_followed_serves_what_it_promised(problem: Problem) -> None:
+    """With all arrivals known, the first plan is run to its end, and nobody is late.
+
+    Without a plan everybody is served who could be: no fewer than a plan would.
+    """
     known = at_hand(problem)
-    policy = Rolling(most=100, follow=100, horizon_s=1.0)
-    assert served(known, policy) >= solve(known, "greedy").served
+    policy = Promised(most=100, follow=100, horizon_s=1.0)
+    found = served(known, policy)
+    if policy.promised is None:
+        assert found >= solve(known, "greedy").served
+    else:
+        assert found >= policy.promised
 
 
 CROWD = library(
