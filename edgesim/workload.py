@@ -146,6 +146,31 @@ def check_windows(
         )
 
 
+def make_problem(
+    scenario: Scenario, library: Library, name: str, users: tuple[User, ...] = ()
+) -> Problem:
+    """Put a library, the scenario's band and GPU, and users together.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        When they do not make a problem.
+    """
+    gpu = scenario.gpu
+    return Problem(
+        name=name,
+        bandwidth_hz=scenario.cell.bandwidth_hz,
+        gpu_memory_bytes=gpu.memory_bytes,
+        resident_model=gpu.resident_model,
+        residency=gpu.residency,
+        eviction=gpu.eviction,
+        overlap=gpu.overlap,
+        blocks=library.blocks,
+        models=library.models,
+        users=users,
+    )
+
+
 def plan_epoch(
     scenario: Scenario,
     trace: Trace,
@@ -211,18 +236,7 @@ def plan_epoch(
             )
             for i in range(len(window))
         )
-        problem = Problem(
-            name=f"{scenario.name}-{repeat}",
-            bandwidth_hz=scenario.cell.bandwidth_hz,
-            gpu_memory_bytes=scenario.gpu.memory_bytes,
-            resident_model=scenario.gpu.resident_model,
-            residency=scenario.gpu.residency,
-            eviction=scenario.gpu.eviction,
-            overlap=scenario.gpu.overlap,
-            blocks=library.blocks,
-            models=library.models,
-            users=users,
-        )
+        problem = make_problem(scenario, library, f"{scenario.name}-{repeat}", users)
     except ValidationError as error:
         raise from_validation(scenario_file, error) from None
     names = tuple(window.users[code] for code in window.user)

@@ -27,9 +27,8 @@ from edgesim.online.stream import Spool, Stream, make_stream, open_trace
 from edgesim.profile_file import read_profile
 from edgesim.scale import window_length_s
 from edgesim.scenario import Scenario, read_scenario
-from edgesim.workload import check_windows, map_models
+from edgesim.workload import check_windows, make_problem, map_models
 from solvers import RefusalError
-from solvers.problem import Problem
 from solvers.tables import Tables
 
 _TOLD_EVERY = 4096  # arrivals between two looks at the progress bar
@@ -214,19 +213,8 @@ def _counted(
 
 def tables_of(inputs: OnlineInputs, *, sharing: bool) -> Tables:
     """Make the tables of a library and a GPU, without users."""
-    scenario, library = inputs.scenario, inputs.library
-    problem = Problem(
-        name=scenario.name,
-        bandwidth_hz=scenario.cell.bandwidth_hz,
-        gpu_memory_bytes=scenario.gpu.memory_bytes,
-        resident_model=scenario.gpu.resident_model,
-        residency=scenario.gpu.residency,
-        eviction=scenario.gpu.eviction,
-        overlap=scenario.gpu.overlap,
-        blocks=library.blocks,
-        models=library.models,
-        users=(),
-    )
+    scenario = inputs.scenario
+    problem = make_problem(scenario, inputs.library, scenario.name)
     return Tables(problem, sharing=sharing)
 
 
