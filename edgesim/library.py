@@ -77,6 +77,10 @@ def build_library(
     ``resnet50-v01/layer4.2``, other versions in a pool ``resnet50/layer1.0#2``. A block
     that checkpoints share is called as in the first of them.
 
+    A model's ``latency_s`` is what a round takes beyond its load, the profile's
+    ``round_s`` included: a plan has no term of its own for what a round costs besides
+    its load and its batch, and every round has one batch.
+
     Parameters
     ----------
     spec
@@ -241,6 +245,7 @@ def _adapter_bytes(table: Backbone, profile: Profile, key: str, base: str) -> in
 def _adapter(block: BlockProfile, size: int, profile: Profile) -> BlockProfile:
     """Make an adapter's block: a copy of its size, as far as the profile knows one.
 
+    It is one of hundreds of copies in a row, so it costs what one in a chain does.
     Without measured copies it is loaded at the byte rate of the layer it belongs to,
     which leaves out the overhead that every copy has.
     """
@@ -332,7 +337,7 @@ def _assemble(
                 blocks[part] = Block(bytes=source.bytes, load_s=source.bytes / rate)
         models[name] = Model(
             blocks=names,
-            latency_s=profile.latency_table(base),
+            latency_s=profile.round_table(base),
             activation_bytes=profile.activation_table(base),
         )
         spread = profile.latency_spread(base)

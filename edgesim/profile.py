@@ -1,7 +1,7 @@
 """Device profiles: block load times and batch latencies of one device, as JSON.
 
 A profile says where its numbers come from: measured by a stated command, published
-and cited, or synthetic by a stated formula. The format is ``edgesim.profile/2``.
+and cited, or synthetic by a stated formula. The format is ``edgesim.profile/3``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
+    BeforeValidator,
     Field,
     TypeAdapter,
     ValidatorFunctionWrapHandler,
@@ -21,9 +22,9 @@ from pydantic import (
 )
 
 from edgesim.errors import short
-from solvers.problem import Bytes, Count, Name, NonNegative, Positive, Value
+from solvers.problem import Bytes, Count, Name, NonNegative, Positive, Value, whole
 
-SCHEMA = "edgesim.profile/2"
+SCHEMA = "edgesim.profile/3"
 
 Number = TypeVar("Number", int, float)
 
@@ -36,6 +37,11 @@ PLACE: Mapping[Tier, str] = {
 """Tiers in words."""
 
 Batch = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}$")]
+
+BatchMode = Literal["eager", "graph"]
+"""How a batch is run: launched operator by operator, or as one captured graph."""
+
+AtLeastOne = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(whole)]
 
 _DECILE_SPAN = 2 * 1.2815515655446004  # p10 to p90 of the standard normal
 
@@ -67,11 +73,16 @@ def by_kind(*kinds: type[Value]) -> WrapValidator:
 
 
 class Timing(Value):
-    """How long one copy or batch takes: median, and deciles where measured."""
+    """How long one copy or batch takes: median, and deciles where measured.
+
+    ``runs_s`` holds the medians of separate runs where profiles of several were merged;
+    ``median_s`` is their median then.
+    """
 
     median_s: NonNegative
     p10_s: NonNegative | None = None
     p90_s: NonNegative | None = None
+    runs_s: Annotated[tuple[NonNegative, ...], Field(strict=False)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Timing:
@@ -82,6 +93,17 @@ class Timing(Value):
                 f"p10_s <= median_s <= p90_s must hold, "
                 f"found {low:g}, {self.median_s:g}, {high:g}"
             )
+        if self.runs_s is not None:
+            if len(self.runs_s) < 2:
+                raise ValueError(
+                    f"runs_s must hold two runs or more, found {len(self.runs_s)}"
+                )
+            median_s = statistics.median(self.runs_s)
+            if not math.isclose(self.median_s, median_s, rel_tol=1e-9):
+                raise ValueError(
+                    f"median_s must be the median of runs_s ({median_s:g}), "
+                    f"found {self.median_s:g}"
+                )
         return self
 
     @property
@@ -122,10 +144,26 @@ class BlockProfile(Value):
 
 
 class CopyTime(Value):
-    """A plain copy of so many bytes to the device, from each tier."""
+    """A plain copy of so many bytes to the device, from each tier.
+
+    ``load_s`` is the time of one copy by itself. ``chained_s`` is what one costs inside
+    a load: of 64 back to back, timed as one, the time beyond the cost of starting,
+    divided by 64.
+    """
 
     bytes: Bytes
     load_s: Loads
+    chained_s: Loads | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> CopyTime:
+        strange = [tier for tier in self.chained_s or {} if tier not in self.load_s]
+        if strange:
+            raise ValueError(
+                f"chained_s must hold no tier but those of load_s "
+                f"({', '.join(self.load_s)}), found {', '.join(strange)}"
+            )
+        return self
 
 
 class LoraSizes(Value):
@@ -142,11 +180,32 @@ class LoraSizes(Value):
     bytes_per_rank: Annotated[Mapping[Name, Bytes], Field(min_length=1)]
 
 
+class Overlap(Value):
+    """What copies and batches cost one another when they run at the same time.
+
+    A copy of ``copy_bytes``, the model's, from pinned memory, and ``passes`` batches of
+    ``batch`` inputs one after another: medians of each alone and of each beside the
+    other.
+    """
+
+    batch: AtLeastOne
+    passes: AtLeastOne
+    copy_bytes: Bytes
+    copy_s: Positive
+    copy_beside_s: Positive
+    batches_s: Positive
+    batches_beside_s: Positive
+
+
 class ModelProfile(Value):
     """One model on the device: blocks, input side first, and its batch table.
 
     Keys of ``latency_s`` are batch sizes; it is empty when no latency was measured, and
-    ``latency_from`` names its source when that is another profile.
+    ``latency_from`` names its source when that is another profile. ``latency_mode``
+    says how the batches were run: operator by operator (``eager``) or as a captured
+    CUDA graph, replayed (``graph``). ``eager_latency_s`` holds some or all of the same
+    batches launched operator by operator. ``overlap`` is what batches and copies cost
+    one another.
     ``activation_bytes``, where given, has the same keys. ``whole_load_s`` (the model as
     one copy), ``by_block_load_s`` (block by block, timed as one) and
     ``by_tensor_load_s`` (tensor by tensor) let a reader see the error of adding up
@@ -160,6 +219,9 @@ class ModelProfile(Value):
     blocks: Annotated[tuple[BlockProfile, ...], Field(min_length=1, strict=False)]
     latency_s: Mapping[Batch, Latency] = {}
     latency_from: Name | None = None
+    latency_mode: BatchMode | None = None
+    eager_latency_s: Mapping[Batch, Timing] | None = None
+    overlap: Overlap | None = None
     activation_bytes: Mapping[Batch, Bytes] | None = None
     whole_load_s: Loads | None = None
     by_block_load_s: Loads | None = None
@@ -194,12 +256,23 @@ class ModelProfile(Value):
                 )
         if self.latency_s and "1" not in self.latency_s:
             raise ValueError("latency_s must hold batch size 1")
-        for batch, latency in self.latency_s.items():
-            if isinstance(latency, Timing) and latency.median_s <= 0:
-                raise ValueError(
-                    f"latency_s.{batch}.median_s must be greater than 0, "
-                    f"found {latency.median_s:g}"
-                )
+        eager = self.eager_latency_s or {}
+        for key, latencies in (
+            ("latency_s", self.latency_s),
+            ("eager_latency_s", eager),
+        ):
+            for batch, latency in latencies.items():
+                if isinstance(latency, Timing) and latency.median_s <= 0:
+                    raise ValueError(
+                        f"{key}.{batch}.median_s must be greater than 0, "
+                        f"found {latency.median_s:g}"
+                    )
+        strange = [batch for batch in eager if batch not in self.latency_s]
+        if strange:
+            raise ValueError(
+                f"eager_latency_s must hold no batch size but those of latency_s "
+                f"({', '.join(self.latency_s) or 'none'}), found {', '.join(strange)}"
+            )
         if (
             self.activation_bytes is not None
             and self.activation_bytes.keys() != self.latency_s.keys()
@@ -271,14 +344,16 @@ class Profile(Value):
     """What one device needs to load and to run some models.
 
     Times are in seconds, sizes in bytes. ``copies`` are plain copies of a ladder of
-    sizes, by growing size. Models unknown to the profile are a ``KeyError`` in every
-    method.
+    sizes, by growing size. ``round_s`` is the time of a round beyond its load and its
+    batch, as an empty round takes it with the device idle after each. Models unknown to
+    the profile are a ``KeyError`` in every method.
     """
 
     name: Name
     provenance: Provenance
     models: Annotated[Mapping[Name, ModelProfile], Field(min_length=1)]
     copies: Annotated[tuple[CopyTime, ...], Field(strict=False)] | None = None
+    round_s: Timing | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Profile:
@@ -313,6 +388,20 @@ class Profile(Value):
         """
         table = self.models[model].latency_s
         return _padded({batch: _median_s(value) for batch, value in table.items()})
+
+    @property
+    def round_overhead_s(self) -> float:
+        """Time of a round beyond its load and its batch, in s; 0 where not known."""
+        return 0.0 if self.round_s is None else self.round_s.median_s
+
+    def round_table(self, model: str) -> tuple[float, ...]:
+        """Compute times in seconds of rounds of 1, 2, … inputs, beyond their loads.
+
+        That is :meth:`latency_table` with :attr:`round_overhead_s` added to each; empty
+        when the profile holds no latency of the model.
+        """
+        overhead_s = self.round_overhead_s
+        return tuple(value + overhead_s for value in self.latency_table(model))
 
     def latency_spread(self, model: str) -> float | None:
         """Sigma of the lognormal that batch latencies vary by; None where not known.

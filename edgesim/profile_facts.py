@@ -7,8 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from edgesim.profile import Profile, Tier, Timing
+from edgesim.profile import ModelProfile, Profile, Tier, Timing
 from edgesim.profile_fit import copy_rate
+
+HOST_BOUND = 1.2
+"""Batches launched one operator at a time that take more than this many times as long
+as the same in a CUDA graph wait for the host, not for the GPU."""
+
+SMALL_COPY_BYTES = 2**20
+"""Up to this size the cost of a copy is mostly not its bytes."""
 
 
 @dataclass(frozen=True)
@@ -146,3 +153,115 @@ def runs_of(values: Sequence[float | None]) -> Runs | None:
         return None
     median = statistics.median(known)
     return Runs(median, (max(known) - min(known)) / median if median else None)
+
+
+@dataclass(frozen=True)
+class HostBound:
+    """Whether the host or the GPU bounds batches launched operator by operator.
+
+    Parameters
+    ----------
+    eager_s, graph_s
+        A batch of 1 launched so, and replayed as a CUDA graph; None where not known.
+    up_to
+        The largest batch that the host bounds as it does all smaller ones; None where
+        it does not bound the smallest one.
+    largest
+        The largest batch that was run both ways.
+    """
+
+    eager_s: float | None
+    graph_s: float | None
+    up_to: int | None
+    largest: int
+
+
+def host_bound(profile: Profile, name: str) -> HostBound | None:
+    """Compare a model's batches launched one by one with the same in a CUDA graph.
+
+    Returns
+    -------
+    HostBound or None
+        None where the profile does not hold both.
+    """
+    model = profile.models[name]
+    eager = model.eager_latency_s
+    if model.latency_mode != "graph" or not eager:
+        return None
+    graph = profile.latency_table(name)
+    sizes = sorted(map(int, eager))
+    up_to = None
+    for size in sizes:
+        if eager[str(size)].median_s <= HOST_BOUND * graph[size - 1]:
+            break
+        up_to = size
+    return HostBound(
+        eager_s=eager["1"].median_s if "1" in eager else None,
+        graph_s=graph[0],
+        up_to=up_to,
+        largest=sizes[-1],
+    )
+
+
+@dataclass(frozen=True)
+class ChainedCopy:
+    """A small copy from one tier: by itself, and as one of many in a load.
+
+    Parameters
+    ----------
+    alone_s, chained_s
+        Its cost by itself and in a chain.
+    beyond_bytes_s
+        What ``chained_s`` is above the bytes at the rate of a plain large copy; None
+        where that is not known.
+    """
+
+    alone_s: float
+    chained_s: float
+    beyond_bytes_s: float | None
+
+
+def chained_copies(profile: Profile, tier: Tier) -> dict[int, ChainedCopy]:
+    """List the small copies that were timed in a chain from a tier, by size."""
+    rate = copy_rate(profile, tier)
+    found = {}
+    for copy in profile.copies or ():
+        chained = (copy.chained_s or {}).get(tier)
+        if chained is not None and copy.bytes <= SMALL_COPY_BYTES:
+            cost_s = chained.median_s
+            found[copy.bytes] = ChainedCopy(
+                alone_s=copy.load_s[tier].median_s,
+                chained_s=cost_s,
+                beyond_bytes_s=None if rate is None else cost_s - copy.bytes / rate,
+            )
+    return found
+
+
+def run_count(model: ModelProfile) -> int:
+    """Count the separate runs that a model's load times come from: 1 unless merged."""
+    return min(
+        max(len(time.runs_s or (time.median_s,)) for time in block.load_s.values())
+        for block in model.blocks
+    )
+
+
+def merged_load(model: ModelProfile, tier: Tier) -> Runs | None:
+    """Find how a model's load from a tier varied between runs that were merged.
+
+    Of the model loaded block by block where that was timed, else of its blocks added
+    up run by run; None unless separate runs of it are known.
+    """
+    timed = (model.by_block_load_s or {}).get(tier)
+    if timed is not None:
+        return merged_runs(timed)
+    if tier not in model.tiers:
+        return None
+    runs = [block.load_s[tier].runs_s or () for block in model.blocks]
+    if len({len(of) for of in runs}) > 1 or not runs[0]:
+        return None
+    return runs_of([sum(of) for of in zip(*runs, strict=True)])
+
+
+def merged_runs(time: Timing | float | None) -> Runs | None:
+    """Find how a timing varied between runs that were merged; None if none were."""
+    return runs_of(time.runs_s or ()) if isinstance(time, Timing) else None

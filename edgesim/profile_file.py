@@ -1,13 +1,15 @@
 """Profile files: find, read and write them.
 
-``edgesim.profile/1``, the subset of version 2 without measured detail, is read as well.
+Earlier versions of the format are read as well, each a subset of the next: version 1
+has no measured detail; version 2 has no merged runs, and nothing on empty rounds,
+chains of copies, CUDA graphs or overlap.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,26 @@ from edgesim import files
 from edgesim.errors import InputError, short
 from edgesim.profile import SCHEMA, Profile
 
-SCHEMA_1 = "edgesim.profile/1"
-
 _LINE = 400  # holds one block with three tiers and a content
 
-# What version 2 added to each kind of object; a file of version 1 holds none of it.
-_NEW_IN_2 = {
-    "profile": ("copies",),
-    "provenance": ("machine",),
-    "model": ("architecture", "input", "dtype", "by_block_load_s", "latency_from"),
-    "block": ("content", "tensors"),
+_EARLIER = {version: f"edgesim.profile/{version}" for version in (1, 2)}
+
+# What a version added to each kind of object; files of earlier ones hold none of it.
+_NEW_IN: Mapping[int, Mapping[str, tuple[str, ...]]] = {
+    2: {
+        "profile": ("copies",),
+        "provenance": ("machine",),
+        "model": ("architecture", "input", "dtype", "by_block_load_s", "latency_from"),
+        "block": ("content", "tensors"),
+    },
+    3: {
+        "profile": ("round_s",),
+        "copy": ("chained_s",),
+        "model": ("latency_mode", "eager_latency_s", "overlap"),
+        "timing": ("runs_s",),
+    },
 }
+_LOADS = ("whole_load_s", "by_block_load_s", "by_tensor_load_s")
 
 
 def shipped_profiles() -> tuple[str, ...]:
@@ -53,45 +64,82 @@ def read_profile(path_or_name: str | Path) -> Profile:
     """
     path = locate_profile(path_or_name)
     content = files.read_json(path)
-    if isinstance(content, dict) and content.get("schema") == SCHEMA_1:
-        _check_version_1(path, content)
-        content = content | {"schema": SCHEMA}
+    for version, schema in _EARLIER.items():
+        if isinstance(content, dict) and content.get("schema") == schema:
+            _check_version(path, content, version)
+            content = content | {"schema": SCHEMA}
     return files.check_file(path, content, Profile, SCHEMA)
 
 
-def _check_version_1(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse in a file of version 1 what only version 2 gives a meaning."""
-
-    def refuse(kind: str, value: Any, key: str) -> None:
-        for name in _NEW_IN_2[kind]:
-            if isinstance(value, Mapping) and name in value:
-                raise InputError(
-                    f"{path}: {key}{name}",
-                    f"is not part of {SCHEMA_1!r}; a file that holds it must have the "
-                    f"schema {SCHEMA!r}",
-                )
-
-    refuse("profile", content, "")
-    refuse("provenance", content.get("provenance"), "provenance.")
-    models = content.get("models")
-    for name, model in models.items() if isinstance(models, Mapping) else ():
-        key = f"models.{name}"
-        refuse("model", model, f"{key}.")
-        if not isinstance(model, Mapping):
-            continue
-        latency = model.get("latency_s")
-        if not latency:
-            raise InputError(f"{path}: {key}.latency_s", "must hold batch size 1")
-        if isinstance(latency, Mapping):
-            for batch, value in latency.items():
-                if isinstance(value, Mapping):
+def _check_version(path: Path, content: Mapping[str, Any], version: int) -> None:
+    """Refuse in a file of an earlier version what only a later one gives a meaning."""
+    for kind, key, value in _objects(content):
+        for later, added in _NEW_IN.items():
+            for name in added.get(kind, ()) if later > version else ():
+                if name in value:
                     raise InputError(
-                        f"{path}: {key}.latency_s.{batch}",
-                        f"must be a number in {SCHEMA_1!r}, found {short(value)}",
+                        f"{path}: {key}{name}",
+                        f"is not part of {_EARLIER[version]!r}; a file that holds it "
+                        f"must have the schema {_EARLIER.get(later, SCHEMA)!r}",
                     )
-        blocks = model.get("blocks")
-        for position, block in enumerate(blocks if isinstance(blocks, list) else ()):
-            refuse("block", block, f"{key}.blocks[{position}].")
+        if version == 1 and kind == "model":
+            _check_latency_1(f"{path}: {key}latency_s", value.get("latency_s"))
+
+
+def _check_latency_1(where: str, latency: Any) -> None:
+    """Refuse latencies that version 1 has no form for."""
+    if not latency:
+        raise InputError(where, "must hold batch size 1")
+    for batch, value in latency.items() if isinstance(latency, Mapping) else ():
+        if isinstance(value, Mapping):
+            raise InputError(
+                f"{where}.{batch}",
+                f"must be a number in {_EARLIER[1]!r}, found {short(value)}",
+            )
+
+
+def _objects(
+    content: Mapping[str, Any],
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """List the objects of a profile file: kind, key path up to a dot, and the object.
+
+    What has another type than the format's is passed over; the format refuses it.
+    """
+    yield "profile", "", content
+    if isinstance(content.get("provenance"), Mapping):
+        yield "provenance", "provenance.", content["provenance"]
+    for key, copy in _items(content, "copies"):
+        yield "copy", f"{key}.", copy
+        yield from _timings(copy, f"{key}.", "load_s")
+    for key, model in _items(content, "models"):
+        yield "model", f"{key}.", model
+        yield from _timings(model, f"{key}.", "latency_s", *_LOADS)
+        for inner, block in _items(model, "blocks", f"{key}."):
+            yield "block", f"{inner}.", block
+            yield from _timings(block, f"{inner}.", "load_s")
+
+
+def _timings(
+    parent: Mapping[str, Any], before: str, *names: str
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for name in names:
+        for key, timing in _items(parent, name, before):
+            yield "timing", f"{key}.", timing
+
+
+def _items(
+    parent: Mapping[str, Any], name: str, before: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """List the objects in a list or object below a key, each with its key path."""
+    value = parent.get(name)
+    found: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, Mapping):
+        found = ((f".{inner}", item) for inner, item in value.items())
+    elif isinstance(value, list):
+        found = ((f"[{place}]", item) for place, item in enumerate(value))
+    for place, item in found:
+        if isinstance(item, Mapping):
+            yield f"{before}{name}{place}", item
 
 
 def locate_profile(path_or_name: str | Path) -> Path:

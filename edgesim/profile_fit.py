@@ -1,8 +1,8 @@
 """What a copy to the device costs: a line fitted to load times, and a measured ladder.
 
-A copy of n bytes takes about an overhead plus n over a rate. :func:`fit_copies` finds
-both from what a profile holds; :func:`copy_time` promises nothing but what lies between
-measured copies.
+A copy of n bytes by itself takes about an overhead plus n over a rate.
+:func:`fit_copies` finds both from what a profile holds; :func:`copy_time` tells what a
+copy costs inside a load, and promises nothing but what lies between measured copies.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from edgesim.profile import Measured, Profile, Tier, Timing
+from edgesim.profile import CopyTime, Measured, Profile, Tier, Timing
 from edgesim.words import number
 
 
@@ -151,7 +151,11 @@ def _line(
 
 
 def copy_time(profile: Profile, tier: Tier, size: int) -> Timing | None:
-    """Look up how long a copy of so many bytes takes on the profile's ladder.
+    """Look up what a copy of so many bytes costs inside a load, by the measured ladder.
+
+    That is the cost of a copy in a chain where the ladder has it: one copy by itself
+    also waits for the start of copying, which a load of many copies does once. Sizes
+    without a chain count with their plain copy.
 
     Between two measured sizes median and deciles are linear in the size. A smaller
     copy than the smallest takes its time, for the overhead stays; a larger one than
@@ -175,18 +179,23 @@ def copy_time(profile: Profile, tier: Tier, size: int) -> Timing | None:
         return None
     above = bisect_left(ladder, size, key=lambda copy: copy.bytes)
     if above == 0:
-        return ladder[0].load_s[tier]
+        return _in_load(ladder[0], tier)
     if above == len(ladder):
         last = ladder[-1]
-        return scaled(last.load_s[tier], size / last.bytes)
+        return scaled(_in_load(last, tier), size / last.bytes)
     low, high = ladder[above - 1], ladder[above]
     share = (size - low.bytes) / (high.bytes - low.bytes)
-    return _between(low.load_s[tier], high.load_s[tier], share)
+    return _between(_in_load(low, tier), _in_load(high, tier), share)
+
+
+def _in_load(copy: CopyTime, tier: Tier) -> Timing:
+    """Choose the cost in a chain, else that of the copy by itself."""
+    return (copy.chained_s or {}).get(tier, copy.load_s[tier])
 
 
 def scaled(time: Timing, ratio: float) -> Timing:
-    """Multiply median and deciles of a timing."""
-    known = time.model_dump(exclude_none=True)
+    """Multiply median and deciles of a timing; no runs made the product."""
+    known = time.model_dump(exclude_none=True, exclude={"runs_s"})
     return Timing(**{key: seconds * ratio for key, seconds in known.items()})
 
 

@@ -9,7 +9,18 @@ from edgesim import sharing
 from edgesim.errors import InputError
 from edgesim.library import content_parts
 from edgesim.profile import PLACE, Measured, Profile, Published, Tier
-from edgesim.profile_facts import ModelFacts, added_up, model_facts, runs_of
+from edgesim.profile_facts import (
+    HOST_BOUND,
+    ModelFacts,
+    added_up,
+    chained_copies,
+    host_bound,
+    merged_load,
+    merged_runs,
+    model_facts,
+    run_count,
+    runs_of,
+)
 from edgesim.profile_fit import copy_rate, fit_copies
 from edgesim.words import (
     ABSENT,
@@ -19,6 +30,7 @@ from edgesim.words import (
     plain,
     seconds,
     shortened,
+    size_text,
     table,
 )
 
@@ -37,7 +49,9 @@ def describe(profile: Profile, tiers: Sequence[Tier]) -> str:
     -------
     str
         Where the numbers come from, a table of models, a table a tier of how block
-        loads add up, the fitted lines, and what models share.
+        loads add up, tables of chained copies, of who bounds batches, of overlap and of
+        merged runs where the profile holds them, the fitted lines, and what models
+        share.
     """
     return "\n\n".join(["\n".join(_provenance(profile)), tables(profile, tiers)])
 
@@ -46,8 +60,10 @@ def tables(profile: Profile, tiers: Sequence[Tier]) -> str:
     """Tell what :func:`describe` does, but for where the numbers come from."""
     parts = [_models(profile, tiers)]
     parts += [_additions(profile, tier) for tier in tiers]
-    parts += [[*_copies(profile, tiers), _sharing(profile)]]
-    return "\n\n".join("\n".join(part) for part in parts)
+    parts += [_chains(profile, tiers), _bounds(profile)]
+    parts += [_overlaps(profile, tiers), _merged(profile, tiers)]
+    parts += [[*_copies(profile, tiers), *_empty_round(profile), _sharing(profile)]]
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def _provenance(profile: Profile) -> list[str]:
@@ -104,7 +120,20 @@ def _models(profile: Profile, tiers: Sequence[Tier]) -> list[str]:
             for name, model in profile.models.items()
             if model.latency_from is not None
         ),
+        *_modes(profile),
     ]
+
+
+def _modes(profile: Profile) -> list[str]:
+    words = {
+        "eager": "batches were launched operator by operator",
+        "graph": "batches were replayed as captured CUDA graphs",
+    }
+    named: dict[str, list[str]] = {}
+    for name, model in profile.models.items():
+        if model.latency_mode is not None:
+            named.setdefault(words[model.latency_mode], []).append(shortened(name))
+    return [f"{how}: {', '.join(names)}" for how, names in named.items()]
 
 
 def _ms(value_s: float | None) -> str:
@@ -146,6 +175,121 @@ def _additions(profile: Profile, tier: Tier) -> list[str]:
         f"loads from {PLACE[tier]}: error is how far block loads added up are above "
         f"what was timed as one",
         *table(head, rows),
+    ]
+
+
+def _chains(profile: Profile, tiers: Sequence[Tier]) -> list[str]:
+    chains = {tier: found for tier in tiers if (found := chained_copies(profile, tier))}
+    if not chains:
+        return []
+    rows = []
+    for size in sorted({size for found in chains.values() for size in found}):
+        row = [size_text(size)]
+        for found in chains.values():
+            if size in found:
+                copy = found[size]
+                times_s = (copy.alone_s, copy.chained_s, copy.beyond_bytes_s)
+                row += [number(None if t is None else 1e6 * t) for t in times_s]
+            else:
+                row += [ABSENT] * 3
+        rows.append(row)
+    head = ["size"]
+    for tier in chains:
+        head += [f"{tier} alone µs", "in a chain µs", "beyond bytes µs"]
+    return [
+        "small copies: alone, and as one of many back to back; beyond bytes "
+        "is the latter without the bytes at the rate of a large copy",
+        *table(head, rows),
+    ]
+
+
+def _bounds(profile: Profile) -> list[str]:
+    rows = []
+    for name in profile.models:
+        found = host_bound(profile, name)
+        if found is None:
+            continue
+        up_to = "none" if found.up_to is None else str(found.up_to)
+        rows.append(
+            [
+                shortened(name),
+                _ms(found.eager_s),
+                _ms(found.graph_s),
+                f"all (to {up_to})" if found.up_to == found.largest else up_to,
+            ]
+        )
+    head = ["model", "batch 1 eager ms", "graph ms", "host-bound up to batch"]
+    if not rows:
+        return []
+    return [
+        f"host or GPU: a batch is host-bound where launching it operator by operator "
+        f"(eager) takes more than {HOST_BOUND} x its CUDA graph",
+        *table(head, rows),
+    ]
+
+
+def _overlaps(profile: Profile, tiers: Sequence[Tier]) -> list[str]:
+    rows = []
+    for name, model in profile.models.items():
+        found = model.overlap
+        if found is None or "pinned" not in tiers:
+            continue
+        rows.append(
+            [
+                shortened(name),
+                number(found.copy_bytes / 1e6),
+                _ms(found.copy_s),
+                _ms(found.copy_beside_s),
+                percent(found.copy_beside_s / found.copy_s - 1, signed=True),
+                f"{found.passes} x {found.batch}",
+                _ms(found.batches_s),
+                _ms(found.batches_beside_s),
+                percent(found.batches_beside_s / found.batches_s - 1, signed=True),
+            ]
+        )
+    head = ["model", "MB", "copy ms", "beside ms", "slower"]
+    head += ["batches", "alone ms", "beside ms", "slower"]
+    if not rows:
+        return []
+    return [
+        f"overlap: a copy of the model from {PLACE['pinned']} and batches, each alone "
+        f"and beside the other",
+        *table(head, rows),
+    ]
+
+
+def _merged(profile: Profile, tiers: Sequence[Tier]) -> list[str]:
+    rows = []
+    for name, model in profile.models.items():
+        loads = [merged_load(model, tier) for tier in tiers]
+        sizes = sorted(model.latency_s, key=int)
+        ends = [merged_runs(model.latency_s[size]) for size in sizes]
+        cells = [*loads, *((ends[0], ends[-1]) if ends else (None, None))]
+        if any(cells):
+            rows.append(
+                [
+                    shortened(name),
+                    str(run_count(model)),
+                    *(percent(None if of is None else of.spread) for of in cells),
+                    sizes[-1] if sizes else ABSENT,
+                ]
+            )
+    head = ["model", "runs", *tiers, "batch 1", "largest", "size"]
+    if not rows:
+        return []
+    return [
+        "merged runs: spread = (highest − lowest) / median of the runs; loads block by "
+        "block timed as one, else added up",
+        *table(head, rows),
+    ]
+
+
+def _empty_round(profile: Profile) -> list[str]:
+    if profile.round_s is None:
+        return []
+    return [
+        f"a round takes {seconds(profile.round_overhead_s)} beyond its load and its "
+        f"batch, as an empty one took"
     ]
 
 

@@ -201,7 +201,8 @@ def library_profile(
         How long blocks take to load.
     latency
         The model whose batch latencies, activation bytes, architecture and input every
-        checkpoint is given; without one the profile holds no latency.
+        checkpoint is given, with the time of an empty round on its device; without one
+        the profile holds no latency.
 
     Returns
     -------
@@ -214,6 +215,7 @@ def library_profile(
         given = {
             "latency_s": source.latency_s,
             "latency_from": latency.named,
+            "latency_mode": source.latency_mode,
             "activation_bytes": source.activation_bytes,
             "architecture": source.architecture,
             "input": source.input,
@@ -234,6 +236,7 @@ def library_profile(
             )
             for model, blocks in library.models.items()
         },
+        round_s=None if latency is None else latency.profile.round_s,
     )
 
 
@@ -258,7 +261,9 @@ def _method(library: ContentLibrary, loads: LoadRules, latency: ModelOf | None) 
     if latency is None:
         computed = "No latency was measured or assumed."
     else:
-        computed = f"latency_s of every model is that of {latency.named!r}."
+        computed = f"latency_s of every model is that of {latency.named!r}"
+        also = ", round_s that of its profile" if latency.profile.round_s else ""
+        computed = f"{computed}{also}."
     used = (loads.profile, latency.profile if latency else None)
     origins = dict.fromkeys(_origin(profile) for profile in used if profile)
     return (

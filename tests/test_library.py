@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from edgesim.errors import from_validation
 from edgesim.library import Library, build_library
 from edgesim.library_spec import LibrarySpec, LoadSource
-from edgesim.profile import Profile
+from edgesim.profile import CopyTime, Profile, Timing
 from edgesim.profile_file import read_profile
 from edgesim.sharing import crossing, is_laminar
 from solvers.problem import Problem
@@ -105,6 +105,30 @@ def test_models_take_the_padded_batch_table_of_their_base() -> None:
     model = build(CATS).models["cat-v01"]
     assert model.latency_s == (0.01, 0.02, 0.02, 0.02)
     assert model.activation_bytes == (7, 28, 28, 28)
+
+
+def test_models_take_what_a_round_costs_beyond_its_load() -> None:
+    """An empty round of 1 ms is part of every batch's time, and of nothing else."""
+    slow = TOY.model_copy(update={"round_s": Timing(median_s=1e-3)})
+    library = build(CATS, slow)
+    model = library.models["cat-v01"]
+    assert model.latency_s == pytest.approx((0.011, 0.021, 0.021, 0.021))
+    assert library.blocks == build(CATS).blocks
+
+
+def test_adapters_cost_what_copies_in_a_chain_do() -> None:
+    """40 bytes take 1 µs as one of many, where one by itself takes 8 µs."""
+    copies = (
+        CopyTime(
+            bytes=40,
+            load_s={"disk": Timing(median_s=8e-6)},
+            chained_s={"disk": Timing(median_s=1e-6)},
+        ),
+    )
+    library = build(
+        ADAPTERS, TOY.model_copy(update={"copies": copies}), load_from="disk"
+    )
+    assert library.blocks["dog-a01/l.1.adapter"].load_s == 1e-6
 
 
 def test_base_can_be_a_model_once() -> None:

@@ -24,7 +24,7 @@ FILE = Path("p.json")
 def document(tiers: dict[str, list[str]], *, content: bool = True) -> dict[str, Any]:
     """Make a profile of models that share one block, with load times from tiers."""
     return {
-        "schema": "edgesim.profile/2",
+        "schema": "edgesim.profile/3",
         "name": "mine",
         "provenance": {"kind": "synthetic", "device": "none", "method": "by hand"},
         "models": {

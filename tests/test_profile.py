@@ -17,10 +17,10 @@ from edgesim.profile import (
     Profile,
     Timing,
 )
-from edgesim.profile_file import read_profile
+from edgesim.profile_file import read_profile, write_profile
 
 SMALL: dict[str, Any] = {
-    "schema": "edgesim.profile/2",
+    "schema": "edgesim.profile/3",
     "name": "small",
     "provenance": {
         "kind": "measured",
@@ -126,7 +126,7 @@ def test_half_known_deciles_give_no_spread() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "where", "what"),
     [
-        ("schema", "edgesim.profile/3", "schema", "must be 'edgesim.profile/2', found"),
+        ("schema", "edgesim.profile/4", "schema", "must be 'edgesim.profile/3', found"),
         ("schema", None, "schema", "required key is missing"),
         ("models", {}, "models", "must not be empty"),
         ("models/net/blocks", [], "models.net.blocks", "must not be empty"),
@@ -179,7 +179,7 @@ def test_version_1_reads_and_means_the_same(tmp_path: Path) -> None:
     """A file of version 1 gives the very profile that the same keys give in 2."""
     first = read_profile(written(tmp_path, VERSION_1))
     assert first == _profile(SMALL)
-    assert first.document()["schema"] == "edgesim.profile/2"
+    assert first.document()["schema"] == "edgesim.profile/3"
     assert not first.shares_content
     assert first.copies is None
     assert first.latency_table("net")[2] == 0.005
@@ -211,6 +211,176 @@ def test_version_1_holds_nothing_of_version_2(
     with pytest.raises(InputError) as caught:
         read_profile(file)
     assert caught.value.where == f"{file}: {key}"
+
+
+OVERLAP: dict[str, Any] = {
+    "batch": 8,
+    "passes": 5,
+    "copy_bytes": 1500,
+    "copy_s": 2e-3,
+    "copy_beside_s": 2.5e-3,
+    "batches_s": 4e-3,
+    "batches_beside_s": 4.4e-3,
+}
+RUNS = {"median_s": 2e-6, "runs_s": [1e-6, 2e-6, 4e-6]}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(
+    ("path", "value", "key"),
+    [
+        ("round_s", {"median_s": 1e-5}, "round_s"),
+        ("models/net/latency_mode", "graph", "models.net.latency_mode"),
+        ("models/net/eager_latency_s", {}, "models.net.eager_latency_s"),
+        ("models/net/overlap", OVERLAP, "models.net.overlap"),
+        (
+            "models/net/blocks/1/load_s/pinned",
+            RUNS,
+            "models.net.blocks[1].load_s.pinned.runs_s",
+        ),
+        (
+            "models/net/whole_load_s",
+            {"disk": RUNS},
+            "models.net.whole_load_s.disk.runs_s",
+        ),
+    ],
+)
+def test_earlier_versions_hold_nothing_of_version_3(
+    tmp_path: Path, version: int, path: str, value: Any, key: str
+) -> None:
+    """What only version 3 gives a meaning is refused by its key in 1 and in 2."""
+    document = changed(path, value) | {"schema": f"edgesim.profile/{version}"}
+    with pytest.raises(InputError) as caught:
+        read_profile(written(tmp_path, document))
+    assert caught.value.where.startswith(f"{tmp_path / 'p.json'}: {key}")
+    assert "must have the schema 'edgesim.profile/3'" in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key"),
+    [
+        ("copies/0/chained_s", {"pinned": {"median_s": 1e-9}}, "copies[0].chained_s"),
+        ("copies/0/load_s/pinned", RUNS, "copies[0].load_s.pinned.runs_s"),
+        ("models/net/latency_s/8", RUNS, "models.net.latency_s.8.runs_s"),
+    ],
+)
+def test_version_2_is_read_without_version_3(
+    tmp_path: Path, path: str, value: Any, key: str
+) -> None:
+    """A file of version 2 means the same as in 3, and holds no more than 2 has."""
+    document = SMALL | {"copies": ladder(4, 9), "schema": "edgesim.profile/2"}
+    assert read_profile(written(tmp_path, document)).document() == document | {
+        "schema": "edgesim.profile/3"
+    }
+    *parents, last = path.split("/")
+    document = copy.deepcopy(document)
+    place: Any = document
+    for part in parents:
+        place = place[int(part) if isinstance(place, list) else part]
+    place[last] = value
+    with pytest.raises(InputError) as caught:
+        read_profile(written(tmp_path, document))
+    assert caught.value.where == f"{tmp_path / 'p.json'}: {key}"
+
+
+def test_names_of_models_are_no_keys_of_a_version(tmp_path: Path) -> None:
+    """A model of version 2 may be called as a key of version 3 is."""
+    document = SMALL | {"schema": "edgesim.profile/2"}
+    document["models"] = {"overlap": SMALL["models"]["net"]}
+    assert list(read_profile(written(tmp_path, document)).models) == ["overlap"]
+
+
+def full() -> dict[str, Any]:
+    """Give SMALL all that version 3 adds."""
+    document = changed("round_s", {"median_s": 2e-4, "p10_s": 1e-4, "p90_s": 3e-4})
+    copies = ladder(4, 9)
+    copies[0]["chained_s"] = {"pinned": {"median_s": 3e-9}}
+    document["copies"] = copies
+    net = document["models"]["net"]
+    net["blocks"][1]["load_s"]["pinned"] = copy.deepcopy(RUNS)
+    net |= {
+        "latency_mode": "graph",
+        "eager_latency_s": {"1": {"median_s": 0.002}, "8": {"median_s": 0.0051}},
+        "overlap": dict(OVERLAP),
+    }
+    return document
+
+
+def test_version_3_survives_reading_and_writing(tmp_path: Path) -> None:
+    """All new keys come back as they stood, from a file that edgesim wrote."""
+    profile = read_profile(written(tmp_path, full()))
+    assert profile.document() == full()
+    write_profile(tmp_path / "again.json", profile)
+    assert read_profile(tmp_path / "again.json") == profile
+    net = profile.models["net"]
+    assert net.latency_mode == "graph"
+    assert net.overlap is not None
+    assert net.overlap.passes == 5
+    assert net.blocks[1].load_s["pinned"].runs_s == (1e-6, 2e-6, 4e-6)
+
+
+def test_a_round_takes_its_batch_and_what_an_empty_one_takes() -> None:
+    """0.2 ms on top of each batch, nothing where no empty round was measured."""
+    profile = _profile(full())
+    assert profile.round_overhead_s == 2e-4
+    assert profile.round_table("net") == pytest.approx(
+        (0.0012, 0.0017, *[0.0052] * 6), rel=1e-12
+    )
+    bare = _profile(SMALL)
+    assert bare.round_overhead_s == 0
+    assert bare.round_table("net") == bare.latency_table("net")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where", "what"),
+    [
+        ("round_s", {"median_s": -1.0}, "round_s.median_s", "greater than or equal"),
+        ("round_s", {"median_s": 2.0, "runs_s": [2.0]}, "round_s", "two runs or more"),
+        ("round_s", {"median_s": 3.0, "runs_s": [1.0, 2.0]}, "round_s", "runs_s (1.5)"),
+        ("round_s", {"median_s": 1.0, "runs_s": ["1", 1]}, "round_s.runs_s[0]", "numb"),
+        (
+            "copies/0/chained_s",
+            {"disk": {"median_s": 1e-9}},
+            "copies[0]",
+            "no tier but those of load_s (pinned), found disk",
+        ),
+        ("copies/0/chained_s", {}, "copies[0].chained_s", "must not be empty"),
+        ("models/net/latency_mode", "compiled", "models.net.latency_mode", "'graph'"),
+        (
+            "models/net/eager_latency_s/4",
+            {"median_s": 1.0},
+            "models.net",
+            "no batch size but those of latency_s (1, 8, 2), found 4",
+        ),
+        (
+            "models/net/eager_latency_s/8",
+            {"median_s": 0.0},
+            "models.net",
+            "eager_latency_s.8.median_s must be greater than 0",
+        ),
+        ("models/net/overlap/batch", 0, "models.net.overlap.batch", "greater than"),
+        ("models/net/overlap/passes", 0, "models.net.overlap.passes", "greater than"),
+        ("models/net/overlap/copy_s", 0.0, "models.net.overlap.copy_s", "greater than"),
+        ("models/net/overlap/copy_s", None, "models.net.overlap.copy_s", "missing"),
+    ],
+)
+def test_refuses_what_version_3_does_not_allow(
+    tmp_path: Path, path: str, value: Any, where: str, what: str
+) -> None:
+    """Each fault of a new key is refused at its key, with the reason."""
+    document = full()
+    *parents, last = path.split("/")
+    place: Any = document
+    for part in parents:
+        place = place[int(part) if isinstance(place, list) else part]
+    place[last] = value
+    if value is None:
+        del place[last]
+    file = written(tmp_path, document)
+    with pytest.raises(InputError) as caught:
+        read_profile(file)
+    assert caught.value.where == f"{file}: {where}"
+    assert what in caught.value.what
 
 
 @pytest.mark.parametrize("models", [None, [], {"net": []}, {"net": {"blocks": {}}}])
@@ -375,7 +545,8 @@ def test_a_file_that_holds_no_object_is_refused(tmp_path: Path) -> None:
 def test_missing_profile_lists_the_shipped_ones(name: str) -> None:
     """A wrong name or path tells the reader which names there are."""
     with pytest.raises(
-        InputError, match="clockwork-v100, cpu-epyc, cpu-epyc-lora, synth"
+        InputError,
+        match="clockwork-v100, cpu-epyc, cpu-epyc-lora, synth",
     ):
         read_profile(name)
 

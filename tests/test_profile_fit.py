@@ -16,6 +16,7 @@ from edgesim.profile_fit import (
     copy_rate,
     copy_time,
     fit_copies,
+    scaled,
 )
 
 Points = Sequence[tuple[int, float]]
@@ -220,6 +221,44 @@ def test_copy_time_keeps_deciles_on_their_side() -> None:
         found = Profile.model_validate(base)
         for size in (8, 100, 333, 1000, 2000):
             assert copy_time(found, "pinned", size) is not None
+
+
+def chained() -> Profile:
+    """Make copies of 1,000, 3,000 and 9,000 bytes, the first two also in a chain."""
+    base = profile([(10, 1.0)], [(1000, 4.0), (3000, 6.0), (9000, 12.0)]).document()
+    del base["schema"]
+    for copy, time_s in zip(base["copies"], (1.0, 3.0), strict=False):
+        copy["chained_s"] = {
+            "pinned": {"median_s": time_s, "runs_s": [time_s / 2, time_s * 3 / 2]}
+        }
+    return Profile.model_validate(base)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(1, 1.0), (1000, 1.0), (2000, 2.0), (3000, 3.0), (6000, 7.5), (18_000, 24.0)],
+)
+def test_a_copy_inside_a_load_costs_what_it_does_in_a_chain(
+    size: int, expected: float
+) -> None:
+    """The chain counts where there is one, else the plain copy; 6 kB is between."""
+    found = copy_time(chained(), "pinned", size)
+    assert found is not None
+    assert found.median_s == pytest.approx(expected)
+
+
+def test_the_line_is_fitted_to_copies_alone() -> None:
+    """3 s + 1 ms a byte goes through the plain copies, whatever a chain costs."""
+    fit = fit_copies(chained(), "pinned")
+    assert fit is not None
+    assert fit.overhead_s == pytest.approx(3.0)
+    assert fit.bytes_per_s == pytest.approx(1000)
+
+
+def test_scaling_a_timing_leaves_its_runs_behind() -> None:
+    """A product is no measurement, so it has no runs."""
+    time = Timing(median_s=2.0, p10_s=1.0, p90_s=4.0, runs_s=(1.0, 3.0))
+    assert scaled(time, 0.5) == Timing(median_s=1.0, p10_s=0.5, p90_s=2.0)
 
 
 KEYS = ("median_s", "p10_s", "p90_s")

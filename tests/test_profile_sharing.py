@@ -57,7 +57,7 @@ def source(tmp_path: Path) -> Path:
     }
     path = tmp_path / "source.json"
     content = {
-        "schema": "edgesim.profile/2",
+        "schema": "edgesim.profile/3",
         "name": "source",
         "provenance": {
             "kind": "measured",
@@ -276,6 +276,28 @@ class TestProfile:
         shipped = read_profile("clockwork-v100").models["resnet50"]
         assert model.latency_s == shipped.latency_s
         assert model.latency_from == "clockwork-v100:resnet50"
+
+    def test_rounds_come_with_latencies(
+        self, pets: tuple[Path, Path], source: Path, tmp_path: Path
+    ) -> None:
+        """The empty round and how batches ran are the latencies', and it is told."""
+        document = json.loads(source.read_text())
+        document["round_s"] = {"median_s": 2e-5}
+        document["models"]["fast"]["latency_mode"] = "graph"
+        graphs = tmp_path / "graphs.json"
+        graphs.write_text(json.dumps(document))
+        out = tmp_path / "pets.json"
+        accepted(*pets, "--like", f"{graphs}:fast", "--out", out)
+        profile = read_profile(out)
+        assert profile.round_overhead_s == 2e-5
+        assert profile.models["dogs"].latency_mode == "graph"
+        assert isinstance(profile.provenance, Synthetic)
+        assert "'source:fast', round_s that of its profile." in (
+            profile.provenance.method
+        )
+        other = ("--latency-from", "clockwork-v100:resnet50", "--out", out)
+        accepted(*pets, "--like", f"{graphs}:fast", *other)
+        assert read_profile(out).round_s is None
 
     def test_options_of_sharing_are_told(
         self, pets: tuple[Path, Path], tmp_path: Path

@@ -14,7 +14,15 @@ from matplotlib.figure import Figure
 
 from edgesim.plots import save, style
 from edgesim.profile import Profile, Tier
-from edgesim.profile_facts import added_up, model_facts, runs_of, tiers_of
+from edgesim.profile_facts import (
+    added_up,
+    host_bound,
+    merged_load,
+    model_facts,
+    run_count,
+    runs_of,
+    tiers_of,
+)
 from edgesim.profile_plot import (
     MOST_MODELS,
     plot_copies,
@@ -34,7 +42,7 @@ def seconds(value: float) -> dict[str, float]:
 
 
 MEASURED: dict[str, Any] = {
-    "schema": "edgesim.profile/2",
+    "schema": "edgesim.profile/3",
     "name": "lab",
     "provenance": {
         "kind": "measured",
@@ -185,6 +193,125 @@ def test_words_on_sharing() -> None:
     crossing = describe(Profile.model_validate(document), ["pinned"])
     assert "crossing: blocks" in crossing
     assert "disk" not in row(text, "models:", "model")
+
+
+def detailed() -> Profile:
+    """Give the measured profile all that version 3 adds, numbers made by hand."""
+    document = copy.deepcopy(MEASURED)
+    del document["schema"]
+    document["round_s"] = seconds(3.5e-5)
+    small, large = document["copies"]
+    small["chained_s"] = {"pinned": seconds(1.02e-4)}
+    large["chained_s"] = {"pinned": seconds(1.002e-3)}
+    net, bare = document["models"]["net"], document["models"]["bare"]
+    net |= {
+        "latency_mode": "graph",
+        # 2.5, 1.1 and 1 times the graph's time.
+        "eager_latency_s": {
+            "1": seconds(5e-3),
+            "2": seconds(3.3e-3),
+            "8": seconds(9e-3),
+        },
+        "overlap": {
+            "batch": 8,
+            "passes": 3,
+            "copy_bytes": 50_000_000,
+            "copy_s": 8e-3,
+            "copy_beside_s": 10e-3,
+            "batches_s": 20e-3,
+            "batches_beside_s": 21e-3,
+        },
+    }
+    net["by_block_load_s"]["pinned"] |= {"runs_s": [4e-3, 5e-3, 6e-3]}
+    net["latency_s"]["1"] |= {"runs_s": [1.9e-3, 2e-3, 2.1e-3]}
+    net["latency_s"]["8"] = {"median_s": 9e-3, "runs_s": [9e-3, 9e-3, 9e-3]}
+    runs = {
+        "pinned": {"median_s": 2.5e-3, "runs_s": [2e-3, 2.5e-3, 4e-3]},
+        "disk": {"median_s": 20e-3, "runs_s": [15e-3, 25e-3]},
+    }
+    net["blocks"][0]["load_s"] = bare["blocks"][0]["load_s"] = runs
+    return Profile.model_validate(document)
+
+
+def test_words_of_version_3() -> None:
+    """Chains, bounds, overlap, merged runs and the empty round, each by hand."""
+    text = describe(detailed(), ["pinned", "disk"])
+    # 102 µs in a chain, of which 1 MB at 10 GB/s is 100; 10 MB is no small copy.
+    head = row(text, "small copies:", "size")
+    assert head == "size pinned alone µs in a chain µs beyond bytes µs"
+    assert row(text, "small copies:", "1") == "1 MB 110 102 2.00"
+    assert "10 MB" not in text[text.index("small copies:") :]
+    assert row(text, "host or GPU:", "net") == "net 5.00 2.00 1"
+    assert row(text, "overlap:", "net") == (
+        "net 50.0 8.00 10.0 +25.0 % 3 x 8 20.0 21.0 +5.0 %"
+    )
+    # Block by block, 4 to 6 of 5 ms; nobody knows runs of both blocks from disk.
+    assert row(text, "merged runs:", "net") == "net 1 40.0 % – 10.0 % 0.0 % 8"
+    # Its block alone: 2 to 4 of 2.5 ms, 15 to 25 of 20 ms; 3 runs at most.
+    assert row(text, "merged runs:", "bare") == "bare 3 80.0 % 50.0 % – – –"
+    assert "a round takes 35.0 µs beyond its load and its batch" in text
+    assert "batches were replayed as captured CUDA graphs: net" in text
+    assert text.index("overlap:") < text.index("a copy from pinned memory takes")
+    assert "overlap:" not in describe(detailed(), ["disk"])
+
+
+def test_words_of_version_3_stand_only_where_it_holds_something() -> None:
+    """A profile without the new keys says nothing of them, and leaves no gap."""
+    text = describe(lab(), ["pinned", "disk"])
+    for words in ("small copies", "host or GPU", "overlap:", "merged runs", "a round"):
+        assert words not in text
+    assert "\n\n\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("eager_ms", "up_to", "cell"),
+    [
+        ({"1": 2.4, "2": 9.0}, None, "none"),
+        ({"1": 2.41, "2": 9.0, "8": 9.1}, 2, "2"),
+        ({"1": 5.0, "2": 9.0}, 2, "all (to 2)"),
+        ({"2": 9.0, "8": 9.0}, 2, "2"),
+    ],
+)
+def test_the_host_bounds_small_batches(
+    eager_ms: dict[str, float], up_to: int | None, cell: str
+) -> None:
+    """More than 1.2 times the graph's 2, 3 and 9 ms, from the smallest batch on."""
+    document = copy.deepcopy(MEASURED)
+    del document["schema"]
+    net = document["models"]["net"]
+    net["latency_mode"] = "graph"
+    net["eager_latency_s"] = {b: seconds(ms / 1e3) for b, ms in eager_ms.items()}
+    profile = Profile.model_validate(document)
+    found = host_bound(profile, "net")
+    assert found is not None
+    assert found.up_to == up_to
+    assert found.graph_s == 2e-3
+    assert row(describe(profile, ["pinned"]), "host or GPU:", "net").endswith(cell)
+    net["latency_mode"] = "eager"
+    assert host_bound(Profile.model_validate(document), "net") is None
+
+
+def test_runs_of_blocks_are_added_up_run_by_run() -> None:
+    """2 + 1 ms, 3 + 3 ms, 4 + 2 ms: medians would add up to 5, runs to 3, 6, 6."""
+    document = copy.deepcopy(MEASURED)
+    del document["schema"]
+    net = document["models"]["net"]
+    del net["by_block_load_s"]
+    del net["blocks"][0]["content"]
+    for block, runs in zip(
+        net["blocks"], ([2.0, 3.0, 4.0], [1.0, 3.0, 2.0]), strict=True
+    ):
+        block["load_s"]["pinned"] = {
+            "median_s": sorted(runs)[1] / 1e3,
+            "runs_s": [ms / 1e3 for ms in runs],
+        }
+    model = Profile.model_validate(document).models["net"]
+    found = merged_load(model, "pinned")
+    assert found is not None
+    assert (found.median, found.spread) == pytest.approx((6e-3, 0.5))
+    assert merged_load(model, "disk") is None
+    assert merged_load(model, "pageable") is None
+    assert run_count(model) == 3
 
 
 def test_published_and_synthetic_are_named_first() -> None:

@@ -1,18 +1,20 @@
-"""``edgesim profile``: measure and show device profiles, find shared blocks."""
+"""``edgesim profile``: measure, merge and show device profiles, find shared blocks."""
 
 from __future__ import annotations
 
 import typer
 
 from edgesim.cli.profile_measure import measure
+from edgesim.cli.profile_merge import merge
 from edgesim.cli.profile_sharing import sharing
 from edgesim.cli.profile_show import show
 
 app = typer.Typer(
-    help="Measure and show device profiles; find what checkpoints share.",
+    help="Measure, merge and show device profiles; find what checkpoints share.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 app.command("measure")(measure)
+app.command("merge")(merge)
 app.command("show")(show)
 app.command("sharing")(sharing)

@@ -1,0 +1,48 @@
+"""``edgesim profile merge``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def merge(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help="Profiles (JSON) measured on one machine."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The merged profile (.json).")],
+    name: Annotated[
+        str | None, typer.Option(help="Of the profile [--out without .json].")
+    ] = None,
+    note: Annotated[
+        str | None, typer.Option(help="What readers must know of these numbers.")
+    ] = None,
+) -> None:
+    """Merge profiles of separate runs: medians of the runs, and their spread."""
+    from edgesim.errors import InputError, short
+    from edgesim.files import is_file, keep_inputs
+    from edgesim.profile_facts import tiers_of
+    from edgesim.profile_file import read_profile, write_profile
+    from edgesim.profile_merge import merge_profiles
+    from edgesim.profile_show import run_labels, tables
+
+    if out.suffix != ".json" or out.is_dir():
+        raise InputError(
+            "--out", f"must be a file ending in .json, found {short(str(out))}"
+        )
+    for option, value in (("--name", name), ("--note", note)):
+        if value is not None and not value.strip():
+            raise InputError(option, "must not be empty")
+    run_labels(files)  # refuses a file that is given twice
+    keep_inputs(out, *(Path(file) for file in files if is_file(Path(file))))
+    runs = {file: read_profile(file) for file in files}
+    merged = merge_profiles(runs, name or out.stem, note)
+    for line in merged.left_out:
+        typer.echo(f"warning: {line}", err=True)
+    write_profile(out, merged.profile)
+    typer.echo(tables(merged.profile, tiers_of(merged.profile)))
