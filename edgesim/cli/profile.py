@@ -8,6 +8,7 @@ from edgesim.cli.profile_measure import measure
 from edgesim.cli.profile_merge import merge
 from edgesim.cli.profile_sharing import sharing
 from edgesim.cli.profile_show import show
+from edgesim.cli.profile_variants import variants
 
 app = typer.Typer(
     help="Measure, merge and show device profiles; find what checkpoints share.",
@@ -18,3 +19,4 @@ app.command("measure")(measure)
 app.command("merge")(merge)
 app.command("show")(show)
 app.command("sharing")(sharing)
+app.command("variants")(variants)

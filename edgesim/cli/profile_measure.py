@@ -15,7 +15,7 @@ from edgesim.errors import InputError, short
 if TYPE_CHECKING:
     from edgesim.content import Names
     from edgesim.measure.blocks import BlockOf
-    from edgesim.profile import Tier
+    from edgesim.profile import Profile, Tier
 
 LEAST_REPEATS = 10
 
@@ -83,6 +83,13 @@ def measure(
         Path | None,
         typer.Option(help="Where the tier disk is measured [the folder of --out]."),
     ] = None,
+    check_memory: Annotated[
+        bool,
+        typer.Option(
+            help="Refuse models that the system has no memory for now; a virtual "
+            "machine's may grow."
+        ),
+    ] = True,
     name: Annotated[
         str | None, typer.Option(help="Of the profile [--out without .json].")
     ] = None,
@@ -111,13 +118,14 @@ def measure(
     # Nothing slow comes before all options are known to be good.
     if dtype is not None:
         one_of("--dtype", dtype, tuple(DTYPES))
+    batches = _batches(batch)
     options = PlanOptions(
         block_of=_block_rule(blocks, depth),
         dtype=dtype,
         input=None if input_ is None else check_input("--input", input_),
         lora=tuple(dict.fromkeys(lora or ())),
+        largest_batch=batches[-1],
     )
-    batches = _batches(batch)
     seconds = cast("float", positive("--seconds", seconds))
     given = measuring.parse_specs(specs)
     opened = open_device(device)
@@ -154,6 +162,8 @@ def measure(
     ):
         if value != default:
             words += [option, str(value)]
+    if not check_memory:
+        words.append("--no-check-memory")
     request = measuring.Request(
         specs=given,
         settings=settings,
@@ -164,19 +174,36 @@ def measure(
         min_bytes=min_bytes,
         factory=factory,
         latency_from=latency_from,
+        check_memory=check_memory,
         note=_text("--note", note),
     )
     _check_out(out)
     measuring.check_request(request, out)
     for place in dict.fromkeys((folder, settings.disk_folder)):
         check_folder(place)
-    profile = measuring.measure_profile(
-        request,
-        opened,
-        lambda line: typer.echo(line, err=True),
-        partial(progress, between_steps=True),
-    )
-    write_profile(out, profile)
+    unfinished = out.with_name(f"{out.stem}.partial.json")
+    kept = False
+
+    def keep(done: Profile) -> None:
+        nonlocal kept
+        write_profile(unfinished, done)
+        kept = True
+
+    try:
+        profile = measuring.measure_profile(
+            request,
+            opened,
+            lambda line: typer.echo(line, err=True),
+            partial(progress, between_steps=True),
+            keep,
+        )
+        write_profile(out, profile)
+    except BaseException:
+        if kept:
+            typer.echo(f"the models that were done are in {unfinished}", err=True)
+        raise
+    if kept:
+        unfinished.unlink()
     typer.echo(tables(profile, tiers_of(profile)))
 
 

@@ -18,8 +18,8 @@ from edgesim.errors import InputError, short
 from edgesim.files import is_file
 from edgesim.measure.blocks import BlockOf, BlockPlan
 from edgesim.measure.device import Device
+from edgesim.measure.networks import Networks
 from edgesim.measure.plan import CopiedLatency, NetworkPlan, tried
-from edgesim.measure.specs import build
 from edgesim.profile import Profile
 from edgesim.profile_file import read_profile, shipped_profiles
 
@@ -79,6 +79,8 @@ def with_architecture(
     checkpoints: Sequence[Checkpoint],
     architecture: str,
     text: str | None,
+    largest_batch: int = 1,
+    networks: Networks | None = None,
 ) -> list[NetworkPlan]:
     """Give plans the network whose latency stands for theirs, once it fits them.
 
@@ -91,16 +93,19 @@ def with_architecture(
         When the tensors of a checkpoint and those of the network differ.
     """
     completed: dict[str, NetworkPlan] = {}
+    networks = Networks(device) if networks is None else networks
     by_dtype = sorted(zip(plans, checkpoints, strict=True), key=lambda x: x[0].dtype)
     for dtype, members in groupby(by_dtype, key=lambda x: x[0].dtype):
         start_s = time.perf_counter()
-        built = build(architecture, dtype)
+        built = networks.built(architecture, dtype)
         build_s = time.perf_counter() - start_s
         group = list(members)
         for _, checkpoint in group:
             check_fits(built.network, checkpoint, architecture)
         given = text or built.input
-        effort = tried(device, built.network, given, build_s, architecture)
+        effort = tried(
+            device, built.network, given, build_s, architecture, largest_batch
+        )
         for plan, _ in group:
             completed[plan.name] = replace(
                 plan, architecture=architecture, input=given, effort=effort
@@ -219,7 +224,12 @@ def with_latency_from(
         completed.append(
             replace(
                 plan,
-                copied=CopiedLatency(said, source.latency_s, source.activation_bytes),
+                copied=CopiedLatency(
+                    said,
+                    source.latency_s,
+                    source.activation_bytes,
+                    source.latency_mode,
+                ),
             )
         )
     return completed

@@ -6,8 +6,11 @@ import gc
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 
@@ -15,6 +18,7 @@ from edgesim.errors import InputError, short
 from edgesim.measure.activations import LiveBytes
 from edgesim.measure.facts import Facts, cpu_facts, cuda_facts
 from edgesim.measure.memory import free_host_bytes
+from edgesim.own_code import told
 from edgesim.profile import Tier
 
 Step = Callable[[], object]
@@ -25,6 +29,23 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_ALLOC_FAILED")
 _WAKE_S = 0.2
 _WAKE_BYTES = 4 * 2**20
 _WAKE_WIDTH = 2048
+
+_CACHE_BYTES = 64 * 2**20
+"""What is written to drive a processor's or a GPU's caches out, at least."""
+
+_STRANGER_WIDTH = 256
+_CAPTURE_WARM_UP = 3
+
+
+class NotCapturedError(Exception):
+    """A step cannot be captured as a graph: it reads results on the host, say."""
+
+
+class Beside(NamedTuple):
+    """Seconds that two things took that ran at the same time."""
+
+    copy_s: float
+    compute_s: float
 
 
 class Device(ABC):
@@ -63,6 +84,43 @@ class Device(ABC):
     @abstractmethod
     def wake(self) -> None:
         """Keep the device busy for a moment where its clocks drop at rest."""
+
+    @abstractmethod
+    def disturb(self) -> None:
+        """Take over the caches, as the work between two passes of one network does.
+
+        Without it a small network repeated on its own finds its weights in the caches,
+        which it never does in a server that runs many.
+        """
+
+    def captured(self, step: Step) -> Step | None:
+        """Record a step's kernels as a graph that one launch replays.
+
+        Returns
+        -------
+        callable or None
+            None where the device has no graphs.
+
+        Raises
+        ------
+        NotCapturedError
+            When the step cannot be captured, saying why.
+        """
+        del step
+        return None
+
+    def beside(self, copy: Step, compute: Step) -> Beside | None:
+        """Run a copy while something computes; None where the device has one queue.
+
+        Parameters
+        ----------
+        copy
+            A copy from pinned memory.
+        compute
+            What does not wait for the device.
+        """
+        del copy, compute
+        return None
 
     @abstractmethod
     def synchronise(self) -> None:
@@ -109,6 +167,19 @@ class CpuDevice(Device):
     def wake(self) -> None:
         """Do nothing: a processor's clock rises within the warm-up."""
 
+    def disturb(self) -> None:
+        """Write a large buffer and multiply matrices that no measured network has."""
+        self._other_bytes.add_(1)
+        torch.mm(self._other_weights, self._other_weights)
+
+    @cached_property
+    def _other_bytes(self) -> torch.Tensor:
+        return torch.zeros(_CACHE_BYTES, dtype=torch.uint8)
+
+    @cached_property
+    def _other_weights(self) -> torch.Tensor:
+        return torch.ones(_STRANGER_WIDTH, _STRANGER_WIDTH)
+
     def synchronise(self) -> None:
         """Do nothing: copies on the CPU have ended when they return."""
 
@@ -153,10 +224,14 @@ class CudaDevice(Device):
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
         torch.cuda.set_device(device)
+        self._events: list[torch.cuda.Event] = []
 
     def host_buffer(self, size: int, tier: Tier) -> torch.Tensor:
         """Make a page-locked buffer, or an ordinary one for ``pageable``."""
-        return torch.zeros(size, dtype=torch.uint8, pin_memory=tier != "pageable")
+        if tier == "pageable":
+            return torch.zeros(size, dtype=torch.uint8)
+        # Locking a page touches it: zeros would write every byte once more.
+        return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
     def wake(self) -> None:
         """Copy and multiply for a while: link and clocks take long to rise."""
@@ -169,20 +244,111 @@ class CudaDevice(Device):
             torch.mm(matrix, matrix)
             self.synchronise()
 
+    def disturb(self) -> None:
+        """Write a buffer of at least twice the second-level cache."""
+        self._other_bytes.zero_()
+
+    @cached_property
+    def _other_bytes(self) -> torch.Tensor:
+        properties = torch.cuda.get_device_properties(self.device)
+        cache = int(getattr(properties, "L2_cache_size", 0))
+        return self.device_buffer(max(_CACHE_BYTES, 2 * cache))
+
+    def captured(self, step: Step) -> Step | None:
+        """Capture a step as a CUDA graph, on memory that all graphs share.
+
+        Graphs are replayed one at a time and what they compute is dropped, so none
+        needs memory of its own between replays.
+        """
+        pool = self._first_graph.pool()
+        self.synchronise()
+        graph = torch.cuda.CUDAGraph()
+        failed: Exception | None = None
+        # Not torch.cuda.graph, which gives all cached memory back each time.
+        with torch.cuda.stream(self._capture_stream), _no_collection():
+            for _ in range(_CAPTURE_WARM_UP):
+                step()
+            self.synchronise()
+            graph.capture_begin(pool, capture_error_mode="relaxed")
+            try:
+                step()
+            except Exception as error:
+                failed = error
+            try:
+                graph.capture_end()
+            except Exception as error:
+                failed = failed or error
+        if failed is not None:
+            # The pool of a capture that broke off is not used again. It also leaves
+            # torch's random generator expecting graphs, until one ends well: the next.
+            del self._first_graph
+            self.synchronise()
+            self._first_graph  # noqa: B018
+            if is_out_of_memory(failed):
+                raise failed
+            raise NotCapturedError(told(failed))
+        return partial(_replayed, graph, step)
+
+    @cached_property
+    def _first_graph(self) -> torch.cuda.CUDAGraph:
+        """A graph that lives as long as the pool is to: without one torch ends it."""
+        graph = torch.cuda.CUDAGraph()
+        anything = self._other_bytes[:1]
+        self.synchronise()
+        with torch.cuda.stream(self._capture_stream):
+            graph.capture_begin()
+            anything.zero_()
+            graph.capture_end()
+        self.synchronise()
+        return graph
+
+    @cached_property
+    def _capture_stream(self) -> torch.cuda.Stream:
+        return _stream(self.device)
+
+    @cached_property
+    def _copy_stream(self) -> torch.cuda.Stream:
+        return _stream(self.device)
+
+    def beside(self, copy: Step, compute: Step) -> Beside | None:
+        """Run the copy on a stream of its own, and time each stream by its events."""
+        copying = self._copy_stream
+        started, copied, begun, computed = self._recorded(4)
+        self.synchronise()
+        with torch.cuda.stream(copying):
+            started.record()
+            copy()
+            copied.record()
+        begun.record()
+        compute()
+        computed.record()
+        self.synchronise()
+        return Beside(
+            started.elapsed_time(copied) / 1e3, begun.elapsed_time(computed) / 1e3
+        )
+
     def synchronise(self) -> None:
         """Wait for all streams of the device."""
         torch.cuda.synchronize(self.device)
 
     def timed(self, steps: Sequence[Step]) -> list[float]:
         """Run steps with an event before and after each (resolution about 0.5 µs)."""
+        events = self._recorded(len(steps) + 1)
         self.synchronise()
-        events = [_event() for _ in range(len(steps) + 1)]
         events[0].record()
         for step, event in zip(steps, events[1:], strict=True):
             step()
             event.record()
         self.synchronise()
         return [before.elapsed_time(after) / 1e3 for before, after in pairwise(events)]
+
+    def _recorded(self, count: int) -> list[torch.cuda.Event]:
+        """Give out events that exist: torch makes each at its first record."""
+        while len(self._events) < count:
+            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            event.record()
+            self._events.append(event)
+        return self._events[:count]
 
     def extra_bytes(self, step: Step) -> int:
         """Ask torch's allocator for its peak."""
@@ -200,6 +366,7 @@ class CudaDevice(Device):
 
     def release(self) -> None:
         """Empty torch's caches of device memory and of page-locked host memory."""
+        self.__dict__.pop("_first_graph", None)
         gc.collect()
         torch.cuda.empty_cache()
         # Without a public name in many versions; it keeps up to twice a model pinned.
@@ -242,13 +409,31 @@ def open_device(name: str) -> Device:
     return CudaDevice(torch.device("cuda", index))
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep objects that a collection would end, such as events, while capturing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _replayed(graph: torch.cuda.CUDAGraph, step: Step) -> None:
+    """Replay a graph; its step keeps the inputs alive that the graph reads."""
+    del step
+    graph.replay()
+
+
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether torch raised this because memory, host's or device's, did not suffice."""
     return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
         isinstance(error, RuntimeError)
         and any(words in str(error) for words in _OUT_OF_MEMORY)
     )
-
-
-def _event() -> torch.cuda.Event:
-    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from edgesim.measure.copies import HostBlock, fill, make_cold, write_through
 from edgesim.measure.device import Device
@@ -16,18 +18,30 @@ PROBE_BYTES = 32 * 2**20
 WAYS = 4
 """Block by block twice (each timed, and timed as one), by tensors, and at once."""
 
-_FILL_BYTES_PER_S = 2e9
 _COPY_S = 1e-5  # of each copy, however small
 
 
-def copy_rates(
+class TierRates(NamedTuple):
+    """What one quick try says of a tier, in bytes per second.
+
+    ``copy`` is the rate of a copy, ``make`` that at which host buffers are made and
+    filled: page-locking memory can take longer than all that is measured on it.
+    """
+
+    copy: float
+    make: float
+
+
+def tier_rates(
     device: Device, tiers: Sequence[Tier], folder: Path
-) -> dict[Tier, float]:
-    """Try one copy from each tier; return bytes per second."""
-    rates: dict[Tier, float] = {}
+) -> dict[Tier, TierRates]:
+    """Try one copy from each tier, and what making its buffer takes."""
+    rates: dict[Tier, TierRates] = {}
     for tier in tiers:
+        start_s = time.perf_counter()
         block = HostBlock(device.host_buffer(PROBE_BYTES, tier))
         fill(block.host)
+        made_s = time.perf_counter() - start_s
         target = device.device_buffer(PROBE_BYTES)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".edgesim-") as place:
             if tier == "disk":
@@ -37,38 +51,48 @@ def copy_rates(
             for _ in range(2):
                 make_cold([block])
                 (seconds,) = device.timed([lambda b=block, t=target: b.load(t)])  # type: ignore[misc]
-        rates[tier] = PROBE_BYTES / max(seconds, 1e-9)
+        rates[tier] = TierRates(
+            PROBE_BYTES / max(seconds, 1e-9), PROBE_BYTES / max(made_s, 1e-9)
+        )
     return rates
 
 
 def expected_s(
     plans: Sequence[NetworkPlan],
-    rates: Mapping[Tier, float],
+    rates: Mapping[Tier, TierRates],
     ladder: Sequence[int],
     batches: Sequence[int],
     sampling: Sampling,
+    modes: int = 1,
 ) -> float:
     """Estimate the seconds of a whole measurement.
 
-    Loads at the rates tried, a batch of b at b times one input: too long for a GPU,
-    which runs batches at less.
+    Parameters
+    ----------
+    plans, ladder, batches, sampling
+        What is measured, and how often.
+    rates
+        Of each tier.
+    modes
+        In how many ways batches are run.
     """
     total_s = 0.0
     for tier, rate in rates.items():
         for size in ladder:
-            total_s += _sampled_s(size / rate + _COPY_S, sampling)
+            total_s += _sampled_s(size / rate.copy + _COPY_S, sampling)
         for plan in plans:
             copies = sum(len(block.tensor_bytes) for block in plan.blocks)
-            once_s = plan.bytes / rate + copies * _COPY_S
+            once_s = plan.bytes / rate.copy + copies * _COPY_S
             total_s += WAYS * _sampled_s(once_s, sampling)
-            total_s += plan.bytes / _FILL_BYTES_PER_S
+            total_s += plan.bytes / rate.make
         if tier == "disk":
-            total_s += 2 * sum(plan.bytes for plan in plans) / rate
+            total_s += 2 * sum(plan.bytes for plan in plans) / rate.copy
     for plan in measured_networks(plans):
         effort = plan.effort
         if effort is not None and effort.pass_s is not None:
-            total_s += effort.build_s
-            total_s += sum(_sampled_s(b * effort.pass_s, sampling) for b in batches)
+            total_s += modes * sum(
+                _sampled_s(effort.batch_s(batch), sampling) for batch in batches
+            )
     return total_s
 
 

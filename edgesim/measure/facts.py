@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import torch
 
@@ -65,21 +66,22 @@ def cuda_facts(properties: Any) -> Facts:
     properties
         From ``torch.cuda.get_device_properties``.
     """
-    # Of all GPUs: it is the same for them, and a slice of one has no own answer.
-    answer = nvidia_smi(("driver_version",))
-    answer |= nvidia_smi(tuple(_SMI_FIELDS), str(getattr(properties, "uuid", "")))
+    found = nvidia_smi(
+        ("driver_version", *_SMI_FIELDS), str(getattr(properties, "uuid", ""))
+    )
     machine = {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "GPU memory (bytes)": str(properties.total_memory),
+        **_arithmetic(),
     }
     machine |= {
-        title: answer[name] for name, title in _SMI_FIELDS.items() if name in answer
+        title: found[name] for name, title in _SMI_FIELDS.items() if name in found
     }
     return Facts(
         device=properties.name,
-        driver=answer.get("driver_version", "not known: nvidia-smi gave no answer"),
-        versions=_versions() | {"cuda": str(torch.version.cuda)},
+        driver=found.get("driver_version", "not known: nvidia-smi gave no answer"),
+        versions=_versions() | _cuda_versions(),
         machine=machine,
     )
 
@@ -87,26 +89,73 @@ def cuda_facts(properties: Any) -> Facts:
 def nvidia_smi(names: Sequence[str], uuid: str = "") -> dict[str, str]:
     """Ask the driver's command; nothing where it is missing or does not answer.
 
-    Without an identifier (torch tells none before 2.4) all GPUs are asked, and what
-    they do not agree on is left out.
+    All fields are asked for at once; where the command refuses that (it knows no such
+    field, or does not know the identifier) each is asked for alone, the GPU's first
+    and then all GPUs'. Without an identifier (torch tells none before 2.4) all GPUs
+    are asked, and what they do not agree on is left out; so is what is not available.
     """
-    command = ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader"]
-    if uuid:
-        # Numbers of nvidia-smi ignore CUDA_VISIBLE_DEVICES; identifiers do not move.
-        command.append(f"--id={uuid if uuid.startswith('GPU-') else f'GPU-{uuid}'}")
+    # Numbers of nvidia-smi ignore CUDA_VISIBLE_DEVICES; identifiers do not move.
+    this = f"--id={uuid if uuid.startswith('GPU-') else f'GPU-{uuid}'}" if uuid else ""
+    try:
+        answer = _asked(names, this)
+        if answer is None:
+            answer = {}
+            for name in names:
+                # A slice of a GPU has no answers of its own, but for the driver.
+                alone = _asked((name,), this)
+                if alone is None and name == "driver_version":
+                    alone = _asked((name,), "")
+                answer |= alone or {}
+    except subprocess.TimeoutExpired:
+        return {}
+    return answer
+
+
+def _asked(names: Sequence[str], which: str) -> dict[str, str] | None:
+    """Ask once, without units; None where the command fails."""
+    command = [
+        "nvidia-smi",
+        f"--query-gpu={','.join(names)}",
+        "--format=csv,noheader,nounits",
+        *([which] if which else []),
+    ]
     try:
         answer = subprocess.run(
             command, capture_output=True, text=True, timeout=_SMI_TIMEOUT_S, check=True
         )
-    except (OSError, subprocess.SubprocessError):
-        return {}
+    except (OSError, subprocess.CalledProcessError):
+        return None
     lines = [line.split(",") for line in answer.stdout.splitlines() if line.strip()]
-    columns = zip(*lines, strict=False)
+    columns = [
+        [value.strip() for value in column] for column in zip(*lines, strict=False)
+    ]
     return {
-        name: values[0].strip()
+        name: values[0]
         for name, values in zip(names, columns, strict=False)
-        if len(set(values)) == 1
+        if len(set(values)) == 1 and not values[0].startswith("[")
     }
+
+
+def _arithmetic() -> dict[str, str]:
+    """Say whether float32 products may be rounded to TF32, which triples their rate."""
+    with catch_warnings():
+        simplefilter("ignore")  # newer versions of torch have another name for it
+        convolutions = torch.backends.cudnn.allow_tf32
+        products = torch.backends.cuda.matmul.allow_tf32
+    return {
+        "TF32": f"{_on(convolutions)} for convolutions, {_on(products)} for matrix "
+        f"products"
+    }
+
+
+def _on(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def _cuda_versions() -> dict[str, str]:
+    versions = {"cuda": str(torch.version.cuda)}
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return versions | ({} if cudnn is None else {"cudnn": str(cudnn)})
 
 
 def _processor() -> str:

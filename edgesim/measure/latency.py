@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from edgesim.errors import InputError
-from edgesim.measure.device import Device, is_out_of_memory
+from edgesim.measure.device import (
+    Device,
+    NotCapturedError,
+    Step,
+    is_out_of_memory,
+)
 from edgesim.measure.inputs import Example, example_input, forward, weights_dtype
-from edgesim.measure.sampling import Sampling, sample
+from edgesim.measure.sampling import DECILES_FROM, Sampling, sample
 from edgesim.own_code import told
-from edgesim.profile import Timing
+from edgesim.profile import BatchMode, Timing
 
 
 @dataclass(frozen=True)
@@ -22,9 +28,15 @@ class BatchTable:
     Parameters
     ----------
     latency_s
-        By batch size; both maps hold the same ones.
+        By batch size; all maps hold the same ones.
     activation_bytes
         By batch size: the input, and what the forward pass holds beyond it at most.
+    mode
+        How the batches of ``latency_s`` were run.
+    eager_s
+        Where ``mode`` is ``graph``, the same batches launched operator by operator.
+    no_graph
+        Why a batch could not be captured as a graph, where the device has graphs.
     no_memory_from
         The smallest batch size that did not fit into memory; larger ones were not
         tried.
@@ -32,7 +44,24 @@ class BatchTable:
 
     latency_s: Mapping[int, Timing]
     activation_bytes: Mapping[int, int]
+    mode: BatchMode = "eager"
+    eager_s: Mapping[int, Timing] | None = None
+    no_graph: str | None = None
     no_memory_from: int | None = None
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What batches of one size take.
+
+    ``graph_s`` is None where none was captured, and ``no_graph`` says why if the device
+    has graphs.
+    """
+
+    eager_s: Timing
+    graph_s: Timing | None
+    no_graph: str | None
+    activation_bytes: int
 
 
 def measure_batches(
@@ -45,6 +74,12 @@ def measure_batches(
     done: Callable[[], None] = lambda: None,
 ) -> BatchTable:
     """Measure forward passes of growing batches, until memory does not suffice.
+
+    Between two passes the caches are given other work, for a replay and a server run
+    other networks in between. Where the device can capture a batch as a graph and
+    takes the batches of every size that way, these are the latencies, for they are
+    what the device needs; operator by operator it often waits for the host, which is
+    measured too.
 
     Parameters
     ----------
@@ -59,7 +94,7 @@ def measure_batches(
     batches
         Batch sizes, growing.
     sampling
-        How often, for each batch size.
+        How often, for each batch size and mode.
     done
         Called after each batch size.
 
@@ -68,28 +103,46 @@ def measure_batches(
     InputError
         When the network refuses a batch that there is memory for.
     """
-    latency_s: dict[int, Timing] = {}
-    activation_bytes: dict[int, int] = {}
+    found: dict[int, _Batch] = {}
+    no_memory_from = None
     device.wake()
     for batch in batches:
         try:
             network = network.to(device.device)
-            latency_s[batch], activation_bytes[batch] = _batch(
-                device, network, text, batch, sampling
-            )
+            found[batch] = _batch(device, network, text, batch, sampling)
         except Exception as error:
             if is_out_of_memory(error):
-                return BatchTable(latency_s, activation_bytes, no_memory_from=batch)
+                no_memory_from = batch
+                break
             # That a batch of 1 runs does not tell that others do.
             raise InputError(
                 name, f"a forward pass of a batch of {batch} failed: {told(error)}"
             ) from error
         done()
-    return BatchTable(latency_s, activation_bytes)
+    eager_s = {batch: one.eager_s for batch, one in found.items()}
+    graph_s = {b: one.graph_s for b, one in found.items() if one.graph_s is not None}
+    graphs = bool(graph_s) and len(graph_s) == len(found)
+    return BatchTable(
+        latency_s=graph_s if graphs else eager_s,
+        activation_bytes={b: one.activation_bytes for b, one in found.items()},
+        mode="graph" if graphs else "eager",
+        eager_s=eager_s if graphs else None,
+        no_graph=next(
+            (
+                f"a batch of {b}: {one.no_graph}"
+                for b, one in found.items()
+                if one.no_graph is not None
+            ),
+            None,
+        ),
+        no_memory_from=no_memory_from,
+    )
 
 
-def probe(device: Device, network: nn.Module, text: str, where: str) -> float | None:
-    """Run a network twice on one input; return the seconds of the second pass.
+def probe(
+    device: Device, network: nn.Module, text: str, where: str, batch: int = 1
+) -> float | None:
+    """Run a network twice on a batch; return the seconds of the second pass.
 
     None when it does not fit into memory: the measurement will say so.
 
@@ -100,7 +153,7 @@ def probe(device: Device, network: nn.Module, text: str, where: str) -> float | 
     """
     try:
         network = network.to(device.device)
-        example = example_input(text, 1, weights_dtype(network), device.device)
+        example = example_input(text, batch, weights_dtype(network), device.device)
         device.timed([lambda: forward(network, example)])
         return device.timed([lambda: forward(network, example)])[0]
     except Exception as error:
@@ -112,13 +165,52 @@ def probe(device: Device, network: nn.Module, text: str, where: str) -> float | 
         ) from error
 
 
+def batch_step(
+    device: Device, network: nn.Module, text: str, batch: int, mode: BatchMode
+) -> Step:
+    """Make the call that runs one batch; its inputs lie on the device.
+
+    Parameters
+    ----------
+    device
+        Where the network is.
+    network, text, batch
+        What is run, on how many inputs.
+    mode
+        A graph that cannot be captured is run eagerly.
+    """
+    example = example_input(text, batch, weights_dtype(network), device.device)
+
+    def step() -> None:
+        forward(network, example)
+
+    if mode == "graph":
+        with suppress(NotCapturedError):
+            return device.captured(step) or step
+    return step
+
+
 def _batch(
     device: Device, network: nn.Module, text: str, batch: int, sampling: Sampling
-) -> tuple[Timing, int]:
+) -> _Batch:
     example = example_input(text, batch, weights_dtype(network), device.device)
-    (latency,) = sample(device, [lambda: forward(network, example)], sampling)
-    extra = device.extra_bytes(lambda: forward(network, example))
-    return latency, extra + _bytes(example)
+
+    def step() -> None:
+        forward(network, example)
+
+    graph, no_graph = None, None
+    try:
+        graph = device.captured(step)
+    except NotCapturedError as error:
+        no_graph = str(error)
+    graph_s = None
+    if graph is not None:
+        (graph_s,) = sample(device, [graph], sampling, device.disturb)
+        # Only to tell whether the host bounds it: the deciles need no more.
+        sampling = replace(sampling, repeats=min(sampling.repeats, DECILES_FROM))
+    (eager_s,) = sample(device, [step], sampling, device.disturb)
+    extra = device.extra_bytes(step)
+    return _Batch(eager_s, graph_s, no_graph, extra + _bytes(example))
 
 
 def _bytes(example: Example) -> int:

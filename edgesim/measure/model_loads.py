@@ -14,14 +14,25 @@ import torch
 from edgesim.measure.blocks import BlockPlan
 from edgesim.measure.copies import HostBlock, fill, loads, make_cold, write_through
 from edgesim.measure.device import Device, Step
-from edgesim.measure.sampling import WARM_UP, Sampling, sample
-from edgesim.profile import CopyTime, Tier, Timing
+from edgesim.measure.sampling import (
+    CLOCK_DIGITS,
+    COLD_WARM_UP,
+    DECILES_FROM,
+    WARM_UP,
+    Sampling,
+    sample,
+    timing,
+)
+from edgesim.profile import CopyTime, Overlap, Tier, Timing
 
 ALIGNMENT_BYTES = 256
 """Blocks and tensors begin at multiples of this, as allocators place them."""
 
 LADDER_BYTES = tuple(4096 * 4**step for step in range(9))
 """Sizes of the plain copies: 4 KiB to 256 MiB."""
+
+CHAIN = 64
+"""Copies of one size that are timed back to back, as blocks of a load are."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,8 @@ def measure_loads(
     whole = [HostBlock(host[: sum(sizes)])]
 
     def timed(parts: Sequence[HostBlock], steps: Sequence[Step]) -> list[Timing]:
-        return sample(device, steps, sampling, lambda: make_cold(parts))
+        warm_up = COLD_WARM_UP if tier == "disk" else WARM_UP
+        return sample(device, steps, sampling, lambda: make_cold(parts), warm_up)
 
     with tempfile.TemporaryDirectory(dir=folder, prefix="blocks-") as place:
         if tier == "disk":
@@ -117,6 +129,10 @@ def measure_copies(
 ) -> tuple[CopyTime, ...]:
     """Measure plain copies of a ladder of sizes from each tier.
 
+    Each size alone and, from memory, :data:`CHAIN` of them back to back where the
+    buffer holds as many: one copy alone has the gap in it between asking the device
+    and its starting, which a load of many blocks has once.
+
     Parameters
     ----------
     device, tiers, sampling, folder
@@ -124,21 +140,83 @@ def measure_copies(
     sizes
         Bytes of each copy, growing.
     """
-    times: dict[Tier, list[Timing]] = {}
+    alone: dict[Tier, list[Timing]] = {}
+    chained: dict[Tier, list[Timing | None]] = {}
     for tier in tiers:
         host = device.host_buffer(sum(map(_padded, sizes)), tier)
         target = device.device_buffer(host.numel())
         fill(host)
         device.wake()
         if tier == "disk":
-            times[tier] = _from_files(device, host, target, sizes, sampling, folder)
-        else:
-            times[tier] = [
-                _from_memory(device, host, target, size, sampling) for size in sizes
-            ]
-    return tuple(
-        CopyTime(bytes=size, load_s={tier: times[tier][i] for tier in tiers})
-        for i, size in enumerate(sizes)
+            alone[tier] = _from_files(device, host, target, sizes, sampling, folder)
+            continue
+        alone[tier] = [
+            _from_memory(device, host, target, size, sampling) for size in sizes
+        ]
+        chained[tier] = [
+            _chained(device, host, target, size, sampling) for size in sizes
+        ]
+    copies = []
+    for i, size in enumerate(sizes):
+        in_chains = {tier: times[i] for tier, times in chained.items()}
+        known = {tier: time for tier, time in in_chains.items() if time is not None}
+        copies.append(
+            CopyTime(
+                bytes=size,
+                load_s={tier: alone[tier][i] for tier in tiers},
+                chained_s=known or None,
+            )
+        )
+    return tuple(copies)
+
+
+def measure_overlap(
+    device: Device, blocks: Sequence[BlockPlan], batch: int, compute: Step
+) -> Overlap | None:
+    """Measure a copy of a model's bytes while batches run, and what it costs both.
+
+    Batches are repeated to last about as long as the copy.
+
+    Parameters
+    ----------
+    device
+        Where to.
+    blocks
+        The model.
+    batch
+        How many inputs ``compute`` computes.
+    compute
+        One batch, not waiting for the device.
+
+    Returns
+    -------
+    Overlap or None
+        None where the device has one queue, or no pinned tier.
+    """
+    if "pinned" not in device.tiers:
+        return None
+    size = sum(block.bytes for block in blocks)
+    host = HostBlock(device.host_buffer(size, "pinned"))
+    (copy,) = loads([host], [device.device_buffer(size)])
+    device.wake()
+    if device.beside(copy, compute) is None:
+        return None
+    brief = Sampling(DECILES_FROM)
+    (copy_s,) = sample(device, [copy], brief)
+    (once_s,) = sample(device, [compute], brief)
+    passes = max(1, round(copy_s.median_s / once_s.median_s))
+    batches = _all([compute] * passes)
+    (batches_s,) = sample(device, [batches], brief)
+    both = [device.beside(copy, batches) for _ in range(DECILES_FROM)]
+    times = [one for one in both if one is not None]
+    return Overlap(
+        batch=batch,
+        passes=passes,
+        copy_bytes=size,
+        copy_s=copy_s.median_s,
+        copy_beside_s=timing([one.copy_s for one in times]).median_s,
+        batches_s=batches_s.median_s,
+        batches_beside_s=timing([one.compute_s for one in times]).median_s,
     )
 
 
@@ -149,21 +227,58 @@ def _from_memory(
     size: int,
     sampling: Sampling,
 ) -> Timing:
-    """Time copies of one size, each between places that no recent copy has touched.
+    """Time copies of one size, each between places that no recent copy has touched."""
+    return _between_fresh_places(device, host, target, [size], sampling)
+
+
+def _chained(
+    device: Device,
+    host: torch.Tensor,
+    target: torch.Tensor,
+    size: int,
+    sampling: Sampling,
+) -> Timing | None:
+    """Time many copies of one size as one; say what each adds to a load."""
+    if CHAIN * _padded(size) > host.numel():
+        return None
+    (start,) = sample(device, [lambda: None], sampling)
+    whole = _between_fresh_places(device, host, target, [size] * CHAIN, sampling)
+    return Timing(
+        **{
+            key: max(0.0, round((seconds - start.median_s) / CHAIN, CLOCK_DIGITS))
+            for key, seconds in whole.model_dump(exclude_none=True).items()
+        }
+    )
+
+
+def _between_fresh_places(
+    device: Device,
+    host: torch.Tensor,
+    target: torch.Tensor,
+    sizes: Sequence[int],
+    sampling: Sampling,
+) -> Timing:
+    """Time copies in a row as one, each pass further on in the buffers.
 
     The same bytes again and again would come from the processor's caches, which the
     blocks of a model never do.
     """
-    room = host.numel() - size
+    span = sum(map(_padded, sizes[:-1])) + sizes[-1]
+    room = host.numel() - span
     stride = _padded(max(1, room // (sampling.repeats + WARM_UP)))
     places = cycle(range(0, room + 1, stride))
     chosen: list[Step] = []
 
     def move() -> None:
-        part = slice(at := next(places), at + size)
-        chosen[:] = loads([HostBlock(host[part])], [target[part]])
+        at = next(places)
+        parts = _slices(host[at : at + span], sizes)
+        chosen[:] = loads(parts, _targets(target[at : at + span], parts))
 
-    return sample(device, [lambda: chosen[0]()], sampling, move)[0]
+    def run() -> None:
+        for copy in chosen:
+            copy()
+
+    return sample(device, [run], sampling, move)[0]
 
 
 def _from_files(
@@ -179,7 +294,9 @@ def _from_files(
         parts = _on_disk(_slices(host, sizes), Path(place))
         steps = loads(parts, _targets(target, parts))
         return [
-            sample(device, [step], sampling, partial(make_cold, [part]))[0]
+            sample(device, [step], sampling, partial(make_cold, [part]), COLD_WARM_UP)[
+                0
+            ]
             for step, part in zip(steps, parts, strict=True)
         ]
 

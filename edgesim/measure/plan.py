@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -21,8 +22,9 @@ from edgesim.measure.device import Device
 from edgesim.measure.latency import probe
 from edgesim.measure.lora import lora_sizes
 from edgesim.measure.model_loads import room_bytes
-from edgesim.measure.specs import NetworkSpec, build, dtype_of
-from edgesim.profile import Latency, LoraSizes
+from edgesim.measure.networks import Networks
+from edgesim.measure.specs import NetworkSpec, dtype_of
+from edgesim.profile import BatchMode, Latency, LoraSizes
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class CopiedLatency:
     source: str
     latency_s: Mapping[str, Latency]
     activation_bytes: Mapping[str, int] | None
+    latency_mode: BatchMode | None = None
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,23 @@ class Effort:
         To build it.
     pass_s
         One forward pass of one input; None when it did not fit into memory.
+    largest, largest_s
+        The largest batch and one forward pass of it; None when it could not be run.
     """
 
     build_s: float
     pass_s: float | None
+    largest: int = 1
+    largest_s: float | None = None
+
+    def batch_s(self, batch: int) -> float:
+        """Foretell a batch: on the line through one input and the largest batch."""
+        if self.pass_s is None:
+            return 0.0
+        if self.largest_s is None or self.largest == 1:
+            return batch * self.pass_s
+        share = (batch - 1) / (self.largest - 1)
+        return self.pass_s + share * (self.largest_s - self.pass_s)
 
 
 @dataclass(frozen=True)
@@ -107,12 +123,15 @@ class PlanOptions:
         One input, instead of each network's usual one.
     lora
         Linear modules that adapters are sized for.
+    largest_batch
+        Tried beside a batch of one, to foretell how long the measurement takes.
     """
 
     block_of: BlockOf | None = None
     dtype: str | None = None
     input: str | None = None
     lora: tuple[str, ...] = field(default=())
+    largest_batch: int = 1
 
 
 def plan_networks(
@@ -120,8 +139,9 @@ def plan_networks(
     specs: Sequence[NetworkSpec],
     options: PlanOptions,
     done: Callable[[int, int], None] = lambda _done, _total: None,
+    networks: Networks | None = None,
 ) -> list[NetworkPlan]:
-    """Build each network, group its tensors, try a forward pass; keep none of them.
+    """Build each network, group its tensors, try a forward pass.
 
     Parameters
     ----------
@@ -131,6 +151,8 @@ def plan_networks(
         What to build, and how.
     done
         Called with how many networks were tried, and how many there are.
+    networks
+        What builds and keeps them.
 
     Raises
     ------
@@ -139,9 +161,10 @@ def plan_networks(
         adapter.
     """
     plans: list[NetworkPlan] = []
+    networks = Networks(device) if networks is None else networks
     for spec in specs:
         done(len(plans), len(specs))
-        plans.append(_plan(device, spec, options))
+        plans.append(_plan(device, spec, options, networks))
         device.release()
     for target in options.lora:
         holders = [p.lora.bytes_per_rank for p in plans if p.lora is not None]
@@ -153,9 +176,14 @@ def plan_networks(
 
 
 def tried(
-    device: Device, network: nn.Module, text: str | None, build_s: float, where: str
+    device: Device,
+    network: nn.Module,
+    text: str | None,
+    build_s: float,
+    where: str,
+    largest: int = 1,
 ) -> Effort:
-    """Run a network on one input and say what that took.
+    """Run a network on one input and on the largest batch; say what that took.
 
     Raises
     ------
@@ -169,13 +197,20 @@ def tried(
             "tokens:128:30522, or set the network's attribute edgesim_input",
         )
     pass_s = probe(device, network, text, where)
-    return Effort(build_s, pass_s)
+    largest_s = None
+    if largest > 1 and pass_s is not None:
+        # What a larger batch lacks the measurement, which tries all sizes, will say.
+        with suppress(InputError):
+            largest_s = probe(device, network, text, where, largest)
+    return Effort(build_s, pass_s, largest, largest_s)
 
 
-def _plan(device: Device, spec: NetworkSpec, options: PlanOptions) -> NetworkPlan:
+def _plan(
+    device: Device, spec: NetworkSpec, options: PlanOptions, networks: Networks
+) -> NetworkPlan:
     where = spec.architecture
     start_s = time.perf_counter()
-    built = build(spec.architecture, options.dtype)
+    built = networks.built(spec.architecture, options.dtype)
     build_s = time.perf_counter() - start_s
     tensors = state_tensors(built.network, where)
     block_of = options.block_of or numbered_block
@@ -188,7 +223,7 @@ def _plan(device: Device, spec: NetworkSpec, options: PlanOptions) -> NetworkPla
     lora = lora_sizes(built.network, options.lora, names, block_of, spec.name)
     text = options.input or built.input
     dtype = dtype_of(tensors)
-    effort = tried(device, built.network, text, build_s, where)
+    effort = tried(device, built.network, text, build_s, where, options.largest_batch)
     return NetworkPlan(
         name=spec.name,
         blocks=blocks,

@@ -30,7 +30,8 @@ from edgesim.measure.checkpoint_plan import (
 )
 from edgesim.measure.device import Device
 from edgesim.measure.disk import check_disk, file_system
-from edgesim.measure.estimate import copy_rates, duration, expected_s
+from edgesim.measure.estimate import duration, expected_s, tier_rates
+from edgesim.measure.networks import Networks
 from edgesim.measure.plan import NetworkPlan, PlanOptions, plan_networks
 from edgesim.measure.specs import NetworkSpec, parse_spec, shown_architecture
 from edgesim.profile import Measured, Profile, Tier
@@ -57,6 +58,8 @@ class Request:
     factory, latency_from
         Where the latency of checkpoints comes from: an architecture, or
         ``PROFILE[:MODEL]``.
+    check_memory
+        Whether models are refused that the system has no memory for now.
     name, note
         Of the profile.
     command
@@ -72,6 +75,7 @@ class Request:
     min_bytes: int = 0
     factory: str | None = None
     latency_from: str | None = None
+    check_memory: bool = True
     note: str | None = None
 
     @property
@@ -144,6 +148,7 @@ def measure_profile(
     device: Device,
     say: Callable[[str], None],
     progress: Progress,
+    keep: Callable[[Profile], None] = lambda _: None,
 ) -> Profile:
     """Plan, estimate, measure, and put the profile together.
 
@@ -158,6 +163,8 @@ def measure_profile(
         left out.
     progress
         As :func:`edgesim.cli.progress.progress`, drawing between steps alone.
+    keep
+        Takes the profile of the models that are done, after each but the last.
 
     Raises
     ------
@@ -165,16 +172,25 @@ def measure_profile(
         When something cannot be measured, before the measuring starts where that can
         be known.
     """
-    plans = _plans(request, device, say, progress)
+    networks = Networks(device)
+    plans = _plans(request, device, networks, say, progress)
     settings = request.settings
-    session.check_room(device, plans, settings.tiers)
+    if request.check_memory:
+        session.check_room(device, plans, settings.tiers)
     sizes = session.ladder(device)
     if "disk" in settings.tiers:
         check_disk(settings.disk_folder, session.disk_bytes(plans, sizes))
     for note in session.device_notes(device, settings)[1:]:
         say(f"warning: {note}")
-    rates = copy_rates(device, settings.tiers, settings.disk_folder)
-    expected = expected_s(plans, rates, sizes, settings.batches, settings.sampling)
+    rates = tier_rates(device, settings.tiers, settings.disk_folder)
+    expected = expected_s(
+        plans,
+        rates,
+        sizes,
+        settings.batches,
+        settings.sampling,
+        modes=1 if device.device.type == "cpu" else 2,
+    )
     say(
         f"measuring {len(plans)} model{'s' * (len(plans) > 1)} on "
         f"{device.device} from {', '.join(settings.tiers)}: about {duration(expected)}"
@@ -183,7 +199,12 @@ def measure_profile(
     start_s = time.monotonic()
     with progress("measuring") as advance:
         findings = session.measure(
-            device, plans, settings, lambda count: advance(count, total)
+            device,
+            plans,
+            settings,
+            lambda count: advance(count, total),
+            networks=networks,
+            keep=lambda found: keep(_profile(request, device, plans, found)),
         )
     for note in findings.notes:
         say(f"warning: {note}")
@@ -218,12 +239,16 @@ def shown_profile(text: str) -> str:
 
 
 def _plans(
-    request: Request, device: Device, say: Callable[[str], None], progress: Progress
+    request: Request,
+    device: Device,
+    networks: Networks,
+    say: Callable[[str], None],
+    progress: Progress,
 ) -> list[NetworkPlan]:
     """Plan networks and checkpoints, in the order of the SPECs."""
     plans: dict[str, NetworkPlan] = {}
     if request.checkpoints:
-        for plan in _checkpoint_plans(request, device, progress):
+        for plan in _checkpoint_plans(request, device, networks, progress):
             if plan.architecture is None and plan.copied is None:
                 say(
                     f"warning: {plan.name}: no latency is measured, for files do not "
@@ -232,13 +257,15 @@ def _plans(
             plans[plan.name] = plan
     if request.networks:
         with progress("building networks") as advance:
-            found = plan_networks(device, request.networks, request.options, advance)
+            found = plan_networks(
+                device, request.networks, request.options, advance, networks
+            )
         plans |= {plan.name: plan for plan in found}
     return [plans[spec.name] for spec in request.specs]
 
 
 def _checkpoint_plans(
-    request: Request, device: Device, progress: Progress
+    request: Request, device: Device, networks: Networks, progress: Progress
 ) -> list[NetworkPlan]:
     source = None
     if request.latency_from is not None:
@@ -266,7 +293,13 @@ def _checkpoint_plans(
     if request.factory is None:
         return plans
     return with_architecture(
-        device, plans, checkpoints, request.factory, request.options.input
+        device,
+        plans,
+        checkpoints,
+        request.factory,
+        request.options.input,
+        request.options.largest_batch,
+        networks,
     )
 
 
@@ -307,4 +340,5 @@ def _profile(
         ),
         models=dict(findings.models),
         copies=findings.copies or None,
+        round_s=findings.round_s,
     )

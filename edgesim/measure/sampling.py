@@ -14,11 +14,15 @@ from edgesim.profile import Timing
 WARM_UP = 3
 """Passes before samples count; one where a pass takes all of the time."""
 
+COLD_WARM_UP = 1
+"""Of passes that begin with cold files: they have nothing to get warm."""
+
 LEAST_REPEATS = 3
 DECILES_FROM = 10
 """Below this number of samples a timing holds the median alone."""
 
-_CLOCK_DIGITS = 9  # nanoseconds: no device's clock is finer
+CLOCK_DIGITS = 9
+"""Timings are in whole nanoseconds: no device's clock is finer."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def sample(
     steps: Sequence[Step],
     sampling: Sampling,
     before: Callable[[], None] | None = None,
+    warm_up: int = WARM_UP,
 ) -> list[Timing]:
     """Time steps over repeated passes; each pass runs all of them in order.
 
@@ -63,6 +68,8 @@ def sample(
         How many passes.
     before
         What to do before each pass, outside the timed part.
+    warm_up
+        Passes before samples count.
 
     Returns
     -------
@@ -76,7 +83,7 @@ def sample(
             before()
         return device.timed(steps)
 
-    for _ in range(WARM_UP):
+    for _ in range(warm_up):
         if sum(once()) > sampling.seconds:
             break
     samples: list[list[float]] = []
@@ -92,7 +99,7 @@ def sample(
 def timing(seconds: Sequence[float]) -> Timing:
     """Sum samples up, in seconds."""
     low, median, high = (
-        round(float(value), _CLOCK_DIGITS)
+        round(float(value), CLOCK_DIGITS)
         for value in np.percentile(seconds, (10, 50, 90))
     )
     if len(seconds) < DECILES_FROM:

@@ -6,32 +6,39 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from edgesim.errors import InputError
 from edgesim.measure import disk, zoo
-from edgesim.measure.blocks import state_tensors
 from edgesim.measure.device import Device, is_out_of_memory
+from edgesim.measure.empty_round import measure_empty_round
 from edgesim.measure.estimate import measured_networks, network_key
 from edgesim.measure.facts import Facts
-from edgesim.measure.latency import BatchTable, measure_batches
+from edgesim.measure.latency import BatchTable, batch_step, measure_batches
 from edgesim.measure.memory import free_host_bytes, locked_bytes
 from edgesim.measure.model_loads import (
     LADDER_BYTES,
     LoadTimes,
     measure_copies,
     measure_loads,
+    measure_overlap,
 )
+from edgesim.measure.networks import Networks, computes_in
 from edgesim.measure.plan import NetworkPlan
 from edgesim.measure.sampling import Sampling
-from edgesim.measure.specs import build_network, dtype_of, shown_architecture
+from edgesim.measure.specs import shown_architecture
 from edgesim.profile import (
+    BatchMode,
     BlockProfile,
     CopyTime,
     Latency,
     ModelProfile,
+    Overlap,
     Tier,
     Timing,
 )
+
+Number = TypeVar("Number", int, Timing)
 
 MEMORY_SHARE = 4
 """A ladder of copies takes at most one part in so many of the free memory."""
@@ -69,6 +76,8 @@ class Findings:
         By name.
     copies
         Plain copies, growing.
+    round_s
+        What a round takes beyond its load and its batch.
     facts
         The device, asked right after it was busy.
     notes
@@ -77,6 +86,7 @@ class Findings:
 
     models: Mapping[str, ModelProfile]
     copies: tuple[CopyTime, ...]
+    round_s: Timing
     facts: Facts
     notes: tuple[str, ...]
 
@@ -143,6 +153,9 @@ def measure(
     plans: Sequence[NetworkPlan],
     settings: Settings,
     done: Callable[[int], None] = lambda _: None,
+    *,
+    networks: Networks | None = None,
+    keep: Callable[[Findings], None] = lambda _: None,
 ) -> Findings:
     """Measure plain copies, then each model: its loads from every tier, its batches.
 
@@ -156,6 +169,10 @@ def measure(
         How.
     done
         Called with the number of steps done, out of :func:`steps`.
+    networks
+        What builds networks, and has those that planning built.
+    keep
+        Called after each model but the last with what was found so far.
 
     Raises
     ------
@@ -171,10 +188,12 @@ def measure(
         finished += count
         done(finished)
 
+    networks = Networks(device) if networks is None else networks
     notes: list[str] = []
     known: dict[str, dict[Tier, Timing]] = {}
-    tables: dict[tuple[str | None, ...], BatchTable] = {}
+    tables: dict[tuple[str | None, ...], _NetworkTable] = {}
     models: dict[str, ModelProfile] = {}
+    facts: Facts | None = None
     with tempfile.TemporaryDirectory(
         dir=settings.disk_folder, prefix=".edgesim-"
     ) as place:
@@ -182,6 +201,7 @@ def measure(
         copies = measure_copies(
             device, settings.tiers, settings.sampling, folder, ladder(device)
         )
+        round_s = measure_empty_round(device, settings.sampling)
         advance()
         for plan in plans:
             loads: dict[Tier, LoadTimes] = {}
@@ -190,10 +210,18 @@ def measure(
                 advance()
             key = network_key(plan)
             if plan.architecture is not None and key not in tables:
-                tables[key] = _batches(device, plan, settings, notes, advance)
+                tables[key] = _network_table(
+                    device, plan, settings, networks, notes, advance
+                )
+            device.release()
             models[plan.name] = _model_profile(plan, loads, tables.get(key), known)
-            facts = device.facts()
-    return Findings(models, copies, facts, tuple(notes))
+            if facts is None:
+                facts = device.facts()
+            if len(models) < len(plans):
+                keep(Findings(dict(models), copies, round_s, facts, tuple(notes)))
+    if facts is None:
+        facts = device.facts()
+    return Findings(models, copies, round_s, facts, tuple(notes))
 
 
 def versions_of(plans: Sequence[NetworkPlan]) -> dict[str, str]:
@@ -225,18 +253,26 @@ def _loads(
             f"memory does not suffice for its loads from {tier}: buffers of "
             f"{plan.room_bytes:,} bytes are needed on the host and on the device",
         ) from error
-    device.release()
     return times
 
 
-def _batches(
+@dataclass(frozen=True)
+class _NetworkTable:
+    """What was measured of one network: its batches, and a copy beside them."""
+
+    batches: BatchTable
+    overlap: Overlap | None
+
+
+def _network_table(
     device: Device,
     plan: NetworkPlan,
     settings: Settings,
+    networks: Networks,
     notes: list[str],
     advance: Callable[[int], None],
-) -> BatchTable:
-    """Build the plan's network again, run it, drop it."""
+) -> _NetworkTable:
+    """Run the plan's network."""
     if plan.architecture is None or plan.input is None:
         raise ValueError(f"{plan.name} has no network to run")
     tried = 0
@@ -246,12 +282,12 @@ def _batches(
         tried += 1
         advance(1)
 
-    network = build_network(plan.architecture, plan.dtype)
-    computes_in = dtype_of(state_tensors(network, plan.name))
-    if computes_in != plan.dtype:
+    network = networks.built(plan.architecture, plan.dtype).network
+    dtype = computes_in(network, plan.name)
+    if dtype != plan.dtype:
         notes.append(
             f"{plan.name}: its weights are {plan.dtype}, and its latency is that of "
-            f"the network in {computes_in}"
+            f"the network in {dtype}"
         )
     table = measure_batches(
         device,
@@ -262,20 +298,29 @@ def _batches(
         settings.sampling,
         one,
     )
+    if table.no_graph is not None:
+        notes.append(
+            f"{plan.name}: batches are launched operator by operator, for "
+            f"{table.no_graph}"
+        )
     if table.no_memory_from is not None:
         notes.append(
             f"{plan.name}: batches of {table.no_memory_from} and more are left out, "
             f"for memory did not suffice"
         )
         advance(len(settings.batches) - tried)
-    device.release()
-    return table
+    overlap = None
+    if table.latency_s and "pinned" in settings.tiers:
+        largest = max(table.latency_s)
+        compute = batch_step(device, network, plan.input, largest, table.mode)
+        overlap = measure_overlap(device, plan.blocks, largest, compute)
+    return _NetworkTable(table, overlap)
 
 
 def _model_profile(
     plan: NetworkPlan,
     loads: Mapping[Tier, LoadTimes],
-    table: BatchTable | None,
+    table: _NetworkTable | None,
     known: dict[str, dict[Tier, Timing]],
 ) -> ModelProfile:
     """Put a model's numbers together; blocks that are known keep their first ones."""
@@ -295,22 +340,29 @@ def _model_profile(
         )
     latency_s: Mapping[str, Latency] = {}
     activation_bytes: Mapping[str, int] | None = None
+    eager_s: Mapping[str, Timing] | None = None
+    mode: BatchMode | None = None
     if plan.copied is not None:
         latency_s = plan.copied.latency_s
         activation_bytes = plan.copied.activation_bytes
-    elif table is not None and table.latency_s:
-        latency_s = {str(batch): value for batch, value in table.latency_s.items()}
-        activation_bytes = {
-            str(batch): value for batch, value in table.activation_bytes.items()
-        }
+        mode = plan.copied.latency_mode
+    elif table is not None and table.batches.latency_s:
+        latency_s = _by_text(table.batches.latency_s)
+        activation_bytes = _by_text(table.batches.activation_bytes)
+        mode = table.batches.mode
+        if table.batches.eager_s is not None:
+            eager_s = _by_text(table.batches.eager_s)
     return ModelProfile(
         blocks=tuple(blocks),
         latency_s=latency_s,
         latency_from=None if plan.copied is None else plan.copied.source,
+        latency_mode=mode,
+        eager_latency_s=eager_s,
         activation_bytes=activation_bytes,
         whole_load_s={tier: times.whole for tier, times in loads.items()},
         by_block_load_s={tier: times.by_block for tier, times in loads.items()},
         by_tensor_load_s={tier: times.by_tensor for tier, times in loads.items()},
+        overlap=None if table is None else table.overlap,
         lora=plan.lora,
         architecture=(
             None if plan.architecture is None else shown_architecture(plan.architecture)
@@ -318,3 +370,7 @@ def _model_profile(
         input=plan.input,
         dtype=plan.dtype,
     )
+
+
+def _by_text(table: Mapping[int, Number]) -> dict[str, Number]:
+    return {str(batch): value for batch, value in table.items()}

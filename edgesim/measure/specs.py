@@ -12,6 +12,7 @@ from torch import nn
 
 from edgesim.errors import InputError, short
 from edgesim.measure import zoo
+from edgesim.measure.device import is_out_of_memory
 from edgesim.measure.inputs import check_input
 from edgesim.own_code import current_folder_importable, find_module, told
 
@@ -76,8 +77,10 @@ def shown_architecture(architecture: str) -> str:
     return f"hf:{Path(place).name}{comma}{overrides}"
 
 
-def build_network(architecture: str, dtype: str | None = None) -> nn.Module:
-    """Build a network on the CPU: eval mode, random weights, the same each time.
+def build_network(
+    architecture: str, dtype: str | None = None, device: torch.device | str = "cpu"
+) -> nn.Module:
+    """Build a network on a device: eval mode, random weights, the same each time.
 
     Parameters
     ----------
@@ -86,16 +89,21 @@ def build_network(architecture: str, dtype: str | None = None) -> nn.Module:
     dtype
         One of :data:`DTYPES` to convert floating weights to; anything else, such as
         ``"mixed"`` of a profile, leaves them as built.
+    device
+        Where its weights are made; those of functions of somebody's module are made
+        on the CPU, which is what such functions expect, and moved.
 
     Raises
     ------
     InputError
         When it cannot be built, saying why.
     """
-    return build(architecture, dtype).network
+    return build(architecture, dtype, device).network
 
 
-def build(architecture: str, dtype: str | None = None) -> zoo.Built:
+def build(
+    architecture: str, dtype: str | None = None, device: torch.device | str = "cpu"
+) -> zoo.Built:
     """Build a network as :func:`build_network` does, with its usual input.
 
     That of a factory's network is its attribute ``edgesim_input``, a text as for
@@ -103,18 +111,34 @@ def build(architecture: str, dtype: str | None = None) -> zoo.Built:
     """
     source, _, rest = architecture.partition(":")
     make = _SOURCES.get(source)
-    with torch.random.fork_rng(devices=[]):
+    place = torch.device(device)
+    wanted = DTYPES.get(dtype or "")
+    devices = [place] if place.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
         torch.manual_seed(BUILD_SEED)
         try:
-            built = make(rest, architecture) if make else _made(architecture)
+            if make is None:
+                built = _made(architecture)
+            else:
+                with place:
+                    built = make(rest, architecture, wanted)
         except InputError:
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             # Whatever a constructor raises is about the SPEC's words.
             raise InputError(architecture, f"cannot be built: {told(error)}") from error
-    network = built.network.eval()
-    if dtype in DTYPES:
-        network = network.to(DTYPES[dtype])
+    network = built.network.eval().to(place)
+    if wanted is not None and any(
+        isinstance(value, torch.Tensor)
+        and value.is_floating_point()
+        and value.dtype != wanted
+        for value in network.state_dict().values()
+    ):
+        # Not where it is built so: buffers that no state dict has, such as rotary
+        # frequencies, are to stay in the precision that the library gives them.
+        network = network.to(wanted)
     return zoo.Built(network, built.input)
 
 

@@ -31,7 +31,7 @@ class Built(NamedTuple):
     input: str | None
 
 
-def from_torchvision(name: str, where: str) -> Built:
+def from_torchvision(name: str, where: str, dtype: torch.dtype | None = None) -> Built:
     """Build ``torchvision:NAME``; inputs are 3 × 224 × 224, Inception's 3 × 299 × 299.
 
     Raises
@@ -39,6 +39,7 @@ def from_torchvision(name: str, where: str) -> Built:
     InputError
         When torchvision cannot be used, or knows no such model.
     """
+    del dtype  # small enough to be converted
     models = _library("torchvision", where).models
     known = models.list_models()
     if name not in known:
@@ -52,7 +53,7 @@ def from_torchvision(name: str, where: str) -> Built:
     return Built(network, "3x299x299" if name == "inception_v3" else "3x224x224")
 
 
-def from_timm(name: str, where: str) -> Built:
+def from_timm(name: str, where: str, dtype: torch.dtype | None = None) -> Built:
     """Build ``timm:NAME``; the input is that of its default configuration.
 
     Raises
@@ -60,6 +61,7 @@ def from_timm(name: str, where: str) -> Built:
     InputError
         When timm cannot be used, or knows no such model.
     """
+    del dtype
     timm = _library("timm", where)
     # Names with a prefix, as in hf-hub:NAME, would be looked up over the network.
     if ":" in name or not timm.is_model(name):
@@ -69,7 +71,7 @@ def from_timm(name: str, where: str) -> Built:
     return Built(network, "x".join(map(str, size)) if size else None)
 
 
-def from_transformers(text: str, where: str) -> Built:
+def from_transformers(text: str, where: str, dtype: torch.dtype | None = None) -> Built:
     """Build ``hf:NAME[,KEY=VALUE…]`` with random weights.
 
     NAME is a model type of transformers, or a local folder with a ``config.json``.
@@ -82,10 +84,10 @@ def from_transformers(text: str, where: str) -> Built:
         plain model of that type.
     """
     with _offline():
-        return _from_transformers(text, where)
+        return _from_transformers(text, where, dtype)
 
 
-def _from_transformers(text: str, where: str) -> Built:
+def _from_transformers(text: str, where: str, dtype: torch.dtype | None) -> Built:
     transformers = _library("transformers", where)
     name, _, rest = text.partition(",")
     overrides = dict(_overrides(rest, where))
@@ -103,7 +105,11 @@ def _from_transformers(text: str, where: str) -> Built:
             config = transformers.AutoConfig.for_model(name, **overrides)
         if getattr(config, "use_pretrained_backbone", None):
             config.use_pretrained_backbone = False
-        network = transformers.AutoModel.from_config(config, trust_remote_code=False)
+        # Large ones are made in their dtype at once: float32 would take twice the room.
+        with _default_dtype(dtype):
+            network = transformers.AutoModel.from_config(
+                config, trust_remote_code=False
+            )
     return Built(network, transformers_input(network))
 
 
@@ -185,6 +191,16 @@ def _offline() -> Iterator[None]:
         yield
     finally:
         client.HF_HUB_OFFLINE = before  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype | None) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(before if dtype is None else dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 @contextmanager

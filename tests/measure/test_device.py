@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from subprocess import CalledProcessError
-from types import SimpleNamespace
+from subprocess import CalledProcessError, TimeoutExpired
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 import torch
 
 from edgesim.errors import InputError
 from edgesim.measure.device import CudaDevice, is_out_of_memory, open_device
+from edgesim.measure.facts import nvidia_smi
 
 
 class FakeCuda:
@@ -82,24 +83,23 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
 
 
 def test_cuda_times_each_step_between_events(cuda: FakeCuda) -> None:
-    """Steps of 2 and 5 ms: the device is idle before, events are done when asked."""
+    """Steps of 2 and 5 ms: the device is idle before, events are done when asked.
+
+    The events exist before the first call's clock starts, and the second call makes
+    none.
+    """
     device = CudaDevice(torch.device("cuda", 1))
 
     def step(ms: float) -> None:
         cuda.now_ms += ms
         cuda.log.append("step")
 
+    made = ["record"] * 3  # torch makes an event at its first record
+    timed = ["synchronise", "record", "step", "record", "step", "record", "synchronise"]
     assert device.timed([lambda: step(2), lambda: step(5)]) == [0.002, 0.005]
-    assert cuda.log == [
-        "device 1",
-        "synchronise",
-        "record",
-        "step",
-        "record",
-        "step",
-        "record",
-        "synchronise",
-    ]
+    assert cuda.log == ["device 1", *made, *timed]
+    assert device.timed([lambda: step(2), lambda: step(5)]) == [0.002, 0.005]
+    assert cuda.log == ["device 1", *made, *timed, *timed]
 
 
 def test_cuda_memory_beyond_what_was_there(cuda: FakeCuda) -> None:
@@ -121,6 +121,33 @@ def test_cuda_says_what_it_is(cuda: FakeCuda) -> None:
     assert facts.machine["GPU memory (bytes)"] == "8"
 
 
+class Smi:
+    """Stands in for the driver's command on a machine of two GPUs."""
+
+    gpus = MappingProxyType(
+        {"GPU-1-2": "999.1, 5, 16, [N/A]", "GPU-3-4": "999.1, 4, 16, 7"}
+    )
+    fields = ("driver_version", "a", "b", "c")
+
+    def __init__(self, unknown: str = "") -> None:
+        self.unknown = unknown
+        self.asked: list[tuple[str, ...]] = []
+
+    def run(self, command: list[str], **options: object) -> SimpleNamespace:
+        """Answer, or fail as for a GPU or a field that it does not know."""
+        assert "--format=csv,noheader,nounits" in command
+        which = [w.partition("=")[2] for w in command if w.startswith("--id=")]
+        names = tuple(command[1].partition("=")[2].split(","))
+        self.asked.append(names)
+        if not set(which) <= self.gpus.keys() or self.unknown in names:
+            raise CalledProcessError(6, command)
+        lines = []
+        for gpu in which or self.gpus:
+            values = dict(zip(self.fields, self.gpus[gpu].split(", "), strict=True))
+            lines.append(", ".join(values[name] for name in names))
+        return SimpleNamespace(stdout="".join(f"{line}\n" for line in lines))
+
+
 @pytest.mark.parametrize(
     ("uuid", "link"), [("1-2", "5"), (None, None), ("of a slice", None)]
 )
@@ -130,20 +157,12 @@ def test_nvidia_smi_tells_of_this_gpu_alone(
     uuid: str | None,
     link: str | None,
 ) -> None:
-    """By its identifier; without one only what all GPUs share, the driver always."""
-    gpus = {"GPU-1-2": "5, 16, x", "GPU-3-4": "4, 16, y"}
+    """By its identifier, in one question, without what is not available.
 
-    def run(command: list[str], **options: object) -> SimpleNamespace:
-        asked = [w.partition("=")[2] for w in command if w.startswith("--id=")]
-        if asked and asked[0] not in gpus:
-            raise CalledProcessError(6, command)
-        fields = command[1].partition("=")[2].split(",")
-        lines = [gpus[name] for name in asked or gpus]
-        if fields == ["driver_version"]:
-            lines = ["999.1"] * len(lines)
-        return SimpleNamespace(stdout="".join(f"{line}\n" for line in lines))
-
-    monkeypatch.setattr("subprocess.run", run)
+    Without an identifier only what all GPUs share is told, of a slice the driver alone.
+    """
+    smi = Smi()
+    monkeypatch.setattr("subprocess.run", smi.run)
     smi_fields = {"a": "link", "b": "lanes", "c": "clock"}
     monkeypatch.setattr("edgesim.measure.facts._SMI_FIELDS", smi_fields)
     given = {} if uuid is None else {"uuid": uuid}
@@ -153,6 +172,34 @@ def test_nvidia_smi_tells_of_this_gpu_alone(
     assert facts.driver == "999.1"
     assert facts.machine.get("link") == link
     assert facts.machine.get("lanes") == ("16" if uuid in ("1-2", None) else None)
+    assert "clock" not in facts.machine
+    if uuid != "of a slice":
+        assert smi.asked == [smi.fields]
+
+
+def test_a_field_that_the_driver_does_not_know_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The command refuses the whole question; then each field is asked for alone."""
+    smi = Smi(unknown="b")
+    monkeypatch.setattr("subprocess.run", smi.run)
+    found = nvidia_smi(smi.fields, "1-2")
+    assert found == {"driver_version": "999.1", "a": "5"}
+
+
+def test_a_driver_that_does_not_answer_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seven fields would be seven waits."""
+    calls: list[int] = []
+
+    def run(command: list[str], **options: object) -> None:
+        calls.append(1)
+        raise TimeoutExpired(command, 1)
+
+    monkeypatch.setattr("subprocess.run", run)
+    assert nvidia_smi(("driver_version", "a")) == {}
+    assert calls == [1]
 
 
 def test_free_memory_is_asked_after_caches_are_emptied(cuda: FakeCuda) -> None:

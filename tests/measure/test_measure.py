@@ -230,6 +230,49 @@ def test_what_did_not_fit_is_in_the_note(tmp_path: Path) -> None:
     assert list(profile.models["greedy"].latency_s) == ["1", "2"]
 
 
+@pytest.mark.parametrize("last", ["interrupted", "single"])
+def test_models_that_were_done_are_kept(tmp_path: Path, last: str) -> None:
+    """Interrupted or refused at the second model: the first is in a file beside.
+
+    The next run that ends well leaves the profile alone.
+    """
+    out, partial = tmp_path / "mine.json", tmp_path / "mine.partial.json"
+    first = f"first={NETWORKS}:stack"
+    finished = edgesim(
+        "profile", "measure", first, f"{NETWORKS}:{last}", "--input", "8", *QUICK,
+        "--out", out,
+    )  # fmt: skip
+    assert finished.code == (130 if last == "interrupted" else 2)
+    assert f"the models that were done are in {partial}" in finished.err
+    assert [path.name for path in tmp_path.iterdir()] == [partial.name]
+    kept = read_profile(partial)
+    assert (kept.name, list(kept.models)) == ("mine", ["first"])
+    assert kept.models["first"].latency_s.keys() == {"1", "2"}
+    finished = edgesim(
+        "profile", "measure", first, f"{NETWORKS}:tall", "--input", "8", *QUICK,
+        "--out", out,
+    )  # fmt: skip
+    assert finished.code == 0, finished.err
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_memory_that_may_grow_need_not_be_there_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine with 100 bytes free refuses a model, unless told not to check."""
+    monkeypatch.setattr(device_module.CpuDevice, "free_bytes", lambda _: 100)
+    out = tmp_path / "mine.json"
+    words = ("profile", "measure", f"{NETWORKS}:stack", *QUICK, "--out", out)
+    finished = edgesim(*words)
+    assert finished.code == 2
+    assert "bytes of the device's memory, found 100 free" in finished.err
+    finished = edgesim(*words, "--no-check-memory")
+    assert finished.code == 0, finished.err
+    provenance = read_profile(out).provenance
+    assert isinstance(provenance, Measured)
+    assert "--no-check-memory" in provenance.command
+
+
 @pytest.mark.parametrize("old", [None, "somebody's"])
 def test_ctrl_c_leaves_nothing(tmp_path: Path, old: str | None) -> None:
     """Interrupted while a network runs: no file, or the old one, and exit code 130."""

@@ -12,11 +12,12 @@ import torch
 from edgesim.errors import InputError
 from edgesim.measure import disk, session
 from edgesim.measure.blocks import BlockPlan
-from edgesim.measure.estimate import duration, expected_s
+from edgesim.measure.device import NotCapturedError, Step
+from edgesim.measure.estimate import TierRates, duration, expected_s
 from edgesim.measure.model_loads import LADDER_BYTES
 from edgesim.measure.plan import Effort, NetworkPlan
 from edgesim.measure.sampling import Sampling
-from edgesim.profile import Measured, Profile
+from edgesim.profile import Measured, Profile, Timing
 from edgesim.profile_facts import added_up
 from tests.measure.scripted import ScriptedDevice
 
@@ -28,10 +29,14 @@ STACK = "tests.measure.networks:stack"
 LADDER = (4096, 16384)
 
 
+ROUND = Timing(median_s=5e-5)
+
+
 @pytest.fixture(autouse=True)
-def small_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the plain copies short."""
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the plain copies short, and the script's calls free of empty rounds."""
     monkeypatch.setattr(session, "LADDER_BYTES", LADDER)
+    monkeypatch.setattr(session, "measure_empty_round", lambda device, sampling: ROUND)
 
 
 def _seconds(call: int, steps: int) -> Sequence[float]:
@@ -101,6 +106,83 @@ def test_latency_in_another_dtype_than_that_of_the_weights_is_said(
     )
 
 
+def test_what_was_found_is_handed_on_model_by_model(tmp_path: Path) -> None:
+    """After each model but the last: all so far, with copies, round and facts."""
+    plans = [_plan(name, 100) for name in ("a", "b", "c")]
+    kept: list[session.Findings] = []
+    found = session.measure(
+        ScriptedDevice(_seconds), plans, _settings(tmp_path), keep=kept.append
+    )
+    assert [list(one.models) for one in kept] == [["a"], ["a", "b"]]
+    assert list(found.models) == ["a", "b", "c"]
+    for one in kept:
+        assert one.copies == found.copies
+        assert one.round_s == found.round_s == ROUND
+        assert one.facts == found.facts
+
+
+class Graphs(ScriptedDevice):
+    """Replays captured steps in 1 ms, and runs them one by one in 3."""
+
+    def __init__(self, refuses: int | None = None) -> None:
+        super().__init__(_seconds)
+        self.refuses = refuses
+        self.captures = 0
+        self.disturbed = 0
+
+    def captured(self, step: Step) -> Step:
+        """Mark the step, or refuse it."""
+        self.captures += 1
+        if self.captures == self.refuses:
+            raise NotCapturedError("it waits for the device")
+
+        def graph() -> None:
+            step()
+
+        return graph
+
+    def disturb(self) -> None:
+        """Count."""
+        self.disturbed += 1
+
+    def timed(self, steps: Sequence[Step]) -> list[float]:
+        """Tell graphs by their name."""
+        super().timed(steps)
+        return [1e-3 if s.__name__ == "graph" else 3e-3 for s in steps]
+
+
+def test_batches_are_graphs_where_all_of_them_can_be(tmp_path: Path) -> None:
+    """Their time is the latency, the eager one stands beside it for fewer samples."""
+    plans = [_plan("s", 100, architecture=STACK, input="8")]
+    device = Graphs()
+    settings = _settings(tmp_path, sampling=Sampling(20), batches=(1, 2))
+    found = session.measure(device, plans, settings)
+    model = found.models["s"]
+    assert model.latency_mode == "graph"
+    assert model.latency_s == dict.fromkeys(
+        "12", Timing(median_s=1e-3, p10_s=1e-3, p90_s=1e-3)
+    )
+    assert model.eager_latency_s is not None
+    assert model.eager_latency_s["2"].median_s == 3e-3
+    assert found.notes == ()
+    assert device.disturbed == 2 * (3 + 20 + 3 + 10)
+
+
+def test_one_batch_that_is_no_graph_makes_all_eager(tmp_path: Path) -> None:
+    """One model has one kind of latencies, and the note says which batch and why."""
+    plans = [_plan("s", 100, architecture=STACK, input="8")]
+    settings = _settings(tmp_path, batches=(1, 2, 4))
+    found = session.measure(Graphs(refuses=2), plans, settings)
+    model = found.models["s"]
+    assert model.latency_mode == "eager"
+    assert model.eager_latency_s is None
+    assert [time.median_s for time in model.latency_s.values()] == [3e-3] * 3  # type: ignore[union-attr]
+    assert found.notes == (
+        "s: batches are launched operator by operator, for a batch of 2: it waits for "
+        "the device",
+    )
+
+
 def test_one_network_is_run_once(tmp_path: Path) -> None:
     """Fine-tunes of one architecture carry the same table."""
     device = ScriptedDevice(lambda call, steps: [1e-6 * (call + 1)] * steps)
@@ -118,7 +200,7 @@ def test_nothing_stays_in_the_folder(tmp_path: Path) -> None:
     """Also when it is interrupted in the middle of the disk's files."""
 
     def seconds(call: int, steps: int) -> list[float]:
-        if call == 60:
+        if call == 30:
             assert list(tmp_path.rglob("*.bin"))
             raise KeyboardInterrupt
         return [1e-3] * steps
@@ -216,17 +298,32 @@ def test_additive_error_and_shares_by_hand(tmp_path: Path) -> None:
 
 
 def test_expected_duration_by_hand() -> None:
-    """One model of 2 MB at 1 GB/s, a batch of 1 and one of 4 at 10 ms an input."""
-    plan = _plan("x", 2_000_000, architecture=STACK, input="8", effort=Effort(3, 0.01))
+    """One model of 2 MB at 1 GB/s; batches of 1, 3 and 5 take 10, 15 and 20 ms.
+
+    Its host buffer is made at 2 GB/s, and batches are run in two ways.
+    """
+    effort = Effort(3, 0.01, largest=5, largest_s=0.02)
+    plan = _plan("x", 2_000_000, architecture=STACK, input="8", effort=effort)
     sampling = Sampling(10, 1e9)
-    # 13 passes each: a copy of 1 MB, four ways of loading, two batch sizes.
+    rates = TierRates(copy=1e9, make=2e9)
+    # 13 passes each: a copy of 1 MB, four ways of loading, three batch sizes.
     loads_s = 13 * (1e-3 + 1e-5) + 4 * 13 * (2e-3 + 1e-5) + 2e6 / 2e9
-    batches_s = 3 + 13 * (0.01 + 0.04)
-    found = expected_s([plan, plan], {"pinned": 1e9}, [1_000_000], [1, 4], sampling)
+    batches_s = 2 * 13 * (0.01 + 0.015 + 0.02)
+    found = expected_s(
+        [plan, plan], {"pinned": rates}, [1_000_000], [1, 3, 5], sampling, modes=2
+    )
     more = 4 * 13 * (2e-3 + 1e-5) + 2e6 / 2e9  # the second model's loads
     assert found == pytest.approx(loads_s + more + batches_s)
-    on_disk = expected_s([plan], {"disk": 1e9}, [], [], sampling)
-    assert on_disk == pytest.approx(4 * 13 * 2.01e-3 + 1e-3 + 4e-3 + 3)
+    on_disk = expected_s([plan], {"disk": rates}, [], [], sampling)
+    assert on_disk == pytest.approx(4 * 13 * 2.01e-3 + 1e-3 + 4e-3)
+
+
+def test_a_batch_is_foretold_between_those_that_were_tried() -> None:
+    """On the line through both; without the larger one in proportion; 0 if none ran."""
+    assert Effort(0, 0.01, 5, 0.02).batch_s(3) == pytest.approx(0.015)
+    assert Effort(0, 0.01, 5, None).batch_s(3) == pytest.approx(0.03)
+    assert Effort(0, 0.01).batch_s(3) == pytest.approx(0.03)
+    assert Effort(0, None, 5, None).batch_s(3) == 0
 
 
 @pytest.mark.parametrize(
