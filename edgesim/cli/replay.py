@@ -44,6 +44,13 @@ def replay(
             "that the profile names as architectures; calling them runs code."
         ),
     ] = None,
+    check_memory: Annotated[
+        bool,
+        typer.Option(
+            help="Refuse a schedule that the system has no room for now; a virtual "
+            "machine's memory may grow."
+        ),
+    ] = True,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the results [results/replay-SCHEDULE]."),
@@ -94,6 +101,8 @@ def replay(
             words += [option, str(value)]
     if not paced:
         words.append("--back-to-back")
+    if not check_memory:
+        words.append("--no-check-memory")
     on = open_device(device)
     tier = inputs.choose_tier(plan, chosen, on.tiers, load_from)
     end_s = planned.rounds[-1].end_s if planned.rounds else 0.0
@@ -112,6 +121,7 @@ def replay(
             seed=seed,
             paced=paced,
             scratch=folder.absolute().parent,
+            check_memory=check_memory,
             done=done,
         )
     facts = on.facts()

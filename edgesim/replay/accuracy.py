@@ -11,7 +11,7 @@ import numpy as np
 from edgesim.replay.pairs import Pair
 from edgesim.results import Row
 
-QUANTITIES = ("load", "compute", "load + compute", "end of the plan")
+QUANTITIES = ("load", "compute", "load + compute", "overhead", "end of the plan")
 
 _NUMBERS = ("mean", "p50", "p90", "p99", "size_p90", "size_p99")
 
@@ -66,7 +66,8 @@ class Accuracy:
 def accuracies(pairs: Sequence[Pair]) -> list[Accuracy]:
     """Condense pairs, one entry for each of ``QUANTITIES``.
 
-    Loads count where something is loaded; batches where they were computed; the end of
+    Loads count where something is loaded; batches where they were computed; overhead is
+    what a round takes beyond both, where no round waited; the end of
     the plan is that of its last round, once a repeat, where every batch was computed.
     """
     last = max((pair.round for pair in pairs), default=0)
@@ -74,6 +75,7 @@ def accuracies(pairs: Sequence[Pair]) -> list[Accuracy]:
         "load": lambda p: p.simulated_load_s if p.loaded_blocks else None,
         "compute": lambda p: p.simulated_compute_s,
         "load + compute": lambda p: p.simulated_load_s + p.simulated_compute_s,
+        "overhead": lambda p: p.simulated_overhead_s,
         "end of the plan": lambda p: (
             p.simulated_end_s if p.round == last and p.same_work else None
         ),
@@ -86,6 +88,7 @@ def accuracies(pairs: Sequence[Pair]) -> list[Accuracy]:
             if p.measured_compute_s is None
             else p.measured_load_s + p.measured_compute_s
         ),
+        "overhead": lambda p: p.measured_overhead_s,
         "end of the plan": lambda p: p.measured_end_s,
     }
     return [

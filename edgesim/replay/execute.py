@@ -11,12 +11,15 @@ from typing import Protocol
 
 import torch
 
-from edgesim.measure.copies import HostBlock, loads, make_cold, write_through
+from edgesim.measure.copies import HostBlock, fill, loads, make_cold, write_through
 from edgesim.measure.device import Device, Step
 from edgesim.profile import Tier
 from edgesim.replay.pairs import RoundTime
 from edgesim.replay.placement import aligned
 from edgesim.replay.plan import Batch, ReplayPlan, Slot
+
+_OWN_BYTES = 4096
+"""So many bytes at the beginning of a block are drawn for it alone."""
 
 _SPIN_S = 0.002
 """The end of a wait is spent asking the clock, for sleeping ends late by about 0.1 ms
@@ -82,8 +85,9 @@ class Stage:
 def host_blocks(
     plan: ReplayPlan, device: Device, tier: Tier, folder: Path, seed: int
 ) -> dict[str, HostBlock]:
-    """Draw the content of every block and place it where the tier loads from.
+    """Make the content of every block and place it where the tier loads from.
 
+    Random bytes that repeat from block to block, but for the beginning of each.
     Blocks are slices of one host buffer, as those of a profile are when it is measured.
 
     Parameters
@@ -99,11 +103,14 @@ def host_blocks(
     ends = list(accumulate(map(aligned, sizes)))
     buffer = device.host_buffer(ends[-1] if ends else 0, tier)
     generator = torch.Generator().manual_seed(seed)
-    buffer.view(torch.int64).random_(-(2**63), None, generator=generator)
+    fill(buffer, seed)
     found = {}
     for number, (name, size) in enumerate(plan.blocks.items()):
         start = ends[number] - aligned(size)
         host = buffer[start : start + size]
+        # Drawing every byte would take minutes for large models; a block that lies
+        # where another ought to is known by its beginning.
+        host[:_OWN_BYTES].random_(0, 256, generator=generator)
         file = None
         if tier == "disk":
             file = folder / f"{number}.bin"

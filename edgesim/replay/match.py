@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from edgesim.profile import BlockProfile, Profile, Tier
+from edgesim.profile import BatchMode, BlockProfile, Profile, Tier
 from solvers.problem import Problem
 
 LIBRARIES = ("torchvision", "timm", "hf")
@@ -18,11 +18,12 @@ _VERSION = re.compile(r"#[0-9]+$")
 
 
 class NetworkSpec(NamedTuple):
-    """What builds a network and its input, as a profile states it."""
+    """What builds a network, its input and how it is run, as a profile states it."""
 
     architecture: str
     input: str
     dtype: str | None
+    mode: BatchMode = "eager"
 
     @property
     def is_factory(self) -> bool:
@@ -79,7 +80,9 @@ def match_model(
     if entry.architecture is None or entry.input is None:
         what = "architecture" if entry.architecture is None else "input"
         return Match(base, None, f"the profile states no {what} of {base!r}")
-    network = NetworkSpec(entry.architecture, entry.input, entry.dtype)
+    network = NetworkSpec(
+        entry.architecture, entry.input, entry.dtype, entry.latency_mode or "eager"
+    )
     if network.is_factory and not factories:
         return Match(base, None, f"{entry.architecture} was not to be called")
     return Match(base, network)
@@ -186,7 +189,7 @@ def latency_agreement(
 ) -> Agreement:
     """Compare batch tables of the plan's models with those of the profile."""
     same = [
-        problem.models[model].latency_s == profile.latency_table(match.base)
+        problem.models[model].latency_s == profile.round_table(match.base)
         for model, match in matches.items()
         if match.base is not None
     ]

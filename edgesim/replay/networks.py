@@ -8,7 +8,7 @@ import torch
 
 from edgesim.errors import InputError
 from edgesim.measure.device import Device, Step, is_out_of_memory
-from edgesim.measure.inputs import example_input, forward, weights_dtype
+from edgesim.measure.latency import batch_step
 from edgesim.measure.specs import build_network
 from edgesim.own_code import told
 from edgesim.replay.match import NetworkSpec
@@ -20,21 +20,18 @@ WARM_UP = 3
 """Forward passes of every batch before anything is timed."""
 
 
-def build(spec: NetworkSpec) -> torch.nn.Module:
-    """Build a network on the CPU, with random weights of its own.
+def builder(device: Device) -> Build:
+    """Make what builds networks on a device, with random weights of their own.
 
-    Raises
-    ------
-    InputError
-        When it cannot be built here.
+    It raises ``InputError`` when one cannot be built here.
     """
-    return build_network(spec.architecture, spec.dtype)
+    return lambda spec: build_network(spec.architecture, spec.dtype, device.device)
 
 
 def batch_steps(
     batches: Sequence[Batch], device: Device, build: Build
 ) -> dict[Batch, Step]:
-    """Build each network once, put it on the device and warm every batch up.
+    """Build each network once on the device and warm every batch up.
 
     Parameters
     ----------
@@ -43,7 +40,7 @@ def batch_steps(
     device
         Where they run.
     build
-        Makes a network on the CPU.
+        Makes a network.
 
     Returns
     -------
@@ -62,7 +59,8 @@ def batch_steps(
     steps: dict[Batch, Step] = {}
     for batch in batches:
         try:
-            step = _step(networks[batch.network], batch, device.device)
+            spec = batch.network
+            step = batch_step(device, networks[spec], spec.input, batch.size, spec.mode)
             for _ in range(WARM_UP):
                 step()
             device.synchronise()
@@ -79,13 +77,3 @@ def batch_steps(
             ) from error
         steps[batch] = step
     return steps
-
-
-def _step(network: torch.nn.Module, batch: Batch, device: torch.device) -> Step:
-    dtype = weights_dtype(network)
-    example = example_input(batch.network.input, batch.size, dtype, device)
-
-    def step() -> None:
-        forward(network, example)
-
-    return step

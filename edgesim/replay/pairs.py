@@ -28,6 +28,10 @@ COLUMNS = (
     "measured_compute_s",
     "compute_error_s",
     "compute_error_ratio",
+    "simulated_overhead_s",
+    "measured_overhead_s",
+    "overhead_error_s",
+    "overhead_error_ratio",
     "simulated_end_s",
     "measured_end_s",
     "end_error_s",
@@ -60,6 +64,10 @@ class Pair:
 
     Parameters
     ----------
+    simulated_overhead_s, measured_overhead_s
+        What the round takes beyond its load and its batch. The simulated one is not
+        part of ``simulated_compute_s``; the measured one is None where rounds waited
+        for inputs.
     same_work
         Whether every batch up to here was computed. If not, the measured end is not
         that of the work that the simulated one is of.
@@ -76,6 +84,8 @@ class Pair:
     measured_load_s: float
     simulated_compute_s: float
     measured_compute_s: float | None
+    simulated_overhead_s: float
+    measured_overhead_s: float | None
     simulated_end_s: float
     measured_end_s: float
     same_work: bool
@@ -116,15 +126,27 @@ def pair_rounds(
             loaded_bytes=simulated[r].loaded_bytes,
             simulated_load_s=simulated[r].load_s,
             measured_load_s=time.load_s,
-            simulated_compute_s=simulated[r].compute_s,
+            simulated_compute_s=simulated[r].compute_s - plan.overhead_s,
             measured_compute_s=time.compute_s,
+            simulated_overhead_s=plan.overhead_s,
+            measured_overhead_s=None if paced else overheads_s[r],
             simulated_end_s=ends[r],
             measured_end_s=time.end_s,
             same_work=same_work[r],
         )
         for repeat, times in enumerate(repeats)
+        for overheads_s in [round_overheads_s(times)]
         for r, time in enumerate(times)
         for batch in [plan.rounds[r].batch]
+    ]
+
+
+def round_overheads_s(times: Sequence[RoundTime]) -> list[float]:
+    """Tell what each round took beyond its load and its batch, none of them waiting."""
+    ends = [0.0, *(time.end_s for time in times)]
+    return [
+        end - start - time.load_s - (time.compute_s or 0.0)
+        for start, end, time in zip(ends, ends[1:], times, strict=False)
     ]
 
 
@@ -145,6 +167,7 @@ def rows(pairs: Sequence[Pair]) -> Iterator[Row]:
             "loaded_bytes": pair.loaded_bytes,
             **_columns("load", pair.simulated_load_s, pair.measured_load_s),
             **_columns("compute", pair.simulated_compute_s, pair.measured_compute_s),
+            **_columns("overhead", pair.simulated_overhead_s, pair.measured_overhead_s),
             **_columns("end", pair.simulated_end_s, pair.measured_end_s)
             | (
                 {} if pair.same_work else {"end_error_s": None, "end_error_ratio": None}
@@ -228,11 +251,16 @@ def users_in_time(
 
 
 def retimed(plan: ReplayPlan, times: Sequence[RoundTime]) -> list[float]:
-    """Return when rounds end that take their measured times and wait for inputs."""
+    """Return when rounds end that take their measured times and wait for inputs.
+
+    The times are those of rounds that did not wait.
+    """
     ends = []
     end_s = 0.0
-    for round_, time in zip(plan.rounds, times, strict=True):
+    beyond = round_overheads_s(times)
+    for round_, time, overhead_s in zip(plan.rounds, times, beyond, strict=True):
         loaded_s = max(end_s, round_.load_after_s) + time.load_s
         end_s = max(loaded_s, round_.inputs_at_s) + (time.compute_s or 0.0)
+        end_s += overhead_s
         ends.append(end_s)
     return ends

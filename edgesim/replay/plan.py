@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from edgesim.profile import Profile
-from edgesim.replay.match import Match, NetworkSpec, match_model, padded_batch
+from edgesim.replay.match import (
+    Match,
+    NetworkSpec,
+    latency_agreement,
+    match_model,
+    padded_batch,
+)
 from edgesim.replay.placement import BEFORE, most_resident_bytes, owners, place, stays
 from solvers.problem import Problem
 from solvers.schedule import Schedule
@@ -71,6 +77,9 @@ class ReplayPlan:
         Size of the device's buffer for all blocks.
     resident_bytes
         The most bytes of blocks in memory at once.
+    overhead_s
+        What the plan grants each round beyond its load and its batch, as a part of its
+        compute time; 0 where its latencies are not the profile's.
     """
 
     problem: Problem
@@ -81,6 +90,7 @@ class ReplayPlan:
     rounds: tuple[RoundPlan, ...]
     buffer_bytes: int
     resident_bytes: int
+    overhead_s: float = 0.0
 
     @property
     def batches(self) -> tuple[Batch, ...]:
@@ -157,7 +167,15 @@ def make_plan(
         rounds=rounds,
         buffer_bytes=buffer_bytes,
         resident_bytes=most_resident_bytes(found),
+        overhead_s=_overhead_s(problem, matches, profile),
     )
+
+
+def _overhead_s(
+    problem: Problem, matches: Mapping[str, Match], profile: Profile
+) -> float:
+    same, compared = latency_agreement(problem, matches, profile)
+    return profile.round_overhead_s if same == compared > 0 else 0.0
 
 
 def _batch(match: Match, profile: Profile, size: int) -> Batch | None:

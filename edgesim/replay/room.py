@@ -12,6 +12,7 @@ from edgesim.errors import InputError
 from edgesim.measure.device import Device, is_out_of_memory
 from edgesim.measure.memory import free_host_bytes, locked_bytes
 from edgesim.profile import Profile, Tier
+from edgesim.replay.match import NetworkSpec
 from edgesim.replay.placement import aligned
 from edgesim.replay.plan import ReplayPlan
 
@@ -28,8 +29,8 @@ class Need:
 def need(plan: ReplayPlan, profile: Profile, tier: Tier, *, own_memory: bool) -> Need:
     """Add up what a replay takes; activations only where the profile states them.
 
-    Networks are counted by the bytes of the profile's blocks, and are built on the
-    host before they move to a GPU.
+    Networks are counted by the bytes of the profile's blocks; those that a function
+    makes are built on the host before they move to a GPU.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def need(plan: ReplayPlan, profile: Profile, tier: Tier, *, own_memory: bool) ->
     sizes = plan.blocks.values()
     host = sum(map(aligned, sizes))
     host = locked_bytes(host) if locked else host
-    networks: dict[object, int] = {}
+    networks: dict[NetworkSpec, int] = {}
     activations = [0]
     for round_, planned in zip(plan.rounds, plan.schedule.rounds, strict=True):
         base = plan.matches[planned.model].base
@@ -56,9 +57,10 @@ def need(plan: ReplayPlan, profile: Profile, tier: Tier, *, own_memory: bool) ->
         activations.append(
             (entry.activation_bytes or {}).get(str(round_.batch.size), 0)
         )
+    moved = [size for network, size in networks.items() if network.is_factory]
     device = plan.buffer_bytes + sum(networks.values()) + max(activations)
     return Need(
-        host=host + (max(networks.values(), default=0) if own_memory else device),
+        host=host + (max(moved, default=0) if own_memory else device),
         device=device if own_memory else 0,
         disk=sum(sizes) if tier == "disk" else 0,
     )

@@ -32,14 +32,16 @@ def replay(
     seed: int,
     paced: bool,
     scratch: Path,
+    check_memory: bool = True,
     done: Callable[[int, int], None] = lambda _done, _total: None,
     clock: Clock | None = None,
-    build: networks.Build = networks.build,
+    build: networks.Build | None = None,
 ) -> list[list[RoundTime]]:
     """Execute a plan and return what every round took, repeat by repeat.
 
     A pass without waits comes first and is not counted; after it the bytes of every
-    block that is resident are compared with the host's.
+    block that is resident are compared with the host's. The device is woken before
+    each repeat.
 
     Parameters
     ----------
@@ -56,6 +58,8 @@ def replay(
     scratch
         The folder in which files of the tier ``disk`` lie for the while; if it is not
         there, the nearest above it.
+    check_memory
+        Whether a plan is refused that the system has no room for now.
     done
         Told after every pass how many there were, and how many there are in all.
     clock, build
@@ -72,7 +76,8 @@ def replay(
     above = (scratch, *scratch.absolute().parents)
     place = next(folder for folder in above if folder.is_dir())
     own_memory = device.device.type != "cpu"
-    check_room(need(plan, profile, tier, own_memory=own_memory), device, place)
+    if check_memory:
+        check_room(need(plan, profile, tier, own_memory=own_memory), device, place)
     clock = WallClock() if clock is None else clock
     with (
         tempfile.TemporaryDirectory(prefix=".replay-", dir=place) as name,
@@ -81,8 +86,13 @@ def replay(
         stage = Stage(
             hosts=host_blocks(plan, device, tier, Path(name), seed),
             buffer=device.device_buffer(plan.buffer_bytes),
-            batches=networks.batch_steps(plan.batches, device, build),
+            batches=networks.batch_steps(
+                plan.batches,
+                device,
+                networks.builder(device) if build is None else build,
+            ),
         )
+        device.wake()
         run_once(plan, stage, device, clock, paced=False)
         wrong = wrong_blocks(stage, plan.rounds[-1].resident)
         if wrong:
@@ -90,6 +100,7 @@ def replay(
         done(1, repeats + 1)
         times = []
         for repeat in range(repeats):
+            device.wake()
             times.append(run_once(plan, stage, device, clock, paced=paced))
             done(repeat + 2, repeats + 1)
     return times

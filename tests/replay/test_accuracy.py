@@ -22,6 +22,8 @@ PAIR = Pair(
     measured_load_s=0.012,
     simulated_compute_s=0.020,
     measured_compute_s=0.018,
+    simulated_overhead_s=0.0005,
+    measured_overhead_s=0.001,
     simulated_end_s=0.030,
     measured_end_s=0.031,
     same_work=True,
@@ -62,7 +64,7 @@ def test_each_quantity_by_hand() -> None:
         _with(repeat=1, measured_load_s=0.014),
         _with(repeat=1, round=1, measured_load_s=0.009, measured_end_s=0.027),
     ]
-    load, compute, both, end = accuracies(pairs)
+    load, compute, both, overhead, end = accuracies(pairs)
     assert load.number == 4
     assert load.simulated_s == pytest.approx(0.010)
     assert load.measured_s == pytest.approx(0.011)
@@ -80,6 +82,8 @@ def test_each_quantity_by_hand() -> None:
     assert both.error_s is not None
     assert both.error_s.mean == pytest.approx(-0.001)
     assert both.simulated_s == pytest.approx(0.030)
+    assert overhead.error_s is not None
+    assert overhead.error_s.mean == pytest.approx(0.0005)
     assert (end.number, end.quantity) == (2, "end of the plan")
     assert end.error_s is not None
     assert end.error_s.mean == pytest.approx(0.001)
@@ -92,7 +96,7 @@ def test_what_was_not_done_is_not_counted() -> None:
         _with(loaded_blocks=0, simulated_load_s=0.0, measured_load_s=0.0),
         _with(round=1, measured_compute_s=None, same_work=False),
     ]
-    load, compute, both, end = accuracies(pairs)
+    load, compute, both, _, end = accuracies(pairs)
     assert (load.number, compute.number, both.number, end.number) == (1, 1, 1, 0)
     assert load.spread_s is None
     assert end == Accuracy("end of the plan", 0)
@@ -110,11 +114,11 @@ def test_a_simulated_time_of_0_has_no_ratio() -> None:
 
 
 def test_nothing_gives_an_empty_table() -> None:
-    """Four quantities of number 0, with dashes."""
+    """Five quantities of number 0, with dashes."""
     table = accuracies([])
-    assert [one.number for one in table] == [0, 0, 0, 0]
+    assert [one.number for one in table] == [0] * 5
     assert all(tuple(row) == accuracy.COLUMNS for row in accuracy.rows(table))
-    assert accuracy.markdown(table).count("–") == 4 * (9 + 8)
+    assert accuracy.markdown(table).count("–") == 5 * (9 + 8)
 
 
 def test_rows_are_in_seconds_and_ratios() -> None:
@@ -150,6 +154,7 @@ def test_the_table_for_people() -> None:
         "load + compute": (
             "2 30.000 30.000 +0.000 +0.000 +0.000 +0.000 0.000 0.000 0.000"
         ),
+        "overhead": "2 0.500 1.000 +0.500 +0.500 +0.500 +0.500 0.500 0.500 0.000",
         "end of the plan": (
             "2 30.000 31.000 +1.000 +1.000 +1.000 +1.000 1.000 1.000 0.000"
         ),
@@ -159,6 +164,7 @@ def test_the_table_for_people() -> None:
         "load": "2 +10.0 +10.0 +10.0 +18.0 +19.8 18.0 19.8 18.2",
         "compute": "2 -5.0 -5.0 -5.0 -1.0 -0.1 9.0 9.9 10.5",
         "load + compute": "2 +0.0 +0.0 +0.0 +0.0 +0.0 0.0 0.0 0.0",
+        "overhead": "2 +100.0 +100.0 +100.0 +100.0 +100.0 100.0 100.0 0.0",
         "end of the plan": "2 +3.3 +3.3 +3.3 +3.3 +3.3 3.3 3.3 0.0",
     }
     assert len({len(line) for line in ms.splitlines()}) == 1

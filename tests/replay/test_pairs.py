@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edgesim.profile import Timing
 from edgesim.replay import pairs
 from edgesim.replay.pairs import InTime, RoundTime
 from edgesim.replay.plan import ReplayPlan, make_plan
@@ -116,10 +117,17 @@ def test_users_that_the_plan_does_not_serve_in_time_are_not_counted() -> None:
 
 
 def test_back_to_back_ends_follow_from_the_plans_rules() -> None:
-    """Uploads end at 3 ms, then loads and batches as measured: 19, 32, 45 ms."""
+    """Uploads end at 3 ms, then loads, batches and 1 ms a round: 20, 34, 48 ms.
+
+    Rounds that take nothing beside end at 19, 32 and 45 ms.
+    """
     plan = _plan("upfront")
-    assert pairs.retimed(plan, TIMES) == pytest.approx([0.019, 0.032, 0.045])
-    free = [RoundTime(t.load_s, t.compute_s, 0.001) for t in TIMES]
+    assert pairs.retimed(plan, TIMES) == pytest.approx([0.020, 0.034, 0.048])
+    free = [
+        RoundTime(t.load_s, t.compute_s, end_s)
+        for t, end_s in zip(TIMES, (0.016, 0.029, 0.042), strict=True)
+    ]
+    assert pairs.retimed(plan, free) == pytest.approx([0.019, 0.032, 0.045])
     late = [0.019, 0.031, 0.045]
     users = [
         user.model_copy(update={"deadline_s": deadline_s})
@@ -129,6 +137,41 @@ def test_back_to_back_ends_follow_from_the_plans_rules() -> None:
     plan = make_plan(problem, plan.schedule, cases.profile())
     found = pairs.users_in_time(plan, [free], paced=False)
     assert found == InTime(3, (2,), pytest.approx(0.001))
+
+
+def test_overheads_are_what_load_and_batch_leave_of_a_round() -> None:
+    """Ends at 17, 31, 45 ms less loads and batches: 1 ms a round; a batch left out."""
+    assert pairs.round_overheads_s(TIMES) == pytest.approx([0.001] * 3)
+    left_out = [RoundTime(0.007, None, 0.010)]
+    assert pairs.round_overheads_s(left_out) == pytest.approx([0.003])
+
+
+def test_the_plans_overhead_is_no_part_of_its_compute() -> None:
+    """A profile with 2 ms a round: batches of 12 ms are planned, of 10 ms compared.
+
+    Where rounds waited for inputs the measured one cannot be told.
+    """
+    profile = cases.profile().model_copy(update={"round_s": Timing(median_s=0.002)})
+    problem = cases.problem()
+    models = {
+        name: model.model_copy(update={"latency_s": profile.round_table("net")})
+        for name, model in problem.models.items()
+    }
+    problem = problem.model_copy(update={"models": models})
+    plan = make_plan(problem, cases.schedule(problem), profile)
+    assert plan.overhead_s == 0.002
+    (first, *_) = pairs.pair_rounds(plan, [TIMES], paced=False)
+    assert plan.schedule.rounds[0].compute_s == pytest.approx(0.012)
+    assert first.simulated_compute_s == pytest.approx(0.010)
+    assert first.simulated_overhead_s == 0.002
+    assert first.measured_overhead_s == pytest.approx(0.001)
+    (row, *_) = pairs.rows([first])
+    assert row["overhead_error_s"] == pytest.approx(-0.001)
+    assert row["simulated_end_s"] == pytest.approx(0.018)
+    (first, *_) = pairs.pair_rounds(plan, [TIMES], paced=True)
+    assert first.measured_overhead_s is None
+    other = make_plan(cases.problem(), cases.schedule(cases.problem()), profile)
+    assert other.overhead_s == 0  # its latencies are not the profile's
 
 
 def test_a_batch_waits_for_its_input_when_retimed() -> None:

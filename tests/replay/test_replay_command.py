@@ -154,7 +154,7 @@ def _refused(done: Finished, *words: str) -> None:
         (["--instance", "gone.json"], ["gone.json", "no such file"]),
         (["--instance", "small.json"], ["small.json", "edgesim.instance/1"]),
         (["--profile", "gone"], ["gone", "clockwork-v100"]),
-        (["--profile", "edf.json"], ["edf.json", "edgesim.profile/2"]),
+        (["--profile", "edf.json"], ["edf.json", "edgesim.profile/3"]),
         (["--out", "."], ["folder you are in"]),
         (["--out", "small.json"], ["is a file"]),
     ],

@@ -199,7 +199,7 @@ def test_no_rounds_give_an_empty_table(tmp_path: Path) -> None:
     replayed = _replayed(cases.problem(()), ())
     words = text(replayed)
     assert "The schedule has no rounds: nothing was executed." in words
-    assert words.count("–") == 4 * (9 + 8)
+    assert words.count("–") == 5 * (9 + 8)
     write_report(tmp_path / "out", replayed)
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(OUTPUTS)
     assert (tmp_path / "out" / "rounds.csv").read_text().count("\n") == 1
