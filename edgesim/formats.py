@@ -62,6 +62,7 @@ def json_schema(name: str) -> dict[str, Any]:
     if name not in SCHEMAS:
         raise InputError("NAME", f"must be one of {', '.join(SCHEMAS)}, found {name!r}")
     # Imported when asked for: a scenario's parts pull in the whole radio model.
+    from edgesim.campaign.spec import CAMPAIGN, Campaign
     from edgesim.profile import SCHEMA as PROFILE
     from edgesim.profile import Profile
     from edgesim.scenario import SCENARIO, Scenario
@@ -73,6 +74,7 @@ def json_schema(name: str) -> dict[str, Any]:
         "profile": (Profile, PROFILE),
         "scenario": (Scenario, SCENARIO),
         "figure": (Figure, FIGURE),
+        "campaign": (Campaign, CAMPAIGN),
     }
     kind, version = kinds[name]
     schema = kind.model_json_schema(by_alias=True)
@@ -81,4 +83,4 @@ def json_schema(name: str) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-SCHEMAS = ("instance", "schedule", "profile", "scenario", "figure")
+SCHEMAS = ("instance", "schedule", "profile", "scenario", "figure", "campaign")

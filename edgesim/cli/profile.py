@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from edgesim.cli.profile_campaign import campaign
 from edgesim.cli.profile_measure import measure
 from edgesim.cli.profile_merge import merge
 from edgesim.cli.profile_sharing import sharing
@@ -20,3 +21,4 @@ app.command("merge")(merge)
 app.command("show")(show)
 app.command("sharing")(sharing)
 app.command("variants")(variants)
+app.command("campaign")(campaign)

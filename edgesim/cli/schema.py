@@ -10,7 +10,10 @@ import typer
 
 def schema(
     name: Annotated[
-        str, typer.Argument(help="instance, schedule, profile, scenario or figure.")
+        str,
+        typer.Argument(
+            help="instance, schedule, profile, scenario, figure or campaign."
+        ),
     ],
 ) -> None:
     """Print the JSON Schema of a file format."""

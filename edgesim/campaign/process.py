@@ -1,0 +1,154 @@
+"""A campaign's worker as its parent sees it: started, given jobs, stopped, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+GRACE_S = 10.0
+"""How long a worker may take to end before it is killed."""
+
+_LOOK_S = 0.5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a job ended in the worker.
+
+    Parameters
+    ----------
+    code
+        The exit code: the command's, or 128 and the signal that killed the process.
+    clean
+        Whether the process can run another job.
+    died
+        What ended the process, where something did.
+    """
+
+    code: int
+    clean: bool
+    died: str | None = None
+
+
+class Worker:
+    """One process that runs jobs until it is closed.
+
+    Parameters
+    ----------
+    log
+        Takes what the process prints before its first job.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._answers, theirs = os.pipe()
+        self._read = b""
+        try:
+            with log.open("ab") as file:
+                # A group of its own: Ctrl-C in a terminal is the parent's to handle,
+                # and what a job has started can be killed along with it.
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "edgesim.campaign.worker", str(theirs)],
+                    stdin=subprocess.PIPE,
+                    stdout=file,
+                    stderr=file,
+                    pass_fds=(theirs,),
+                    start_new_session=True,
+                )
+        except BaseException:
+            os.close(self._answers)
+            raise
+        finally:
+            os.close(theirs)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there to take a job."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process and what it has started."""
+        try:
+            self._hang_up()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_S)
+        finally:
+            self._kill()
+            os.close(self._answers)
+
+    def send(self, words: Sequence[str], log: Path) -> None:
+        """Give the worker its next job; its answer tells if it could not take it."""
+        assert self._process.stdin is not None
+        job = {"words": list(words), "log": str(log)}
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(f"{json.dumps(job)}\n".encode())
+            self._process.stdin.flush()
+
+    def answer(self, until_s: float) -> Answer | None:
+        """Wait for the end of a job.
+
+        Parameters
+        ----------
+        until_s
+            A time of ``time.monotonic``.
+
+        Returns
+        -------
+        Answer or None
+            None when the time has come and the job has not ended.
+        """
+        while True:
+            line, end, rest = self._read.partition(b"\n")
+            if end:
+                self._read = rest
+                return Answer(**json.loads(line))
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                return None
+            # Asked before the pipe is: what was written before the end is still read.
+            ended = self._process.poll() is not None
+            ready, _, _ = select.select([self._answers], [], [], min(left_s, _LOOK_S))
+            part = os.read(self._answers, 65_536) if ready else b""
+            self._read += part
+            if not part and (ready or ended):
+                return self._death()
+
+    def stop(self) -> Answer:
+        """End the job: SIGTERM, so that it cleans up, and SIGKILL when it does not."""
+        answer = None
+        try:
+            self._process.send_signal(signal.SIGTERM)
+            answer = self.answer(time.monotonic() + GRACE_S)
+        finally:
+            if answer is None:
+                self._kill()
+        return answer or self._death()
+
+    def _death(self) -> Answer:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE_S)
+        self._kill()
+        code = self._process.returncode
+        if code >= 0:
+            return Answer(code, False, f"its process ended with exit code {code}")
+        name = signal.Signals(-code).name
+        return Answer(128 - code, False, f"its process was killed by {name}")
+
+    def _hang_up(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def _kill(self) -> None:
+        """Kill the process, if it is there, and what is left of its group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()

@@ -1,0 +1,243 @@
+"""A campaign file as values: jobs, the commands they stand for, and what they need."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from edgesim.errors import InputError, short
+from edgesim.files import check_file, data_file, is_file, read_toml
+from solvers.problem import PositiveSeconds, Value
+
+CAMPAIGN = "edgesim.campaign/1"
+
+GIVEN = ("device", "out")
+"""Placeholders that the command line fills in."""
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+# Also the name of a log file, so one plain component of a path.
+JobName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")]
+WordName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
+
+
+def _splittable(text: str) -> str:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"cannot be split into words: {error}") from None
+    if not words:
+        raise ValueError("must not be empty")
+    return text
+
+
+def _is_edgesim(text: str) -> str:
+    words = shlex.split(_splittable(text))
+    if words[0] != "edgesim":
+        raise ValueError(f"must begin with edgesim, found {short(words[0])}")
+    plain = [word for word in words[1:] if not word.startswith("-")]
+    if not plain:
+        raise ValueError("names no command of edgesim")
+    if plain[:2] == ["profile", "campaign"]:
+        raise ValueError("must not run a campaign inside a campaign")
+    return text
+
+
+class Job(Value):
+    """One command, how long it should take, and the jobs whose results it reads.
+
+    ``{device}``, ``{out}`` and the names of ``[words]`` in braces stand for texts; a
+    word that is nothing but a name of ``[words]`` may become several.
+    """
+
+    name: JobName
+    command: Annotated[str, AfterValidator(_is_edgesim)]
+    expected_s: PositiveSeconds
+    after: Annotated[tuple[JobName, ...], Field(strict=False)] = ()
+
+
+class Campaign(Value):
+    """Jobs in order of worth, each one a command of edgesim."""
+
+    name: JobName
+    about: str = ""
+    words: Mapping[WordName, Annotated[str, AfterValidator(_splittable)]] = Field(
+        default_factory=dict
+    )
+    jobs: Annotated[tuple[Job, ...], Field(min_length=1, strict=False)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Campaign:
+        for name in GIVEN:
+            if name in self.words:
+                raise ValueError(f"words.{name}: {{{name}}} is given; choose another")
+        for name, text in self.words.items():
+            _check_placeholders(f"words.{name}", text, GIVEN)
+        earlier: set[str] = set()
+        for place, job in enumerate(self.jobs):
+            where = f"jobs[{place}]"
+            if job.name in earlier:
+                raise ValueError(f"{where}.name: stands twice: {job.name!r}")
+            for name in job.after:
+                if name not in earlier:
+                    raise ValueError(
+                        f"{where}.after: must name earlier jobs, found {name!r}"
+                    )
+            _check_placeholders(f"{where}.command", job.command, (*GIVEN, *self.words))
+            earlier.add(job.name)
+        return self
+
+
+def _check_placeholders(where: str, text: str, known: Iterable[str]) -> None:
+    for name in _PLACEHOLDER.findall(text):
+        if name not in known:
+            allowed = ", ".join(f"{{{one}}}" for one in known)
+            raise ValueError(f"{where}: unknown {{{name}}}; allowed are {allowed}")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job whose command has all its words.
+
+    Parameters
+    ----------
+    name, expected_s, after
+        As in :class:`Job`.
+    words
+        The command line, ``edgesim`` first.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    expected_s: float
+    after: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """The command as one would type it."""
+        return shlex.join(self.words)
+
+
+def locate_campaign(path_or_name: str) -> Path:
+    """Find a campaign: a file, or the name of one that edgesim ships.
+
+    Raises
+    ------
+    InputError
+        When there is neither.
+    """
+    path = Path(path_or_name)
+    if is_file(path):
+        return path
+    shipped = data_file("profiles", f"{path_or_name}.toml")
+    if shipped is None:
+        raise InputError(path_or_name, "is no file, nor the name of a shipped campaign")
+    return shipped
+
+
+def read_campaign(path: Path) -> Campaign:
+    """Read and check a campaign file.
+
+    Raises
+    ------
+    InputError
+        Naming the file, the key, what was found and what is allowed.
+    """
+    return check_file(path, read_toml(path), Campaign, CAMPAIGN)
+
+
+def tasks_of(campaign: Campaign, *, device: str, out: Path) -> tuple[Task, ...]:
+    """Fill in the placeholders of every command.
+
+    Parameters
+    ----------
+    campaign
+        What the file says.
+    device, out
+        What ``{device}`` and ``{out}`` stand for; each stays part of one word.
+    """
+    given = {"device": device, "out": str(out)}
+    texts = {
+        name: tuple(_filled(word, given) for word in shlex.split(text))
+        for name, text in campaign.words.items()
+    }
+    return tuple(
+        Task(
+            name=job.name,
+            words=tuple(_words(job.command, given, texts)),
+            expected_s=job.expected_s,
+            after=job.after,
+        )
+        for job in campaign.jobs
+    )
+
+
+def _words(
+    command: str, given: Mapping[str, str], texts: Mapping[str, tuple[str, ...]]
+) -> Iterator[str]:
+    inside = {**{name: " ".join(words) for name, words in texts.items()}, **given}
+    for word in shlex.split(command):
+        whole = _PLACEHOLDER.fullmatch(word)
+        if whole and whole[1] in texts:
+            yield from texts[whole[1]]
+        else:
+            yield _filled(word, inside)
+
+
+def _filled(word: str, texts: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda found: texts[found[1]], word)
+
+
+_NAMED = re.compile(r"(?:--[a-z-]+=)?(?:[^=:,/\\]+=)?(.+)", re.DOTALL)
+_SOURCES = ("torchvision", "timm", "hf")
+_PROFILE_OPTIONS = ("--like", "--latency-from")
+_OWN_CODE_OPTIONS = ("--policy", "--solver")
+
+
+def own_code(words: Iterable[str]) -> str | None:
+    """Find the first word of a command that makes edgesim run somebody's own code.
+
+    That is a function, ``[NAME=]package.module:function``, of no known source of
+    networks; ``--factories call``; or a policy or solver with a colon in its name.
+
+    Returns
+    -------
+    str or None
+        The word, or None where there is none.
+    """
+    before = ("", "")
+    for word in words:
+        if _runs_own_code(word, *before):
+            return word
+        before = (before[1], word)
+    return None
+
+
+def _runs_own_code(word: str, two_before: str, before: str) -> bool:
+    option, equals, value = word.partition("=")
+    if not (equals and option.startswith("--")):
+        option, value = before, word
+    if option == "--factories" and value == "call":
+        return True
+    if option in _OWN_CODE_OPTIONS and ":" in value:
+        return True
+    # PROFILE:MODEL looks like a function. Where the option may itself be the value of
+    # the one before it, it does not count as one.
+    if option in _PROFILE_OPTIONS and not (
+        option == before and two_before.startswith("--")
+    ):
+        return False
+    named = _NAMED.fullmatch(word)
+    place, colon, function = (named[1] if named else word).partition(":")
+    return (
+        bool(colon)
+        and place not in _SOURCES
+        and function.isidentifier()
+        and all(part.isidentifier() for part in place.split("."))
+    )

@@ -1,0 +1,120 @@
+"""What a campaign has done so far, kept in its folder as ``campaign.json``."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from edgesim.errors import InputError
+from edgesim.files import check_file, make_folder, read_json, write_json
+from solvers.problem import Name, Seconds, Value
+
+STATE = "edgesim.campaign-state/1"
+STATE_FILE = "campaign.json"
+
+Ending = Literal["done", "failed", "stopped"]
+
+
+class Record(Value):
+    """How a job ended.
+
+    ``exit_code`` is that of the command, or 128 and the signal that ended its process;
+    ``message`` says why it failed or was stopped.
+    """
+
+    command: Name
+    state: Ending
+    seconds: Seconds
+    expected_s: Seconds
+    exit_code: int
+    message: str = ""
+    date: Name
+
+
+class State(Value):
+    """A campaign's records, by the name of the job."""
+
+    campaign: Name
+    file_sha256: Name
+    device: Name
+    jobs: Mapping[str, Record] = Field(default_factory=dict)
+
+    def with_record(self, name: str, record: Record) -> State:
+        """Put a job's newest record in the place of an older one."""
+        return self.model_copy(update={"jobs": {**self.jobs, name: record}})
+
+    def is_done(self, name: str, command: str) -> bool:
+        """Whether a job has been done by this very command."""
+        record = self.jobs.get(name)
+        return (
+            record is not None and record.state == "done" and record.command == command
+        )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a campaign's folder, made unless it is there, to one run at a time.
+
+    Raises
+    ------
+    InputError
+        When another run has it.
+    """
+    make_folder(folder)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(folder, "is in use by a campaign that runs") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def open_state(folder: Path, *, campaign: str, file_sha256: str, device: str) -> State:
+    """Read what an earlier run left in a campaign's folder, or begin there.
+
+    Parameters
+    ----------
+    folder
+        As :func:`locked` has it.
+    campaign, file_sha256, device
+        What is to be run now.
+
+    Raises
+    ------
+    InputError
+        When the folder holds something else, or another campaign, or that of another
+        device.
+    """
+    file = folder / STATE_FILE
+    if not file.is_file():
+        strangers = sorted(path.name for path in folder.iterdir())
+        if strangers:
+            raise InputError(
+                folder,
+                f"holds {strangers[0]!r} and no {STATE_FILE}, so it is no campaign's "
+                f"folder; choose another",
+            )
+        return State(campaign=campaign, file_sha256=file_sha256, device=device)
+    found = check_file(file, read_json(file), State, STATE)
+    for key, wanted in (("campaign", campaign), ("device", device)):
+        if getattr(found, key) != wanted:
+            raise InputError(
+                f"{file}: {key}",
+                f"is {getattr(found, key)!r}, and {wanted!r} is to be run; choose "
+                f"another folder",
+            )
+    return found.model_copy(update={"file_sha256": file_sha256})
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Write a campaign's records, whole or not at all."""
+    write_json(folder / STATE_FILE, {"schema": STATE, **state.model_dump()})

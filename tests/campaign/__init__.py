@@ -1,0 +1,1 @@
+"""Tests of campaigns: lists of jobs that are run, kept and continued."""
