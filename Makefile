@@ -8,16 +8,19 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 
-.PHONY: run test test-long bench compare check figures clean
+.PHONY: run test test-long test-gpu bench compare check figures clean
 
 run: $(VENV)/.run        ## the main job: campus scenario, six solvers, pictures
 	$(BIN)/edgesim run traces/campus.toml --out results/campus
 
 test: $(VENV)/.dev       ## every test but the long random campaigns
-	$(BIN)/python -m pytest -n 2 -m "not long"
+	$(BIN)/python -m pytest -n 2 -m "not long and not gpu"
 
 test-long: $(VENV)/.dev  ## the long random campaigns
 	$(BIN)/python -m pytest -m long -s
+
+test-gpu: $(VENV)/.dev   ## what takes a CUDA GPU, on the torch build that TORCH names
+	$(BIN)/python -m pytest -m gpu -s
 
 bench: $(VENV)/.dev      ## speed and memory; prints tables, never fails on time
 	$(BIN)/python -m tests.benchmarks

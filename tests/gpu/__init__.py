@@ -1,0 +1,1 @@
+"""Tests that take a real GPU."""
