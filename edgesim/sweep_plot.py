@@ -136,9 +136,10 @@ def plot_panels(
         grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
         for number, (name, rows) in enumerate(panels.items()):
             row, column = divmod(number, across)
+            lowest = number + across >= len(panels)
             ax = plot_sweep(
                 rows,
-                parameter_label if row == down - 1 else "",
+                parameter_label if lowest else "",
                 grid[row, column],
                 measure_label=measure_label if column == 0 else "",
                 log_x=log_x,
@@ -149,7 +150,10 @@ def plot_panels(
             if not log_x and 0 < len(values) <= _MOST_TICKS:
                 ax.set_xticks(values, [f"{value:g}" for value in values])
             ax.set_ylim(top=top)
-            ax.label_outer()
+            ax.label_outer(remove_inner_ticks=False)
+            if lowest:  # also where the row below has nothing under this panel
+                ax.xaxis.set_tick_params(labelbottom=True)
+                ax.set_xlabel(parameter_label)
         for spare in grid.flat[len(panels) :]:
             spare.set_visible(False)
         if title is not None:

@@ -307,7 +307,11 @@ def test_trace_says_efficiency_or_place(small: Path) -> None:
 def test_shipped_scenarios_run(tmp_path: Path) -> None:
     """Each shipped scenario runs by name; sharing helps where it says it does."""
     gains = {}
-    for name in ("campus", "campus-noisy", "pinned-small-cnns", "lora-adapters"):
+    for name in (
+        *("campus", "campus-noisy", "pinned-small-cnns", "lora-adapters"),
+        *("campus-h200", "lora-h200"),
+        *("gpu-replay", "gpu-replay-disk", "gpu-replay-lora"),
+    ):
         finished = edgesim(
             *("run", name, "--solver", "dp,dp-noshare", "--out", tmp_path / name),
         )
@@ -320,6 +324,8 @@ def test_shipped_scenarios_run(tmp_path: Path) -> None:
     assert gains["campus"] > 1.15
     assert 1.0 <= gains["pinned-small-cnns"] < 1.03
     assert gains["lora-adapters"] > 1.3
+    assert gains["campus-h200"] > 1.2
+    assert gains["lora-h200"] > 1.3
 
 
 def test_instance_of_a_plan_can_be_solved_again(small: Path, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 
@@ -102,7 +104,7 @@ def test_published_figures_are_whole(name: str) -> None:
     assert figure.title
     solvers = figure.set.get("run.solvers")
     runs = len(solvers) if solvers else len({row["policy"] for row in rows})
-    assert runs in (5, 10)
+    assert runs in (2, 5, 10)
     runs *= figure.set["run.repeats"] * max(1, len(figure.panel))
     assert len(rows) == len(figure.sweep.values) * runs
     if figure.panel:
@@ -135,7 +137,11 @@ def test_published_data_shows_the_gain(name: str, gain: float) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("throughput-vs-bandwidth", 16e6), ("throughput-vs-deadline", 0.3)],
+    [
+        ("throughput-vs-bandwidth", 16e6),
+        ("throughput-vs-deadline", 0.3),
+        ("gpu-tiers", 0.1),
+    ],
 )
 def test_published_data_can_be_computed_again(
     name: str, value: float, tmp_path: Path
@@ -143,7 +149,11 @@ def test_published_data_can_be_computed_again(
     """One value of each committed figure, computed now, gives the committed rows."""
     source = REPOSITORY / "figures" / f"{name}.toml"
     figure = read_figure(source)
-    wanted = [r for r in _rows(source.with_suffix(".csv")) if r["value"] == repr(value)]
+    wanted = [
+        row
+        for row in _rows(source.with_suffix(".csv"))
+        if row["value"] == repr(value) and int(row["repeat"]) < 3
+    ]
     text = source.read_text()
     line = next(x for x in text.splitlines() if x.startswith("values = "))
     text = text.replace(line, f"values = [{value}]")
@@ -151,7 +161,33 @@ def test_published_data_can_be_computed_again(
     scenario = (source.parent / figure.scenario).resolve().as_posix()
     (tmp_path / "again.toml").write_text(text.replace(figure.scenario, scenario))
     run_figure(tmp_path / "again.toml")
-    assert _rows(tmp_path / "again.csv") == wanted[: 3 * 5]
+    assert _rows(tmp_path / "again.csv") == wanted
+    runs = 3 * len(figure.set["run.solvers"]) * max(1, len(figure.panel))
+    assert len(wanted) == runs
+
+
+def test_the_gains_by_tier_in_the_readme_are_those_of_the_figure() -> None:
+    """Mean and 95 % half-width of the paired differences over 30 repeats."""
+    rows = _rows(REPOSITORY / "figures" / "gpu-tiers.csv")
+    served: dict[tuple[str, float, str], list[int]] = {}
+    for row in rows:
+        key = row["panel"], 1e3 * float(row["value"]), row["solver"]
+        served.setdefault(key, []).append(int(row["in_time"]))
+    text = (REPOSITORY / "profiles" / "README.md").read_text(encoding="utf-8")
+    table = text.partition("### What sharing gains on it\n")[2]
+    found = re.findall(
+        r"^\| (.+) \| (\d+) ms \| (\S+) ± (\S+) \((\d+) %\) \|$", table, re.MULTILINE
+    )
+    known = [row for row in found if (row[0], float(row[1]), "dp") in served]
+    assert len(known) == 6
+    for panel, milliseconds, gain, width, percent in known:
+        shared = served[panel, float(milliseconds), "dp"]
+        alone = served[panel, float(milliseconds), "dp-noshare"]
+        gains = [a - b for a, b in zip(shared, alone, strict=True)]
+        assert gain == f"{mean(gains):+.1f}"
+        t = 2.0452  # of Student with 29 degrees of freedom
+        assert width == f"{t * stdev(gains) / len(gains) ** 0.5:.1f}"
+        assert percent == f"{100 * mean(gains) / mean(alone):.0f}"
 
 
 ONLINE_FIGURE = """\
