@@ -8,8 +8,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from solvers.errors import EdgesimError
 
-class InputError(Exception):
+
+class InputError(EdgesimError):
     """Bad input: where it is, what is wrong, what was found, what is allowed.
 
     The command line prints it as one line ``error: WHERE: WHAT`` and exits with 2.

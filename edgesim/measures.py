@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.simulation import RoundRecord, Run
-from solvers import residency
+from solvers.core import residency
+from solvers.core.tables import PlannedRound, Tables
 from solvers.problem import Problem
-from solvers.tables import PlannedRound, Tables
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ A pure library: no input or output, nothing printed, no state kept.
 1
 """
 
-from solvers.outcome import MIP_ENGINES, RefusalError
+from solvers.core.algorithm import MIP_ENGINES
+from solvers.errors import EdgesimError, RefusalError, VerificationError
 from solvers.problem import Block, Model, Problem, User
+from solvers.registry import SOLVERS
 from solvers.schedule import (
     UPLINKS,
     Allocation,
@@ -24,8 +26,8 @@ from solvers.schedule import (
     Segment,
     Uplink,
 )
-from solvers.solve import SOLVERS, solve
-from solvers.verify import VerificationError, verify
+from solvers.solve import solve
+from solvers.verify import verify
 
 __all__ = [
     "MIP_ENGINES",
@@ -33,6 +35,7 @@ __all__ = [
     "UPLINKS",
     "Allocation",
     "Block",
+    "EdgesimError",
     "Model",
     "Problem",
     "RefusalError",

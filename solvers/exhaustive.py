@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solvers.outcome import Found, Options, RefusalError
+from solvers.core.algorithm import Found, Options
+from solvers.core.tables import PlannedRound, Tables
+from solvers.core.timing import TIME_TOLERANCE_S, rank, upload_end_s
+from solvers.errors import RefusalError
 from solvers.schedule import Uplink
-from solvers.tables import PlannedRound, Tables
-from solvers.timing import TIME_TOLERANCE_S, rank, upload_end_s
 
 MOST_USERS = 12
 

@@ -116,7 +116,7 @@ class Problem(Value):
     ``residency`` says which blocks stay in GPU memory between rounds: those of the
     previous round's model, or a cache of what memory allows, from which ``eviction``
     chooses what goes. With ``overlap`` a load may run while the round before computes.
-    ``solvers.residency`` gives the rules.
+    ``solvers.core.residency`` gives the rules.
 
     Raises
     ------

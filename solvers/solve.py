@@ -2,54 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import Callable
-from typing import NamedTuple, cast
 
-from solvers.bound import upper_bound
-from solvers.outcome import MIP_ENGINES, Found, Options, RefusalError
+from solvers.core.algorithm import MIP_ENGINES, Options
+from solvers.errors import RefusalError
 from solvers.problem import Problem
+from solvers.registry import ALGORITHMS, SOLVERS, algorithm
 from solvers.schedule import UPLINKS, Result, Uplink
-from solvers.tables import Tables
-from solvers.timing import make_schedule
 from solvers.verify import verify
-
-Algorithm = Callable[[Tables, Uplink, Options], Found]
-
-
-class _Entry(NamedTuple):
-    """Where an algorithm is, and what it takes.
-
-    ``sharing``: loads only what differs. ``extended``: takes residency ``"cache"`` and
-    overlap.
-    """
-
-    module: str
-    function: str
-    sharing: bool = True
-    extended: bool = False
-
-
-# Imported when asked for, so that nobody waits for a library that is not used.
-_ALGORITHMS: dict[str, _Entry] = {
-    "dp": _Entry("solvers.dp", "solve"),
-    "greedy": _Entry("solvers.greedy", "solve", extended=True),
-    "local-search": _Entry("solvers.local_search", "solve", extended=True),
-    "ilp": _Entry("solvers.ilp", "solve"),
-    "exhaustive": _Entry("solvers.exhaustive", "solve"),
-    "dp-noshare": _Entry("solvers.dp", "solve", sharing=False),
-    "greedy-noshare": _Entry("solvers.greedy", "solve", sharing=False, extended=True),
-    "local-search-noshare": _Entry(
-        "solvers.local_search", "solve", sharing=False, extended=True
-    ),
-    "ilp-noshare": _Entry("solvers.ilp", "solve", sharing=False),
-    "fcfs": _Entry("solvers.floors", "fcfs"),
-    "edf": _Entry("solvers.floors", "edf"),
-    "random": _Entry("solvers.floors", "random"),
-}
-
-SOLVERS: tuple[str, ...] = tuple(_ALGORITHMS)
 
 
 def solve(
@@ -96,7 +56,7 @@ def solve(
     ValueError
         For an unknown solver, discipline or engine, or a limit that is not positive.
     """
-    if solver not in _ALGORITHMS:
+    if solver not in ALGORITHMS:
         raise ValueError(
             f"solver must be one of {', '.join(SOLVERS)}, found {solver!r}"
         )
@@ -110,18 +70,22 @@ def solve(
         raise ValueError(f"time_limit_s must be > 0, found {time_limit_s!r}")
     if iterations is not None and iterations < 1:
         raise ValueError(f"iterations must be >= 1, found {iterations!r}")
+    # Here, so that who only wants a name or an error does not wait for numpy.
+    from solvers.bounds.upper_bound import upper_bound
+    from solvers.core.tables import Tables
+    from solvers.core.timing import make_schedule
+
     started = time.perf_counter()
-    entry = _ALGORITHMS[solver]
+    entry = ALGORITHMS[solver]
     if not entry.extended:
         _refuse_extensions(problem, solver)
-    module = importlib.import_module(entry.module)
-    algorithm = cast("Algorithm", getattr(module, entry.function))
+    run = algorithm(entry)
     tables = Tables(problem, sharing=entry.sharing)
     if uplink != "dynamic" and not tables.releases_zero:
         raise RefusalError(
             f"{solver}: uplink {uplink!r} needs every release_s to be 0; use 'dynamic'"
         )
-    found = algorithm(tables, uplink, Options(time_limit_s, seed, mip, iterations))
+    found = run(tables, uplink, Options(time_limit_s, seed, mip, iterations))
     bound = found.bound
     if bound is None and not found.proven:
         bound = upper_bound(tables, uplink)

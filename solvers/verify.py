@@ -10,15 +10,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from solvers.errors import VerificationError
 from solvers.problem import Problem
 from solvers.schedule import Allocation, Round, Schedule
 
 TIME_TOLERANCE_S = 1e-9
 SPECTRUM_TOLERANCE = 1e-9
-
-
-class VerificationError(ValueError):
-    """A schedule breaks a rule of its problem; the message names all of them."""
 
 
 def verify(problem: Problem, schedule: Schedule, *, sharing: bool = True) -> None:

@@ -251,8 +251,8 @@ def test_arrows_point_one_way() -> None:
         "edgesim/sweep.py": ("edgesim.cli", "edgesim.report"),
         "edgesim/plots.py": ("edgesim.run", "edgesim.sweep", "edgesim.cli"),
     }
-    for file in (root / "solvers").glob("*.py"):
-        upwards[f"solvers/{file.name}"] = ("edgesim",)
+    for file in (root / "solvers").rglob("*.py"):
+        upwards[file.relative_to(root).as_posix()] = ("edgesim",)
     for name, forbidden in upwards.items():
         for node in ast.walk(ast.parse((root / name).read_text())):
             if isinstance(node, ast.ImportFrom) and node.module:

@@ -11,8 +11,8 @@ import pytest
 
 from edgesim.formats import read_instance
 from solvers import UPLINKS, Problem, RefusalError, solve
-from solvers.forest import Crossing, Forest, build_forest
-from solvers.tables import Tables
+from solvers.core.forest import Crossing, Forest, build_forest
+from solvers.core.tables import Tables
 from tests.instances import (
     CASES,
     GROUPS,

@@ -16,8 +16,8 @@ from edgesim.noise import NoiseSpec, draw
 from edgesim.simulation import Outcome, RequestRecord, RoundRecord, Run, simulate_plan
 from edgesim.uplink import UploadRecord
 from solvers import UPLINKS, Problem, Uplink, solve
-from solvers.tables import Tables
-from solvers.timing import make_schedule
+from solvers.core.tables import Tables
+from solvers.core.timing import make_schedule
 from tests.solvers.strategies import seeded_plan
 
 

@@ -16,8 +16,8 @@ from edgesim.perfetto import trace_events, write_trace
 from edgesim.simulation import Run, simulate_plan
 from edgesim.uplink import Channel
 from solvers import UPLINKS, Problem, Uplink, solve
-from solvers.tables import PlannedRound, Tables
-from solvers.timing import make_schedule
+from solvers.core.tables import PlannedRound, Tables
+from solvers.core.timing import make_schedule
 
 
 def make_problem() -> Problem:

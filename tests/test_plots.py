@@ -25,7 +25,7 @@ from edgesim.simulation import simulate_plan
 from edgesim.sweep_plot import SweepPoint, plot_sweep
 from edgesim.timeline import plot_timeline
 from solvers import Problem, Uplink, solve
-from solvers.timing import make_schedule
+from solvers.core.timing import make_schedule
 from tests.solvers.strategies import seeded_plan
 
 SERVED = {

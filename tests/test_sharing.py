@@ -22,9 +22,9 @@ from edgesim.sharing import (
     saving_ratio,
     sharing_graph,
 )
-from solvers import forest as solver_forest
+from solvers.core import forest as solver_forest
+from solvers.core.tables import Tables
 from solvers.problem import Block, Model, Problem
-from solvers.tables import Tables
 from tests.solvers.strategies import problems
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from edgesim.noise import Realisation, nominal
 from edgesim.simulation import Ledger, Run, simulate_plan
 from edgesim.uplink import Channel
-from solvers import UPLINKS, Problem, Schedule, Uplink, residency, solve, timing, verify
-from solvers.tables import PlannedRound, Tables
+from solvers import UPLINKS, Problem, Schedule, Uplink, solve, verify
+from solvers.core import residency, timing
+from solvers.core.tables import PlannedRound, Tables
 from tests.solvers.strategies import seeded_plan
 
 W_HZ = 1e6

@@ -65,9 +65,9 @@ class RoundLog:
     ``chosen`` requests were in it when its load began; some may have been dropped
     since, and others joined, so that ``batch`` were computed. It may be 0: a model was
     loaded in vain. GPU memory has room for the larger of the two, so the rounds
-    (model, max(chosen, batch)) load the same by ``solvers.residency``. Times are those
-    that were taken, noise and faults included. The load may begin before the round
-    before ends (only with overlap).
+    (model, max(chosen, batch)) load the same by ``solvers.core.residency``. Times are
+    those that were taken, noise and faults included. The load may begin before the
+    round before ends (only with overlap).
     """
 
     model: Ints

@@ -13,7 +13,7 @@ from edgesim.online.gpu_time import Cover, GpuTime, cover, gpu_time
 from edgesim.online.log import DROPPED, IN_TIME, LATE, Floats, Ints, OnlineRun
 from edgesim.online.whole_models import whole_bytes
 from edgesim.uplink import TIME_TOLERANCE_S
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 
 
 @dataclass(frozen=True)

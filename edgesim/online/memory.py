@@ -1,11 +1,11 @@
-"""GPU memory as rounds come: what each loads, by the rules of ``solvers.residency``."""
+"""GPU memory as rounds come: what each loads, by ``solvers.core.residency``."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from solvers import residency
-from solvers.tables import Floats, Tables
+from solvers.core import residency
+from solvers.core.tables import Floats, Tables
 
 
 class Loaded(NamedTuple):

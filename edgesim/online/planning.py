@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from edgesim.online.request import Request
 from edgesim.online.server import Server
-from solvers import Block, Model, Problem, User, residency
+from solvers import Block, Model, Problem, User
+from solvers.core import residency
+from solvers.core.tables import Tables
 from solvers.problem import MOST_SECONDS
-from solvers.tables import Tables
 
 # An input that is there: its upload needs no time that any tolerance would notice.
 _BITS, _EFFICIENCY = 1e-12, 1e18

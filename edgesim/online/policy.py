@@ -9,12 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from solvers.errors import EdgesimError
+
 if TYPE_CHECKING:
     from edgesim.online.request import Request
     from edgesim.online.server import Server
 
 
-class PolicyError(Exception):
+class PolicyError(EdgesimError):
     """A policy failed, or chose what cannot be run."""
 
 

@@ -29,7 +29,7 @@ from edgesim.scale import window_length_s
 from edgesim.scenario import Scenario, read_scenario
 from edgesim.workload import check_windows, make_problem, map_models
 from solvers import RefusalError
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 
 _TOLD_EVERY = 4096  # arrivals between two looks at the progress bar
 _FACTORS = 4096  # factors of noise drawn at a time

@@ -16,7 +16,7 @@ from edgesim.online.policy import Policy, PolicyError
 from edgesim.online.request import CHOSEN, Arrival, Request
 from edgesim.online.settings import Settings
 from edgesim.uplink import TIME_TOLERANCE_S
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 
 
 class Server:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgesim.online.log import Ints, RoundLog
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 
 
 def whole_bytes(tables: Tables, rounds: RoundLog) -> Ints:
@@ -29,9 +29,9 @@ def whole_bytes(tables: Tables, rounds: RoundLog) -> Ints:
 
     Notes
     -----
-    The rules are those of ``solvers.residency`` for tables without sharing. There a
-    model is one atom, so the cache is a list of models, and a round takes O(1) plus
-    O(1) for each model evicted.
+    The rules are those of ``solvers.core.residency`` without sharing. There a model is
+    one atom, so the cache is a list of models, and a round takes O(1) plus O(1) for
+    each model evicted.
     """
     problem = tables.problem
     size = Tables(problem, sharing=False).atom_bytes

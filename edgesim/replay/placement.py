@@ -9,10 +9,10 @@ import numpy as np
 
 from edgesim.colours import NO_SHARING
 from edgesim.errors import InputError
-from solvers import residency
+from solvers.core import residency
+from solvers.core.tables import PlannedRound, Tables
 from solvers.problem import Problem
 from solvers.schedule import Schedule
-from solvers.tables import PlannedRound, Tables
 
 ALIGN_BYTES = 512
 """Blocks begin at multiples of this, as buffers of their own on a GPU would."""

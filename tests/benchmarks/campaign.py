@@ -23,9 +23,9 @@ from typing import Any
 
 from edgesim.files import write_whole
 from solvers import SOLVERS, Problem, RefusalError, Schedule, Uplink, solve, verify
-from solvers.bound import upper_bound
-from solvers.tables import Tables
-from solvers.timing import make_schedule
+from solvers.bounds.upper_bound import upper_bound
+from solvers.core.tables import Tables
+from solvers.core.timing import make_schedule
 from tests.instances import CASES, Case, digest, make
 
 NO_SHARING = "-noshare"

@@ -26,8 +26,8 @@ from functools import cache
 from pathlib import Path
 
 from solvers import Problem
+from solvers.core.tables import Rounds
 from solvers.schedule import Uplink
-from solvers.tables import Rounds
 from tests.benchmarks.cpsat_search import Job
 from tests.benchmarks.peer import PeerResult, tables_for
 

@@ -8,8 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, TypeAlias
 
+from solvers.core.tables import PlannedRound, Rounds, Tables
 from solvers.schedule import Uplink
-from solvers.tables import PlannedRound, Rounds, Tables
 from tests.benchmarks.peer import PeerResult, repaired, served
 
 if TYPE_CHECKING:

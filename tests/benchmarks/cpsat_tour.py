@@ -13,10 +13,10 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from solvers import RefusalError
-from solvers.knapsack import batch_costs, batches, visit_rounds
+from solvers.core.knapsack import batch_costs, batches, visit_rounds
+from solvers.core.tables import PlannedRound, Rounds, Tables
+from solvers.core.timing import TIME_TOLERANCE_S
 from solvers.schedule import Uplink
-from solvers.tables import PlannedRound, Rounds, Tables
-from solvers.timing import TIME_TOLERANCE_S
 from tests.benchmarks.peer import most_rounds
 
 HORIZON_TICKS = 10**9

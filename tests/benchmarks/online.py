@@ -26,7 +26,7 @@ from simpy import Environment, Event, Resource
 from edgesim.online import Arrival, OnlineRun, Settings, simulate
 from edgesim.online.registry import make_policy
 from solvers import Problem
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 
 MODELS = 100
 FAMILIES = 10

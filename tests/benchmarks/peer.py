@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from solvers import Problem, RefusalError
+from solvers.core.tables import PlannedRound, Rounds, Tables
+from solvers.core.timing import time_rounds
 from solvers.schedule import Uplink
-from solvers.tables import PlannedRound, Rounds, Tables
-from solvers.timing import time_rounds
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class PeerResult:
     runtime_s
         Wall time, building the program included.
     rounds
-        Rounds that :func:`solvers.timing.time_rounds` accepts.
+        Rounds that :func:`solvers.core.timing.time_rounds` accepts.
     """
 
     served: int

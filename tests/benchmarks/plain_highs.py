@@ -11,12 +11,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import highspy
 import numpy as np
 import pulp
 
 from solvers import Problem
+from solvers.core.tables import PlannedRound, Tables
 from solvers.schedule import Uplink
-from solvers.tables import PlannedRound, Tables
 from tests.benchmarks.peer import PeerResult, most_rounds, repaired, served, tables_for
 
 TANGENTS = tuple(np.geomspace(0.02, 1.0, 12).tolist())
@@ -79,6 +80,7 @@ def solve_plain_highs(
                 threads=workers,
                 random_seed=seed,
             )
+            highspy.Highs.resetGlobalScheduler(True)  # other tests use other threads
             program.problem.solve(engine)
             # The objective is minimised, as minus the users served.
             dual = program.problem.solverModel.getInfo().mip_dual_bound

@@ -11,7 +11,7 @@ import matplotlib.image
 import pytest
 
 from solvers import UPLINKS, solve
-from solvers.tables import PlannedRound
+from solvers.core.tables import PlannedRound
 from tests.benchmarks.campaign import (
     PROGRAM_USERS,
     Job,

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from solvers import UPLINKS, Problem, RefusalError, Uplink, solve, verify
-from solvers.tables import PlannedRound, Tables
-from solvers.timing import make_schedule, time_rounds
+from solvers.core.tables import PlannedRound, Tables
+from solvers.core.timing import make_schedule, time_rounds
 from tests.benchmarks.cpsat import solve_cp_sat
 from tests.benchmarks.peer import PeerResult, repaired
 from tests.benchmarks.plain_highs import solve_plain_highs

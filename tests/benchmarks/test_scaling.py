@@ -9,7 +9,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 from tests.benchmarks.problems import campus_like
 from tests.benchmarks.scaling import (
     AXES,

@@ -7,8 +7,8 @@ from typing import Literal
 
 from edgesim.online import Arrival, OnlineRun, Policy, Request, Server, simulate
 from edgesim.online import Settings as OnlineSettings
-from solvers import timing
-from solvers.tables import Rounds, Tables
+from solvers.core import timing
+from solvers.core.tables import Rounds, Tables
 
 
 class FixedPlan(Policy):

@@ -12,7 +12,7 @@ from edgesim.online.faults import Faults, Outage, Span
 from edgesim.online.log import DROPPED, IN_TIME, LATE, REASONS, RequestLog, RoundLog
 from edgesim.online.server import simulate
 from solvers import Problem
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 
 NAN = float("nan")
 USERS = ("ann", "ben")

@@ -21,8 +21,9 @@ from edgesim.online.log import (
     TOO_LATE,
     UPLOAD_NEVER_ENDED,
 )
-from solvers import Problem, residency
-from solvers.tables import PlannedRound, Tables
+from solvers import Problem
+from solvers.core import residency
+from solvers.core.tables import PlannedRound, Tables
 
 TOLERANCE_S = 1e-8
 

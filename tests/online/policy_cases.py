@@ -8,7 +8,7 @@ from typing import Any
 from edgesim.online import Arrival, OnlineRun, Policy, Settings, simulate
 from edgesim.online.log import DROPPED, IN_TIME, LATE
 from solvers import Block, Model, Problem
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 
 
 def library(

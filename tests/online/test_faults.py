@@ -13,7 +13,7 @@ from edgesim.online.faults import Faults, Outage, Span
 from edgesim.online.log import NEVER_FITS
 from edgesim.online.registry import make_policy
 from edgesim.online.uplink import Rule
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 from tests.online.invariants import RandomPolicy, check_run, reason_of
 from tests.online.test_server import A, B, First, crowded, make_tables
 

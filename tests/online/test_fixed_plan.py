@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from edgesim.online.log import IN_TIME
 from edgesim.simulation import simulate_plan
-from solvers import Schedule, solve, timing
-from solvers.tables import PlannedRound, Rounds, Tables
+from solvers import Schedule, solve
+from solvers.core import timing
+from solvers.core.tables import PlannedRound, Rounds, Tables
 from tests.online.fixed_plan import run_plan
 from tests.online.invariants import for_online
 from tests.solvers.strategies import planned, problems, seeded_plan

@@ -15,8 +15,8 @@ from edgesim.online.gpu_time import cover, gpu_time
 from edgesim.online.log import REASONS, RoundLog
 from edgesim.online.measures import Account, measure, measure_span
 from edgesim.online.whole_models import whole_bytes
-from solvers import residency
-from solvers.tables import PlannedRound, Tables
+from solvers.core import residency
+from solvers.core.tables import PlannedRound, Tables
 from tests.online.handmade import (
     hand_run,
     make_problem,
@@ -212,7 +212,7 @@ def test_spans_that_follow_one_another_add_up(seed: int, cuts: list[float]) -> N
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_bytes_without_sharing_are_those_of_the_residency_rules(seed: int) -> None:
-    """A run's rounds replayed by ``solvers.residency``, each model one atom.
+    """A run's rounds replayed by ``solvers.core.residency``, each model one atom.
 
     And a run that does not share loaded just that.
     """

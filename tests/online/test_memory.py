@@ -1,4 +1,4 @@
-"""GPU memory as rounds come, against ``solvers.residency`` over the whole sequence."""
+"""GPU memory as rounds come, against ``solvers.core.residency`` over all of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesim.online.memory import GpuMemory
-from solvers import Problem, residency
-from solvers.tables import PlannedRound, Tables
+from solvers import Problem
+from solvers.core import residency
+from solvers.core.tables import PlannedRound, Tables
 from tests.online.invariants import for_online
 from tests.online.test_server import crowded, make_tables
 from tests.solvers.strategies import problems

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edgesim.online.measures import Account
 from edgesim.online.perfetto import window_events, write_window
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 from tests.online.handmade import (
     USERS,
     hand_run,

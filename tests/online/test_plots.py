@@ -26,7 +26,7 @@ from edgesim.online.plots import (
 )
 from edgesim.online.series import sample_series
 from edgesim.plots import save
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 from tests.online.handmade import hand_run, make_problem, seeded_run, seeded_tables
 from tests.test_plots import assert_nothing_cut_off, figure_of
 

@@ -18,7 +18,7 @@ from edgesim.online.picking import UNMEETABLE
 from edgesim.online.policies import Clockwork, Edf, Fcfs
 from edgesim.online.policy import PolicyError
 from edgesim.online.rolling import Rolling
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 from tests.online.policy_cases import library, outcomes, rounds_of, run
 from tests.solvers.strategies import problems
 

@@ -17,7 +17,7 @@ from edgesim.online.planning import Wanted
 from edgesim.online.policies import Edf
 from edgesim.online.rolling import Rolling
 from solvers import Problem, solve
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 from tests.online.policy_cases import library, outcomes, rounds_of, run
 from tests.solvers.strategies import problems
 

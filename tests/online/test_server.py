@@ -24,7 +24,7 @@ from edgesim.online.log import (
 from edgesim.online.policy import PolicyError
 from edgesim.online.uplink import Rule
 from solvers import Problem
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 from tests.online.invariants import RandomPolicy, check_run, for_online, reason_of
 from tests.online.policy_cases import library
 from tests.solvers.strategies import problems

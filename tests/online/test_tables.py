@@ -17,7 +17,7 @@ from edgesim.online.tables import (
     dump_requests,
     dump_rounds,
 )
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 from tests.online.handmade import (
     USERS,
     hand_run,

@@ -20,7 +20,7 @@ from edgesim.online import Arrival, OnlineRun, Settings, simulate
 from edgesim.online.registry import make_policy
 from edgesim.online.uplink import Rule
 from solvers import Problem
-from solvers.tables import Tables
+from solvers.core.tables import Tables
 
 RUNS = 24
 REQUESTS = 8000

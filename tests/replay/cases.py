@@ -7,8 +7,8 @@ from typing import Any
 
 from edgesim.profile import Profile
 from solvers import Problem, Schedule, Uplink, verify
-from solvers.tables import PlannedRound, Tables
-from solvers.timing import make_schedule
+from solvers.core.tables import PlannedRound, Tables
+from solvers.core.timing import make_schedule
 
 NETWORK = "tests.small_networks:convnet"
 STEM, HEAD = 4000, 700

@@ -8,8 +8,8 @@ by ``verify``.
 from __future__ import annotations
 
 from solvers import Problem, Uplink, verify
-from solvers.tables import PlannedRound, Tables
-from solvers.timing import make_schedule
+from solvers.core.tables import PlannedRound, Tables
+from solvers.core.timing import make_schedule
 from tests.solvers.arithmetic import sequences
 
 # Five users of one model have 1,082 sequences of rounds, six would have 9,366.

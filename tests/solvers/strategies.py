@@ -15,7 +15,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from solvers import Problem
-from solvers.tables import PlannedRound, Tables
+from solvers.core.tables import PlannedRound, Tables
 
 Sharing = Literal["laminar", "crossing", "any"]
 Deadlines = Literal["common", "own"]

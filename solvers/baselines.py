@@ -1,0 +1,58 @@
+"""Floors to compare with: first come first served, earliest deadline, random."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from solvers.core.algorithm import Found, Options
+from solvers.core.tables import Ints, PlannedRound, Tables
+from solvers.core.timing import time_rounds
+from solvers.schedule import Uplink
+
+
+def fcfs(tables: Tables, uplink: Uplink, options: Options) -> Found:
+    """Serve users by release, ties in the problem's order."""
+    del options
+    users = tables.users
+    return _in_order(tables, uplink, users[_stable(tables.release_s[users])])
+
+
+def edf(tables: Tables, uplink: Uplink, options: Options) -> Found:
+    """Serve users by deadline, ties in the problem's order."""
+    del options
+    users = tables.users
+    return _in_order(tables, uplink, users[_stable(tables.deadline_s[users])])
+
+
+def random(tables: Tables, uplink: Uplink, options: Options) -> Found:
+    """Serve users in a random order of the given seed."""
+    rng = np.random.default_rng(options.seed)
+    return _in_order(tables, uplink, rng.permutation(tables.users))
+
+
+def _stable(key: np.ndarray) -> Ints:
+    return np.argsort(key, kind="stable")
+
+
+def _in_order(tables: Tables, uplink: Uplink, order: Ints) -> Found:
+    """Batch each user with the next users of its model; skip who cannot be in time.
+
+    The user at the head takes along the users of its model that come next in the
+    order, as many as still fit; if it does not fit alone, it is left out. O(K²·R).
+    """
+    rounds: list[PlannedRound] = []
+    waiting = [int(k) for k in order]
+    while waiting:
+        model = int(tables.user_model[waiting[0]])
+        mates = [k for k in waiting if tables.user_model[k] == model]
+        limit = len(tables.latency_s[model]) - 1
+        taken: tuple[int, ...] = ()
+        for size in range(min(limit, len(mates)), 0, -1):
+            planned = PlannedRound(model, tuple(mates[:size]))
+            if time_rounds(tables, [*rounds, planned], uplink) is not None:
+                rounds.append(planned)
+                taken = planned.users
+                break
+        gone = set(taken) or {waiting[0]}
+        waiting = [k for k in waiting if k not in gone]
+    return Found(rounds)

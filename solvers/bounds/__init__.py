@@ -1,0 +1,1 @@
+"""Upper bounds on users served, for any schedule at all."""

@@ -1,0 +1,1 @@
+"""What several solvers build on: tables, timing, residency, the sharing forest."""

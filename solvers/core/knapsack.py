@@ -1,0 +1,222 @@
+"""The (min,+) tree knapsack: least cost of serving exactly n users, for every n."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.core.forest import Forest
+from solvers.core.tables import Floats, Ints, PlannedRound, Tables
+
+
+def batch_costs(latency_s: Floats, users: int) -> tuple[Floats, Ints]:
+    """Least compute time of n users of one model, for n = 0 … users.
+
+    c(n) = min over b of c(n − b) + latency[b]. Full batches first would not do:
+    measured tables are not affine. O(users · batch limit).
+
+    Parameters
+    ----------
+    latency_s
+        Compute time by batch size, shape (B+1,), index 0 unused, inf where not allowed.
+    users
+        The largest n wanted.
+
+    Returns
+    -------
+    cost_s, batch
+        Least time, and the size of a batch to take first; shape (users+1,) each.
+    """
+    cost = np.full(users + 1, np.inf)
+    cost[0] = 0.0
+    batch = np.zeros(users + 1, dtype=np.int64)
+    limit = len(latency_s) - 1
+    for n in range(1, users + 1):
+        most = min(limit, n)
+        options = cost[n - most : n][::-1] + latency_s[1 : most + 1]
+        best = int(options.argmin())
+        cost[n] = options[best]
+        batch[n] = best + 1
+    return cost, batch
+
+
+def batches(batch: Ints, users: int) -> list[int]:
+    """Sizes of the batches that :func:`batch_costs` chose for n users."""
+    sizes = []
+    while users:
+        size = int(batch[users])
+        sizes.append(size)
+        users -= size
+    return sizes
+
+
+def visit_rounds(
+    tables: Tables, model: int, sizes: Iterable[int]
+) -> list[PlannedRound]:
+    """Serve the users of least demand of a model in batches of given sizes."""
+    rounds = []
+    done = 0
+    for size in sizes:
+        users = tables.users_of[model][done : done + size]
+        rounds.append(PlannedRound(model, tuple(users.tolist())))
+        done += size
+    return rounds
+
+
+@dataclass(frozen=True)
+class Part:
+    """Costs of serving n users of some models, and how the least cost is reached.
+
+    Parameters
+    ----------
+    cost
+        Least cost of serving exactly n users, n from 0, inf where impossible.
+    model
+        The model, if the part is a single one.
+    merged
+        Else the two parts it was merged from, and for each n how many of the users
+        the right-hand part serves.
+    """
+
+    cost: Floats
+    model: int | None = None
+    merged: tuple[Part, Part, NDArray[np.int32]] | None = None
+
+    def choose(self, users: int) -> dict[int, int]:
+        """Say how many users of each model the least cost of n users serves."""
+        chosen: dict[int, int] = {}
+        stack = [(self, users)]
+        while stack:
+            part, count = stack.pop()
+            if count == 0:
+                continue
+            if part.model is not None:
+                chosen[part.model] = count
+            elif part.merged is not None:
+                left, right, split = part.merged
+                stack.append((right, int(split[count])))
+                stack.append((left, count - int(split[count])))
+        return chosen
+
+
+def tree_knapsack(
+    forest: Forest,
+    node_cost: Floats,
+    model_cost: Mapping[int, Floats],
+    limit: float = np.inf,
+) -> Part:
+    """Find the least cost of serving exactly n users, for every n.
+
+    The cost of n users below a node is the node's own cost, once if n > 0, and the
+    best split of n among the models and nodes below it.
+
+    Parameters
+    ----------
+    forest
+        The sharing forest, with M models.
+    node_cost
+        Cost of each node, shape (nodes,), at least 0.
+    model_cost
+        For each active model, cost of serving exactly n of its users, n from 0, at
+        least 0.
+    limit
+        Only costs up to this are wanted. Every part of a sum is at most the sum, so
+        a count that alone costs more is in no sum within the limit: trailing counts
+        above it are cut off each part, and those inside count as impossible wherever
+        they exceed it anyway. No cost within the limit changes.
+
+    Returns
+    -------
+    Part
+        Costs for n = 0, 1, … as far as they are wanted, and the choices behind them.
+
+    Notes
+    -----
+    Merging arrays of lengths p and q costs O(p·q), over the tree O(K²) in all because
+    every pair of users meets in one merge only; as min(p, q) vector operations each.
+    """
+    parts = [Part(np.zeros(1)) for _ in forest.parent]
+    # Children have larger numbers than their parents.
+    for node in range(len(forest.parent) - 1, -1, -1):
+        for model in forest.models[node]:
+            single = Part(_within(model_cost[model], limit), model)
+            parts[node] = _merge(parts[node], single, limit)
+        parts[node].cost[1:] += node_cost[node]
+        above = forest.parent[node]
+        if above >= 0:
+            parts[above] = _merge(parts[above], parts[node], limit)
+    return parts[0]
+
+
+def _within(cost: Floats, limit: float) -> Floats:
+    """Cut off the counts at the end that cost more than the limit."""
+    return cost[: int(np.flatnonzero(cost <= limit)[-1]) + 1]
+
+
+def _merge(left: Part, right: Part, limit: float) -> Part:
+    """Add two parts: the (min,+) convolution of their costs."""
+    if len(left.cost) == 1:
+        return Part(_within(right.cost, limit).copy(), right.model, right.merged)
+    total = np.full(len(left.cost) + len(right.cost) - 1, np.inf)
+    split = np.zeros(len(total), dtype=np.int32)
+    swap = len(right.cost) > len(left.cost)
+    short, long = (left, right) if swap else (right, left)
+    positions = np.arange(len(long.cost), dtype=np.int32)
+    for i, cost in enumerate(short.cost.tolist()):
+        window = total[i : i + len(long.cost)]
+        option = long.cost + cost
+        better = option < window
+        np.copyto(window, option, where=better)
+        np.copyto(split[i : i + len(long.cost)], positions if swap else i, where=better)
+    kept = _within(total, limit)
+    return Part(kept, merged=(left, right, split[: len(kept)].copy()))
+
+
+def tree_costs(
+    forest: Forest,
+    node_cost: Floats,
+    model_cost: Mapping[int, Floats],
+    limit: Floats,
+) -> Floats:
+    """Do :func:`tree_knapsack` for several prices at once, without the choices.
+
+    Parameters
+    ----------
+    forest
+        The sharing forest.
+    node_cost
+        Cost of each node under each price, shape (R, nodes).
+    model_cost
+        For each active model, cost of n of its users, shape (R, n+1).
+    limit
+        What is wanted of each price, shape (R,).
+
+    Returns
+    -------
+    ndarray
+        Least cost of exactly n users, shape (R, N+1), as far as any is wanted.
+    """
+    rows = len(limit)
+    parts = [np.zeros((rows, 1)) for _ in forest.parent]
+    for node in range(len(forest.parent) - 1, -1, -1):
+        for model in forest.models[node]:
+            parts[node] = _merge_costs(parts[node], model_cost[model], limit)
+        above = forest.parent[node]
+        if above >= 0:
+            parts[node][:, 1:] += node_cost[:, node, None]
+            parts[above] = _merge_costs(parts[above], parts[node], limit)
+    return parts[0]
+
+
+def _merge_costs(left: Floats, right: Floats, limit: Floats) -> Floats:
+    short, long = (left, right) if left.shape[1] < right.shape[1] else (right, left)
+    length = long.shape[1]
+    total = np.full((len(limit), length + short.shape[1] - 1), np.inf)
+    for i in range(short.shape[1]):
+        window = total[:, i : i + length]
+        np.minimum(window, long + short[:, i, None], out=window)
+    wanted = (total <= limit[:, None]).any(axis=0)
+    return total[:, : int(np.flatnonzero(wanted)[-1]) + 1]

@@ -1,0 +1,295 @@
+"""A plan that can be changed, and what a change would cost.
+
+Times run both ways: *earliest* ends from the first round forwards, *latest* ends from
+the deadlines backwards. Both follow chains of differences, so a round may change when
+the times it causes do not pass the latest times of what follows: nearly every change is
+judged by a few comparisons, and nothing behind it is timed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from solvers.core.residency import Step, steps
+from solvers.core.tables import Floats, Ints, PlannedRound, Tables
+from solvers.core.timing import TIME_TOLERANCE_S
+from solvers.schedule import Uplink
+
+SLACK_S = TIME_TOLERANCE_S / 2
+
+# How many plans' use of GPU memory is remembered, under cache or overlap.
+MOST_REMEMBERED = 256
+
+
+class Batch(NamedTuple):
+    """A round and its sums: Σw, earliest deadline and compute time, in s."""
+
+    model: int
+    users: tuple[int, ...]
+    demand_s: float
+    deadline_s: float
+    compute_s: float
+
+
+Plan = tuple[Batch, ...]
+
+
+class Times(NamedTuple):
+    """The rounds of a plan as arrays of shape (R,), and when they run, in s.
+
+    ``load_s`` is the length of each load and ``loaded_s`` its earliest end, ``end_s``
+    the earliest end of the round and ``latest_end_s`` the latest that its users and
+    all later rounds allow. ``ready_s``: when the inputs are there (``static``: 0).
+    ``band`` is the share of the band that ``static`` needs, 0 otherwise. ``broken`` is
+    the first round that is late, or −1.
+    """
+
+    models: Ints
+    sizes: Ints
+    demand_s: Floats
+    deadline_s: Floats
+    compute_s: Floats
+    load_s: Floats
+    loaded_s: Floats
+    ready_s: Floats
+    end_s: Floats
+    latest_end_s: Floats
+    band: float
+    broken: int
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every user is in time and the spectrum suffices."""
+        return self.broken < 0 and self.band <= 1 + SLACK_S
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """Times plans of one problem under one discipline.
+
+    Parameters
+    ----------
+    tables, uplink
+        The problem and the discipline; releases other than 0 under ``dynamic`` only.
+    """
+
+    tables: Tables
+    uplink: Uplink
+
+    @cached_property
+    def demand_s(self) -> list[float]:
+        """Upload time of each user at the whole band."""
+        found: list[float] = self.tables.demand_s.tolist()
+        return found
+
+    @cached_property
+    def deadline_s(self) -> list[float]:
+        """Deadline of each user."""
+        found: list[float] = self.tables.deadline_s.tolist()
+        return found
+
+    @cached_property
+    def latency_s(self) -> list[list[float]]:
+        """Compute time by model and batch size, inf for what does not fit."""
+        return [table.tolist() for table in self.tables.latency_s]
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether a load depends on the model before it alone, and never overlaps."""
+        problem = self.tables.problem
+        return problem.residency == "previous" and not problem.overlap
+
+    @cached_property
+    def release_grid_s(self) -> Floats:
+        """Distinct releases, ascending."""
+        return np.unique(self.tables.release_s)
+
+    @cached_property
+    def release_index(self) -> Ints:
+        """Where each user's release stands in the grid, shape (K,)."""
+        return np.searchsorted(self.release_grid_s, self.tables.release_s)
+
+    @cached_property
+    def _sizes_matter(self) -> bool:
+        """Whether the size of a batch may change what is evicted."""
+        problem = self.tables.problem
+        return problem.gpu_memory_bytes is not None and any(
+            model.activation_bytes for model in problem.models.values()
+        )
+
+    @cached_property
+    def _remembered(self) -> dict[tuple[int, ...], list[Step]]:
+        return {}
+
+    def batch(self, model: int, users: Sequence[int]) -> Batch:
+        """Sum up a round; its compute time is inf if the batch does not fit."""
+        table = self.latency_s[model]
+        return Batch(
+            model,
+            tuple(users),
+            sum(self.demand_s[k] for k in users),
+            min(self.deadline_s[k] for k in users),
+            table[len(users)] if len(users) < len(table) else np.inf,
+        )
+
+    def plan(self, rounds: Sequence[PlannedRound]) -> Plan:
+        """Make a plan of given rounds."""
+        return tuple(self.batch(model, users) for model, users in rounds)
+
+    @cached_property
+    def loads_between_s(self) -> Floats:
+        """Load of each model after each other, shape (M+1, M+1), residency previous.
+
+        The last row is for the first round; the last column, the end, loads nothing.
+        """
+        tables = self.tables
+        models = len(tables.model_names)
+        loads = np.zeros((models + 1, models + 1))
+        for m in range(models):
+            loads[m, :-1] = tables.loads_after(m)
+        loads[-1, :-1] = tables.loads_after(None)
+        return loads
+
+    def steps(self, plan: Plan) -> list[Step]:
+        """Follow GPU memory through a plan."""
+        key = tuple(batch.model for batch in plan)
+        if self._sizes_matter:
+            key += tuple(len(batch.users) for batch in plan)
+        found = self._remembered.get(key)
+        if found is None:
+            if len(self._remembered) >= MOST_REMEMBERED:
+                self._remembered.clear()
+            found = steps(self.tables, rounds_of(plan))
+            self._remembered[key] = found
+        return found
+
+    def arrivals(self, plan: Plan) -> Floats:
+        """Say when uploads released from each time on have ended, shape (R+1, A).
+
+        Row r is for the users of the first r rounds, column i for those released at
+        ``release_grid_s[i]`` or later; −inf where there are none.
+        """
+        sent = np.zeros((len(plan) + 1, len(self.release_grid_s)))
+        for r, batch in enumerate(plan):
+            for k in batch.users:
+                sent[r + 1, self.release_index[k]] += self.demand_s[k]
+        # A column without uploads of its own is never the largest, unless it is empty.
+        sent = sent.cumsum(axis=0)[:, ::-1].cumsum(axis=1)[:, ::-1]
+        return np.where(sent > 0, self.release_grid_s + sent, -np.inf)
+
+    def time(self, plan: Plan) -> Times:
+        """Time a plan, feasible or not. O(R), or O(R·A) with A distinct releases."""
+        models = np.array([batch.model for batch in plan], dtype=np.int64)
+        sizes = np.array([len(batch.users) for batch in plan], dtype=np.int64)
+        demand = np.array([batch.demand_s for batch in plan])
+        deadline = np.array([batch.deadline_s for batch in plan])
+        compute = np.array([batch.compute_s for batch in plan])
+        idle = 0.0
+        ready = np.zeros(len(plan))
+        if not np.isfinite(compute).all():
+            # A batch that does not fit has no times; its round is named.
+            too_large = int(np.isinf(compute).argmax())
+            never = np.full(len(plan), np.nan)
+            return Times(
+                *(models, sizes, demand, deadline, compute),
+                *(never, never, never, never, never),
+                band=0.0,
+                broken=too_large,
+            )
+        if self.uplink == "upfront":
+            idle = float(demand.sum())
+        elif self.uplink == "dynamic" and self.tables.releases_zero:
+            ready = demand.cumsum()
+        elif self.uplink == "dynamic":
+            ready = self.arrivals(plan)[1:].max(axis=1)
+        if self.plain:
+            load = self.loads_between_s[np.concatenate(([-1], models[:-1])), models]
+            loaded, end, latest = _in_turn(load, compute, deadline, ready, idle)
+        else:
+            steps = self.steps(plan)
+            load = np.array([self.tables.loads_s(step.loaded) for step in steps])
+            ahead = [step.ahead for step in steps]
+            loaded, end = _earliest(plan, load.tolist(), ahead, ready.tolist(), idle)
+            latest = _latest(plan, load.tolist(), ahead)
+        late = end > deadline + SLACK_S
+        band = 0.0
+        if self.uplink == "static" and len(plan):
+            start = latest - compute
+            band = float((demand / start).sum()) if start.min() > 0 else np.inf
+        return Times(
+            models=models,
+            sizes=sizes,
+            demand_s=demand,
+            deadline_s=deadline,
+            compute_s=compute,
+            load_s=load,
+            loaded_s=loaded,
+            ready_s=ready,
+            end_s=end,
+            latest_end_s=latest,
+            band=band,
+            broken=int(late.argmax()) if late.any() else -1,
+        )
+
+
+def _in_turn(
+    load: Floats, compute: Floats, deadline: Floats, ready: Floats, idle_s: float
+) -> tuple[Floats, Floats, Floats]:
+    """Earliest loads and ends, and latest ends, of rounds that do not overlap.
+
+    A round's end is the largest, over the rounds up to it, of when its inputs were
+    ready and all work from there on: running sums and a running maximum.
+    """
+    work = (load + compute).cumsum()
+    ready_work = np.maximum.accumulate(np.maximum(ready - work + compute, idle_s))
+    end = work + ready_work
+    loaded = np.concatenate(([idle_s], end[:-1])) + load
+    latest = work + np.minimum.accumulate((deadline - work)[::-1])[::-1]
+    return loaded, end, latest
+
+
+def _earliest(
+    plan: Plan, load: list[float], ahead: list[bool], ready: list[float], idle_s: float
+) -> tuple[Floats, Floats]:
+    """Earliest end of every load and every round."""
+    loaded, ends = [], []
+    load_end = end_before = end = idle_s
+    for r, batch in enumerate(plan):
+        load_end = (max(load_end, end_before) if ahead[r] else end) + load[r]
+        loaded.append(load_end)
+        end_before, end = end, max(load_end, end, ready[r]) + batch.compute_s
+        ends.append(end)
+    return np.array(loaded), np.array(ends)
+
+
+def _latest(plan: Plan, load: list[float], ahead: list[bool]) -> Floats:
+    """Latest end of every round."""
+    latest = np.zeros(len(plan))
+    next_load = next_start = later_load = np.inf
+    next_ahead = False
+    for r in range(len(plan) - 1, -1, -1):
+        batch = plan[r]
+        end = min(batch.deadline_s, next_start, later_load)
+        if not next_ahead:
+            end = min(end, next_load)
+        latest[r] = end
+        start = end - batch.compute_s
+        load_end = min(start, next_load) if next_ahead else start
+        later_load = next_load if next_ahead else np.inf
+        next_load, next_start, next_ahead = load_end - load[r], start, ahead[r]
+    return latest
+
+
+def served(plan: Plan) -> int:
+    """Users that a plan serves."""
+    return sum(len(batch.users) for batch in plan)
+
+
+def rounds_of(plan: Plan) -> list[PlannedRound]:
+    """Write a plan as rounds."""
+    return [PlannedRound(batch.model, batch.users) for batch in plan]

@@ -1,0 +1,188 @@
+"""Which parameter blocks stay in GPU memory between rounds, and what each round loads.
+
+Blocks that the same models hold stay and go together, as one atom. With residency
+``"previous"`` the blocks of the round before are there and no others. With ``"cache"``
+atoms stay while memory allows: before a round is loaded, atoms that it does not need
+are evicted, one at a time, until its weights and activations fit beside the rest; the
+least recently used first, or the one whose next use is furthest away (never used
+again: furthest). Ties go to the least recently used, then to the first that the
+problem's models, in their order, name.
+
+With ``overlap`` a load may run while the round before computes, if memory holds both:
+the weights of the two models and the activations of the round before. It then waits
+for the load before and for the end of the round two before, no longer: memory holds
+two models in use, not three. Room for the load is made among what the round before
+does not need; room for the round's own activations when the round before has ended,
+among all. Otherwise the load waits for that end, as it does without overlap. All this
+follows from the rounds alone: what is evicted does not depend on when a load that may
+run ahead does run.
+
+For the same rounds a cache never loads more than residency ``"previous"`` does, and
+with that residency overlap never delays a round. Overlap with a cache may: room for
+the activations of the round before can cost an atom that is needed again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from solvers.core.tables import Rounds, Tables
+
+# After round r, when is an atom used next?
+NextUse = Callable[[int, int], float]
+
+
+class Memory(NamedTuple):
+    """What is in GPU memory after a round.
+
+    ``atoms`` are in order of their last use, the least recently used first. ``model``
+    and ``batch`` are those of the round, None and 0 before the first.
+    """
+
+    atoms: tuple[int, ...]
+    model: int | None = None
+    batch: int = 0
+
+
+class Step(NamedTuple):
+    """What a round does to memory.
+
+    ``ahead`` says whether its load may run while the round before computes.
+    """
+
+    memory: Memory
+    loaded: frozenset[int]
+    ahead: bool
+
+
+def start(tables: Tables) -> Memory:
+    """Return what is in memory before the first round."""
+    return Memory(tuple(sorted(tables.initial_atoms)))
+
+
+def enter(
+    tables: Tables,
+    memory: Memory,
+    model: int,
+    batch: int,
+    next_use: Callable[[int], float] | None = None,
+) -> Step:
+    """Run a round: evict what has to go, load what is missing.
+
+    Parameters
+    ----------
+    tables
+        The problem; every batch is one that fits.
+    memory
+        Memory after the round before.
+    model, batch
+        The round.
+    next_use
+        When an atom is used next after this round, for ``"furthest-next-use"``;
+        without it the least recently used goes first.
+
+    Notes
+    -----
+    O(resident atoms), times evicted atoms for ``"furthest-next-use"``.
+    """
+    needed = tables.atoms_of[model]
+    pinned = _held_too(tables, memory, model)
+    ahead = pinned is not None
+    resident = set(memory.atoms)
+    loaded = needed - resident
+    if tables.problem.residency == "previous":
+        return Step(Memory(tuple(sorted(needed)), model, batch), loaded, ahead)
+    capacity = tables.problem.gpu_memory_bytes
+    kept = [atom for atom in memory.atoms if atom not in needed]
+    if capacity is not None:
+        size = tables.atom_bytes
+        free = capacity - sum(size[a] for a in needed) - sum(size[a] for a in kept)
+        if pinned is not None:
+            assert memory.model is not None
+            before = tables.activation_bytes(memory.model, memory.batch)
+            _evict(kept, pinned, before - free, size, next_use)
+            free = capacity - sum(size[a] for a in needed) - sum(size[a] for a in kept)
+        activations = tables.activation_bytes(model, batch)
+        _evict(kept, frozenset(), activations - free, size, next_use)
+    after = Memory((*kept, *sorted(needed)), model, batch)
+    return Step(after, loaded, ahead)
+
+
+def _held_too(tables: Tables, memory: Memory, model: int) -> frozenset[int] | None:
+    """Atoms of the round before, if memory holds both models at once."""
+    if not tables.problem.overlap or memory.model is None:
+        return None
+    before = tables.atoms_of[memory.model]
+    capacity = tables.problem.gpu_memory_bytes
+    if capacity is not None:
+        both = sum(tables.atom_bytes[a] for a in before | tables.atoms_of[model])
+        if both + tables.activation_bytes(memory.model, memory.batch) > capacity:
+            return None
+    return before
+
+
+def _evict(
+    kept: list[int],
+    pinned: frozenset[int],
+    missing_bytes: int,
+    size: Sequence[int],
+    next_use: Callable[[int], float] | None,
+) -> None:
+    """Remove atoms from a list until so many bytes are free, or none may go."""
+    while missing_bytes > 0:
+        loose = [i for i, atom in enumerate(kept) if atom not in pinned]
+        if not loose:
+            return
+        if next_use is None:
+            gone = loose[0]
+        else:
+            gone = max(loose, key=lambda i: (next_use(kept[i]), -i))
+        missing_bytes -= size[kept.pop(gone)]
+
+
+def steps(tables: Tables, rounds: Rounds) -> list[Step]:
+    """Follow memory through given rounds, by the problem's residency and eviction.
+
+    O(R · resident atoms), times evicted atoms for ``"furthest-next-use"``.
+    """
+    next_use: NextUse | None = None
+    if (tables.problem.residency, tables.problem.eviction) == (
+        "cache",
+        "furthest-next-use",
+    ):
+        next_use = next_uses(tables, [planned.model for planned in rounds])
+    memory = start(tables)
+    found = []
+    for r, (model, users) in enumerate(rounds):
+        when = None if next_use is None else _after(next_use, r)
+        step = enter(tables, memory, model, len(users), when)
+        memory = step.memory
+        found.append(step)
+    return found
+
+
+def _after(next_use: NextUse, r: int) -> Callable[[int], float]:
+    return lambda atom: next_use(atom, r)
+
+
+def next_uses(tables: Tables, models: Sequence[int]) -> NextUse:
+    """Tell, for a sequence of models, the next round after r that uses an atom.
+
+    Returns
+    -------
+    callable
+        (atom, r) to the number of that round; infinity if there is none.
+    """
+    uses: dict[int, list[int]] = {}
+    for r, model in enumerate(models):
+        for atom in tables.atoms_of[model]:
+            uses.setdefault(atom, []).append(r)
+
+    def next_use(atom: int, r: int) -> float:
+        found = uses.get(atom, ())
+        at = bisect_right(found, r)
+        return found[at] if at < len(found) else float("inf")
+
+    return next_use

@@ -1,0 +1,1 @@
+"""The dynamic program over the sharing forest, for laminar sharing."""

@@ -1,0 +1,231 @@
+"""Better depth-first orders for given visits: siblings change places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import groupby, pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from solvers.bounds.prices import Prices
+from solvers.core.forest import Forest
+from solvers.core.tables import Floats, Ints, Rounds, Tables
+from solvers.dp.walks import Search
+from solvers.schedule import Uplink
+
+# Smaller gains than this, in users, are rounding.
+LEAST_GAIN = 1e-9
+
+# Random moves between two searches.
+SHAKES = 3
+
+# A single visit moves by at most so many places.
+REACH = 12
+
+
+class Visits(NamedTuple):
+    """Visits of V models in order, padded to B batches each.
+
+    ``load_s[i, j]`` is the load of visit j after visit i, ``first_s`` without any
+    before it. ``compute_s`` and ``demand_s`` of the batches are of shape (V, B),
+    ``lead_s`` is the time from a batch's start to the end of its visit.
+    """
+
+    models: tuple[int, ...]
+    load_s: Floats
+    first_s: Floats
+    compute_s: Floats
+    demand_s: Floats
+    lead_s: Floats
+
+
+def visits_of(tables: Tables, rounds: Rounds) -> Visits:
+    """Group rounds by visit; no model may be visited twice."""
+    groups = [(m, list(run)) for m, run in groupby(rounds, key=lambda r: r.model)]
+    models = tuple(m for m, _ in groups)
+    batches = max(len(run) for _, run in groups)
+    compute = np.zeros((len(groups), batches))
+    demand = np.zeros((len(groups), batches))
+    for v, (model, run) in enumerate(groups):
+        for b, planned in enumerate(run):
+            compute[v, b] = tables.latency_s[model][len(planned.users)]
+            demand[v, b] = tables.demand_s[list(planned.users)].sum()
+    return Visits(
+        models,
+        np.array([[tables.load_s(a, b) for b in models] for a in models]),
+        np.array([tables.load_s(None, m) for m in models]),
+        compute,
+        demand,
+        np.cumsum(compute[:, ::-1], axis=1)[:, ::-1],
+    )
+
+
+def worth(
+    visits: Visits, orders: Ints, prices: Prices, uplink: Uplink, deadline_s: float
+) -> Floats:
+    """Worth of the GPU time and the band that each order of visits leaves.
+
+    Parameters
+    ----------
+    visits
+        The visits.
+    orders
+        Permutations of the visits, shape (P, V).
+    prices, uplink, deadline_s
+        What is left is worth, and when it ends.
+
+    Returns
+    -------
+    ndarray
+        In users, −inf where not feasible (negative where only the band is short).
+    """
+    load = visits.load_s[orders[:, :-1], orders[:, 1:]]
+    load = np.concatenate((visits.first_s[orders[:, :1]], load), axis=1)
+    if uplink == "dynamic":
+        time = np.zeros(len(orders))
+        sent = np.zeros(len(orders))
+        for i in range(orders.shape[1]):
+            time += load[:, i]
+            for b in range(visits.compute_s.shape[1]):
+                sent += visits.demand_s[orders[:, i], b]
+                time = np.maximum(time, sent) + visits.compute_s[orders[:, i], b]
+        return np.asarray(prices.gpu_worth[-1] * (1 - time / deadline_s))
+    takes = visits.lead_s[orders, 0] + load
+    begins = deadline_s - np.cumsum(takes[:, ::-1], axis=1)[:, ::-1]
+    ends = begins + takes
+    start = ends[:, :, None] - visits.lead_s[orders]
+    used = visits.demand_s[orders] / np.where(start > 0, start, 1.0)
+    left = prices.worth(begins[:, 0]) + prices.band_worth * (
+        prices.band_limit - used.sum(axis=(1, 2))
+    )
+    feasible = (begins[:, 0] >= 0) & (start > 0).all(axis=(1, 2))
+    return np.where(feasible, left, -np.inf)
+
+
+def moves(forest: Forest, models: Sequence[int]) -> Ints:
+    """List the orders in which one visit moves, or a subtree among its siblings.
+
+    Parameters
+    ----------
+    forest
+        The sharing forest.
+    models
+        Models in a depth-first order.
+
+    Returns
+    -------
+    ndarray
+        Permutations of the positions, shape (P, V).
+    """
+    below: dict[int, list[tuple[int, int]]] = {}
+    paths = [(0, *forest.path(m)) for m in models]
+    for i, path in enumerate(paths):
+        for depth, node in enumerate(path):
+            child = path[depth + 1] if depth + 1 < len(path) else None
+            blocks = below.setdefault(node, [])
+            before = paths[i - 1] if i else ()
+            same = (
+                child is not None
+                and len(before) > depth + 1
+                and before[depth + 1] == child
+            )
+            if same:
+                blocks[-1] = (blocks[-1][0], i + 1)
+            else:
+                blocks.append((i, i + 1))
+    found = [_single_moves(len(models))]
+    everything = np.arange(len(models))
+    for blocks in below.values():
+        for i, (begin, end) in enumerate(blocks):
+            if end - begin < 2:
+                continue
+            block = everything[begin:end]
+            rest = np.concatenate((everything[:begin], everything[end:]))
+            places = {other for other, _ in blocks[:i]}
+            places |= {other - len(block) for _, other in blocks[i + 1 :]}
+            found += [
+                np.concatenate((rest[:at], block, rest[at:]))[None]
+                for at in sorted(places)
+            ]
+    return np.concatenate(found)
+
+
+@lru_cache(maxsize=64)
+def _single_moves(count: int) -> Ints:
+    """Move one position to another, at most ``REACH`` away."""
+    everything = np.arange(count)
+    found = []
+    for i in range(count):
+        rest = np.delete(everything, i)
+        last = min(i + REACH, count - 1)
+        found += [
+            np.insert(rest, at, i)
+            for at in range(max(i - REACH, 0), last + 1)
+            if at != i
+        ]
+    return np.array(found, dtype=np.int64).reshape(-1, count)
+
+
+def promising(
+    search: Search, rounds: Rounds, order: Sequence[int], rng: np.random.Generator
+) -> Iterator[tuple[int, ...]]:
+    """Yield orders near a given one, without end.
+
+    First the best that moves can reach with counts and batches as they are; then its
+    neighbours, those first that leave most time and spectrum; then random ones.
+
+    Parameters
+    ----------
+    search
+        The problem and the prices of its resources.
+    rounds
+        Rounds that visit each model once at most.
+    order
+        The order of all active models that they follow.
+    rng
+        For the random ones.
+    """
+    visits = visits_of(search.tables, rounds)
+    now = np.arange(len(visits.models))
+    value = float(_worth(search, visits, now[None])[0])
+    moved = False
+    while True:
+        candidates = now[moves(search.forest, [visits.models[v] for v in now])]
+        values = _worth(search, visits, candidates)
+        if not len(values) or values.max() <= value + LEAST_GAIN:
+            break
+        now, value = candidates[int(values.argmax())], float(values.max())
+        moved = True
+    if moved:
+        yield _whole_order(search, [visits.models[v] for v in now], order)
+    for i in np.argsort(-values, kind="stable").tolist():
+        yield _whole_order(search, [visits.models[v] for v in candidates[i]], order)
+    while True:
+        shaken = now
+        for _ in range(SHAKES):
+            steps = moves(search.forest, [visits.models[v] for v in shaken])
+            if len(steps):
+                shaken = shaken[steps[rng.integers(len(steps))]]
+        yield _whole_order(search, [visits.models[v] for v in shaken], order)
+
+
+def _worth(search: Search, visits: Visits, orders: Ints) -> Floats:
+    return worth(visits, orders, search.prices, search.uplink, search.deadline_s)
+
+
+def _whole_order(
+    search: Search, visited: Sequence[int], order: Sequence[int]
+) -> tuple[int, ...]:
+    """Put each model without visits where passing it adds the least load."""
+    load_s = search.tables.load_s
+    whole: list[int] = list(visited)
+    for m in order:
+        if m not in whole:
+            detours = [
+                load_s(a, m) + load_s(m, b) - load_s(a, b) for a, b in pairwise(whole)
+            ]
+            detours.append(load_s(whole[-1], m))
+            whole.insert(detours.index(min(detours)) + 1, m)
+    return tuple(whole)

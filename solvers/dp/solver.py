@@ -1,0 +1,159 @@
+"""Dynamic programming for laminar (bottom-layer) sharing and a common deadline."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from solvers.bounds.upper_bound import prices
+from solvers.core.algorithm import Found, Options
+from solvers.core.forest import Crossing, Forest, build_forest
+from solvers.core.knapsack import batch_costs, batches, tree_knapsack, visit_rounds
+from solvers.core.orders import depth_first, depth_first_orders
+from solvers.core.tables import PlannedRound, Tables
+from solvers.core.timing import TIME_TOLERANCE_S
+from solvers.dp.reorder import LEAST_GAIN, promising
+from solvers.dp.walks import Search, Walk, planned, walk
+from solvers.errors import RefusalError
+from solvers.schedule import Uplink
+
+# Labels kept after each stop of a walk, of highest potential; along an order that never
+# has more, nothing is lost.
+WIDTH = 32
+
+# Orders walked in search of a better one than the first few: no more than this, than a
+# third of the pairs of models, and than this many users in all.
+MOST_WALKS = 64
+PAIRS_PER_WALK = 3
+USER_WALKS = 10_000
+
+
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
+    """Serve the most users of a laminar library before one common deadline.
+
+    ``upfront`` is solved to the optimum over every sequence of rounds: a tree knapsack
+    over the sharing forest in O(Σ blocks + K·depth + K²). ``dynamic`` and ``static``
+    are solved by label setting along depth-first orders of the forest and orders near
+    the best of these; how good they are is told by the bound. At most ``WIDTH`` labels
+    are kept after a stop, and the search near the best is shorter the more users there
+    are: 64 walks up to 156 users, none above 10,000.
+
+    Parameters
+    ----------
+    tables, uplink
+        The problem and the discipline.
+    options
+        ``seed`` draws the last of the orders.
+
+    Raises
+    ------
+    RefusalError
+        When sharing crosses, deadlines differ, or a release is not 0.
+
+    Notes
+    -----
+    After Qu, Chen, Chen, Huang and Fang, arXiv 2503.22982, of which only the abstract
+    was at hand: the recursion here is this project's own.
+    """
+    if not tables.active:
+        return Found([], proven=True)
+    forest = build_forest(tables)
+    if isinstance(forest, Crossing):
+        raise RefusalError(f"dp: {forest}; use greedy or ilp")
+    deadline_s = tables.common_deadline_s
+    if deadline_s is None:
+        raise RefusalError("dp: deadlines differ between users; use greedy or ilp")
+    if not tables.releases_zero:
+        raise RefusalError("dp: some releases are not 0; use greedy or ilp")
+    if uplink == "upfront":
+        return Found(_upfront(tables, forest, deadline_s), proven=True)
+    found = prices(tables, uplink)
+    if not found.bound:
+        return Found([], proven=True)
+    search = Search(tables, forest, found, uplink, deadline_s)
+    return Found(_best_rounds(search, options.seed), bound=found.bound)
+
+
+def _best_rounds(search: Search, seed: int) -> list[PlannedRound]:
+    """Walk along several orders, then along orders improved for what was found."""
+    orders = depth_first_orders(search.tables, search.forest)
+    bound = search.prices.bound
+    best: Walk | None = None
+    last: Walk | None = None
+    for order in orders:
+        target = 1 if best is None else best.users + 1
+        last = walk(search, order, target=target, width=WIDTH, base=last)
+        if last.users >= target:
+            best = last
+        if best is not None and best.users == bound:
+            break
+    if best is None:
+        return []
+    if best.users < bound:
+        best = _improved(search, best, np.random.default_rng(seed))
+    return planned(search, best)
+
+
+def _improved(search: Search, best: Walk, rng: np.random.Generator) -> Walk:
+    """Walk orders near the best one, until none of so many is better."""
+    users = len(search.tables.users)
+    pairs = len(best.order) ** 2
+    left = min(MOST_WALKS, pairs // PAIRS_PER_WALK, USER_WALKS // users)
+    while left > 0:
+        rounds = planned(search, best)
+        for order in promising(search, rounds, best.order, rng):
+            left -= 1
+            found = walk(search, order, target=best.users, width=WIDTH, base=best)
+            better = (found.users, found.value) > (best.users, best.value + LEAST_GAIN)
+            if better or left <= 0:
+                break
+        if better:
+            best = found
+        if best.users == search.prices.bound:
+            break
+    return best
+
+
+def _upfront(tables: Tables, forest: Forest, deadline_s: float) -> list[PlannedRound]:
+    """Choose users and models at least Σw/W + ΣL + ΣC, then visit them depth first.
+
+    A depth-first order loads every block once, which no order beats. Blocks of the
+    resident model are free only for the model of the first round and whatever follows
+    it while they stay, so each set of blocks that a first model can find is tried.
+    Starting from the visited model that holds most of that set, all of it that is used
+    is indeed found: the set lies on one path of the forest.
+    """
+    compute = {}
+    cost = {}
+    for m in tables.active:
+        users = tables.users_of[m]
+        compute_s, first_batch = batch_costs(tables.latency_s[m], len(users))
+        compute[m] = first_batch
+        upload_s = np.concatenate(([0.0], np.cumsum(tables.demand_s[users])))
+        cost[m] = compute_s + upload_s
+    limit_s = deadline_s + TIME_TOLERANCE_S / 2
+    best_key = (0, 0.0)
+    best: list[PlannedRound] = []
+    for found in _found_at_start(tables):
+        node_load = np.array(
+            [tables.loads_s(set(atoms) - found) for atoms in forest.atoms]
+        )
+        part = tree_knapsack(forest, node_load, cost, limit_s)
+        most = len(part.cost) - 1
+        key = (-most, float(part.cost[most]))
+        if key < best_key:
+            counts = part.choose(most)
+            order = depth_first(forest, tables, first=found)
+            best_key = key
+            best = [
+                planned
+                for m in order
+                if m in counts
+                for planned in visit_rounds(tables, m, batches(compute[m], counts[m]))
+            ]
+    return best
+
+
+def _found_at_start(tables: Tables) -> list[frozenset[int]]:
+    """List the sets of resident atoms that a first model can use, largest only."""
+    sets = {tables.initial_atoms & tables.atoms_of[m] for m in tables.active}
+    return sorted((s for s in sets if not any(s < other for other in sets)), key=sorted)

@@ -1,0 +1,368 @@
+"""Walks along an order: forwards in time for ``dynamic``, backwards for ``static``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from solvers.bounds.prices import Prices
+from solvers.core.forest import Forest
+from solvers.core.tables import Floats, Ints, PlannedRound, Tables
+from solvers.core.timing import TIME_TOLERANCE_S
+from solvers.dp.labels import (
+    NOTHING_SERVED,
+    Labels,
+    Log,
+    Stop,
+    join,
+    prune,
+    start,
+    stops,
+)
+from solvers.schedule import Uplink
+
+HALF_TOLERANCE = TIME_TOLERANCE_S / 2
+
+
+@dataclass(frozen=True)
+class Search:
+    """What stays the same for all orders of one problem."""
+
+    tables: Tables
+    forest: Forest
+    prices: Prices
+    uplink: Uplink
+    deadline_s: float
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One order walked.
+
+    Parameters
+    ----------
+    order
+        The order, first visit first.
+    users
+        Most users served along it; −1 if fewer than wanted.
+    value
+        These, and what the time and spectrum left over are worth.
+    steps
+        Of that schedule, (model, users) of each step of the walk, last first.
+    states
+        Labels, length of the log and best so far before each stop of the walk.
+    log
+        The log of visits.
+    """
+
+    order: tuple[int, ...]
+    users: int
+    value: float
+    steps: tuple[tuple[int, int], ...]
+    states: tuple[tuple[Labels, int, _Best], ...]
+    log: Log
+
+
+# Value and entry of the best schedule so far, users first.
+_Best = tuple[int, float, int]
+NONE_FOUND: _Best = (-1, 0.0, 0)
+
+
+def walk(
+    search: Search,
+    order: Sequence[int],
+    *,
+    target: int,
+    width: int,
+    base: Walk | None = None,
+) -> Walk:
+    """Serve the most users along an order.
+
+    Parameters
+    ----------
+    search
+        The problem and the prices of its resources.
+    order
+        A depth-first order of the active models, first visit first.
+    target
+        Schedules that serve fewer users are of no interest.
+    width
+        Labels kept after each stop.
+    base
+        A walk with the same target and width, whose first stops need not be repeated.
+    """
+    backwards = search.uplink == "static"
+    there = list(reversed(order)) if backwards else list(order)
+    way = stops(search.tables, search.forest, search.prices, there, owing=backwards)
+    first = 0
+    states: list[tuple[Labels, int, _Best]] = []
+    log = Log()
+    labels = start(-search.deadline_s if backwards else 0.0)
+    best = NONE_FOUND
+    if base is not None:
+        old = base.order[::-1] if backwards else base.order
+        while first < len(old) - 1 and old[first] == there[first]:
+            first += 1
+        states = list(base.states[:first])
+        labels, length, best = base.states[first]
+        log = base.log.copy(length)
+    advance = _backwards if backwards else _forwards
+    for stop in way[first:]:
+        states.append((labels, len(log), best))
+        labels, best = advance(search, stop, labels, log, best, target, width)
+    users, value, entry = best
+    return Walk(tuple(order), users, value, tuple(log.way(entry)), tuple(states), log)
+
+
+def planned(search: Search, found: Walk) -> list[PlannedRound]:
+    """Turn the schedule of a walk into rounds."""
+    if search.uplink == "static":
+        return _rounds_backwards(search.tables, found.steps)
+    return _rounds_forwards(search.tables, found.steps[::-1])
+
+
+def _better(new: Labels, value: Floats, best: _Best) -> _Best:
+    """Choose most users, then the highest value."""
+    if not len(new.users):
+        return best
+    most = int(np.lexsort((-value, -new.users))[0])
+    found = (int(new.users[most]), float(value[most]), int(new.entry[most]))
+    return found if found[:2] > best[:2] else best
+
+
+def _forwards(
+    search: Search,
+    stop: Stop,
+    labels: Labels,
+    log: Log,
+    best: _Best,
+    target: int,
+    width: int,
+) -> tuple[Labels, _Best]:
+    """Visit a model after every label: time is the end of the last round.
+
+    ``spectrum`` is the upload time of all users served. Inside a visit that starts with
+    uploads P, serving k users takes f(k) = min over b of
+    max(f(k − b), P + their demand) + latency[b].
+    """
+    tables, prices = search.tables, search.prices
+    labels = labels._replace(depth=np.minimum(labels.depth, stop.shared))
+    load = np.where(
+        labels.depth == NOTHING_SERVED,
+        tables.load_s(None, stop.model),
+        stop.load_s[np.maximum(labels.depth, 0)],
+    )
+    upload = np.cumsum(tables.demand_s[tables.users_of[stop.model]])
+    limit_s = search.deadline_s + HALF_TOLERANCE
+    end, _ = visit_ends(
+        labels.time_s + load,
+        labels.spectrum,
+        upload,
+        tables.latency_s[stop.model],
+        limit_s,
+    )
+    row, extra = np.nonzero(end[:, 1:] <= limit_s)
+    end_s = end[row, extra + 1]
+    sent_s = labels.spectrum[row] + upload[extra]
+    users = labels.users[row] + extra + 1
+    value = users + _left(prices, search.deadline_s, end_s, sent_s)
+    # What cannot reach the target is not worth writing down.
+    hopeful = np.flatnonzero(value + stop.still[-1] >= target - 1e-6)
+    row, extra = row[hopeful], extra[hopeful]
+    new = Labels(
+        users[hopeful],
+        np.full(len(row), stop.depth),
+        end_s[hopeful],
+        sent_s[hopeful],
+        log.add(labels.entry[row], stop.model, extra + 1),
+    )
+    value = value[hopeful]
+    done = np.flatnonzero(new.users >= target)
+    best = _better(new.take(done), value[done], best)
+    old = labels.users + _left(
+        prices, search.deadline_s, labels.time_s, labels.spectrum
+    )
+    labels = join([labels, new])
+    potential = np.concatenate((old, value)) + stop.still[labels.depth + 1]
+    return prune(labels, potential, target, width), best
+
+
+def _left(prices: Prices, deadline_s: float, time_s: Floats, sent_s: Floats) -> Floats:
+    """Worth of the GPU time and the band that are left."""
+    gpu = prices.gpu_worth[-1] * (1 - time_s / deadline_s)
+    return np.asarray(gpu + prices.band_worth * (prices.band_limit - sent_s))
+
+
+def visit_ends(
+    loaded_s: Floats,
+    uploaded_s: Floats,
+    upload_s: Floats,
+    latency_s: Floats,
+    limit_s: float = np.inf,
+) -> tuple[Floats, Ints]:
+    """Find when k users of one model are done, for k = 0 … and each label.
+
+    Parameters
+    ----------
+    loaded_s, uploaded_s
+        When the model is loaded and earlier uploads have ended, shape (n,).
+    upload_s
+        Upload time of the first k + 1 users, shape (K,).
+    latency_s
+        Compute time by batch size, shape (B+1,).
+    limit_s
+        Ends beyond are not wanted.
+
+    Returns
+    -------
+    end_s, batch
+        Earliest end and size of the last batch, shape (n, k+1), as far as wanted.
+    """
+    users, most = len(upload_s), len(latency_s) - 1
+    end = np.empty((users + 1, len(loaded_s)))
+    batch = np.zeros((users + 1, len(loaded_s)), dtype=np.int64)
+    end[0] = loaded_s
+    reached = 0
+    for k in range(1, users + 1):
+        sizes = min(most, k)
+        options = np.maximum(end[k - sizes : k][::-1], uploaded_s + upload_s[k - 1])
+        options += latency_s[1 : sizes + 1, None]
+        best = options.argmin(axis=0)
+        end[k] = options[best, np.arange(len(best))]
+        batch[k] = best + 1
+        if (end[k] <= limit_s).any():
+            reached = k
+        elif k - reached >= most:
+            # Every way to more users goes through one of these counts.
+            break
+    return end[: reached + 1].T, batch[: reached + 1].T
+
+
+def _rounds_forwards(
+    tables: Tables, visits: Sequence[tuple[int, int]]
+) -> list[PlannedRound]:
+    """Cut each visit into the batches that end it earliest."""
+    rounds: list[PlannedRound] = []
+    time_s = uploaded_s = 0.0
+    before: int | None = None
+    for model, count in visits:
+        users = tables.users_of[model][:count]
+        upload = np.cumsum(tables.demand_s[users])
+        loaded = time_s + tables.load_s(before, model)
+        end, batch = visit_ends(
+            np.array([loaded]), np.array([uploaded_s]), upload, tables.latency_s[model]
+        )
+        left, sizes = count, []
+        while left:
+            sizes.append(int(batch[0, left]))
+            left -= sizes[-1]
+        done = 0
+        for size in reversed(sizes):
+            chosen = users[done : done + size]
+            rounds.append(PlannedRound(model, tuple(chosen.tolist())))
+            done += size
+        time_s, uploaded_s = float(end[0, count]), uploaded_s + float(upload[-1])
+        before = model
+    return rounds
+
+
+def _backwards(
+    search: Search,
+    stop: Stop,
+    labels: Labels,
+    log: Log,
+    best: _Best,
+    target: int,
+    width: int,
+) -> tuple[Labels, _Best]:
+    """Visit a model before every label, batch by batch from its last one.
+
+    Time is by when the resident path must be there, negated; spectrum the sum of w/s
+    over the users served, as a share of the band. The users not yet in the visit are
+    those of least demand.
+    """
+    tables, prices = search.tables, search.prices
+    # What this stop does not hold must be loaded after it, so before the time.
+    left = stop.left_load_s[np.maximum(labels.depth, 0)]
+    labels = labels._replace(
+        depth=np.minimum(labels.depth, stop.shared), time_s=labels.time_s + left
+    )
+    users = tables.users_of[stop.model]
+    demand = np.concatenate(([0.0], np.cumsum(tables.demand_s[users])))
+    latency = tables.latency_s[stop.model]
+    sizes = np.flatnonzero(np.isfinite(latency))[1:]
+    cost = prices.model_cost[stop.model]
+    still = stop.still[-1]
+    entering = labels._replace(depth=np.full(len(labels.users), stop.depth))
+    # By how many users are not yet in the visit, of those it has been decided to serve.
+    waiting: list[list[Labels]] = [[] for _ in range(len(users) + 1)]
+    enters = labels.users + _left_static(prices, labels) + still
+    for count in range(len(users), 0, -1):
+        hopeful = enters + count - cost[count] >= target - 1e-6
+        arriving = entering.take(np.flatnonzero(hopeful))
+        arriving = arriving._replace(users=arriving.users + count)
+        here = join([*waiting[count], arriving])
+        if not len(here.users):
+            continue
+        potential = here.users + _left_static(prices, here) + still - cost[count]
+        here = prune(here, potential, target, width)
+        fit = sizes[sizes <= count]
+        begin = -here.time_s - latency[fit, None]
+        share = (demand[count] - demand[count - fit])[:, None] / np.where(
+            begin > 0, begin, np.inf
+        )
+        band = here.spectrum + share
+        row, which = np.nonzero((begin > 0) & (band <= 1 + HALF_TOLERANCE))
+        if not len(row):
+            continue
+        size = fit[row]
+        made = Labels(
+            here.users[which],
+            here.depth[which],
+            -begin[row, which],
+            band[row, which],
+            log.add(here.entry[which], stop.model, size),
+        )
+        # Rows are in order of size.
+        ends = np.searchsorted(row, np.arange(len(fit) + 1))
+        for i, b in enumerate(fit.tolist()):
+            if ends[i + 1] > ends[i]:
+                part = slice(int(ends[i]), int(ends[i + 1]))
+                waiting[count - b].append(made.take(part))
+    if waiting[0]:
+        new = join(waiting[0])
+        load_s = tables.load_s(None, stop.model)
+        value = new.users + _left_static(prices, new, load_s)
+        done = np.flatnonzero(
+            (-new.time_s >= load_s - HALF_TOLERANCE) & (new.users >= target)
+        )
+        best = _better(new.take(done), value[done], best)
+        labels = join([labels, new])
+    leaving = stop.leaving_s[labels.depth + 1]
+    potential = labels.users + _left_static(prices, labels, leaving)
+    potential += stop.still[labels.depth + 1]
+    return prune(labels, potential, target, width), best
+
+
+def _left_static(
+    prices: Prices, labels: Labels, load_s: Floats | float = 0.0
+) -> Floats:
+    """Worth of the GPU time, after a load, and the band that are left."""
+    gpu = prices.worth(-labels.time_s - load_s)
+    return gpu + prices.band_worth * (prices.band_limit - labels.spectrum)
+
+
+def _rounds_backwards(
+    tables: Tables, steps: Sequence[tuple[int, int]]
+) -> list[PlannedRound]:
+    """List the batches of a walk backwards, first round first."""
+    rounds: list[PlannedRound] = []
+    placed: dict[int, int] = {}
+    for model, size in steps:
+        first = placed.get(model, 0)
+        users = tables.users_of[model][first : first + size]
+        rounds.append(PlannedRound(model, tuple(users.tolist())))
+        placed[model] = first + size
+    return rounds

@@ -1,0 +1,1 @@
+"""Construction of a schedule round by round, for any sharing."""

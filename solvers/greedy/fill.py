@@ -1,0 +1,69 @@
+"""Put users who were left out into a finished schedule, where slack allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from solvers.core.insertion import Insertions, Taste
+from solvers.core.plan import Clock, rounds_of
+from solvers.core.tables import PlannedRound, Tables
+from solvers.schedule import Uplink
+
+TASTE = Taste(uplink_weight=0.25, urgent=False, noise=0.0)
+
+# Where slack alone does not say what fits, so many proposals are timed for each
+# addition.
+TRIES = 12
+
+# Additions end when so many pairs of a user and a round have been looked at.
+MOST_PAIRS = 400_000
+
+
+def fill(
+    tables: Tables, rounds: Sequence[PlannedRound], uplink: Uplink
+) -> list[PlannedRound]:
+    """Let users join a round of their model, or open rounds, anywhere, while any can.
+
+    The addition that costs least per user comes first.
+
+    Parameters
+    ----------
+    tables
+        The problem.
+    rounds
+        Feasible rounds.
+    uplink
+        The uplink discipline.
+
+    Returns
+    -------
+    list of PlannedRound
+        Feasible rounds that serve all the same users, and perhaps more.
+
+    Notes
+    -----
+    O(users left out · rounds) for each addition; at most ``MOST_PAIRS`` in all.
+    """
+    clock = Clock(tables, uplink)
+    insertions = Insertions(clock)
+    rng = np.random.default_rng(0)
+    plan = clock.plan(rounds)
+    waiting = np.zeros(len(tables.user_ids), dtype=bool)
+    waiting[tables.users] = True
+    waiting[[k for batch in plan for k in batch.users]] = False
+    pairs = 0
+    while True:
+        pairs += int(waiting.sum()) * (len(plan) + 1)
+        if pairs > MOST_PAIRS:
+            return rounds_of(plan)
+        times = clock.time(plan)
+        proposals = insertions.candidates(plan, times, waiting, TASTE, rng)
+        for _, proposal in zip(range(TRIES), proposals, strict=False):
+            if clock.time(proposal.plan).feasible:
+                plan = proposal.plan
+                waiting[list(proposal.users)] = False
+                break
+        else:
+            return rounds_of(plan)

@@ -1,0 +1,289 @@
+"""Greedy: whoever costs least per user comes first, by several ideas of cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from solvers.core.algorithm import Found, Options
+from solvers.core.tables import PlannedRound, Tables
+from solvers.core.timing import rank, time_rounds
+from solvers.greedy.build import Rule, grow, tour
+from solvers.greedy.fill import fill
+from solvers.greedy.pick import Menu, Picked
+from solvers.greedy.sides import Backward, Forward
+from solvers.greedy.waiting import Loads, Waiting
+from solvers.schedule import Uplink
+
+# Attempts end when building has looked at so many candidate rounds; a look at
+# ``OVERHEAD`` of them takes as long as what every step costs besides.
+MOST_LOOKS = 8_000_000
+OVERHEAD = 4000
+
+# With own deadlines a few more are made until so many have been looked at.
+SMALL_LOOKS = 400_000
+
+# At least so many attempts are made, and so many of the best schedules are filled.
+LEAST_ATTEMPTS = 4
+FILLED = 3
+
+
+class _Ranked(NamedTuple):
+    """Rounds and their sort key."""
+
+    key: tuple[float, float, float, tuple[int, ...]]
+    rounds: list[PlannedRound]
+
+
+def _key_of(ranked: _Ranked) -> tuple[float, float, float, tuple[int, ...]]:
+    return ranked.key
+
+
+def _served(rounds: list[PlannedRound]) -> int:
+    return sum(len(users) for _, users in rounds)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One way to build a schedule.
+
+    With a ``share``, users are picked beforehand that cost this share of the time, by
+    the ``first`` or else the second of the two choices there are; they come before all
+    others. ``key`` says how the models of picked users are toured, by ``"upload"``, by
+    ``"both"`` upload and load, or by ``"deadline"``, per user; without it all rounds
+    follow the rule. ``cut`` leaves out of the picked the users of that share whose
+    deadlines are earliest, and the earliest deadline of the others is the time.
+    """
+
+    rule: Rule
+    share: float | None = None
+    first: bool = True
+    key: str | None = None
+    cut: float | None = None
+
+
+def _tour(
+    weight: float, share: float, first: bool, key: str, cut: float | None = None
+) -> _Attempt:
+    own = cut is not None
+    rule = Rule(weight, "holders", urgent=own, haste=2.0 if own else 0.0)
+    return _Attempt(rule, share, first, key, cut)
+
+
+def _rate(
+    weight: float,
+    spread: str,
+    haste: float | None = None,
+    share: float | None = None,
+    first: bool = True,
+) -> _Attempt:
+    return _Attempt(Rule(weight, spread, haste is not None, haste or 0.0), share, first)
+
+
+# In the order in which each adds most to those before it, as measured on the families
+# of the tests. One deadline and no releases:
+ONE_DEADLINE: dict[Uplink, tuple[_Attempt, ...]] = {
+    "upfront": (
+        _tour(0.5, 0.5, False, "both"),
+        _tour(0.5, 0.5, True, "upload"),
+        _rate(0.5, "model"),
+        _rate(0.5, "holders"),
+    ),
+    "static": (
+        _tour(0.5, 0.6, False, "upload"),
+        _tour(0.75, 0.7, True, "upload"),
+        _tour(0.25, 0.7, False, "upload"),
+        _tour(0.5, 0.6, True, "both"),
+        _tour(0.5, 0.8, False, "upload"),
+        _rate(0.25, "round"),
+        _tour(0.25, 0.6, False, "upload"),
+        _tour(0.5, 0.6, True, "upload"),
+    ),
+    "dynamic": (
+        _tour(0.5, 0.85, False, "upload"),
+        _rate(0.5, "round"),
+        _tour(0.25, 0.9, False, "upload"),
+        _tour(0.75, 0.9, False, "upload"),
+        _tour(0.75, 0.95, False, "upload"),
+        _tour(0.5, 1.0, False, "upload"),
+        _rate(0.75, "round"),
+        _tour(0.5, 0.9, True, "upload"),
+        _tour(0.0, 0.9, True, "upload"),
+    ),
+}
+
+# Deadlines or releases that differ:
+OWN_DEADLINES: dict[Uplink, tuple[_Attempt, ...]] = {
+    "upfront": (
+        _tour(0.5, 0.6, True, "deadline", 0.4),
+        _tour(0.5, 0.55, True, "deadline", 0.3),
+        _tour(0.5, 0.6, True, "upload", 0.3),
+        _tour(0.5, 0.55, False, "deadline", 0.4),
+        _tour(0.5, 0.6, True, "deadline", 0.5),
+        _tour(0.5, 0.55, False, "upload", 0.2),
+        _tour(0.5, 0.6, True, "deadline", 0.2),
+        _rate(0.75, "round"),
+        _rate(0.5, "holders", 2.0, 0.35, False),
+        _rate(0.25, "round"),
+    ),
+    "static": (
+        _rate(0.5, "holders", 2.0, 0.7),
+        _rate(0.0, "holders", 2.0),
+        _rate(0.25, "model"),
+        _rate(0.0, "model", 8.0),
+        _rate(0.5, "holders", 2.0, 0.9),
+        _rate(0.25, "holders", 2.0, 0.7),
+        _rate(0.5, "model", 2.0),
+        _rate(0.0, "model"),
+    ),
+    "dynamic": (
+        _rate(0.25, "round", 2.0),
+        _rate(0.5, "round"),
+        _rate(0.25, "model"),
+        _rate(0.25, "model", 2.0),
+        _rate(0.5, "model", 2.0),
+        _rate(0.25, "model", 0.0),
+        _tour(0.5, 0.85, True, "deadline", 0.2),
+        _rate(0.0, "model", 2.0),
+        _rate(0.5, "round", 8.0),
+        _tour(0.75, 1.0, True, "deadline", 0.2),
+    ),
+}
+
+# For the smallest of these, where the mean counts for little:
+ANY_DEADLINES = tuple(
+    _rate(weight, spread, haste)
+    for haste in (2.0, None, 8.0)
+    for spread in ("round", "holders")
+    for weight in (0.0, 0.25, 0.5, 0.75)
+)
+
+
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
+    """Build a few schedules, put in who was left out, keep the best.
+
+    Any sharing, deadlines and (``dynamic``) releases, cache and overlap. ``static``
+    schedules are built from their last round, since later starts need less band.
+
+    Notes
+    -----
+    O(rounds · models · (batch limit + shared atoms)) for each attempt. Attempts are
+    made in a fixed order, and no further one after ``MOST_LOOKS`` candidate rounds.
+    """
+    del options
+    if not tables.active:
+        return Found([])
+
+    def ranked(rounds: list[PlannedRound]) -> _Ranked:
+        return _Ranked(rank(tables, rounds, uplink), rounds)
+
+    schedules = sorted(_schedules(tables, uplink), key=_served, reverse=True)
+    # Timing is not cheap where releases differ: only the likely ones are ranked.
+    enough = _served(schedules[:FILLED][-1])
+    likely = [rounds for rounds in schedules if _served(rounds) >= enough]
+    built = sorted(map(ranked, likely), key=_key_of)
+    candidates = built[:1]
+    for known in built[:FILLED]:
+        rounds = fill(tables, known.rounds, uplink)
+        if rounds != known.rounds:
+            candidates.append(ranked(rounds))
+    return Found(min(candidates, key=_key_of).rounds)
+
+
+def _schedules(tables: Tables, uplink: Uplink) -> Iterator[list[PlannedRound]]:
+    """Build a schedule by each attempt that the budget allows."""
+    one = tables.common_deadline_s is not None and tables.releases_zero
+    attempts = (ONE_DEADLINE if one else OWN_DEADLINES)[uplink]
+    known = len(attempts)
+    if not one:
+        attempts += tuple(a for a in ANY_DEADLINES if a not in attempts)
+    builder = _Builder(tables, uplink)
+    looks = 0
+    for number, attempt in enumerate(attempts):
+        most = MOST_LOOKS if number < known else SMALL_LOOKS
+        if number >= LEAST_ATTEMPTS and looks > most:
+            return
+        rounds = builder.build(attempt)
+        if tables.problem.eviction != "lru":
+            rounds = _feasible(tables, rounds, uplink)
+        looks += len(rounds) * (builder.entries + OVERHEAD)
+        yield rounds
+
+
+def _feasible(
+    tables: Tables, rounds: list[PlannedRound], uplink: Uplink
+) -> list[PlannedRound]:
+    """Leave out last rounds until the others are in time.
+
+    Building assumes eviction by last use; by next use, other blocks are there.
+    """
+    while time_rounds(tables, rounds, uplink) is None:
+        rounds = rounds[:-1]
+    return rounds
+
+
+class _Builder:
+    """Builds schedules of one problem under one discipline."""
+
+    def __init__(self, tables: Tables, uplink: Uplink) -> None:
+        self._tables = tables
+        self._uplink: Uplink = uplink
+        self._loads = Loads(tables)
+        self._menus: dict[float, Menu] = {}
+        # What is placed first lies last in a schedule that is built backwards.
+        self._sign = -1.0 if uplink == "static" else 1.0
+        self.entries = sum(
+            min(len(users), len(latency) - 1)
+            for users, latency in zip(tables.users_of, tables.latency_s, strict=True)
+        )
+
+    def build(self, attempt: _Attempt) -> list[PlannedRound]:
+        """Build one schedule: first for the users picked, then for all others."""
+        tables, rule, loads = self._tables, attempt.rule, self._loads
+        backward = self._uplink == "static"
+        side = Backward(loads) if backward else Forward(loads, self._uplink)
+        order = self._sign * tables.deadline_s if rule.urgent else None
+        if attempt.share is not None:
+            menu = self._menu(attempt.cut)
+            pair = menu.pick(rule.uplink_weight, attempt.share)
+            picked = pair[0] if attempt.first else pair[1]
+            if attempt.key is None:
+                grow(loads, side, Waiting(tables, picked, order), rule)
+            else:
+                self._tour(side, picked, attempt.key)
+        left = np.ones(len(tables.user_model), dtype=bool)
+        left[[k for _, users in side.rounds for k in users]] = False
+        rest = [users[left[users]] for users in tables.users_of]
+        grow(loads, side, Waiting(tables, rest, order), rule)
+        return side.rounds
+
+    def _menu(self, cut: float | None) -> Menu:
+        """Offer the users that a cut leaves, by the earliest of their deadlines."""
+        tables = self._tables
+        deadlines = np.sort(tables.deadline_s[tables.users])
+        limit_s = float(deadlines[-1])
+        users_of = tables.users_of
+        if cut is not None:
+            limit_s = float(deadlines[int(cut * len(deadlines))])
+            users_of = tuple(
+                users[tables.deadline_s[users] >= limit_s] for users in users_of
+            )
+        key = -1.0 if cut is None else cut
+        if key not in self._menus:
+            self._menus[key] = Menu(self._loads, users_of, limit_s)
+        return self._menus[key]
+
+    def _tour(self, side: Backward | Forward, picked: Picked, name: str) -> None:
+        """Visit the picked users' models in order of their mean key."""
+        tables = self._tables
+        of_user = tables.deadline_s if name == "deadline" else tables.demand_s
+        seconds = np.array([float(of_user[users].sum()) for users in picked])
+        if name == "both":
+            seconds += self._loads.load_s
+        key = seconds / np.maximum([len(users) for users in picked], 1)
+        order = self._sign * of_user
+        waiting = Waiting(tables, picked, order)
+        tour(self._loads, side, waiting, self._sign * key)

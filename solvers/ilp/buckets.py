@@ -1,0 +1,422 @@
+"""A relaxation in time buckets: it bounds every schedule, and is often tight.
+
+Time up to the latest compute start is cut into buckets; users, batches and loads are
+counted by bucket instead of by round. After the idea of partial time grids: N. Boland,
+M. Hewitt, L. Marshall and M. Savelsbergh, "The continuous-time service network design
+problem", Operations Research 65 (2017). ``solvers/README.md`` proves each row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pulp
+
+from solvers.core.knapsack import batch_costs, batches
+from solvers.core.tables import Floats, PlannedRound, Tables
+from solvers.core.timing import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
+from solvers.ilp.engine import Clock
+from solvers.ilp.grid import (
+    cost_lines,
+    count_costs,
+    held_together,
+    most_users,
+    spread,
+)
+from solvers.schedule import Uplink
+
+# Deadlines that get a row of their own, where they differ: so many, evenly spread.
+DEADLINE_ROWS = 24
+
+# Releases likewise.
+RELEASE_ROWS = 12
+
+
+@dataclass
+class BucketModel:
+    """The relaxation for given bucket edges.
+
+    Times are in shares of the latest deadline. ``x[k, j]`` in [0, 1]: user k is in a
+    round that starts in buckets 0 … j. ``count[m, j]`` users of m in bucket j;
+    ``visit[m, j]`` whether there are any; ``later[m, j]``: any in buckets j, j + 1, ….
+    ``first[m, j]``: the first round of buckets j, j + 1, … is one of m.
+
+    Parameters
+    ----------
+    tables, uplink
+        The problem and its discipline.
+    edges_s
+        Bucket edges, in s, from 0 to the latest start.
+    wanted, bound
+        Least and most users to serve.
+    reloads
+        Whether atoms that are loaded again count again. More rows for a better bound;
+        else each atom counts once in buckets j, j + 1, … for every j.
+    clock
+        When to give up building.
+
+    Raises
+    ------
+    OutOfTimeError
+        When the clock runs out before the program stands.
+    """
+
+    tables: Tables
+    uplink: Uplink
+    edges_s: Floats
+    wanted: int
+    bound: int
+    reloads: bool
+    clock: Clock
+    problem: Any = field(init=False)
+    _x: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
+    _count: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
+    _visit: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
+    _later: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
+    _sooner: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
+    _compute: list[list[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        t = self.tables
+        self._unit_s = float(t.deadline_s[t.users].max())
+        # What the tolerance of the times allows, many times over.
+        self._slack = 10 * TIME_TOLERANCE_S / self._unit_s + 1e-9
+        self._open = self.edges_s[:-1] / self._unit_s
+        self._close = self.edges_s[1:] / self._unit_s
+        self._buckets = range(len(self._open))
+        self._compute = [[] for _ in self._buckets]
+        self._costs = {m: count_costs(t, m) for m in t.active}
+        self._atoms = held_together(t)
+        self.problem = pulp.LpProblem("buckets", pulp.LpMinimize)
+        for m in t.active:
+            self._users(m)
+            self._visits(m)
+        served = pulp.lpSum(self._in_by(k, self._buckets[-1]) for k in t.users.tolist())
+        self.problem += -served
+        self.problem += served >= self.wanted
+        self.problem += served <= self.bound
+        loads = self._gpu()
+        if t.common_deadline_s is None:
+            self._deadlines()
+        self._spectrum(loads)
+
+    def _new(self, name: str, most: float | None = 1, cat: str = "Continuous") -> Any:
+        return self.problem.add_variable(name, 0, most, cat)
+
+    def _in_by(self, k: int, j: int) -> Any:
+        """Whether a user is in a round of buckets 0 … j."""
+        return self._x.get((k, j), 0.0)
+
+    def _users(self, m: int) -> None:
+        """Let each user into the buckets in which its batch can start and be in time.
+
+        Of users alike the ones of least demand are served.
+        """
+        t = self.tables
+        load_s = t.load_s(None, m)
+        ahead: dict[tuple[float, float], int] = {}
+        for k in t.users_of[m].tolist():
+            self.clock.check()
+            release_s, deadline_s = float(t.release_s[k]), float(t.deadline_s[k])
+            earliest_s = max(load_s, release_s + float(t.demand_s[k]))
+            latest_s = deadline_s - float(t.least_latency_s[m])
+            for j in self._buckets:
+                before = self._in_by(k, j - 1)
+                if (
+                    latest_s < max(0.0, earliest_s - 2 * TIME_TOLERANCE_S)
+                    or self.edges_s[j] > latest_s + TIME_TOLERANCE_S
+                    or self.edges_s[j + 1] < earliest_s - TIME_TOLERANCE_S
+                ):
+                    self._x[k, j] = before
+                    continue
+                self._x[k, j] = self._new(f"x_{k}_{j}")
+                if not isinstance(before, float):
+                    self.problem += before <= self._x[k, j]
+            alike = (release_s, deadline_s)
+            if alike in ahead:
+                last = self._buckets[-1]
+                self.problem += self._in_by(ahead[alike], last) >= (
+                    self._in_by(k, last) + pulp.LpAffineExpression()
+                )
+            ahead[alike] = k
+
+    def _visits(self, m: int) -> None:
+        """Count users by bucket, and price the batches that take them."""
+        t = self.tables
+        users = t.users_of[m].tolist()
+        cost_s = self._costs[m]
+        largest = len(t.latency_s[m]) - 1
+        end_s = float(t.deadline_s[users].max())
+        total: Any = 0.0
+        for j in self._buckets:
+            self.clock.check()
+            # All batches of a bucket but the last end before its own end.
+            width_s = float(self.edges_s[j + 1] - self.edges_s[j])
+            most = min(
+                most_users(cost_s, end_s - float(self.edges_s[j])),
+                largest + most_users(cost_s, width_s),
+            )
+            count = self._count[m, j] = self._new(f"n_{m}_{j}", most, "Integer")
+            visit = self._visit[m, j] = self._new(
+                f"visit_{m}_{j}", min(1, most), "Binary"
+            )
+            self.problem += count <= most * visit
+            self.problem += visit <= count
+            total += count
+            self.problem += total == pulp.lpSum(self._in_by(k, j) for k in users)
+            self._compute[j].append(self._price(m, f"{m}_{j}", count, visit))
+        after: Any = 0.0
+        for j in reversed(self._buckets):
+            later = self._later[m, j] = self._new(f"later_{m}_{j}")
+            self.problem += later >= self._visit[m, j]
+            self.problem += later >= after
+            self.problem += later <= after + self._visit[m, j]
+            for k in users:
+                served = self._in_by(k, self._buckets[-1])
+                self.problem += served - self._in_by(k, j - 1) <= later
+            after = later
+        for j in self._buckets if self.reloads else ():
+            self._sooner[m, j] = self._new(f"sooner_{m}_{j}")
+            for k in users:
+                self.problem += self._in_by(k, j) <= self._sooner[m, j]
+
+    def _price(self, m: int, name: str, count: Any, visit: Any) -> Any:
+        """Compute time, in shares, that a count of users of a model takes at least."""
+        lines = cost_lines(self._costs[m] / self._unit_s)
+        if len(lines) == 1:
+            slope, fixed = lines[0]
+            return slope * count + fixed * visit
+        price = self._new(f"price_{name}", None)
+        for slope, fixed in lines:
+            self.problem += price >= slope * count + fixed * visit
+        return price
+
+    def _gpu(self) -> list[Any]:
+        """Fit the work of buckets j, j + 1, … between the start of j and the end.
+
+        Returns the loads of these buckets: all that is loaded after the first of their
+        batches has started.
+        """
+        first = self._firsts()
+        terms: list[list[Any]] = [[] for _ in self._buckets]
+        at_start: list[Any] = []
+        for a, (holders, load_s, resident) in enumerate(self._atoms):
+            self.clock.check()
+            share = load_s / self._unit_s
+            held = [pulp.lpSum(first[m, j] for m in holders) for j in self._buckets]
+            load = [self._new(f"load_{a}_{j}") for j in self._buckets]
+            for j, one in enumerate(load):
+                terms[j].append(share * one)
+            if not resident:
+                at_start.append(share * held[0])
+            self._atom(holders, held, load, resident=resident)
+        loads = [
+            pulp.lpSum(one for i in self._from(j) for one in terms[i])
+            for j in self._buckets
+        ]
+        for j in self._buckets:
+            work = pulp.lpSum(c for i in self._buckets[j:] for c in self._compute[i])
+            before = pulp.lpSum(at_start) if j == 0 else 0.0
+            room = 1 - float(self._open[j]) + self._slack
+            self.problem += before + work + loads[j] <= room
+        loads[0] += pulp.lpSum(at_start)
+        return loads
+
+    def _from(self, j: int) -> range:
+        """Buckets whose loads make up those of buckets j, j + 1, …: see ``_atom``."""
+        return self._buckets[j:] if self.reloads else self._buckets[j : j + 1]
+
+    def _firsts(self) -> dict[tuple[int, int], Any]:
+        """Choose the model of the first round of buckets j, j + 1, …."""
+        active = self.tables.active
+        first = {
+            (m, j): self._new(f"first_{m}_{j}", 1, "Binary")
+            for m in active
+            for j in self._buckets
+        }
+        for j in self._buckets:
+            self.clock.check()
+            self.problem += pulp.lpSum(first[m, j] for m in active) <= 1
+            for m in active:
+                self.problem += first[m, j] <= self._later[m, j]
+            if not self.reloads:
+                continue
+            empty = self._new(f"empty_{j}")
+            for m in active:
+                after = first.get((m, j + 1), 0.0)
+                self.problem += first[m, j] <= self._visit[m, j] + after
+                self.problem += first[m, j] <= self._visit[m, j] + empty
+                self.problem += empty <= 1 - self._visit[m, j]
+        return first
+
+    def _atom(
+        self,
+        holders: tuple[int, ...],
+        held: list[Any],
+        load: list[Any],
+        *,
+        resident: bool,
+    ) -> None:
+        """Load an atom as often as its holders need it.
+
+        After the first round of bucket j, if its model lacks it and a later one does
+        not. With ``reloads``, ``load[j]`` is what is loaded from there to the first
+        round of bucket j + 1, which needs it too, or else in all; and what is used
+        before bucket j is loaded before.
+        """
+        after: Any = 0.0
+        for j in reversed(self._buckets):
+            self.clock.check()
+            after = load[j] + (after if self.reloads else 0.0)
+            for m in holders:
+                self.problem += after + held[j] >= self._later[m, j]
+            if not self.reloads:
+                continue
+            for m in holders:
+                self.problem += load[j] + held[j] >= self._visit[m, j]
+            if j + 1 in self._buckets:
+                self.problem += load[j] + held[j] >= held[j + 1]
+        before = held[0]
+        for j in self._buckets if self.reloads and not resident else ():
+            before = before + load[j]
+            for m in holders:
+                self.problem += before >= self._sooner[m, j]
+
+    def _load(self, name: str, used: dict[int, Any]) -> Any:
+        """Load every atom of the models used that is not resident at the start."""
+        terms = []
+        for a, (holders, load_s, resident) in enumerate(self._atoms):
+            if not resident:
+                atom = self._new(f"atom_{a}_{name}")
+                for m in holders:
+                    self.problem += atom >= used[m]
+                terms.append(load_s / self._unit_s * atom)
+        return pulp.lpSum(terms)
+
+    def _deadlines(self) -> None:
+        """Fit the work for users of deadline d or earlier between 0 and d."""
+        t = self.tables
+        deadlines = np.unique(t.deadline_s[t.users])[:-1]
+        for i, d in enumerate(spread(deadlines, DEADLINE_ROWS)):
+            self.clock.check()
+            used = {}
+            work: list[Any] = []
+            for m in t.active:
+                users = [k for k in t.users_of[m].tolist() if t.deadline_s[k] <= d]
+                if not users:
+                    continue
+                served = [self._in_by(k, self._buckets[-1]) for k in users]
+                used[m] = self._new(f"by_{m}_{i}")
+                for one in served:
+                    self.problem += one <= used[m]
+                work.append(self._price(m, f"by_{m}_{i}", pulp.lpSum(served), used[m]))
+            for m in set(t.active) - set(used):
+                used[m] = 0.0
+            work.append(self._load(f"by_{i}", used))
+            end: Any = d / self._unit_s
+            if self.uplink == "upfront":
+                # All uploads come first, but only if there is anything to end by d.
+                work.append(self._demand(t.users.tolist(), self._buckets[-1]))
+                anybody = self._new(f"anybody_by_{i}", 1, "Binary")
+                for m in t.active:
+                    self.problem += anybody >= used[m]
+                end = 1 - (1 - end) * anybody
+            self.problem += pulp.lpSum(work) <= end + self._slack
+
+    def _demand(self, users: list[int], j: int) -> Any:
+        """Upload time, in shares, of the users in rounds of buckets 0 … j."""
+        return pulp.lpSum(
+            float(self.tables.demand_s[k]) / self._unit_s * self._in_by(k, j)
+            for k in users
+        )
+
+    def _spectrum(self, loads: list[Any]) -> None:
+        t = self.tables
+        users = t.users.tolist()
+        last = self._buckets[-1]
+        if self.uplink == "upfront":
+            work = pulp.lpSum(c for parts in self._compute for c in parts)
+            total = self._demand(users, last) + work + loads[0]
+            self.problem += total <= 1 + self._slack
+        elif self.uplink == "static":
+            self._band(users)
+        else:
+            self._uploads(users, loads)
+
+    def _band(self, users: list[int]) -> None:
+        """Give a user of bucket j at least the band that the end of j would need."""
+        t = self.tables
+        terms = []
+        for k in users:
+            m = int(t.user_model[k])
+            latest_s = float(t.deadline_s[k] - t.least_latency_s[m])
+            before: Any = 0.0
+            for j in self._buckets:
+                now = self._in_by(k, j)
+                if now is not before and not isinstance(now, float):
+                    start_s = min(float(self.edges_s[j + 1]), latest_s)
+                    terms.append(float(t.demand_s[k]) / start_s * (now - before))
+                    before = now
+        self.problem += pulp.lpSum(terms) <= 1 + 10 * SPECTRUM_TOLERANCE
+
+    def _uploads(self, users: list[int], loads: list[Any]) -> None:
+        """Carry the uploads of buckets 0 … j by their end, for each release.
+
+        What the GPU does after the last batch of bucket j comes after them.
+        """
+        t = self.tables
+        least = min(float(t.least_latency_s[m]) for m in t.active) / self._unit_s
+        releases = np.unique(t.release_s[t.users])
+        for a in spread(releases, RELEASE_ROWS):
+            since = [k for k in users if t.release_s[k] >= a]
+            for j in self._buckets:
+                self.clock.check()
+                sent = self._demand(since, j)
+                room = max(0.0, float(self._close[j]) - a / self._unit_s)
+                self.problem += sent <= room + self._slack
+        for j in self._buckets[:-1]:
+            sent = self._demand(users, j)
+            work = pulp.lpSum(
+                c for i in self._buckets[j + 1 :] for c in self._compute[i]
+            )
+            # The batch that the uploads wait for may be the only one of them.
+            end = 1 - (least if self._open[j + 1] >= least else 0.0)
+            self.problem += sent + work + loads[j + 1] <= end + self._slack
+
+    def rounds(self) -> list[PlannedRound]:
+        """Turn the last answer into rounds, by bucket; they may not be feasible."""
+        t = self.tables
+        before: int | None = None
+        result: list[PlannedRound] = []
+        for j in self._buckets:
+            waiting = {m for m in t.active if self._count[m, j].value() > 0.5}
+            while waiting:
+                model = min(waiting, key=lambda m: (t.load_s(before, m), m))
+                waiting.remove(model)
+                before = model
+                result += self._batches(model, j)
+        return result
+
+    def _batches(self, m: int, j: int) -> list[PlannedRound]:
+        t = self.tables
+        share = {
+            k: _value(self._in_by(k, j)) - _value(self._in_by(k, j - 1))
+            for k in t.users_of[m].tolist()
+        }
+        count = round(self._count[m, j].value())
+        sizes = batch_costs(t.latency_s[m], count)
+        if not np.isfinite(sizes[0][count]):
+            return []
+        users = sorted(share, key=lambda k: -share[k])[:count]
+        users.sort(key=lambda k: (t.deadline_s[k], t.demand_s[k], k))
+        result = []
+        for size in batches(sizes[1], count):
+            result.append(PlannedRound(m, tuple(users[:size])))
+            users = users[size:]
+        return result
+
+
+def _value(expression: Any) -> float:
+    return expression if isinstance(expression, float) else float(expression.value())

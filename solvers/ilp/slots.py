@@ -1,0 +1,265 @@
+"""The exact integer program: one slot a round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pulp
+
+from solvers.core.tables import PlannedRound, Tables
+from solvers.ilp.engine import Clock
+from solvers.schedule import Uplink
+
+# Where the tangents to w/s touch at first, as shares of the latest deadline.
+FIRST_TANGENTS = tuple(np.geomspace(0.02, 1.0, 12).tolist())
+
+
+def most_rounds(tables: Tables) -> int:
+    """Bound the rounds that fit before the latest deadline, one user each at least."""
+    least = np.sort(tables.least_latency_s[tables.user_model[tables.users]])
+    latest_s = float(tables.deadline_s[tables.users].max())
+    return int(np.searchsorted(np.cumsum(least), latest_s + 1e-6, side="right"))
+
+
+@dataclass
+class RoundModel:
+    """The program with one slot a round; slots may stay empty at the end.
+
+    Binary ``x[k, r]``: user k is in round r. Binary ``batch[m, b, r]``: round r runs a
+    batch of exactly b of model m. ``load[a, r]`` ≥ (atom a in round r) − (in round
+    r − 1). ``start[r]`` is the compute start.
+
+    ``static`` needs the band w/s of each user, a convex function: tangents bound it
+    from below, and those at the compute starts of each rejected answer are added.
+
+    Parameters
+    ----------
+    tables, uplink
+        The problem and its discipline.
+    slots
+        How many rounds there may be.
+    wanted, bound
+        Least and most users to serve.
+    clock
+        When to give up building.
+
+    Raises
+    ------
+    OutOfTimeError
+        When the clock runs out before the program stands.
+    """
+
+    tables: Tables
+    uplink: Uplink
+    slots: int
+    wanted: int
+    bound: int
+    clock: Clock
+    problem: Any = field(init=False)
+    _slots: range = field(init=False)
+    _x: dict[tuple[int, int], Any] = field(init=False)
+    _start: list[Any] = field(init=False)
+    _band: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
+    _seen: set[tuple[PlannedRound, ...]] = field(init=False, default_factory=set)
+
+    def __post_init__(self) -> None:
+        t = self.tables
+        self.problem = pulp.LpProblem("rounds", pulp.LpMinimize)
+        self._slots = range(self.slots)
+        self._latest_s = float(t.deadline_s[t.users].max())
+        users = t.users.tolist()
+        self._x = {
+            (k, r): self.problem.add_variable(f"x_{k}_{r}", cat="Binary")
+            for k in users
+            for r in self._slots
+        }
+        self._start = [
+            self.problem.add_variable(f"start_{r}", 0, self._latest_s)
+            for r in self._slots
+        ]
+        self.problem += -pulp.lpSum(self._x.values())
+        self.problem += pulp.lpSum(self._x.values()) <= self.bound
+        self.problem += pulp.lpSum(self._x.values()) >= self.wanted
+        used, compute = self._batches()
+        visited = self._visited()
+        load = self._loads(used, visited)
+        self._times(load, compute)
+        self._order(used)
+        if self.uplink == "static":
+            self._spectrum()
+
+    def _visited(self) -> dict[int, Any]:
+        """Mark each model that serves anybody; each user is served once at most."""
+        visited = {}
+        for m in self.tables.active:
+            visited[m] = self.problem.add_variable(f"visited_{m}", 0, 1)
+            for k in self.tables.users_of[m].tolist():
+                served = pulp.lpSum(self._x[k, r] for r in self._slots)
+                self.problem += served <= visited[m]
+        return visited
+
+    def _batches(self) -> tuple[dict[tuple[int, int], Any], list[Any]]:
+        """Tie users to batches; return which model each slot runs and its compute."""
+        t = self.tables
+        used: dict[tuple[int, int], Any] = {}
+        compute: list[Any] = [[] for _ in self._slots]
+        for m in t.active:
+            users = t.users_of[m].tolist()
+            most = min(len(t.latency_s[m]) - 1, len(users))
+            sizes = [b for b in range(1, most + 1) if np.isfinite(t.latency_s[m][b])]
+            for r in self._slots:
+                self.clock.check()
+                batch = {
+                    b: self.problem.add_variable(f"batch_{m}_{b}_{r}", cat="Binary")
+                    for b in sizes
+                }
+                used[m, r] = pulp.lpSum(batch.values())
+                here = pulp.lpSum(self._x[k, r] for k in users)
+                self.problem += here == pulp.lpSum(b * v for b, v in batch.items())
+                for k in users:
+                    self.problem += self._x[k, r] <= used[m, r]
+                compute[r] += [float(t.latency_s[m][b]) * v for b, v in batch.items()]
+        return used, [pulp.lpSum(terms) for terms in compute]
+
+    def _loads(
+        self, used: dict[tuple[int, int], Any], visited: dict[int, Any]
+    ) -> list[Any]:
+        """Load what the slot before does not hold.
+
+        That a used atom is loaded at least once follows, but not for fractions of
+        models; stated, it makes the relaxation much tighter.
+        """
+        t = self.tables
+        loads: list[Any] = [[] for _ in self._slots]
+        for atom, load_s in enumerate(t.atom_load_s.tolist()):
+            holders = [m for m in t.active if atom in t.atoms_of[m]]
+            if not holders or load_s == 0:
+                continue
+            resident = float(atom in t.initial_atoms)
+            self.clock.check()
+            before: Any = resident
+            times: Any = resident
+            for r in self._slots:
+                here = pulp.lpSum(used[m, r] for m in holders)
+                load = self.problem.add_variable(f"load_{atom}_{r}", 0, 1)
+                self.problem += load >= here - before
+                loads[r].append(load_s * load)
+                before = here
+                times += load
+            for m in holders:
+                self.problem += visited[m] <= times
+        return [pulp.lpSum(terms) for terms in loads]
+
+    def _times(self, load: list[Any], compute: list[Any]) -> None:
+        t = self.tables
+        users = t.users.tolist()
+        free: Any = 0.0
+        if self.uplink == "upfront":
+            free = pulp.lpSum(float(t.demand_s[k]) * v for (k, _), v in self._x.items())
+        common = t.common_deadline_s is not None
+        for r in self._slots:
+            self.clock.check()
+            start = self._start[r]
+            self.problem += start >= free + load[r]
+            free = start + compute[r]
+            for k in [] if common else users:
+                late = self._latest_s - float(t.deadline_s[k])
+                if late > 0:
+                    self.problem += free <= self._latest_s - late * self._x[k, r]
+        self.problem += free <= self._latest_s
+        if self.uplink == "dynamic":
+            self._uploads()
+
+    def _uploads(self) -> None:
+        """Start no batch before its uploads can have ended.
+
+        For every release a: a, if some user of that release is in by round r, plus the
+        uploads of all such users of release a or later.
+        """
+        t = self.tables
+        by_release: dict[float, list[int]] = {}
+        for k in t.users.tolist():
+            by_release.setdefault(float(t.release_s[k]), []).append(k)
+        for release_s, arrived in by_release.items():
+            later = [k for k in t.users.tolist() if t.release_s[k] >= release_s]
+            sent: Any = 0.0
+            inside: dict[int, Any] = dict.fromkeys(arrived, 0.0)
+            for r in self._slots:
+                self.clock.check()
+                sent += pulp.lpSum(float(t.demand_s[k]) * self._x[k, r] for k in later)
+                if release_s == 0:
+                    self.problem += self._start[r] >= sent
+                    continue
+                for k in arrived:
+                    inside[k] += self._x[k, r]
+                    self.problem += self._start[r] >= release_s * inside[k] + sent
+
+    def _order(self, used: dict[tuple[int, int], Any]) -> None:
+        """Remove symmetry: empty slots last, users alike in order of demand."""
+        t = self.tables
+        for r in self._slots:
+            here = pulp.lpSum(used[m, r] for m in t.active)
+            self.problem += here <= 1
+            if r + 1 in self._slots:
+                after = pulp.lpSum(used[m, r + 1] for m in t.active)
+                self.problem += after <= here
+        alike: dict[tuple[int, float, float], list[int]] = {}
+        for m in t.active:
+            for k in t.users_of[m].tolist():
+                key = (m, float(t.release_s[k]), float(t.deadline_s[k]))
+                alike.setdefault(key, []).append(k)
+        for group in alike.values():
+            for first, second in pairwise(group):
+                self.clock.check()
+                ahead: Any = 0.0
+                for r in self._slots:
+                    ahead += self._x[first, r] - self._x[second, r]
+                    self.problem += ahead >= 0
+
+    def _spectrum(self) -> None:
+        t = self.tables
+        for k, r in self._x:
+            self._band[k, r] = self.problem.add_variable(f"band_{k}_{r}", 0)
+        self.problem += pulp.lpSum(self._band.values()) <= 1
+        for share in FIRST_TANGENTS:
+            for r in self._slots:
+                self.clock.check()
+                self._tangents(r, share * self._latest_s, t.users.tolist())
+
+    def _tangents(self, r: int, touch_s: float, users: list[int]) -> None:
+        """Bound w·x²/s from below by its tangent at x = 1 and a given start."""
+        for k in users:
+            demand = float(self.tables.demand_s[k])
+            self.problem += self._band[k, r] >= demand * (
+                2 / touch_s * self._x[k, r] - self._start[r] / touch_s**2
+            )
+
+    def rounds(self) -> list[PlannedRound]:
+        """Read the rounds of the last answer."""
+        result = []
+        for r in self._slots:
+            chosen = [
+                k for k in self.tables.users.tolist() if self._x[k, r].value() > 0.5
+            ]
+            if chosen:
+                model = int(self.tables.user_model[chosen[0]])
+                result.append(PlannedRound(model, tuple(chosen)))
+        return result
+
+    def reject(self, rounds: list[PlannedRound]) -> None:
+        """Cut off an answer that an engine's tolerance or a tangent let through."""
+        again = tuple(rounds) in self._seen
+        self._seen.add(tuple(rounds))
+        if self.uplink == "static" and not again:
+            for r, (_, users) in enumerate(rounds):
+                touch_s = self._start[r].value()
+                if touch_s > 1e-6 * self._latest_s:
+                    self._tangents(r, touch_s, list(users))
+            return
+        inside = {(k, r) for r, (_, users) in enumerate(rounds) for k in users}
+        self.problem += (
+            pulp.lpSum(1 - v if kr in inside else v for kr, v in self._x.items()) >= 1
+        )

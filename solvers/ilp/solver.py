@@ -1,0 +1,251 @@
+"""Integer linear programs, built with PuLP and solved by HiGHS (CBC on request).
+
+Three programs: one visit a model where only totals count (``ilp_visits``), a relaxation
+in time buckets that bounds every schedule (``ilp_buckets``), and the exact one with one
+slot a round (``ilp_slots``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from solvers.bounds.upper_bound import upper_bound
+from solvers.core.algorithm import Found, Options
+from solvers.core.forest import Crossing, build_forest
+from solvers.core.tables import PlannedRound, Tables
+from solvers.core.timing import time_rounds
+from solvers.ilp.buckets import BucketModel
+from solvers.ilp.engine import NOTHING, Answer, Clock, OutOfTimeError, Program, run
+from solvers.ilp.grid import bucket_edges, latest_start_s
+from solvers.ilp.slots import RoundModel, most_rounds
+from solvers.ilp.visits import VisitModel, one_deadline_upfront
+from solvers.local_search import solver as local_search
+from solvers.schedule import Uplink
+
+# Share of the time limit that the first schedule may take.
+INCUMBENT_SHARE = 0.15
+
+# Iterations of the local search before the programs where there is no time limit: at
+# most so many, and so many for each user.
+INCUMBENT_ITERATIONS = 200
+ITERATIONS_PER_USER = 20
+
+
+class _Stage(NamedTuple):
+    """A relaxation in turn.
+
+    How many buckets, the most nodes of the search (0: the linear program alone),
+    whether reloads count, and the share of the time left that it may take.
+    """
+
+    buckets: int
+    nodes: int
+    reloads: bool
+    share: float
+
+
+# Relaxations in turn. Under ``upfront`` it does not matter when batches start.
+RELAXATIONS: dict[Uplink, tuple[_Stage, ...]] = {
+    "upfront": (_Stage(1, 0, False, 0.2), _Stage(1, 20_000, False, 0.9)),
+    "static": (
+        _Stage(6, 0, False, 0.1),
+        _Stage(12, 0, False, 0.1),
+        _Stage(24, 0, False, 0.2),
+        _Stage(48, 0, False, 0.3),
+        _Stage(12, 20_000, False, 0.5),
+        _Stage(16, 20_000, True, 0.9),
+    ),
+    "dynamic": (
+        _Stage(6, 0, False, 0.1),
+        _Stage(16, 0, False, 0.2),
+        _Stage(5, 20_000, True, 0.8),
+        _Stage(12, 20_000, True, 0.9),
+    ),
+}
+
+# Share of the time left for the program with few slots, which seldom proves anything.
+FEW_SLOTS_SHARE = 0.3
+
+# Up to so many users times slots the exact program is quick: of the relaxations only
+# the linear programs are solved before it, and it is tried with all slots at once.
+SMALL = 400
+
+
+@dataclass(frozen=True)
+class _State:
+    """The best rounds so far and a proven bound on users served."""
+
+    rounds: list[PlannedRound]
+    bound: int
+
+    @property
+    def served(self) -> int:
+        return sum(len(users) for _, users in self.rounds)
+
+    @property
+    def open(self) -> bool:
+        return self.served < self.bound
+
+    def lowered(self, bound: int | None) -> _State:
+        """Return the state with a bound that was proven besides."""
+        if bound is None:
+            return self
+        return replace(self, bound=max(self.served, min(self.bound, bound)))
+
+    def after(self, found: list[PlannedRound] | None, answer: Answer) -> _State:
+        """Return the state after a program that asked for more users than served."""
+        state = replace(self, rounds=found) if found else self
+        return state.lowered(state.served if answer.finished else answer.bound)
+
+
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
+    """Find the most users that can be served, over every sequence of rounds.
+
+    Any sharing, deadlines and (``dynamic``) releases; a model may recur in any number
+    of rounds. With one deadline and ``upfront`` only totals count, and a small program
+    is exact. Else relaxations in time buckets bound the users, until they meet the best
+    rounds known; what they leave open the exact program settles, one slot a round.
+
+    Returns
+    -------
+    Found
+        Proven when the programs were solved to their end. When the time limit ended
+        them, the best rounds known and the least bound proven.
+
+    Raises
+    ------
+    RefusalError
+        When CBC is asked for and its binary cannot be run.
+
+    Notes
+    -----
+    NP-hard: exponential time in the worst case.
+    """
+    if not tables.active:
+        return Found([], proven=True)
+    clock = Clock.of(options.time_limit_s)
+    state = _State(_incumbent(tables, uplink, options), upper_bound(tables, uplink))
+    if one_deadline_upfront(tables, uplink):
+        state = _visits(tables, uplink, options.mip, clock, state)
+    else:
+        state = _buckets(tables, uplink, options.mip, clock, state)
+        state = _slots(tables, uplink, options.mip, clock, state)
+    proven = not state.open
+    return Found(state.rounds, proven=proven, bound=None if proven else state.bound)
+
+
+def _incumbent(tables: Tables, uplink: Uplink, options: Options) -> list[PlannedRound]:
+    """Find good rounds to start from, by local search."""
+    limit_s = options.time_limit_s
+    iterations = min(INCUMBENT_ITERATIONS, ITERATIONS_PER_USER * len(tables.users))
+    allowed = replace(
+        options,
+        time_limit_s=None if limit_s is None else INCUMBENT_SHARE * limit_s,
+        iterations=iterations if limit_s is None else None,
+    )
+    return list(local_search.solve(tables, uplink, allowed).rounds)
+
+
+def _small(tables: Tables) -> bool:
+    return len(tables.users) * most_rounds(tables) <= SMALL
+
+
+def _served(rounds: list[PlannedRound]) -> int:
+    return sum(len(users) for _, users in rounds)
+
+
+def _visits(
+    tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
+) -> _State:
+    """Solve the program of visits, where only totals count."""
+    if not state.open:
+        return state
+    forest = build_forest(tables)
+    laminar = None if isinstance(forest, Crossing) else forest
+
+    def build() -> VisitModel:
+        return VisitModel(tables, laminar, state.served + 1, state.bound, clock)
+
+    return state.after(*_search(tables, uplink, build, mip, clock))
+
+
+def _slots(
+    tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
+) -> _State:
+    """Solve the exact program, first with few slots for a better answer."""
+    most = most_rounds(tables)
+    if most == 0:
+        return state.lowered(0)
+    few = len(state.rounds) + 1
+    worthwhile = few < most and not _small(tables)
+    stages = [(few, FEW_SLOTS_SHARE)] if worthwhile else []
+    for slots, share in [*stages, (most, 1.0)]:
+        if not state.open:
+            break
+        part = clock.part(share)
+
+        def build(
+            slots: int = slots, part: Clock = part, state: _State = state
+        ) -> RoundModel:
+            return RoundModel(
+                tables, uplink, slots, state.served + 1, state.bound, part
+            )
+
+        found, answer = _search(tables, uplink, build, mip, part)
+        # Few slots prove nothing.
+        state = state.after(found, answer if slots == most else NOTHING)
+    return state
+
+
+def _buckets(
+    tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
+) -> _State:
+    """Bound the users by relaxations, and try to make schedules of their answers."""
+    if latest_start_s(tables) <= 0:
+        return state
+    small = _small(tables)
+    for buckets, nodes, reloads, share in RELAXATIONS[uplink]:
+        if not state.open or (small and nodes):
+            break
+        part = clock.part(share)
+        edges_s = bucket_edges(tables, uplink, buckets)
+        with suppress(OutOfTimeError):
+            program = BucketModel(
+                tables, uplink, edges_s, state.served + 1, state.bound, reloads, part
+            )
+            answer = run(program, mip, part, relaxed=nodes == 0, nodes=nodes)
+            if answer.finished and answer.bound is None:
+                state = state.lowered(state.served)
+            state = state.lowered(answer.bound)
+            if answer.chosen:
+                found = program.rounds()
+                if _served(found) > state.served and (
+                    time_rounds(tables, found, uplink) is not None
+                ):
+                    state = replace(state, rounds=found)
+    return state
+
+
+def _search(
+    tables: Tables,
+    uplink: Uplink,
+    build: Callable[[], Program],
+    mip: str,
+    clock: Clock,
+) -> tuple[list[PlannedRound] | None, Answer]:
+    """Solve a program until an answer verifies, or there is none, or time is up."""
+    try:
+        program = build()
+    except OutOfTimeError:
+        return None, NOTHING
+    while True:
+        answer = run(program, mip, clock)
+        if not answer.chosen:
+            return None, answer
+        rounds = program.rounds()
+        if time_rounds(tables, rounds, uplink) is not None:
+            return rounds, answer
+        program.reject(rounds)

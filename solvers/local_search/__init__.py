@@ -1,0 +1,1 @@
+"""Ruin and recreate, from the best schedule that greedy and dp build."""

@@ -1,0 +1,1 @@
+"""What solvers build on, tested."""

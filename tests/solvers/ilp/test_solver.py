@@ -1,0 +1,414 @@
+"""The integer programs: proven optima, honest bounds, and both engines."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pulp
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from solvers import UPLINKS, Problem, RefusalError, solve
+from solvers.bounds.upper_bound import upper_bound
+from solvers.core.tables import Tables
+from solvers.core.timing import time_rounds
+from solvers.ilp import solver as ilp
+from solvers.ilp.buckets import BucketModel
+from solvers.ilp.engine import Answer, Clock, OutOfTimeError, run
+from solvers.ilp.grid import bucket_edges, cost_lines, count_costs, latest_start_s
+from solvers.ilp.slots import RoundModel, most_rounds
+from solvers.ilp.visits import VisitModel
+from tests.shared_data import REQUIRE
+from tests.solvers.strategies import planned, problems, seeded_problem
+
+FEW = settings(
+    max_examples=40,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+CBC = pulp.COIN_CMD(path=pulp.PULP_CBC_CMD.pulp_cbc_path, msg=False)
+NEEDS_CBC = pytest.mark.skipif(
+    not CBC.available() and not os.environ.get(REQUIRE),
+    reason="CBC's binary cannot be run here",
+)
+NO_CLOCK = Clock.of(None)
+
+
+def family(count: int, users: int, **kwargs: object) -> list[Problem]:
+    """List the first problems of the seeded family."""
+    rng = np.random.default_rng(5)
+    kwargs = {"sharing": "crossing", "models": 4, **kwargs}
+    return [seeded_problem(rng, users=users, **kwargs) for _ in range(count)]
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_finds_the_optimum_from_nothing(uplink, monkeypatch):
+    """No start is needed: the programs find the optimum and prove it."""
+    monkeypatch.setattr(ilp, "_incumbent", lambda *_: [])
+    for problem in family(3, 7) + family(3, 7, deadlines="own"):
+        optimum = solve(problem, "exhaustive", uplink=uplink).served
+        result = solve(problem, "ilp", uplink=uplink)
+        assert (result.served, result.status) == (optimum, "optimal")
+
+
+@FEW
+@given(problems(deadlines="own", releases=True, max_users=5))
+def test_own_deadlines_and_releases(problem):
+    """The same optimum as the oracle, proven."""
+    result = solve(problem, "ilp", uplink="dynamic")
+    optimum = solve(problem, "exhaustive", uplink="dynamic").served
+    assert (result.served, result.bound, result.status) == (optimum, optimum, "optimal")
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_a_time_limit_is_kept_and_the_bound_stays_proven(uplink):
+    """A problem that would take minutes: feasible, with an honest gap."""
+    problem = family(1, 40, models=8, deadlines="own")[0]
+    result = solve(problem, "ilp", uplink=uplink, time_limit_s=1.0)
+    # Only a limit that is not looked at takes so much longer.
+    assert result.runtime_s < 10.0
+    assert result.status == "feasible"
+    assert result.served < result.bound <= upper_bound(Tables(problem), uplink)
+    assert result.gap == (result.bound - result.served) / result.bound
+    assert result.served >= solve(problem, "greedy", uplink=uplink).served
+
+
+def slots(tables: Tables, *, wanted: int = 0) -> RoundModel:
+    """Build a program of eight slots that asks for so many users."""
+    bound = len(tables.users)
+    return RoundModel(tables, "dynamic", 8, wanted, bound, NO_CLOCK)
+
+
+def test_an_answer_at_the_time_limit_is_not_taken_for_the_best():
+    """PuLP 3.3.2 says "Optimal" of it; the solution status tells the difference."""
+    tables = Tables(family(1, 30, models=8, deadlines="own")[0])
+    program = slots(tables)
+    answer = run(program, "highs", Clock.of(0.5))
+    assert program.problem.status == pulp.LpStatusOptimal
+    assert answer.chosen
+    assert not answer.finished
+    served = sum(len(users) for _, users in program.rounds())
+    assert served < answer.bound <= 30
+
+
+def test_a_limit_on_nodes_leaves_a_bound():
+    """PuLP 3.3.2 has no entry for HiGHS's status; the bound is still proven."""
+    problem = family(1, 30, models=8)[0]
+    tables = Tables(problem)
+    edges_s = bucket_edges(tables, "static", 6)
+    served = solve(problem, "greedy", uplink="static").served
+    program = BucketModel(tables, "static", edges_s, served, 30, True, NO_CLOCK)
+    answer = run(program, "highs", NO_CLOCK, nodes=1)
+    assert not answer.finished
+    assert served <= answer.bound <= 30
+
+
+def test_an_unfinished_linear_program_bounds_nothing():
+    """The objective of a simplex method cut short is not a bound."""
+    tables = Tables(family(1, 40, models=8)[0])
+    edges_s = bucket_edges(tables, "static", 40)
+    program = BucketModel(tables, "static", edges_s, 0, 40, False, NO_CLOCK)
+    assert run(program, "highs", Clock.of(0.01), relaxed=True).bound is None
+    assert run(program, "highs", NO_CLOCK, relaxed=True).bound <= 40
+
+
+@pytest.mark.parametrize(
+    "mip", ["highs", pytest.param("cbc", marks=NEEDS_CBC)], ids=["highs", "cbc"]
+)
+def test_a_program_without_an_answer_is_finished(mip):
+    """Of CBC's, PuLP says so in the status alone; no bound is made up."""
+    tables = Tables(family(1, 5, deadlines="own")[0])
+    program = slots(tables, wanted=6)
+    none = Answer(chosen=False, finished=True, bound=None)
+    assert run(program, mip, NO_CLOCK) == none
+    assert run(program, mip, NO_CLOCK, relaxed=True) == none
+
+
+@NEEDS_CBC
+def test_cbc_says_nothing_of_a_bound_when_it_is_cut_short():
+    """What CBC has proven cannot be read, so the λ-bound stands."""
+    problem = family(1, 30, models=8, deadlines="own")[0]
+    answer = run(slots(Tables(problem)), "cbc", Clock.of(0.2))
+    assert not answer.finished
+    assert answer.bound is None
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_no_time_at_all_leaves_greedy_and_the_bound(uplink):
+    """What is at hand is returned, and nothing is claimed beyond it."""
+    for problem in family(3, 20, deadlines="own"):
+        result = solve(problem, "ilp", uplink=uplink, time_limit_s=1e-9)
+        assert result.served >= solve(problem, "greedy", uplink=uplink).served
+        assert result.bound == upper_bound(Tables(problem), uplink)
+
+
+def test_building_stops_with_the_clock():
+    """No program is built beyond the time limit."""
+    tables = Tables(family(1, 20)[0])
+    over = Clock.of(0.0)
+    edges_s = bucket_edges(tables, "static", 4)
+    with pytest.raises(OutOfTimeError):
+        BucketModel(tables, "static", edges_s, 0, 20, False, over)
+    with pytest.raises(OutOfTimeError):
+        RoundModel(tables, "static", 4, 0, 20, over)
+    with pytest.raises(OutOfTimeError):
+        VisitModel(tables, None, 0, 20, over)
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_same_problem_same_schedule(uplink):
+    """Without a time limit nothing depends on how fast the machine is."""
+    for problem in family(2, 6, deadlines="own"):
+        first, second = (
+            solve(problem, "ilp", uplink=uplink).schedule for _ in range(2)
+        )
+        assert first == second
+
+
+@FEW
+@given(
+    problems(deadlines="any", max_users=6),
+    st.sampled_from(UPLINKS),
+    st.sampled_from([1, 3, 8]),
+    st.booleans(),
+)
+def test_buckets_bound_every_schedule(problem, uplink, buckets, reloads):
+    """The relaxation and its linear program are never below the oracle."""
+    check_buckets(problem, uplink, buckets, reloads=reloads)
+
+
+@FEW
+@given(
+    problems(deadlines="any", releases=True, max_users=5),
+    st.sampled_from([1, 3, 8]),
+    st.booleans(),
+)
+def test_buckets_bound_every_schedule_with_releases(problem, buckets, reloads):
+    """The same when users arrive over time."""
+    check_buckets(problem, "dynamic", buckets, reloads=reloads)
+
+
+def check_buckets(
+    problem: Problem, uplink: str, buckets: int, *, reloads: bool
+) -> None:
+    """Compare a relaxation with the oracle."""
+    tables = Tables(problem)
+    if not tables.active or latest_start_s(tables) <= 0:
+        return
+    optimum = solve(problem, "exhaustive", uplink=uplink).served
+    edges_s = bucket_edges(tables, uplink, buckets)
+    users = len(tables.users)
+    program = BucketModel(tables, uplink, edges_s, 0, users, reloads, NO_CLOCK)
+    linear = run(program, "highs", NO_CLOCK, relaxed=True)
+    whole = run(program, "highs", NO_CLOCK)
+    assert optimum <= whole.bound <= linear.bound <= users
+
+
+@FEW
+@given(problems(deadlines="any", max_users=5), st.sampled_from(UPLINKS))
+def test_relaxations_agree_with_the_oracle(problem, uplink):
+    """The same optimum when relaxations come before the exact program."""
+    optimum = solve(problem, "exhaustive", uplink=uplink).served
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ilp, "SMALL", 0)
+        result = solve(problem, "ilp", uplink=uplink)
+    assert (result.served, result.status) == (optimum, "optimal")
+
+
+def test_relaxations_prove_what_the_other_bound_does_not():
+    """Own deadlines under ``static``: the linear program alone is often tight."""
+    proven = 0
+    for problem in family(5, 8, sharing="laminar", deadlines="own"):
+        tables = Tables(problem)
+        served = solve(problem, "exhaustive", uplink="static").served
+        edges_s = bucket_edges(tables, "static", 16)
+        program = BucketModel(tables, "static", edges_s, 0, 8, False, NO_CLOCK)
+        bound = run(program, "highs", NO_CLOCK, relaxed=True).bound
+        assert bound >= served
+        proven += bound == served < upper_bound(tables, "static")
+    assert proven >= 2
+
+
+@settings(FEW, max_examples=100)
+@given(problems(max_users=6), st.sampled_from(UPLINKS), st.integers(1, 9))
+def test_edges_rise_from_0_to_the_latest_start(problem, uplink, buckets):
+    """No batch can start outside, and no bucket is empty."""
+    tables = Tables(problem)
+    if tables.active and latest_start_s(tables) > 0:
+        edges_s = bucket_edges(tables, uplink, buckets)
+        assert edges_s[0] == 0
+        assert edges_s[-1] == pytest.approx(latest_start_s(tables))
+        assert (np.diff(edges_s) > 0).all()
+
+
+@settings(FEW, max_examples=100)
+@given(problems(max_users=6))
+def test_lines_lie_below_the_costs(problem):
+    """Straight lines bound what batches for n users take, and touch at both ends."""
+    tables = Tables(problem)
+    for m in tables.active:
+        cost_s = count_costs(tables, m)
+        finite = [n for n in range(1, len(cost_s)) if np.isfinite(cost_s[n])]
+        if not finite:
+            continue
+        lines = cost_lines(cost_s)
+        below = [max(a * n + b for a, b in lines) for n in finite]
+        assert all(
+            low <= cost_s[n] + 1e-9 for low, n in zip(below, finite, strict=True)
+        )
+        assert below[0] == pytest.approx(cost_s[finite[0]])
+        assert below[-1] == pytest.approx(cost_s[finite[-1]])
+
+
+@FEW
+@given(problems(sharing="crossing", min_users=4, max_users=7))
+def test_paths_of_visits_agree_with_the_oracle(problem):
+    """Where sharing crosses, the order of the visits decides what is loaded."""
+    result = solve(problem, "ilp", uplink="upfront")
+    optimum = solve(problem, "exhaustive", uplink="upfront").served
+    assert (result.served, result.status) == (optimum, "optimal")
+
+
+@NEEDS_CBC
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_cbc_proves_the_same_optimum(uplink):
+    """Both engines end with the same number of users, and both have proven it.
+
+    When greedy is best already, CBC has to find that nothing better exists.
+    """
+    for problem in family(3, 5, deadlines="own"):
+        highs = solve(problem, "ilp", uplink=uplink)
+        cbc = solve(problem, "ilp", uplink=uplink, mip="cbc")
+        assert (cbc.served, cbc.status) == (highs.served, "optimal")
+
+
+def test_says_so_when_cbc_cannot_be_run(monkeypatch):
+    """The message names the alternative."""
+    monkeypatch.setattr(pulp.COIN_CMD, "available", lambda _: False)
+    problem = family(1, 7, deadlines="own")[0]
+    with pytest.raises(
+        RefusalError, match=r"CBC engine cannot be run; use mip 'highs'"
+    ):
+        solve(problem, "ilp", mip="cbc")
+
+
+def test_refuses_an_unknown_engine():
+    """The message says what was found and what is allowed."""
+    with pytest.raises(
+        ValueError, match=r"mip must be one of highs, cbc, found 'scip'"
+    ):
+        solve(family(1, 3)[0], "dp", mip="scip")
+
+
+@settings(FEW, max_examples=100)
+@given(planned(deadlines="any", releases=True, horizon=(5, 40)))
+def test_there_are_slots_enough(case):
+    """No feasible rounds are more than the program has slots for."""
+    tables, rounds = case
+    if rounds and time_rounds(tables, rounds, "dynamic") is not None:
+        assert len(rounds) <= most_rounds(tables)
+
+
+@pytest.mark.parametrize(("deadline_s", "slots"), [(0.9, 3), (0.89, 2), (0.1, 0)])
+def test_slots_are_as_many_as_shortest_batches_fit(deadline_s, slots):
+    """Three users of 0.3 s each, loads and uploads not counted."""
+    user = {"model": "a", "input_bits": 1.0, "spectral_efficiency": 1.0}
+    problem = Problem.model_validate(
+        {
+            "name": "slots",
+            "bandwidth_hz": 1.0,
+            "blocks": {"x": {"bytes": 1, "load_s": 0.5}},
+            "models": {"a": {"blocks": ["x"], "latency_s": [0.4, 0.3]}},
+            "users": [
+                {"id": f"u{k}", "deadline_s": deadline_s, **user} for k in range(3)
+            ],
+        }
+    )
+    assert most_rounds(Tables(problem)) == slots
+
+
+@settings(FEW, max_examples=200)
+@given(
+    demand_s=st.floats(0.01, 5),
+    start_s=st.floats(0.01, 10),
+    touch_s=st.floats(0.01, 10),
+)
+def test_tangents_bound_the_band_from_below(demand_s, start_s, touch_s):
+    """w·(2x/τ − s/τ²) is at most w·x²/s for x 0 and 1, and touches at s = τ."""
+    for x in (0, 1):
+        tangent = demand_s * (2 * x / touch_s - start_s / touch_s**2)
+        assert tangent <= demand_s * x / start_s * (1 + 1e-9) + 1e-9
+    touching = demand_s * (2 / touch_s - touch_s / touch_s**2)
+    assert touching == pytest.approx(demand_s / touch_s)
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_engines_tolerance_does_not_decide(uplink):
+    """A deadline missed by far less than an engine's 1e-6 is missed all the same."""
+    problem = Problem.model_validate(
+        {
+            "name": "close",
+            "bandwidth_hz": 1.0,
+            "blocks": {"x": {"bytes": 1, "load_s": 0.0}},
+            "models": {"a": {"blocks": ["x"], "latency_s": [0.25]}},
+            "users": [
+                {
+                    "id": f"u{k}",
+                    "model": "a",
+                    "input_bits": 0.25,
+                    "spectral_efficiency": 1.0,
+                    # Together they need 1 s upfront and 0.75 s at least else.
+                    "deadline_s": (1.0 if uplink == "upfront" else 0.75) - 1e-8,
+                }
+                for k in range(2)
+            ],
+        }
+    )
+    result = solve(problem, "ilp", uplink=uplink)
+    assert (result.served, result.status) == (1, "optimal")
+    assert solve(problem, "exhaustive", uplink=uplink).served == 1
+
+
+def test_a_model_may_recur():
+    """Going a, b, a is in the program: a user of a arrives after b had to run."""
+    problem = Problem.model_validate(
+        {
+            "name": "again",
+            "bandwidth_hz": 1e3,
+            "blocks": {n: {"bytes": 1, "load_s": 0.1} for n in "ab"},
+            "models": {n: {"blocks": [n], "latency_s": [0.1]} for n in "ab"},
+            "users": [
+                {
+                    "id": f"u{k}",
+                    "model": model,
+                    "input_bits": 1e-6,
+                    "spectral_efficiency": 1.0,
+                    "release_s": release_s,
+                    "deadline_s": deadline_s,
+                }
+                for k, (model, release_s, deadline_s) in enumerate(
+                    [("a", 0.0, 0.25), ("b", 0.0, 0.45), ("a", 0.5, 0.7)]
+                )
+            ],
+        }
+    )
+    assert solve(problem, "ilp", uplink="dynamic").served == 3
+
+
+def test_highs_may_have_been_used_before_with_other_threads():
+    """HiGHS then refuses another number of them, and would have no answer."""
+    program = pulp.LpProblem("before", pulp.LpMinimize)
+    x = program.add_variable("x", 0, 3)
+    program.setObjective(x)
+    program.addConstraint(2 * x >= 1)
+    program.solve(pulp.HiGHS(msg=False))
+    integers = pulp.LpProblem("after", pulp.LpMinimize)
+    y = integers.add_variable("y", 0, 3, cat="Integer")
+    integers.setObjective(-1 * y)
+    integers.addConstraint(2 * y <= 5)
+    answer = run(SimpleNamespace(problem=integers), "highs", NO_CLOCK)
+    assert answer == Answer(chosen=True, finished=True, bound=2)
