@@ -87,6 +87,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(path, f"not TOML: {error}") from None
+    # Numbers of thousands of digits, brackets in brackets without end.
+    except (ValueError, RecursionError) as error:
+        raise InputError(path, f"not usable as TOML: {short(str(error))}") from None
 
 
 def check_file(

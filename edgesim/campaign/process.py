@@ -39,6 +39,13 @@ class Answer:
     died: str | None = None
 
 
+def _environment() -> dict[str, str]:
+    """Let the worker find the edgesim that runs here, wherever that is."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
 class Worker:
     """One process that runs jobs until it is closed.
 
@@ -54,9 +61,14 @@ class Worker:
         try:
             with log.open("ab") as file:
                 # A group of its own: Ctrl-C in a terminal is the parent's to handle,
-                # and what a job has started can be killed along with it.
+                # and what a job has started can be killed along with it. Safe path: a
+                # file of the current folder is not to pass for a library.
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "edgesim.campaign.worker", str(theirs)],
+                    [
+                        *(sys.executable, "-P", "-m", "edgesim.campaign.worker"),
+                        str(theirs),
+                    ],
+                    env=_environment(),
                     stdin=subprocess.PIPE,
                     stdout=file,
                     stderr=file,
@@ -109,7 +121,12 @@ class Worker:
             line, end, rest = self._read.partition(b"\n")
             if end:
                 self._read = rest
-                return Answer(**json.loads(line))
+                try:
+                    return Answer(**json.loads(line))
+                except (ValueError, TypeError):
+                    # A job wrote where only the worker does.
+                    self._kill()
+                    return Answer(1, False, "its process gave no proper answer")
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -166,14 +165,19 @@ class _Running:
             )
 
     def _is_done(self, task: Task) -> bool:
-        return self._state.is_done(task.name, task.command)
+        return self._state.is_done(task)
 
     def _run(self, task: Task) -> None:
         self._tell(task, f"begins, about {task.expected_s:g} s expected")
-        log = (self._folder / LOGS / f"{task.name}.txt").resolve()
-        log.write_text(f"$ {task.command}\n", encoding="utf-8")
-        _make_parents(task, self._folder)
         begin_s = time.monotonic()
+        log = (self._folder / LOGS / f"{task.name}.txt").resolve()
+        try:
+            make_folder(log.parent)
+            log.write_text(f"$ {task.command}\n", encoding="utf-8")
+            _make_parents(task, self._folder)
+        except (OSError, InputError) as error:
+            self._keep(task, "failed", begin_s, 1, f"cannot begin: {error}")
+            return
         try:
             if self._worker is not None and not self._worker.alive:
                 # Killed while it had nothing to do: no fault of this job.
@@ -232,10 +236,13 @@ class _Running:
 
 def _why(answer: Answer, log: Path) -> str:
     """Say why a job failed: the last error of its log, or the log's last line."""
-    with log.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - _READ_BYTES))
-        text = file.read().decode("utf-8", "replace")
+    try:
+        with log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _READ_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError as error:
+        text = f"its log cannot be read: {error.strerror}"
     lines = [plain(line) for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("$ edgesim")]
     errors = [line for line in lines if line.startswith("error: ")]
@@ -246,10 +253,7 @@ def _why(answer: Answer, log: Path) -> str:
 
 
 def _make_parents(task: Task, folder: Path) -> None:
-    """Make the folders in which a job's ``--out`` is to be, inside the campaign's."""
-    for before, word in zip(task.words, task.words[1:], strict=False):
-        value = word if before == "--out" else word.removeprefix("--out=")
-        if before == "--out" or value != word:
-            with contextlib.suppress(ValueError):
-                Path(value).relative_to(folder)
-                make_folder(Path(value).parent)
+    """Make the folders in which a job's outputs are to be, inside the campaign's."""
+    for output in task.outputs:
+        if output.is_relative_to(folder):
+            make_folder(output.parent)

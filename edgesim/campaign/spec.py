@@ -17,6 +17,9 @@ from solvers.problem import PositiveSeconds, Value
 
 CAMPAIGN = "edgesim.campaign/1"
 
+RESERVED = ("campaign.json", "logs")
+"""What a campaign keeps in its folder itself."""
+
 GIVEN = ("device", "out")
 """Placeholders that the command line fills in."""
 
@@ -123,6 +126,17 @@ class Task:
         """The command as one would type it."""
         return shlex.join(self.words)
 
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Files and folders that ``--out`` names."""
+        found = []
+        for before, word in zip(self.words, self.words[1:], strict=False):
+            if before == "--out":
+                found.append(Path(word))
+            elif word.startswith("--out="):
+                found.append(Path(word.removeprefix("--out=")))
+        return tuple(found)
+
 
 def locate_campaign(path_or_name: str) -> Path:
     """Find a campaign: a file, or the name of one that edgesim ships.
@@ -161,13 +175,21 @@ def tasks_of(campaign: Campaign, *, device: str, out: Path) -> tuple[Task, ...]:
         What the file says.
     device, out
         What ``{device}`` and ``{out}`` stand for; each stays part of one word.
+
+    Raises
+    ------
+    InputError
+        When the device has no name, or a command that has all its words is a campaign
+        or writes where this one keeps its own files.
     """
+    if not device.strip():
+        raise InputError("--device", "must not be empty")
     given = {"device": device, "out": str(out)}
     texts = {
         name: tuple(_filled(word, given) for word in shlex.split(text))
         for name, text in campaign.words.items()
     }
-    return tuple(
+    tasks = tuple(
         Task(
             name=job.name,
             words=tuple(_words(job.command, given, texts)),
@@ -176,6 +198,27 @@ def tasks_of(campaign: Campaign, *, device: str, out: Path) -> tuple[Task, ...]:
         )
         for job in campaign.jobs
     )
+    for task in tasks:
+        _check_filled(task, out)
+    return tasks
+
+
+def _check_filled(task: Task, out: Path) -> None:
+    """Refuse what only the whole command shows: a campaign in a campaign, our files."""
+    if [word for word in task.words if not word.startswith("-")][1:3] == [
+        "profile",
+        "campaign",
+    ]:
+        raise InputError(
+            f"job {task.name}", "must not run a campaign inside a campaign"
+        )
+    for output in task.outputs:
+        for own in RESERVED:
+            if output == out / own or (out / own) in output.parents:
+                raise InputError(
+                    f"job {task.name}",
+                    f"must not write to {output}, where the campaign keeps its own",
+                )
 
 
 def _words(
@@ -212,14 +255,20 @@ def own_code(words: Iterable[str]) -> str | None:
         The word, or None where there is none.
     """
     before = ("", "")
+    options = True
     for word in words:
-        if _runs_own_code(word, *before):
+        if _runs_own_code(word, *before, options=options):
             return word
+        options = options and word != "--"
         before = (before[1], word)
     return None
 
 
-def _runs_own_code(word: str, two_before: str, before: str) -> bool:
+def _runs_own_code(word: str, two_before: str, before: str, *, options: bool) -> bool:
+    """Tell by a word and the two before it; after ``--`` no word is an option."""
+    if not options:
+        two_before = before = ""
+        word = word.lstrip("-")
     option, equals, value = word.partition("=")
     if not (equals and option.startswith("--")):
         option, value = before, word

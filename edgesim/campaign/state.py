@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from edgesim.campaign.spec import Task
 from edgesim.errors import InputError
 from edgesim.files import check_file, make_folder, read_json, write_json
 from solvers.problem import Name, Seconds, Value
@@ -24,8 +25,8 @@ Ending = Literal["done", "failed", "stopped"]
 class Record(Value):
     """How a job ended.
 
-    ``exit_code`` is that of the command, or 128 and the signal that ended its process;
-    ``message`` says why it failed or was stopped.
+    ``exit_code`` is that of the command, or 128 and the signal that ended its process.
+    ``message`` says why it failed or was stopped; ``order`` grows with each record.
     """
 
     command: Name
@@ -35,6 +36,7 @@ class Record(Value):
     exit_code: int
     message: str = ""
     date: Name
+    order: int = 0
 
 
 class State(Value):
@@ -46,14 +48,27 @@ class State(Value):
     jobs: Mapping[str, Record] = Field(default_factory=dict)
 
     def with_record(self, name: str, record: Record) -> State:
-        """Put a job's newest record in the place of an older one."""
+        """Put a job's newest record in the place of an older one, as the last."""
+        order = 1 + max((one.order for one in self.jobs.values()), default=0)
+        record = record.model_copy(update={"order": order})
         return self.model_copy(update={"jobs": {**self.jobs, name: record}})
 
-    def is_done(self, name: str, command: str) -> bool:
-        """Whether a job has been done by this very command."""
-        record = self.jobs.get(name)
+    def is_done(self, task: Task) -> bool:
+        """Whether a job has been done by this very command, and its outputs are there.
+
+        What it read must not have been made again since: the jobs it comes after have
+        older records.
+        """
+        record = self.jobs.get(task.name)
         return (
-            record is not None and record.state == "done" and record.command == command
+            record is not None
+            and record.state == "done"
+            and record.command == task.command
+            and all(
+                name in self.jobs and self.jobs[name].order < record.order
+                for name in task.after
+            )
+            and all(path.exists() for path in task.outputs)
         )
 
 

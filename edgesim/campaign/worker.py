@@ -127,10 +127,10 @@ def _set_handler(number: signal.Signals, handler: Any) -> None:
 
 
 def _exit_code(code: str | int | None) -> int:
-    if isinstance(code, str):
-        print(code, file=sys.stderr)
-        return 1
-    return code or 0
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)
+    return 1
 
 
 def _cleaned(*, failed: bool) -> bool:

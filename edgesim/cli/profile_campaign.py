@@ -22,7 +22,10 @@ def campaign(
         str, typer.Option(help="cuda:N or cpu; {device} in the file.")
     ] = "cuda:0",
     time_limit: Annotated[
-        float | None, typer.Option(help="End after this many seconds.")
+        float | None,
+        typer.Option(
+            help="End after this many seconds; a job then has 10 more to clean up."
+        ),
     ] = None,
     own_code: Annotated[
         bool,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from functools import partial
@@ -182,12 +183,21 @@ def measure(
     for place in dict.fromkeys((folder, settings.disk_folder)):
         check_folder(place)
     unfinished = out.with_name(f"{out.stem}.partial.json")
+    if os.path.lexists(unfinished):
+        raise InputError(
+            unfinished,
+            "is there already, and is where models that are done are kept while others "
+            "are measured; move it away, or give another --out",
+        )
     kept = False
 
     def keep(done: Profile) -> None:
         nonlocal kept
-        write_profile(unfinished, done)
-        kept = True
+        try:
+            write_profile(unfinished, done)
+            kept = True
+        except (InputError, OSError) as error:
+            typer.echo(f"warning: what is done is not kept: {error}", err=True)
 
     try:
         profile = measuring.measure_profile(
@@ -203,7 +213,7 @@ def measure(
             typer.echo(f"the models that were done are in {unfinished}", err=True)
         raise
     if kept:
-        unfinished.unlink()
+        unfinished.unlink(missing_ok=True)
     typer.echo(tables(profile, tiers_of(profile)))
 
 

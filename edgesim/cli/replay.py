@@ -131,6 +131,7 @@ def replay(
             profile=chosen,
             tier=tier.tier,
             tier_of_profile=tier.of_profile,
+            has_graphs=on.has_graphs,
             paced=paced,
             seed=seed,
             device=facts.device,

@@ -63,6 +63,9 @@ class Device(ABC):
     note: str
     """What a reader of numbers taken on it must know."""
 
+    has_graphs = False
+    """Whether batches can be captured as graphs."""
+
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
@@ -216,6 +219,7 @@ class CudaDevice(Device):
     """A CUDA GPU, timed by CUDA events on the current stream."""
 
     tiers: tuple[Tier, ...] = ("pinned", "pageable", "disk")
+    has_graphs = True
     note = (
         "Activation bytes: input and the most that torch's allocator held in the "
         "forward pass beyond the weights"
@@ -367,16 +371,21 @@ class CudaDevice(Device):
     def release(self) -> None:
         """Empty torch's caches of device memory and of page-locked host memory."""
         self.__dict__.pop("_first_graph", None)
-        gc.collect()
-        torch.cuda.empty_cache()
-        # Without a public name in many versions; it keeps up to twice a model pinned.
-        empty_host_cache = getattr(torch._C, "_host_emptyCache", None)
-        if empty_host_cache is not None:
-            empty_host_cache()
+        empty_caches()
 
     def facts(self) -> Facts:
         """Ask torch and, where it is installed, the driver's own command."""
         return cuda_facts(torch.cuda.get_device_properties(self.device))
+
+
+def empty_caches() -> None:
+    """Give back device and page-locked memory that torch keeps for later."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    # Without a public name in many versions; it keeps up to twice a model pinned.
+    empty_host_cache = getattr(torch._C, "_host_emptyCache", None)
+    if empty_host_cache is not None:
+        empty_host_cache()
 
 
 def open_device(name: str) -> Device:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 from torch import nn
 
@@ -77,9 +78,8 @@ def measure_batches(
 
     Between two passes the caches are given other work, for a replay and a server run
     other networks in between. Where the device can capture a batch as a graph and
-    takes the batches of every size that way, these are the latencies, for they are
-    what the device needs; operator by operator it often waits for the host, which is
-    measured too.
+    takes the batches of every size that way, these are the latencies; operator by
+    operator small batches often wait for the host, which is measured too.
 
     Parameters
     ----------
@@ -109,7 +109,9 @@ def measure_batches(
     for batch in batches:
         try:
             network = network.to(device.device)
-            found[batch] = _batch(device, network, text, batch, sampling)
+            found[batch] = _with_room(
+                device, partial(_batch, device, network, text, batch, sampling)
+            )
         except Exception as error:
             if is_out_of_memory(error):
                 no_memory_from = batch
@@ -165,9 +167,17 @@ def probe(
         ) from error
 
 
+class BatchStep(NamedTuple):
+    """A call that runs one batch, and how it does: a graph may not be had."""
+
+    run: Step
+    mode: BatchMode
+    no_graph: str | None = None
+
+
 def batch_step(
     device: Device, network: nn.Module, text: str, batch: int, mode: BatchMode
-) -> Step:
+) -> BatchStep:
     """Make the call that runs one batch; its inputs lie on the device.
 
     Parameters
@@ -177,16 +187,36 @@ def batch_step(
     network, text, batch
         What is run, on how many inputs.
     mode
-        A graph that cannot be captured is run eagerly.
+        How. Where a graph cannot be captured the step runs eagerly, and says why.
     """
-    example = example_input(text, batch, weights_dtype(network), device.device)
+    step = _eager(
+        network, example_input(text, batch, weights_dtype(network), device.device)
+    )
+    if mode == "graph":
+        try:
+            graph = device.captured(step)
+        except NotCapturedError as error:
+            return BatchStep(step, "eager", str(error))
+        if graph is not None:
+            return BatchStep(graph, "graph")
+    return BatchStep(step, "eager")
 
+
+def _with_room(device: Device, measured: Callable[[], _Batch]) -> _Batch:
+    """Try again without what smaller batches left behind, if memory does not do."""
+    try:
+        return measured()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    device.release()
+    return measured()
+
+
+def _eager(network: nn.Module, example: Example) -> Step:
     def step() -> None:
         forward(network, example)
 
-    if mode == "graph":
-        with suppress(NotCapturedError):
-            return device.captured(step) or step
     return step
 
 
@@ -194,10 +224,7 @@ def _batch(
     device: Device, network: nn.Module, text: str, batch: int, sampling: Sampling
 ) -> _Batch:
     example = example_input(text, batch, weights_dtype(network), device.device)
-
-    def step() -> None:
-        forward(network, example)
-
+    step = _eager(network, example)
     graph, no_graph = None, None
     try:
         graph = device.captured(step)

@@ -151,7 +151,8 @@ def measure_copies(
             alone[tier] = _from_files(device, host, target, sizes, sampling, folder)
             continue
         alone[tier] = [
-            _from_memory(device, host, target, size, sampling) for size in sizes
+            _between_fresh_places(device, host, target, [size], sampling)
+            for size in sizes
         ]
         chained[tier] = [
             _chained(device, host, target, size, sampling) for size in sizes
@@ -175,7 +176,7 @@ def measure_overlap(
 ) -> Overlap | None:
     """Measure a copy of a model's bytes while batches run, and what it costs both.
 
-    Batches are repeated to last about as long as the copy.
+    The shorter of the two is repeated to last about as long as the other.
 
     Parameters
     ----------
@@ -205,30 +206,21 @@ def measure_overlap(
     (copy_s,) = sample(device, [copy], brief)
     (once_s,) = sample(device, [compute], brief)
     passes = max(1, round(copy_s.median_s / once_s.median_s))
-    batches = _all([compute] * passes)
+    copies = max(1, round(passes * once_s.median_s / copy_s.median_s))
+    batches, copying = _all([compute] * passes), _all([copy] * copies)
     (batches_s,) = sample(device, [batches], brief)
-    both = [device.beside(copy, batches) for _ in range(DECILES_FROM)]
+    (copy_s,) = sample(device, [copying], brief)
+    both = [device.beside(copying, batches) for _ in range(DECILES_FROM)]
     times = [one for one in both if one is not None]
     return Overlap(
         batch=batch,
         passes=passes,
-        copy_bytes=size,
+        copy_bytes=copies * size,
         copy_s=copy_s.median_s,
         copy_beside_s=timing([one.copy_s for one in times]).median_s,
         batches_s=batches_s.median_s,
         batches_beside_s=timing([one.compute_s for one in times]).median_s,
     )
-
-
-def _from_memory(
-    device: Device,
-    host: torch.Tensor,
-    target: torch.Tensor,
-    size: int,
-    sampling: Sampling,
-) -> Timing:
-    """Time copies of one size, each between places that no recent copy has touched."""
-    return _between_fresh_places(device, host, target, [size], sampling)
 
 
 def _chained(

@@ -311,9 +311,17 @@ def _network_table(
         advance(len(settings.batches) - tried)
     overlap = None
     if table.latency_s and "pinned" in settings.tiers:
-        largest = max(table.latency_s)
-        compute = batch_step(device, network, plan.input, largest, table.mode)
-        overlap = measure_overlap(device, plan.blocks, largest, compute)
+        try:
+            largest = max(table.latency_s)
+            compute = batch_step(device, network, plan.input, largest, table.mode)
+            overlap = measure_overlap(device, plan.blocks, largest, compute.run)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            notes.append(
+                f"{plan.name}: a copy beside batches was not measured, for memory did "
+                f"not suffice"
+            )
     return _NetworkTable(table, overlap)
 
 

@@ -129,7 +129,22 @@ def build(
                 raise
             # Whatever a constructor raises is about the SPEC's words.
             raise InputError(architecture, f"cannot be built: {told(error)}") from error
-    network = built.network.eval().to(place)
+    try:
+        network = _placed(built.network.eval(), place, wanted)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        # Weights without data, or that are made when a first input comes.
+        raise InputError(
+            architecture, f"cannot be put on {place}: {told(error)}"
+        ) from error
+    return zoo.Built(network, built.input)
+
+
+def _placed(
+    network: nn.Module, place: torch.device, wanted: torch.dtype | None
+) -> nn.Module:
+    network = network.to(place)
     if wanted is not None and any(
         isinstance(value, torch.Tensor)
         and value.is_floating_point()
@@ -138,8 +153,8 @@ def build(
     ):
         # Not where it is built so: buffers that no state dict has, such as rotary
         # frequencies, are to stay in the precision that the library gives them.
-        network = network.to(wanted)
-    return zoo.Built(network, built.input)
+        return network.to(wanted)
+    return network
 
 
 def dtype_of(tensors: dict[str, torch.Tensor]) -> str:

@@ -64,7 +64,7 @@ def write_variants(
     spec
         The base network; its name begins the files' names.
     folder
-        An earlier result there is replaced.
+        An earlier result of as many variants is replaced.
     count
         How many, up to ``MOST_VARIANTS``.
     frozen
@@ -80,7 +80,10 @@ def write_variants(
     """
     if Path(spec.name).name != spec.name:
         raise InputError(spec.name, "is no file name; give NAME=SPEC")
-    names = [f"{spec.name}-v{k:02d}.safetensors" for k in range(1, MOST_VARIANTS + 1)]
+    names = [f"{spec.name}-v{number:02d}.safetensors" for number in range(1, count + 1)]
+    for name in names:
+        if (folder / name).is_dir():
+            raise InputError(folder / name, "is a folder, and a file is to be there")
     with torch.no_grad(), write_whole_folder(folder, names) as temporary:
         network = build_network(spec.architecture, dtype)
         tensors = {
@@ -90,7 +93,7 @@ def write_variants(
         blocks = list(dict.fromkeys(map(numbered_block, tensors)))
         frozen_blocks = frozenset(blocks[: round(frozen * len(blocks))])
         fixed = {name for name in tensors if numbered_block(name) in frozen_blocks}
-        for number, file in enumerate(names[:count], start=1):
+        for number, file in enumerate(names, start=1):
             generator = np.random.default_rng([seed, number])
             _save(
                 {
@@ -100,7 +103,7 @@ def write_variants(
                 temporary / file,
             )
     return Written(
-        files=tuple(folder / file for file in names[:count]),
+        files=tuple(folder / file for file in names),
         blocks=len(blocks),
         frozen_blocks=len(frozen_blocks),
         bytes=sum(tensor.nbytes for tensor in tensors.values()),

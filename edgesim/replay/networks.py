@@ -60,7 +60,14 @@ def batch_steps(
     for batch in batches:
         try:
             spec = batch.network
-            step = batch_step(device, networks[spec], spec.input, batch.size, spec.mode)
+            made = batch_step(device, networks[spec], spec.input, batch.size, spec.mode)
+            if made.no_graph is not None:
+                raise InputError(
+                    spec.architecture,
+                    f"the profile's batches were captured graphs, and one of "
+                    f"{batch.size} inputs cannot be captured here: {made.no_graph}",
+                )
+            step = made.run
             for _ in range(WARM_UP):
                 step()
             device.synchronise()

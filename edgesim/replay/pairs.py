@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import and_
 
 from edgesim.replay.plan import ReplayPlan
@@ -143,10 +143,10 @@ def pair_rounds(
 
 def round_overheads_s(times: Sequence[RoundTime]) -> list[float]:
     """Tell what each round took beyond its load and its batch, none of them waiting."""
-    ends = [0.0, *(time.end_s for time in times)]
+    ends = pairwise([0.0, *(time.end_s for time in times)])
     return [
         end - start - time.load_s - (time.compute_s or 0.0)
-        for start, end, time in zip(ends, ends[1:], times, strict=False)
+        for (start, end), time in zip(ends, times, strict=True)
     ]
 
 

@@ -36,6 +36,8 @@ class Setting:
         As given or chosen.
     tier_of_profile
         Whether the profile holds the tier for the models that were replayed.
+    has_graphs
+        Whether the device can run batches as captured graphs.
     device, driver, versions, machine
         What the device says of itself.
     date, command
@@ -47,6 +49,7 @@ class Setting:
     profile: Profile
     tier: Tier
     tier_of_profile: bool
+    has_graphs: bool
     paced: bool
     seed: int
     device: str
@@ -202,12 +205,6 @@ def _loads(replayed: Replayed) -> list[str]:
             f"profile's for {setting.tier}: the plan was made for another tier, a "
             f"stated rate or another profile."
         )
-    again = len(copies) - len({slot.block for slot in copies})
-    if setting.tier == "disk" and again:
-        lines.append(
-            f"Files are cold at the start of a repeat; {again} of {len(copies)} copies "
-            f"read one that the repeat had read before."
-        )
     return lines
 
 
@@ -231,6 +228,14 @@ def _computes(replayed: Replayed) -> list[str]:
             f"{counted(len(plan.rounds), 'batch', 'batches')} "
             f"{'is' if padded == 1 else 'are'} padded to the next measured size, as "
             f"the plan assumes."
+        )
+    modes = {network.mode for network in plan.networks}
+    if "graph" in modes:
+        lines.append(
+            "Batches were replayed as captured graphs, as the profile's were."
+            if setting.has_graphs
+            else "Batches were launched operator by operator; the profile's were "
+            "captured graphs, which this device has not."
         )
     for reason, models in left_out.items():
         lines.append(

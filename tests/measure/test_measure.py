@@ -234,7 +234,8 @@ def test_what_did_not_fit_is_in_the_note(tmp_path: Path) -> None:
 def test_models_that_were_done_are_kept(tmp_path: Path, last: str) -> None:
     """Interrupted or refused at the second model: the first is in a file beside.
 
-    The next run that ends well leaves the profile alone.
+    The next run does not write over it; with it moved away, one that ends well leaves
+    the profile alone.
     """
     out, partial = tmp_path / "mine.json", tmp_path / "mine.partial.json"
     first = f"first={NETWORKS}:stack"
@@ -248,6 +249,12 @@ def test_models_that_were_done_are_kept(tmp_path: Path, last: str) -> None:
     kept = read_profile(partial)
     assert (kept.name, list(kept.models)) == ("mine", ["first"])
     assert kept.models["first"].latency_s.keys() == {"1", "2"}
+    before = partial.read_bytes()
+    finished = edgesim("profile", "measure", first, *QUICK, "--out", out)
+    assert finished.code == 2
+    assert f"{partial}: is there already" in finished.err
+    assert partial.read_bytes() == before
+    partial.unlink()
     finished = edgesim(
         "profile", "measure", first, f"{NETWORKS}:tall", "--input", "8", *QUICK,
         "--out", out,

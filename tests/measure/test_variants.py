@@ -91,14 +91,28 @@ def test_command(tmp_path: Path) -> None:
     assert paths == [str(out / f"layered-v0{k}.safetensors") for k in (1, 2, 3)]
     assert {t.dtype for t in load_file(paths[0]).values()} == {torch.bfloat16}
     assert edgesim("profile", "sharing", *paths).code == 0
-    # Fewer replace them all, and nothing else is replaced.
-    again = edgesim("profile", "variants", LAYERED, "--variants", 1, "--out", out)
-    assert again.code == 0
-    assert [path.name for path in out.iterdir()] == ["layered-v01.safetensors"]
+    # As many replace them; fewer would delete what may be somebody's.
+    words = ("profile", "variants", LAYERED, "--out", out)
+    assert edgesim(*words, "--variants", 3).code == 0
+    refused = edgesim(*words, "--variants", 2)
+    assert refused.code == 2
+    assert "holds 'layered-v03.safetensors'" in refused.err
     (out / "thesis.tex").touch()
-    refused = edgesim("profile", "variants", LAYERED, "--out", out)
+    refused = edgesim(*words, "--variants", 3)
     assert refused.code == 2
     assert "holds 'thesis.tex'" in refused.err
+    assert len(list(out.iterdir())) == 4
+
+
+def test_a_folder_where_a_file_is_to_be_is_left_alone(tmp_path: Path) -> None:
+    """Replacing the result would delete what is in it."""
+    kept = tmp_path / "v" / "layered-v01.safetensors" / "kept.txt"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    refused = edgesim("profile", "variants", LAYERED, "--out", tmp_path / "v")
+    assert refused.code == 2
+    assert "is a folder" in refused.err
+    assert kept.is_file()
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def _replayed(
     profile = cases.profile() if profile is None else profile
     options: dict[str, Any] = {
         "tier_of_profile": True,
+        "has_graphs": False,
         "paced": True,
         "seed": 3,
     } | setting
@@ -145,11 +146,16 @@ def test_a_plan_of_other_numbers_is_told() -> None:
     )
 
 
-def test_files_read_twice_in_a_repeat_are_told() -> None:
-    """Three files, four copies: one reads what the repeat had read before."""
-    told = "1 of 4 copies read one that the repeat had read before"
-    assert told in text(_replayed(tier="disk"))
-    assert told not in text(_replayed())
+def test_how_batches_were_run_is_told_where_the_profile_has_graphs() -> None:
+    """As graphs where the device has them; else that the two are not alike."""
+    profile = cases.profile()
+    model = profile.models["net"].model_copy(update={"latency_mode": "graph"})
+    profile = profile.model_copy(update={"models": {"net": model}})
+    assert "captured graphs, as the" in text(
+        _replayed(profile=profile, has_graphs=True)
+    )
+    assert "this device has not" in text(_replayed(profile=profile, has_graphs=False))
+    assert "captured graphs" not in text(_replayed(has_graphs=True))
 
 
 def test_gaps_that_take_more_than_the_plans_memory_are_told() -> None:
