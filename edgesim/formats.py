@@ -63,8 +63,8 @@ def json_schema(name: str) -> dict[str, Any]:
         raise InputError("NAME", f"must be one of {', '.join(SCHEMAS)}, found {name!r}")
     # Imported when asked for: a scenario's parts pull in the whole radio model.
     from edgesim.campaign.spec import CAMPAIGN, Campaign
-    from edgesim.profile import SCHEMA as PROFILE
-    from edgesim.profile import Profile
+    from edgesim.profile.values import SCHEMA as PROFILE
+    from edgesim.profile.values import Profile
     from edgesim.scenario import SCENARIO, Scenario
     from edgesim.sweep import FIGURE, Figure
 

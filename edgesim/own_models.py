@@ -14,11 +14,11 @@ from typing import Any, get_args
 
 from edgesim.errors import InputError
 from edgesim.files import data_file
-from edgesim.library import Library
-from edgesim.profile import PLACE, Profile, Tier
+from edgesim.library.build import Library
+from edgesim.profile.values import PLACE, Profile, Tier
 from edgesim.radio import CellSpec
 from edgesim.scenario import Scenario
-from edgesim.trace import Trace
+from edgesim.trace.requests import Trace
 from edgesim.workload import Demand
 
 OWN_MODELS = "own-models"

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from edgesim import __version__, sharing
+from edgesim import __version__
 from edgesim.inputs import Source
-from edgesim.library import Library
+from edgesim.library import sharing
+from edgesim.library.build import Library
 from edgesim.scenario import Scenario
-from edgesim.words import counted, size_text
+from edgesim.text import counted, size_text
 
 PACKAGES = ("numpy", "simpy", "networkx", "pulp", "highspy", "matplotlib", "pydantic")
 

@@ -9,13 +9,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from edgesim import perfetto, plots, results, timeline
-from edgesim.colours import NO_SHARING
+from edgesim import perfetto, results
 from edgesim.files import write_json, write_whole_folder
 from edgesim.formats import write_instance, write_schedule
 from edgesim.measures import Measures, mean_interval
+from edgesim.plotting import timeline
+from edgesim.plotting.style import save
+from edgesim.plotting.throughput import plot_throughput
 from edgesim.provenance import assumed_text, library_facts, library_text, provenance
 from edgesim.run import Inputs, PlanRun
+from solvers.registry import NO_SHARING
 
 OUTPUTS = (
     "summary.json",
@@ -103,13 +106,13 @@ def _write_pictures(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> No
         for name, of in by_solver(runs).items()
     }
     requests = [one.measures.requests for one in runs]
-    ax = plots.plot_throughput(
+    ax = plot_throughput(
         in_time,
         bound=_bounds(runs) or None,
         requests=requests[0] if len(set(requests)) == 1 else None,
         title=_what(inputs),
     )
-    plots.save(ax, folder / "throughput.png")
+    save(ax, folder / "throughput.png")
     first = runs[0]
     schedule = first.result.schedule
     uplink_ax, _ = timeline.plot_timeline(
@@ -117,7 +120,7 @@ def _write_pictures(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> No
         first.run,
         name=f"{schedule.instance}, {schedule.solver}, {schedule.uplink} uplink",
     )
-    plots.save(uplink_ax, folder / "timeline.png")
+    save(uplink_ax, folder / "timeline.png")
 
 
 def _what(inputs: Inputs) -> str:

@@ -13,12 +13,12 @@ import numpy as np
 from edgesim import noise, own_models, radio
 from edgesim.errors import InputError
 from edgesim.inputs import Source, library_of, locate
-from edgesim.library import Library
+from edgesim.library.build import Library
 from edgesim.measures import Measures, measure
-from edgesim.profile_file import read_profile
+from edgesim.profile.file import read_profile
 from edgesim.scenario import Scenario, read_scenario
 from edgesim.simulation import Run, simulate_plan
-from edgesim.trace import Trace, read_trace
+from edgesim.trace.requests import Trace, read_trace
 from edgesim.workload import Epoch, check_windows, map_models, plan_epoch
 from solvers import RefusalError, Result, solve
 

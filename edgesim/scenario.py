@@ -18,11 +18,11 @@ from pydantic import (
 
 from edgesim.errors import InputError, from_validation
 from edgesim.files import check_file, data_file, is_file, read_toml
-from edgesim.library_spec import LibrarySpec, LoadSource
+from edgesim.library.spec import LibrarySpec, LoadSource
 from edgesim.noise import NoiseSpec
 from edgesim.online.spec import OnlineSpec
 from edgesim.radio import CellSpec
-from edgesim.scale import SCALE_INTERVAL_S, Scale, ScaleInterval, Scaling
+from edgesim.trace.scale import SCALE_INTERVAL_S, Scale, ScaleInterval, Scaling
 from solvers import SOLVERS, Uplink
 from solvers.problem import (
     Bytes,
@@ -68,7 +68,7 @@ class Workload(Value):
     ``time_scale`` stretches the trace's arrival times. Then it is cut into windows of
     ``window_s`` from ``start_s`` on; each repeat takes one. Then ``cv_scale`` and
     ``rate_scale`` change how bursty and how dense arrivals are, in intervals of
-    ``scale_interval_s`` (:mod:`edgesim.scale`).
+    ``scale_interval_s`` (:mod:`edgesim.trace.scale`).
 
     A plan with ``releases = "zero"`` has the requests gathered in a window all there
     when it is planned, at time 0, and their deadlines count from then; with ``"trace"``

@@ -19,15 +19,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from pydantic import Field, model_validator
 
-from edgesim import plots, results
+from edgesim import results
 from edgesim.errors import InputError
 from edgesim.files import check_file, keep_inputs, read_toml, write_whole
 from edgesim.online.measures import measure as measure_online
 from edgesim.online.run import OnlineInputs, PolicyRun, load_online
 from edgesim.online.run import run_repeat as online_repeat
+from edgesim.plotting.style import dump
+from edgesim.plotting.sweep import SERVED_LABEL, SweepPoint, plot_panels, plot_sweep
 from edgesim.run import Inputs, load_inputs, run_repeat
 from edgesim.scenario import FileName, beside, read_scenario
-from edgesim.sweep_plot import SERVED_LABEL, SweepPoint, plot_panels, plot_sweep
 from solvers.problem import Name, Positive, Value
 
 FIGURE = "edgesim.figure/1"
@@ -292,7 +293,7 @@ def run_figure(
     drawing = _draw(figure, rows, online=tasks[0].online)
     with write_whole(data) as text, write_whole(picture, "wb") as image:
         results.dump_csv(text, rows, _columns(figure, tasks))
-        plots.dump(drawing, image)
+        dump(drawing, image)
     return data, picture
 
 

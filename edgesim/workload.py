@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from edgesim import radio
 from edgesim.errors import InputError, from_validation, short
-from edgesim.library import Library
-from edgesim.scale import scaled_window
+from edgesim.library.build import Library
 from edgesim.scenario import ModelMap, Scenario
-from edgesim.trace import Trace
+from edgesim.trace.requests import Trace
+from edgesim.trace.scale import scaled_window
 from solvers import Problem, User
 
 Floats = NDArray[np.float64]

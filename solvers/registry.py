@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Algorithm: TypeAlias = "Callable[[Tables, Uplink, Options], Found]"
 
 
+NO_SHARING = "-noshare"
+"""Ends the name of a solver or policy that loads the whole of every model."""
+
+
 class Entry(NamedTuple):
     """Where an algorithm is, and what it takes.
 

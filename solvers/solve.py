@@ -7,7 +7,7 @@ import time
 from solvers.core.algorithm import MIP_ENGINES, Options
 from solvers.errors import RefusalError
 from solvers.problem import Problem
-from solvers.registry import ALGORITHMS, SOLVERS, algorithm
+from solvers.registry import ALGORITHMS, NO_SHARING, SOLVERS, algorithm
 from solvers.schedule import UPLINKS, Result, Uplink
 from solvers.verify import verify
 
@@ -97,7 +97,7 @@ def solve(
 
 
 def _refuse_extensions(problem: Problem, solver: str) -> None:
-    twin = "-noshare" if solver.endswith("-noshare") else ""
+    twin = NO_SHARING if solver.endswith(NO_SHARING) else ""
     instead = f"use greedy{twin} or local-search{twin}"
     if problem.residency == "cache":
         raise RefusalError(f"{solver}: residency 'cache' is not taken; {instead}")

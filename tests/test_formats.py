@@ -18,7 +18,7 @@ from edgesim.formats import (
     write_instance,
     write_schedule,
 )
-from edgesim.profile_file import read_profile
+from edgesim.profile.file import read_profile
 from solvers import UPLINKS, solve, verify
 from tests.command import edgesim
 from tests.examples import FIGURE, SCENARIO, instance

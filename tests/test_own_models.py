@@ -13,8 +13,8 @@ import pytest
 from edgesim.errors import InputError
 from edgesim.files import data_file
 from edgesim.own_models import MOST_WINDOWS, choose, is_own_models
-from edgesim.profile import Profile
-from edgesim.trace import Trace
+from edgesim.profile.values import Profile
+from edgesim.trace.requests import Trace
 from tests.command import edgesim
 
 SHARED = "5a" * 16

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgesim.formats import read_instance, read_schedule
-from edgesim.profile_file import read_profile
+from edgesim.profile.file import read_profile
 from edgesim.run import Inputs, load_inputs, run_all
 from solvers import UPLINKS, Result, solve, verify
 from tests.command import edgesim

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgesim.formats import read_instance, read_schedule
-from edgesim.profile import Measured
-from edgesim.profile_file import read_profile
+from edgesim.profile.file import read_profile
+from edgesim.profile.values import Measured
 from tests.command import edgesim
 from tests.small_networks import SHARED, WHOLE, save_pets
 

@@ -13,7 +13,7 @@ from edgesim.campaign.spec import Task
 from edgesim.campaign.state import Ending, Record, State, write_state
 from edgesim.errors import InputError
 from edgesim.files import make_folder
-from edgesim.words import ABSENT, counted, plain, table
+from edgesim.text import ABSENT, counted, plain, table
 
 DONE_BEFORE = "done before"
 LEFT = "left"

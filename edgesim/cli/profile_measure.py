@@ -14,9 +14,9 @@ import typer
 from edgesim.errors import InputError, short
 
 if TYPE_CHECKING:
-    from edgesim.content import Names
-    from edgesim.measure.blocks import BlockOf
-    from edgesim.profile import Profile, Tier
+    from edgesim.checkpoints.content import Names
+    from edgesim.profile.values import Profile, Tier
+    from edgesim.profiling.blocks import BlockOf
 
 LEAST_REPEATS = 10
 
@@ -104,17 +104,17 @@ def measure(
     from edgesim.cli.progress import progress
 
     need_torch("edgesim profile measure")
-    from edgesim.measure import request as measuring
-    from edgesim.measure.device import open_device
-    from edgesim.measure.disk import check_folder
-    from edgesim.measure.inputs import check_input
-    from edgesim.measure.plan import PlanOptions
-    from edgesim.measure.sampling import Sampling
-    from edgesim.measure.session import Settings
-    from edgesim.measure.specs import DTYPES
-    from edgesim.profile_facts import tiers_of
-    from edgesim.profile_file import write_profile
-    from edgesim.profile_show import tables
+    from edgesim.library.profile_text import tables
+    from edgesim.profile.file import write_profile
+    from edgesim.profile.summary import tiers_of
+    from edgesim.profiling import job as measuring
+    from edgesim.profiling.architecture import DTYPES
+    from edgesim.profiling.device import open_device
+    from edgesim.profiling.disk import check_folder
+    from edgesim.profiling.inputs import check_input
+    from edgesim.profiling.plan import PlanOptions
+    from edgesim.profiling.sampling import Sampling
+    from edgesim.profiling.session import Settings
 
     # Nothing slow comes before all options are known to be good.
     if dtype is not None:
@@ -231,7 +231,7 @@ def _text(option: str, value: str | None) -> str | None:
 
 
 def _block_rule(blocks: str | None, depth: int | None) -> BlockOf | None:
-    from edgesim.measure.blocks import by_depth, by_pattern
+    from edgesim.profiling.blocks import by_depth, by_pattern
 
     if blocks is not None and depth is not None:
         raise InputError("--blocks", "must not be given together with --depth")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from edgesim.sharing_profile import LoadRules, ModelOf
+    from edgesim.checkpoints.to_profile import LoadRules, ModelOf
 
 
 def sharing(
@@ -47,15 +47,15 @@ def sharing(
     """Find what checkpoint files share, by the content of their tensors."""
     from typing import cast
 
-    from edgesim import checkpoints as files
+    from edgesim.checkpoints import files
+    from edgesim.checkpoints.content import Names, share_by_content
+    from edgesim.checkpoints.sharing_text import report
+    from edgesim.checkpoints.to_profile import given_files, library_profile
     from edgesim.cli.options import one_of
     from edgesim.cli.progress import progress
-    from edgesim.content import Names, share_by_content
     from edgesim.errors import InputError
     from edgesim.files import keep_inputs
-    from edgesim.profile_file import write_profile
-    from edgesim.sharing_profile import given_files, library_profile
-    from edgesim.sharing_show import report
+    from edgesim.profile.file import write_profile
 
     matching = cast("Names", one_of("--names", names, ("ignore", "match")))
     loads, latency = _sources(like, load_rate, latency_from, out)
@@ -66,7 +66,7 @@ def sharing(
         if written is not None:
             keep_inputs(written, *paths, *given_files(like, latency_from))
     if picture is not None:
-        from edgesim.sharing_plot import check_picture, write_picture
+        from edgesim.plotting.sharing import check_picture, write_picture
 
         check_picture("--picture", picture)
         if out is not None and picture.resolve() == out.resolve():
@@ -110,14 +110,14 @@ def _sources(
     out: Path | None,
 ) -> tuple[LoadRules | None, ModelOf | None]:
     """Read where load times and latencies come from, before any weights are read."""
-    from edgesim.cli.options import positive
-    from edgesim.errors import InputError
-    from edgesim.sharing_profile import (
+    from edgesim.checkpoints.to_profile import (
         check_latency,
         loads_at,
         loads_like,
         read_reference,
     )
+    from edgesim.cli.options import positive
+    from edgesim.errors import InputError
 
     rate = positive("--load-rate", load_rate)
     if like is not None and rate is not None:

@@ -34,10 +34,10 @@ def show(
     from edgesim.cli.options import one_of
     from edgesim.errors import InputError
     from edgesim.files import is_file, keep_inputs
-    from edgesim.profile import Tier
-    from edgesim.profile_facts import tiers_of
-    from edgesim.profile_file import read_profile
-    from edgesim.profile_show import compare, describe, run_labels
+    from edgesim.library.profile_text import compare, describe, run_labels
+    from edgesim.profile.file import read_profile
+    from edgesim.profile.summary import tiers_of
+    from edgesim.profile.values import Tier
 
     if tier is not None:
         one_of("--tier", tier, get_args(Tier))
@@ -57,8 +57,8 @@ def show(
         )
     tiers = cast("list[Tier]", held if tier is None else [tier])
     if out is not None:
-        from edgesim.plots import save
-        from edgesim.profile_plot import profile_figure
+        from edgesim.plotting.profile import profile_figure
+        from edgesim.plotting.style import save
 
         save(profile_figure(profiles, tiers), out)
     parts = [

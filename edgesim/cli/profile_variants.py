@@ -38,9 +38,9 @@ def variants(
     from edgesim.cli.options import one_of
 
     need_torch("edgesim profile variants")
-    from edgesim.measure.specs import DTYPES, parse_spec
-    from edgesim.measure.variants import write_variants
-    from edgesim.words import counted, size_text
+    from edgesim.profiling.architecture import DTYPES, parse_spec
+    from edgesim.profiling.variants import write_variants
+    from edgesim.text import counted, size_text
 
     if dtype is not None:
         one_of("--dtype", dtype, tuple(DTYPES))

@@ -63,7 +63,7 @@ def replay(
     from edgesim.cli.options import one_of
     from edgesim.cli.progress import progress
     from edgesim.files import check_replaceable, keep_inputs
-    from edgesim.profile_file import locate_profile, read_profile
+    from edgesim.profile.file import locate_profile, read_profile
     from edgesim.replay import inputs
     from edgesim.replay.plan import make_plan
     from edgesim.replay.report import OUTPUTS, Replayed, Setting, text, write_report
@@ -82,8 +82,8 @@ def replay(
     check_replaceable(folder, OUTPUTS)
     keep_inputs(folder, *sources.values())
     read = inputs.hashes(sources)
-    from edgesim.measure.device import open_device
-    from edgesim.measure.request import shown_path
+    from edgesim.profiling.device import open_device
+    from edgesim.profiling.job import shown_path
     from edgesim.replay.session import replay as execute
 
     words = ["edgesim", "replay", shown_path(schedule)]

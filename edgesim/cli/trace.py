@@ -13,8 +13,8 @@ import typer
 from edgesim.errors import InputError
 
 if TYPE_CHECKING:
-    from edgesim.convert import ConversionReport
-    from edgesim.trace import Trace
+    from edgesim.trace.convert import ConversionReport
+    from edgesim.trace.requests import Trace
 
 app = typer.Typer(
     help="Convert, generate, scale and show request traces.",
@@ -69,7 +69,7 @@ def _of_functions(name: str, about: str) -> None:
         start_s: Start = 0.0,
         duration_s: Duration = None,
     ) -> None:
-        from edgesim import convert as sources
+        from edgesim.trace import convert as sources
 
         fill = sources.Fill(
             slo_s=slo_s,
@@ -114,7 +114,7 @@ def azure_llm_2023(
     duration_s: Duration = None,
 ) -> None:
     """Convert calls of one language model service."""
-    from edgesim import convert as sources
+    from edgesim.trace import convert as sources
 
     fill = sources.Fill(
         slo_s, users=users, seed=seed, start_s=start_s, duration_s=duration_s
@@ -173,8 +173,8 @@ def csv(
     ):
         if is_given and value is not None:
             raise InputError(instead, f"must not be given together with {column}")
-    from edgesim import convert as sources
-    from edgesim.generate import IMAGE_BYTES
+    from edgesim.trace import convert as sources
+    from edgesim.trace.generate import IMAGE_BYTES
 
     fill = sources.Fill(
         slo_s=slo_s,
@@ -200,7 +200,7 @@ def csv(
 
 def _finish(source: Path, out: Path, trace: Trace, report: ConversionReport) -> None:
     from edgesim.files import keep_inputs
-    from edgesim.trace import write_trace
+    from edgesim.trace.requests import write_trace
 
     keep_inputs(out, source)
     write_trace(trace, out)
@@ -246,8 +246,8 @@ def generate(
     seed: Seed = 0,
 ) -> None:
     """Draw a trace: an arrival process, Zipf popularity, sizes and deadlines."""
-    from edgesim import generate as synthetic
-    from edgesim.trace import write_trace
+    from edgesim.trace import generate as synthetic
+    from edgesim.trace.requests import write_trace
 
     trace = synthetic.generate(
         rate_per_s=rate,
@@ -309,10 +309,10 @@ def scale(
 ) -> None:
     """Make a trace denser, slower or burstier, or cut it, as scenarios can do."""
     from edgesim.files import keep_inputs
-    from edgesim.generate import generator
-    from edgesim.scale import scaled_window
     from edgesim.scenario import workload_of
-    from edgesim.trace import read_trace, write_trace
+    from edgesim.trace.generate import generator
+    from edgesim.trace.requests import read_trace, write_trace
+    from edgesim.trace.scale import scaled_window
 
     rng = generator(seed)
     keys = {
@@ -342,12 +342,14 @@ def show(
     ] = None,
 ) -> None:
     """Print what a trace looks like, and draw it if asked."""
-    from edgesim import trace_show
-    from edgesim.trace import read_trace
+    from edgesim.trace.requests import read_trace
+    from edgesim.trace.summary import summarise
 
     if out is not None:
-        trace_show.check_picture_name(out)
+        from edgesim.plotting.trace import check_picture_name, write_picture
+
+        check_picture_name(out)
     requests = read_trace(trace)
     if out is not None:
-        trace_show.write_picture(requests, out)
-    typer.echo(trace_show.summarise(requests))
+        write_picture(requests, out)
+    typer.echo(summarise(requests))

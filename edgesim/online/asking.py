@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from edgesim.errors import InputError, short
 from edgesim.online.policy import Policy, PolicyError
 from edgesim.online.request import DONE, Request
-from edgesim.own_code import told
+from edgesim.plugins import told
 from solvers import RefusalError
 
 if TYPE_CHECKING:

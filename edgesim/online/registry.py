@@ -10,9 +10,8 @@ from typing import Any
 
 from edgesim.errors import InputError, short
 from edgesim.online.policy import Policy
-from edgesim.own_code import current_folder_importable, find_module, told
-
-NO_SHARING = "-noshare"
+from edgesim.plugins import current_folder_importable, find_module, told
+from solvers.registry import NO_SHARING
 
 # Imported when asked for, so that names can be checked without the solvers.
 _SHIPPED: dict[str, tuple[str, str]] = {

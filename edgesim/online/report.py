@@ -8,11 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from edgesim import plots
-from edgesim.colours import NO_SHARING
 from edgesim.errors import InputError, in_file
 from edgesim.files import write_json, write_whole_folder
-from edgesim.online.drawn import Drawn, keep_for_plots
 from edgesim.online.intervals import (
     Estimate,
     batch_spans,
@@ -23,12 +20,7 @@ from edgesim.online.intervals import (
 )
 from edgesim.online.measures import Account, OnlineMeasures, measure_span
 from edgesim.online.perfetto import write_window
-from edgesim.online.plots import (
-    plot_goodput,
-    plot_gpu,
-    plot_latency,
-    plot_on_time,
-)
+from edgesim.online.plot_data import Drawn, keep_for_plots
 from edgesim.online.run import OnlineInputs, PolicyRun, run_repeat
 from edgesim.online.series import (
     SERIES_COLUMNS,
@@ -43,7 +35,15 @@ from edgesim.online.tables import (
     dump_requests,
     dump_rounds,
 )
+from edgesim.plotting.online import (
+    plot_goodput,
+    plot_gpu,
+    plot_latency,
+    plot_on_time,
+)
+from edgesim.plotting.style import save
 from edgesim.provenance import library_facts, provenance
+from solvers.registry import NO_SHARING
 
 OUTPUTS = (
     "summary.json",
@@ -283,8 +283,8 @@ def _write_pictures(
         f"{inputs.scenario.name}, {inputs.online.uplink} uplink, "
         f"residency {gpu.residency}{rest}"
     )
-    plots.save(plot_latency(runs, title=title), folder / "latency.png")
+    save(plot_latency(runs, title=title), folder / "latency.png")
     on_time = plot_on_time(runs, warmup_s=inputs.online.warmup_s, title=title)
-    plots.save(on_time, folder / "on-time.png")
-    plots.save(plot_gpu(runs, title=title), folder / "gpu-time.png")
-    plots.save(plot_goodput(runs, title=title)[0], folder / "goodput.png")
+    save(on_time, folder / "on-time.png")
+    save(plot_gpu(runs, title=title), folder / "gpu-time.png")
+    save(plot_goodput(runs, title=title)[0], folder / "goodput.png")

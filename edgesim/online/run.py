@@ -13,7 +13,7 @@ import numpy as np
 from edgesim import own_models
 from edgesim.errors import InputError, in_file
 from edgesim.inputs import Source, library_of, locate
-from edgesim.library import Library
+from edgesim.library.build import Library
 from edgesim.noise import median_spread, stated_sigma
 from edgesim.online.intervals import batch_spans
 from edgesim.online.log import OnlineRun
@@ -24,9 +24,9 @@ from edgesim.online.server import simulate
 from edgesim.online.settings import Settings
 from edgesim.online.spec import OnlineSpec, online_faults
 from edgesim.online.stream import Spool, Stream, make_stream, open_trace
-from edgesim.profile_file import read_profile
-from edgesim.scale import window_length_s
+from edgesim.profile.file import read_profile
 from edgesim.scenario import Scenario, read_scenario
+from edgesim.trace.scale import window_length_s
 from edgesim.workload import check_windows, make_problem, map_models
 from solvers import RefusalError
 from solvers.core.tables import Tables

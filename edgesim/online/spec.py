@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from edgesim import scale
 from edgesim.errors import InputError, short
 from edgesim.online.faults import Faults, Outage, Span
 from edgesim.online.registry import ALLOWED, PATTERN, is_policy, plain
 from edgesim.online.uplink import Rule
-from edgesim.profile import by_kind
+from edgesim.profile.values import by_kind
+from edgesim.trace import scale
 from solvers.problem import Name, PositiveSeconds, Seconds, Value, whole
 
 Whole = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(whole)]
@@ -57,7 +57,7 @@ class LinkDown(_Fault):
 class Burst(_Fault):
     """``kind = "burst"``: requests arrive at ``factor`` times their rate.
 
-    As ``workload.rate_scale`` does it (:mod:`edgesim.scale`), within the span.
+    As ``workload.rate_scale`` does it (:mod:`edgesim.trace.scale`), within the span.
     """
 
     kind: Literal["burst"]

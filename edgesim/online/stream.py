@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from edgesim import radio
 from edgesim.errors import InputError
-from edgesim.library import Library
+from edgesim.library.build import Library
 from edgesim.online.request import Arrival
-from edgesim.scale import Burst, Scaling, scaled, window_length_s, window_rows
 from edgesim.scenario import Scenario
-from edgesim.trace_chunks import DTYPES, Names, read_columns
-from edgesim.trace_rows import REQUIRED
+from edgesim.trace.chunks import DTYPES, Names, read_columns
+from edgesim.trace.rows import REQUIRED
+from edgesim.trace.scale import Burst, Scaling, scaled, window_length_s, window_rows
 
 Columns = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
@@ -38,7 +38,8 @@ class Spool:
     path
         Where the trace was read.
     columns
-        Arrays in files, of the names and types of :class:`edgesim.trace.Trace`.
+        Arrays in files, of the names and types of
+        :class:`edgesim.trace.requests.Trace`.
     users, models
         Names, by number.
     per_model
@@ -80,7 +81,7 @@ def open_trace(path: Path, folder: Path) -> Spool:
     ------
     InputError
         At the first line that breaks the format, see
-        :func:`edgesim.trace_rows.iter_trace`, or when the folder cannot be written to.
+        :func:`edgesim.trace.rows.iter_trace`, or when the folder cannot be written to.
     """
     users, models = Names(), Names()
     per_model = np.zeros(0, dtype=np.int64)

@@ -9,7 +9,7 @@ from typing import Any
 from edgesim.online.intervals import correlation_limit
 from edgesim.online.log import NEVER_FITS, NO_LINK
 from edgesim.provenance import library_text
-from edgesim.words import (
+from edgesim.text import (
     ABSENT,
     TEXT_WIDTH,
     counted,
@@ -18,7 +18,7 @@ from edgesim.words import (
     seconds,
     shortened,
 )
-from edgesim.words import table as columns_of
+from edgesim.text import table as columns_of
 
 HEAD = (
     "policy",

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
-from edgesim.replay.pairs import Pair
+from edgesim.replay.comparison import Pair
 from edgesim.results import Row
 
 QUANTITIES = ("load", "compute", "load + compute", "overhead", "end of the plan")

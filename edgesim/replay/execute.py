@@ -11,10 +11,10 @@ from typing import Protocol
 
 import torch
 
-from edgesim.measure.copies import HostBlock, fill, loads, make_cold, write_through
-from edgesim.measure.device import Device, Step
-from edgesim.profile import Tier
-from edgesim.replay.pairs import RoundTime
+from edgesim.profile.values import Tier
+from edgesim.profiling.copies import HostBlock, fill, loads, make_cold, write_through
+from edgesim.profiling.device import Device, Step
+from edgesim.replay.comparison import RoundTime
 from edgesim.replay.placement import aligned
 from edgesim.replay.plan import Batch, ReplayPlan, Slot
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from edgesim.errors import InputError, short
 from edgesim.files import sha256
 from edgesim.formats import read_instance, read_schedule
-from edgesim.profile import Profile, Tier
-from edgesim.replay.match import common_tier
+from edgesim.profile.values import Profile, Tier
+from edgesim.replay.model_match import common_tier
 from edgesim.replay.placement import shares
 from edgesim.replay.plan import ReplayPlan
 from solvers.problem import Problem

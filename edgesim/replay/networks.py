@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 
 from edgesim.errors import InputError
-from edgesim.measure.device import Device, Step, is_out_of_memory
-from edgesim.measure.latency import batch_step
-from edgesim.measure.specs import build_network
-from edgesim.own_code import told
-from edgesim.replay.match import NetworkSpec
+from edgesim.plugins import told
+from edgesim.profiling.architecture import build_network
+from edgesim.profiling.device import Device, Step, is_out_of_memory
+from edgesim.profiling.latency import batch_step
+from edgesim.replay.model_match import NetworkSpec
 from edgesim.replay.plan import Batch
 
 Build = Callable[[NetworkSpec], torch.nn.Module]

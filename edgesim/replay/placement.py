@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgesim.colours import NO_SHARING
 from edgesim.errors import InputError
 from solvers.core import residency
 from solvers.core.tables import PlannedRound, Tables
 from solvers.problem import Problem
+from solvers.registry import NO_SHARING
 from solvers.schedule import Schedule
 
 ALIGN_BYTES = 512

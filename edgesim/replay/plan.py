@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from edgesim.profile import Profile
-from edgesim.replay.match import (
+from edgesim.profile.values import Profile
+from edgesim.replay.model_match import (
     Match,
     NetworkSpec,
     latency_agreement,

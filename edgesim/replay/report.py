@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgesim import __version__, plots
+from edgesim import __version__
 from edgesim.files import write_json, write_whole, write_whole_folder
-from edgesim.profile import Measured, Profile, Tier
-from edgesim.replay import accuracy, match
-from edgesim.replay import pairs as pairing
-from edgesim.replay.picture import plot_replay
+from edgesim.plotting.replay import plot_replay
+from edgesim.plotting.style import save
+from edgesim.profile.values import Measured, Profile, Tier
+from edgesim.replay import accuracy
+from edgesim.replay import comparison as pairing
+from edgesim.replay import model_match as match
 from edgesim.replay.plan import ReplayPlan
 from edgesim.results import write_csv
-from edgesim.words import counted
+from edgesim.text import counted
 
 OUTPUTS = ("rounds.csv", "errors.csv", "errors.md", "replay.png", "replay.json")
 
@@ -102,7 +104,7 @@ def write_report(folder: Path, replayed: Replayed) -> None:
         with write_whole(temporary / "errors.md") as file:
             file.write(f"{text(replayed)}\n")
         title = f"{_name(replayed)} on {replayed.setting.device}"
-        plots.save(plot_replay(found, title=title), temporary / "replay.png")
+        save(plot_replay(found, title=title), temporary / "replay.png")
         write_json(temporary / "replay.json", document(replayed))
 
 

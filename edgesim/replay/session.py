@@ -6,9 +6,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from edgesim.measure.device import Device
-from edgesim.profile import Profile, Tier
+from edgesim.profile.values import Profile, Tier
+from edgesim.profiling.device import Device
 from edgesim.replay import networks
+from edgesim.replay.comparison import RoundTime
 from edgesim.replay.execute import (
     Clock,
     Stage,
@@ -17,9 +18,8 @@ from edgesim.replay.execute import (
     run_once,
     wrong_blocks,
 )
-from edgesim.replay.pairs import RoundTime
+from edgesim.replay.memory_check import check_room, need, out_of_memory_refused
 from edgesim.replay.plan import ReplayPlan
-from edgesim.replay.room import check_room, need, out_of_memory_refused
 
 
 def replay(

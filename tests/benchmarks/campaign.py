@@ -26,9 +26,8 @@ from solvers import SOLVERS, Problem, RefusalError, Schedule, Uplink, solve, ver
 from solvers.bounds.upper_bound import upper_bound
 from solvers.core.tables import Tables
 from solvers.core.timing import make_schedule
+from solvers.registry import NO_SHARING
 from tests.instances import CASES, Case, digest, make
-
-NO_SHARING = "-noshare"
 
 PEERS: Mapping[str, tuple[str, str]] = {
     "cp-sat": ("tests.benchmarks.cpsat", "solve_cp_sat"),

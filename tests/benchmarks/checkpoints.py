@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgesim.checkpoint_hash import CHUNK_BYTES, THREADS
-from edgesim.checkpoints import CheckpointFiles, read_checkpoint
-from edgesim.content import share_by_content
+from edgesim.checkpoints.content import share_by_content
+from edgesim.checkpoints.digest import CHUNK_BYTES, THREADS
+from edgesim.checkpoints.files import CheckpointFiles, read_checkpoint
 
 CHECKPOINTS = 20
 TENSORS = 20

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from edgesim.colours import COLOURS
-from edgesim.plots import save, style
+from edgesim.plotting.colours import COLOURS
+from edgesim.plotting.style import save, style
 from tests.benchmarks.campaign import NO_SHARING, Record
 from tests.benchmarks.comparison import gap
 

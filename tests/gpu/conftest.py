@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgesim.measure.device import CudaDevice, open_device
+from edgesim.profiling.device import CudaDevice, open_device
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import time
 import pytest
 import torch
 
-from edgesim.measure.copies import HostBlock, fill
-from edgesim.measure.device import CudaDevice, NotCapturedError, Step
-from edgesim.measure.empty_round import measure_empty_round
-from edgesim.measure.model_loads import measure_copies
-from edgesim.measure.sampling import Sampling, sample
+from edgesim.profiling.copies import HostBlock, fill
+from edgesim.profiling.device import CudaDevice, NotCapturedError, Step
+from edgesim.profiling.empty_round import measure_empty_round
+from edgesim.profiling.model_loads import measure_copies
+from edgesim.profiling.sampling import Sampling, sample
 
 pytestmark = pytest.mark.gpu
 

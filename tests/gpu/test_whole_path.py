@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from edgesim import files
-from edgesim.measure.device import CudaDevice
-from edgesim.measure.inputs import example_input, forward
-from edgesim.measure.specs import build_network
-from edgesim.profile_file import read_profile
+from edgesim.profile.file import read_profile
+from edgesim.profiling.architecture import build_network
+from edgesim.profiling.device import CudaDevice
+from edgesim.profiling.inputs import example_input, forward
 from tests.command import edgesim
 
 pytestmark = pytest.mark.gpu

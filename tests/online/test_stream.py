@@ -11,14 +11,15 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from edgesim import scale, trace_chunks
 from edgesim.errors import InputError
-from edgesim.library import Library
+from edgesim.library.build import Library
 from edgesim.online.spec import online_faults
 from edgesim.online.stream import Spool, Stream, make_stream, open_trace
-from edgesim.scale import MOST_WINDOW_S
 from edgesim.scenario import Scenario
-from edgesim.trace import Trace, read_trace, write_trace
+from edgesim.trace import chunks as trace_chunks
+from edgesim.trace import scale
+from edgesim.trace.requests import Trace, read_trace, write_trace
+from edgesim.trace.scale import MOST_WINDOW_S
 from edgesim.workload import map_models
 from solvers import Block, Model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edgesim.profile import Profile
+from edgesim.profile.values import Profile
 from solvers import Problem, Schedule, Uplink, verify
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import make_schedule

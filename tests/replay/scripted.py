@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from edgesim.measure.device import CpuDevice, Step
+from edgesim.profiling.device import CpuDevice, Step
 
 
 class ScriptedClock:

@@ -8,7 +8,7 @@ import pytest
 
 from edgesim.replay import accuracy
 from edgesim.replay.accuracy import Accuracy, accuracies, errors
-from edgesim.replay.pairs import Pair
+from edgesim.replay.comparison import Pair
 
 PAIR = Pair(
     repeat=0,

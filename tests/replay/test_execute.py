@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from edgesim.measure.copies import HostBlock
-from edgesim.measure.device import CpuDevice, Device, open_device
-from edgesim.profile import Tier
+from edgesim.profile.values import Tier
+from edgesim.profiling.copies import HostBlock
+from edgesim.profiling.device import CpuDevice, Device, open_device
 from edgesim.replay import execute, networks
+from edgesim.replay.comparison import RoundTime
 from edgesim.replay.execute import Stage, WallClock, host_blocks, run_once
-from edgesim.replay.match import NetworkSpec
-from edgesim.replay.pairs import RoundTime
+from edgesim.replay.model_match import NetworkSpec
 from edgesim.replay.plan import ReplayPlan, make_plan
 from edgesim.replay.session import replay
 from solvers import Problem

@@ -13,7 +13,7 @@ import pytest
 
 from edgesim.cli.progress import progress
 from edgesim.formats import write_instance, write_schedule
-from edgesim.profile_file import write_profile
+from edgesim.profile.file import write_profile
 from edgesim.replay import session
 from edgesim.replay.report import OUTPUTS
 from solvers import Problem, Schedule

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from edgesim.errors import InputError
-from edgesim.profile import Measured, Profile, Tier
-from edgesim.replay import accuracy, pairs
-from edgesim.replay.pairs import RoundTime
+from edgesim.profile.values import Measured, Profile, Tier
+from edgesim.replay import accuracy
+from edgesim.replay import comparison as pairs
+from edgesim.replay.comparison import RoundTime
 from edgesim.replay.plan import make_plan
 from edgesim.replay.report import OUTPUTS, Replayed, Setting, text, write_report
 from solvers import Problem

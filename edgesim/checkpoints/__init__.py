@@ -1,0 +1,1 @@
+"""Weights in files: read, hashed, and found in common by their content."""

@@ -1,0 +1,251 @@
+"""What checkpoints share by content: the fewest blocks wholly shared or wholly not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from edgesim.checkpoints.files import Checkpoint, TensorRecord
+from edgesim.library.sharing import ModelBlocks, View
+
+Names = Literal["ignore", "match"]
+
+OWN = "own"
+SHARED_BY_ALL = "shared-all"
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class ContentBlock:
+    """Tensors that the same models hold.
+
+    Parameters
+    ----------
+    name
+        ``own`` for what one model holds alone, ``shared-all`` for what all hold,
+        ``shared-by-3`` for what three hold, ``shared-by-3-2`` for the second of several
+        such blocks. Unique within a model.
+    content
+        SHA-256 of the sorted digests of the tensors, in hex; blocks with the same one
+        are the same.
+    bytes
+        Of all its tensors.
+    tensors
+        As the first of the models has them, in its order.
+    models
+        Who holds the block, in the order of the checkpoints.
+    """
+
+    name: str
+    content: str
+    bytes: int
+    tensors: tuple[TensorRecord, ...]
+    models: tuple[str, ...]
+
+    @property
+    def examples(self) -> str:
+        """Name the first of its tensors and say how many there are."""
+        names = ", ".join(repr(t.name) for t in islice(self.tensors, _EXAMPLES))
+        more = len(self.tensors) - _EXAMPLES
+        return f"{names} and {more} more" if more > 0 else names
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """Tensors that several models hold, but not under one name that all have.
+
+    Parameters
+    ----------
+    tensors, bytes
+        How many there are, each content counted once.
+    example
+        The largest: two models, and its name in each; None where there is none.
+    """
+
+    tensors: int
+    bytes: int
+    example: tuple[tuple[str, str], tuple[str, str]] | None
+
+
+@dataclass(frozen=True)
+class ContentLibrary:
+    """Models and the blocks they are made of.
+
+    Parameters
+    ----------
+    models
+        Model to its blocks: those of most holders first, so that with laminar sharing
+        the blocks of each model are a path of the forest from its root.
+    checkpoints
+        What the blocks were found in.
+    names
+        Whether names had to match.
+    min_bytes
+        Tensors smaller than this are shared by no models.
+    renamed
+        What several models hold under different names.
+    """
+
+    models: Mapping[str, tuple[ContentBlock, ...]]
+    checkpoints: tuple[Checkpoint, ...]
+    names: Names
+    min_bytes: int
+    renamed: Renamed
+
+    @property
+    def blocks(self) -> tuple[ContentBlock, ...]:
+        """All blocks, each once, those of most holders first."""
+        found = {block.content: block for of in self.models.values() for block in of}
+        return tuple(sorted(found.values(), key=lambda b: len(b.models), reverse=True))
+
+    @property
+    def repeated_bytes(self) -> int:
+        """Bytes of tensors that a model holds more than once, beyond the first."""
+        stored = sum(checkpoint.bytes for checkpoint in self.checkpoints)
+        return stored - sum(b.bytes for of in self.models.values() for b in of)
+
+    def view(self) -> View[ContentBlock]:
+        """See the library as sharing graphs and loading orders need it."""
+        return View(
+            blocks={block.content: block for block in self.blocks},
+            models={
+                name: ModelBlocks(tuple(block.content for block in blocks))
+                for name, blocks in self.models.items()
+            },
+        )
+
+
+def share_by_content(
+    checkpoints: Sequence[Checkpoint], *, names: Names = "ignore", min_bytes: int = 0
+) -> ContentLibrary:
+    """Group the tensors of checkpoints by which checkpoints hold them.
+
+    There is one block a distinct set of holders, which is the fewest there can be if
+    every block is to be wholly shared or wholly not: two tensors of different holders
+    cannot be in one. A tensor that stands twice in a model, because weights are tied or
+    happen to be equal, is one tensor.
+
+    Parameters
+    ----------
+    checkpoints
+        With distinct names, at least one.
+    names
+        ``"ignore"``: tensors are the same if dtype, shape and bytes are. ``"match"``:
+        if their names are too; then what stands in a model under two names counts twice
+        there, tied weights as well.
+    min_bytes
+        Smaller tensors are never shared and stay each model's own. Zero biases and step
+        counters are alike in models that have nothing to do with each other, and would
+        cut blocks into pieces.
+
+    Returns
+    -------
+    ContentLibrary
+        The same for the same files; the order of checkpoints decides ties.
+
+    Notes
+    -----
+    O(T log T + H·M) for T tensors in all, H distinct sets of holders and M models.
+    """
+    tensors: dict[tuple[str, ...], TensorRecord] = {}
+    held: dict[tuple[str, ...], list[str]] = {}
+    for checkpoint in checkpoints:
+        for tensor in checkpoint.tensors:
+            key = _identity(checkpoint, tensor, names, min_bytes)
+            tensors.setdefault(key, tensor)
+            so_far = held.setdefault(key, [])
+            if not so_far or so_far[-1] != checkpoint.name:
+                so_far.append(checkpoint.name)
+    groups: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for key, all_owners in held.items():
+        groups.setdefault(tuple(all_owners), []).append(key)
+    # Groups stand in the order in which their first holder has their first tensor, and
+    # sorting keeps that among those of as many holders.
+    order = sorted(groups, key=len, reverse=True)
+    models: dict[str, list[ContentBlock]] = {c.name: [] for c in checkpoints}
+    for owners, name in zip(order, _names(order, len(checkpoints)), strict=True):
+        keys = groups[owners]
+        parts = tuple(tensors[key] for key in keys)
+        block = ContentBlock(
+            name=name,
+            content=_content(keys),
+            bytes=sum(tensor.bytes for tensor in parts),
+            tensors=parts,
+            models=owners,
+        )
+        for owner in owners:
+            models[owner].append(block)
+    return ContentLibrary(
+        models={name: tuple(blocks) for name, blocks in models.items()},
+        checkpoints=tuple(checkpoints),
+        names=names,
+        min_bytes=min_bytes,
+        renamed=_renamed(checkpoints, min_bytes),
+    )
+
+
+def _identity(
+    checkpoint: Checkpoint, tensor: TensorRecord, names: Names, min_bytes: int
+) -> tuple[str, ...]:
+    """Say what makes a tensor that tensor and no other."""
+    name = (tensor.name,) if names == "match" else ()
+    # A model's name belongs to what it shares with none, whatever the content.
+    owner = ("", checkpoint.name) if tensor.bytes < min_bytes else ()
+    return (tensor.digest, *name, *owner)
+
+
+def _content(keys: Iterable[tuple[str, ...]]) -> str:
+    lines = "\n".join(repr(key) for key in sorted(keys))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _names(order: Sequence[tuple[str, ...]], models: int) -> list[str]:
+    counts = Counter(map(len, order))
+    given: Counter[int] = Counter()
+    names = []
+    for owners in order:
+        size = len(owners)
+        given[size] += 1
+        if size == 1:
+            names.append(OWN)
+        elif size == models:
+            names.append(SHARED_BY_ALL)
+        elif counts[size] == 1:
+            names.append(f"shared-by-{size}")
+        else:
+            width = len(str(counts[size]))
+            names.append(f"shared-by-{size}-{given[size]:0{width}}")
+    return names
+
+
+def _renamed(checkpoints: Sequence[Checkpoint], min_bytes: int) -> Renamed:
+    sizes: dict[str, int] = {}
+    named: dict[str, dict[str, set[str]]] = {}
+    for checkpoint in checkpoints:
+        for tensor in checkpoint.tensors:
+            if tensor.bytes >= min_bytes:
+                sizes[tensor.digest] = tensor.bytes
+                by_model = named.setdefault(tensor.digest, {})
+                by_model.setdefault(checkpoint.name, set()).add(tensor.name)
+    found = [
+        digest
+        for digest, by_model in named.items()
+        if not set.intersection(*by_model.values())
+    ]
+    if not found:
+        return Renamed(0, 0, None)
+    by_model = named[max(found, key=sizes.__getitem__)]  # the first of the largest
+    first, *others = ((model, names) for model, names in by_model.items())
+    # No name is everybody's, so some other model lacks the first one's first name.
+    name = min(first[1])
+    other = next(pair for pair in others if name not in pair[1])
+    return Renamed(
+        tensors=len(found),
+        bytes=sum(sizes[digest] for digest in found),
+        example=((first[0], name), (other[0], min(other[1]))),
+    )

@@ -1,0 +1,120 @@
+"""Reading ``.safetensors`` files: the header checked by its own package, then bytes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from edgesim.checkpoints.digest import Chunks, RawTensor
+from edgesim.errors import InputError, short
+
+_LENGTH_BYTES = 8
+
+_DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "U16": "uint16",
+    "I16": "int16",
+    "U32": "uint32",
+    "I32": "int32",
+    "U64": "uint64",
+    "I64": "int64",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
+    "C64": "complex64",
+    "F4": "float4_e2m1fn_x2",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+    "F8_E8M0": "float8_e8m0fnu",
+}
+"""The file's names of types, and torch's, so that a tensor is the same in both."""
+
+
+def safetensors_in(path: Path) -> list[RawTensor]:
+    """List the tensors of a file, in the order in which they lie in it.
+
+    The ``safetensors`` package refuses what breaks the format: a header that is not
+    JSON, too long or cut off, offsets that overlap, leave holes or leave the file,
+    sizes that do not fit the shapes. Nothing but the header is read.
+
+    Raises
+    ------
+    InputError
+        When the package refuses the file, or a name stands twice in its header.
+    OSError
+        When it cannot be read.
+    """
+    try:
+        # The package maps the file and copies the header alone.
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        reason = str(error).removeprefix("Error while deserializing header: ")
+        raise InputError(
+            path, f"not a usable safetensors file: {_printable(reason)}"
+        ) from None
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        header = _header(path, file.read(length))
+    start = _LENGTH_BYTES + length
+    entries = [(name, e) for name, e in header.items() if name != "__metadata__"]
+    entries.sort(key=lambda pair: pair[1]["data_offsets"])
+    tensors = []
+    for name, entry in entries:
+        begin, end = entry["data_offsets"]
+        tensors.append(
+            RawTensor(
+                name=name,
+                dtype=_DTYPES.get(entry["dtype"], entry["dtype"]),
+                shape=tuple(entry["shape"]),
+                bytes=end - begin,
+                chunks=_chunks(path, start + begin, end - begin),
+            )
+        )
+    return tensors
+
+
+def _header(path: Path, text: bytes) -> dict[str, Any]:
+    def no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            twin = next(name for name, count in counts.items() if count > 1)
+            raise InputError(path, f"its header names {short(twin)} twice")
+        return found
+
+    # The package has checked types and ranges, but of names that stand twice it keeps
+    # one and says nothing.
+    header: dict[str, Any] = json.loads(text, object_pairs_hook=no_twins)
+    return header
+
+
+def _chunks(path: Path, start: int, size: int) -> Chunks:
+    def chunks(buffer: memoryview) -> Iterator[memoryview]:
+        left = size
+        # Opened by each tensor: threads that share a file disturb its read-ahead.
+        with path.open("rb", buffering=0) as file:
+            file.seek(start)
+            while left:
+                count = file.readinto(buffer[: min(left, len(buffer))])
+                if not count:
+                    raise InputError(path, "became shorter while it was read")
+                yield buffer[:count]
+                left -= count
+
+    return chunks
+
+
+def _printable(text: str) -> str:
+    kept = "".join(c if c.isprintable() else " " for c in text)
+    return kept if len(kept) <= 200 else f"{kept[:199]}…"

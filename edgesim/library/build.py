@@ -1,0 +1,368 @@
+"""Model libraries: who shares which parameter blocks, derived from a device profile.
+
+The ``[library]`` section of a scenario names one kind:
+
+- ``clusters``: fine-tuned variants that keep the bottom blocks of their base
+  (bottom-layer sharing);
+- ``adapters``: low-rank adapters on a common backbone (backbone sharing);
+- ``mixed``: blocks swapped at arbitrary positions, so that sharing crosses;
+- ``checkpoints``: the models of the profile, sharing the blocks whose content is one;
+- ``profile``: the models of the profile as they stand, sharing nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from edgesim.library.spec import (
+    AdaptersSpec,
+    Backbone,
+    Bases,
+    CheckpointsSpec,
+    Cluster,
+    ClustersSpec,
+    LibrarySpec,
+    LoadSource,
+    MixedSpec,
+    Mixture,
+    ProfileSpec,
+)
+from edgesim.profile.fit import copy_time, scaled
+from edgesim.profile.values import BlockProfile, Profile
+from solvers.problem import Block, Model
+
+
+@dataclass(frozen=True)
+class Library:
+    """Parameter blocks and the models made of them.
+
+    ``load_sigma`` holds the lognormal sigma of the load time of those blocks whose
+    spread was measured; it is empty when a stated rate replaces the measurements.
+    ``compute_sigma`` holds that of the batch latency of those models whose spread was
+    measured.
+    """
+
+    blocks: Mapping[str, Block]
+    models: Mapping[str, Model]
+    load_sigma: Mapping[str, float] = field(default_factory=dict)
+    compute_sigma: Mapping[str, float] = field(default_factory=dict)
+
+
+class _Recipe(NamedTuple):
+    """A model to make: its name, its base, and its blocks under their final names."""
+
+    name: str
+    base: str
+    parts: list[tuple[str, BlockProfile]]
+
+
+Table = TypeVar("Table", Cluster, Backbone, Mixture)
+
+
+def build_library(
+    spec: LibrarySpec, profile: Profile, gpu_load: LoadSource, rng: np.random.Generator
+) -> Library:
+    """Make the library that a scenario asks for.
+
+    Variants of ``resnet50`` are called ``resnet50-v01``, adapters ``resnet50-a01``,
+    mixtures ``resnet50-m01``; a base that stands in several tables goes on counting.
+    A base's blocks are called ``resnet50/layer1.0``, a model's own ones
+    ``resnet50-v01/layer4.2``, other versions in a pool ``resnet50/layer1.0#2``. A block
+    that checkpoints share is called as in the first of them.
+
+    A model's ``latency_s`` is what a round takes beyond its load, the profile's
+    ``round_s`` included: a plan has no term of its own for what a round costs besides
+    its load and its batch, and every round has one batch.
+
+    Parameters
+    ----------
+    spec
+        The ``[library]`` section.
+    profile
+        Blocks, load times and batch tables of the base models.
+    gpu_load
+        The tier that blocks are loaded from, or a stated rate.
+    rng
+        Draws frozen depths and swaps, table by table; the same seed gives the same
+        library.
+
+    Raises
+    ------
+    ValueError
+        Beginning with the key path of what is wrong: a base, its latency, an adapter
+        size, a tier or contents that the profile does not hold, more frozen blocks
+        than a base has.
+    """
+    match spec:
+        case ClustersSpec():
+            recipes = _clusters(spec.clusters, profile, rng)
+        case AdaptersSpec():
+            recipes = _adapters(spec.backbones, profile)
+        case MixedSpec():
+            recipes = _mixed(spec.mixed, profile, rng)
+        case CheckpointsSpec():
+            recipes = _checkpoints(_models(spec.models, profile), profile)
+        case ProfileSpec():
+            recipes = (
+                _base(name, profile.models[name].blocks)
+                for name in _models(spec.models, profile)
+            )
+    return _assemble(recipes, profile, gpu_load)
+
+
+def content_parts(
+    profile: Profile, models: Iterable[str]
+) -> dict[str, list[tuple[str, BlockProfile]]]:
+    """Name the blocks of models so that what has the same content has the same name.
+
+    Parameters
+    ----------
+    profile
+        Whose models.
+    models
+        Names in the profile, in the order in which they come to own blocks.
+
+    Returns
+    -------
+    dict
+        Model to its blocks, each with its name: ``MODEL/BLOCK`` of the first model
+        that holds the content. A block without content belongs to its model alone.
+    """
+    known: dict[str, tuple[str, BlockProfile]] = {}
+    parts: dict[str, list[tuple[str, BlockProfile]]] = {}
+    for model in models:
+        parts[model] = [
+            part if block.content is None else known.setdefault(block.content, part)
+            for block in profile.models[model].blocks
+            for part in [(f"{model}/{block.name}", block)]
+        ]
+    return parts
+
+
+def _checkpoints(models: Sequence[str], profile: Profile) -> Iterator[_Recipe]:
+    parts = content_parts(profile, models)
+    if not any(block.content for of in parts.values() for _, block in of):
+        which = "any block" if len(parts) > 1 else f"the blocks of {models[0]!r}"
+        raise ValueError(
+            f"library.kind: 'checkpoints' shares blocks by their content, and profile "
+            f"{profile.name!r} holds no content of {which}; make one with edgesim "
+            f"profile sharing or measure it from checkpoint files, or use 'profile', "
+            f"which shares nothing"
+        )
+    for name, of in parts.items():
+        yield _Recipe(name, name, of)
+
+
+def _models(names: Bases | None, profile: Profile) -> list[str]:
+    """List the models that a section names, all of the profile if it names none."""
+    chosen = list(profile.models if names is None else _listed(names))
+    for name in chosen:
+        _find(profile, name, "library.models")
+    return chosen
+
+
+def _clusters(
+    tables: Sequence[Cluster], profile: Profile, rng: np.random.Generator
+) -> Iterator[_Recipe]:
+    names = _numbered("v", ((table.base, table.variants) for table in tables))
+    for table, key, base, blocks in _each(tables, "clusters", profile):
+        low, high = _depths(table, len(blocks), key, base)
+        if table.include_base:
+            yield _base(base, blocks)
+        for name in islice(names[base], table.variants):
+            frozen = int(rng.integers(low, high, endpoint=True))
+            owners = [base] * frozen + [name] * (len(blocks) - frozen)
+            parts = [
+                (f"{owner}/{block.name}", block)
+                for owner, block in zip(owners, blocks, strict=True)
+            ]
+            yield _Recipe(name, base, parts)
+
+
+def _depths(table: Cluster, count: int, key: str, base: str) -> tuple[int, int]:
+    if table.frozen_fraction is not None:
+        low, high = _ends(table.frozen_fraction)
+        return math.floor(low * count + 0.5), math.floor(high * count + 0.5)
+    assert table.frozen_blocks is not None  # Cluster holds one of the two
+    low, high = _ends(table.frozen_blocks)
+    if high > count:
+        raise ValueError(
+            f"{key}.frozen_blocks: must be at most the number of blocks of {base!r} "
+            f"({count}), found {high}"
+        )
+    return low, high
+
+
+def _adapters(tables: Sequence[Backbone], profile: Profile) -> Iterator[_Recipe]:
+    names = _numbered("a", ((table.base, table.adapters) for table in tables))
+    for table, key, base, blocks in _each(tables, "backbones", profile):
+        size = _adapter_bytes(table, profile, key, base)
+        lora = profile.models[base].lora
+        prefix = table.layer_prefix or (lora.layer_prefix if lora else "")
+        if not any(block.name.startswith(prefix) for block in blocks):
+            raise ValueError(
+                f"{key}.layer_prefix: must begin the name of a block of {base!r} "
+                f"({blocks[0].name}, …, {blocks[-1].name}), found {prefix!r}"
+            )
+        if table.include_base:
+            yield _base(base, blocks)
+        for name in islice(names[base], table.adapters):
+            parts: list[tuple[str, BlockProfile]] = []
+            for block in blocks:
+                parts.append((f"{base}/{block.name}", block))
+                if block.name.startswith(prefix):
+                    own = _adapter(block, size, profile)
+                    parts.append((f"{name}/{own.name}", own))
+            yield _Recipe(name, base, parts)
+
+
+def _adapter_bytes(table: Backbone, profile: Profile, key: str, base: str) -> int:
+    if table.adapter_bytes_per_layer is not None:
+        return table.adapter_bytes_per_layer
+    assert table.rank is not None  # Backbone holds one of the two
+    lora = profile.models[base].lora
+    if lora is None:
+        raise ValueError(
+            f"{key}.rank: profile {profile.name!r} holds no lora sizes for {base!r}; "
+            f"give adapter_bytes_per_layer"
+        )
+    targets = table.targets or "q,v"
+    if targets not in lora.bytes_per_rank:
+        known = ", ".join(repr(name) for name in lora.bytes_per_rank)
+        raise ValueError(
+            f"{key}.targets: must be one of {known} for {base!r}, found {targets!r}"
+        )
+    return table.rank * lora.bytes_per_rank[targets]
+
+
+def _adapter(block: BlockProfile, size: int, profile: Profile) -> BlockProfile:
+    """Make an adapter's block: a copy of its size, as far as the profile knows one.
+
+    It is one of hundreds of copies in a row, so it costs what one in a chain does.
+    Without measured copies it is loaded at the byte rate of the layer it belongs to,
+    which leaves out the overhead that every copy has.
+    """
+    loads = {
+        tier: copy_time(profile, tier, size) or scaled(time, size / block.bytes)
+        for tier, time in block.load_s.items()
+    }
+    return BlockProfile(name=f"{block.name}.adapter", bytes=size, load_s=loads)
+
+
+def _mixed(
+    tables: Sequence[Mixture], profile: Profile, rng: np.random.Generator
+) -> Iterator[_Recipe]:
+    names = _numbered("m", ((table.base, table.models) for table in tables))
+    for table, _, base, blocks in _each(tables, "mixed", profile):
+        for name in islice(names[base], table.models):
+            swapped = rng.random(len(blocks)) < table.swap_probability
+            others = rng.integers(2, table.pool, len(blocks), endpoint=True)
+            parts = [
+                (f"{base}/{block.name}" + (f"#{other}" if swap else ""), block)
+                for block, swap, other in zip(blocks, swapped, others, strict=True)
+            ]
+            yield _Recipe(name, base, parts)
+
+
+def _base(base: str, blocks: Sequence[BlockProfile]) -> _Recipe:
+    return _Recipe(base, base, [(f"{base}/{block.name}", block) for block in blocks])
+
+
+def _numbered(
+    letter: str, tables: Iterable[tuple[str | tuple[str, ...], int]]
+) -> dict[str, Iterator[str]]:
+    """Give out names per base, numbered as wide as the last one needs."""
+    totals: Counter[str] = Counter()
+    for bases, count in tables:
+        for base in _listed(bases):
+            totals[base] += count
+    return {
+        base: iter(
+            [f"{base}-{letter}{n + 1:0{max(2, len(str(total)))}}" for n in range(total)]
+        )
+        for base, total in totals.items()
+    }
+
+
+def _each(
+    tables: Sequence[Table], section: str, profile: Profile
+) -> Iterator[tuple[Table, str, str, tuple[BlockProfile, ...]]]:
+    """Go through tables and their bases: table, key path, base, the base's blocks."""
+    for position, table in enumerate(tables):
+        key = f"library.{section}[{position}]"
+        for base in _listed(table.base):
+            yield table, key, base, _find(profile, base, f"{key}.base")
+
+
+def _assemble(
+    recipes: Iterable[_Recipe], profile: Profile, gpu_load: LoadSource
+) -> Library:
+    tier, rate = gpu_load.load_from, gpu_load.load_rate_bytes_per_s
+    blocks: dict[str, Block] = {}
+    sources: dict[str, BlockProfile] = {}
+    models: dict[str, Model] = {}
+    load_sigma: dict[str, float] = {}
+    compute_sigma: dict[str, float] = {}
+    for name, base, parts in recipes:
+        names = tuple(part for part, _ in parts)
+        if name in models:
+            if models[name].blocks != names:
+                raise ValueError(f"library: two models are called {name!r}")
+            continue
+        if rate is None and tier not in profile.models[base].tiers:
+            raise ValueError(
+                f"gpu.load_from: must be a tier that profile {profile.name!r} holds "
+                f"for {base!r} ({', '.join(profile.models[base].tiers)}), "
+                f"found {tier!r}"
+            )
+        for part, source in parts:
+            if part in blocks:
+                if sources[part] is not source and sources[part] != source:
+                    raise ValueError(f"library: two blocks are called {part!r}")
+                continue
+            sources[part] = source
+            if rate is None:
+                time = source.load_s[tier]
+                blocks[part] = Block(bytes=source.bytes, load_s=time.median_s)
+                if time.spread is not None:
+                    load_sigma[part] = time.spread
+            else:
+                blocks[part] = Block(bytes=source.bytes, load_s=source.bytes / rate)
+        models[name] = Model(
+            blocks=names,
+            latency_s=profile.round_table(base),
+            activation_bytes=profile.activation_table(base),
+        )
+        spread = profile.latency_spread(base)
+        if spread is not None:
+            compute_sigma[name] = spread
+    return Library(blocks, models, load_sigma, compute_sigma)
+
+
+def _find(profile: Profile, base: str, key: str) -> tuple[BlockProfile, ...]:
+    if base not in profile.models:
+        raise ValueError(
+            f"{key}: must be a model of profile {profile.name!r} "
+            f"({', '.join(profile.models)}), found {base!r}"
+        )
+    if not profile.models[base].latency_s:
+        raise ValueError(
+            f"{key}: profile {profile.name!r} holds no latency of {base!r}; measure it "
+            f"with --factory or --latency-from"
+        )
+    return profile.models[base].blocks
+
+
+def _listed(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
+def _ends(span: Any) -> tuple[Any, Any]:
+    return span if isinstance(span, tuple) else (span, span)

@@ -1,0 +1,175 @@
+"""The ``[library]`` section of a scenario, and where its blocks are loaded from."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from edgesim.errors import short
+from edgesim.profile.values import Tier, by_kind
+from solvers.problem import Bytes, Name, Positive, Value, whole
+
+Count = Annotated[int, Field(gt=0, le=10_000), BeforeValidator(whole)]
+
+
+def _names(value: Any) -> Any:
+    if isinstance(value, str) and value:
+        return value
+    if (
+        isinstance(value, (list, tuple))
+        and value
+        and all(isinstance(name, str) and name for name in value)
+    ):
+        return tuple(value)
+    raise ValueError(
+        f"must be a model's name or a list of such names, found {short(value)}"
+    )
+
+
+def _span(what: str, number: type, highest: float) -> BeforeValidator:
+    """Accept one value from 0 to ``highest``, or a pair ``[lowest, highest]``."""
+
+    def valid(value: Any) -> bool:
+        real = isinstance(value, (int, number)) and not isinstance(value, bool)
+        return real and 0 <= value <= highest
+
+    def check(value: Any) -> Any:
+        if valid(value):
+            return value
+        pair = tuple(value) if isinstance(value, (list, tuple)) else ()
+        if len(pair) == 2 and all(map(valid, pair)) and pair[0] <= pair[1]:
+            return pair
+        raise ValueError(
+            f"must be {what} or a pair [lowest, highest] of them, found {short(value)}"
+        )
+
+    return BeforeValidator(check)
+
+
+Bases = Annotated[str | tuple[str, ...], BeforeValidator(_names)]
+Depths = Annotated[
+    int | tuple[int, int], _span("a whole number, 0 or more,", int, math.inf)
+]
+Fractions = Annotated[
+    float | tuple[float, float], _span("a number between 0 and 1", float, 1)
+]
+
+
+class Cluster(Value):
+    """Fine-tuned variants of each base, sharing its first blocks.
+
+    Either ``frozen_blocks`` or ``frozen_fraction`` (of the base's number of blocks,
+    rounded to the nearest) says how many; of a pair, each variant draws a whole number
+    of blocks uniformly between the two, ends included. With ``include_base`` the base
+    itself is a model too.
+    """
+
+    base: Bases
+    variants: Count
+    frozen_blocks: Depths | None = None
+    frozen_fraction: Fractions | None = None
+    include_base: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Cluster:
+        if (self.frozen_blocks is None) == (self.frozen_fraction is None):
+            raise ValueError("give one of frozen_blocks and frozen_fraction")
+        return self
+
+
+class Backbone(Value):
+    """Adapters on each base: all its blocks shared, a small block more at every layer.
+
+    The size of an adapter's block is ``adapter_bytes_per_layer``, or follows from
+    ``rank`` and ``targets`` (which weights are adapted, ``"q,v"`` if not given) where
+    the profile holds ``lora`` sizes for the base. Layers are the blocks whose names
+    begin with ``layer_prefix``: if not given, the profile's, and every block where it
+    has none.
+    """
+
+    base: Bases
+    adapters: Count
+    rank: Count | None = None
+    targets: Name | None = None
+    adapter_bytes_per_layer: Bytes | None = None
+    layer_prefix: Name | None = None
+    include_base: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Backbone:
+        if (self.rank is None) == (self.adapter_bytes_per_layer is None):
+            raise ValueError("give one of rank and adapter_bytes_per_layer")
+        if self.rank is None and self.targets is not None:
+            raise ValueError("targets needs rank, not adapter_bytes_per_layer")
+        return self
+
+
+class Mixture(Value):
+    """Models whose blocks are swapped independently at every position.
+
+    At each position there are ``pool`` versions of the base's block. A model takes the
+    base's own, or with ``swap_probability`` one of the others, each equally likely.
+    """
+
+    base: Bases
+    models: Count
+    pool: Annotated[int, Field(ge=2, le=1_000_000)]
+    swap_probability: Annotated[float, Field(ge=0, le=1)]
+
+
+class ClustersSpec(Value):
+    """``kind = "clusters"``: one ``[[library.clusters]]`` table or more."""
+
+    kind: Literal["clusters"]
+    clusters: Annotated[tuple[Cluster, ...], Field(min_length=1, strict=False)]
+
+
+class AdaptersSpec(Value):
+    """``kind = "adapters"``: one ``[[library.backbones]]`` table or more."""
+
+    kind: Literal["adapters"]
+    backbones: Annotated[tuple[Backbone, ...], Field(min_length=1, strict=False)]
+
+
+class MixedSpec(Value):
+    """``kind = "mixed"``: one ``[[library.mixed]]`` table or more."""
+
+    kind: Literal["mixed"]
+    mixed: Annotated[tuple[Mixture, ...], Field(min_length=1, strict=False)]
+
+
+class ProfileSpec(Value):
+    """``kind = "profile"``: all models of the profile, or those of ``models``."""
+
+    kind: Literal["profile"]
+    models: Bases | None = None
+
+
+class CheckpointsSpec(Value):
+    """``kind = "checkpoints"``: models of the profile, sharing what has one content.
+
+    All of them, or those of ``models``.
+    """
+
+    kind: Literal["checkpoints"]
+    models: Bases | None = None
+
+
+LibrarySpec: TypeAlias = Annotated[
+    ClustersSpec | AdaptersSpec | MixedSpec | ProfileSpec | CheckpointsSpec,
+    Field(discriminator="kind"),
+    by_kind(ClustersSpec, AdaptersSpec, MixedSpec, ProfileSpec, CheckpointsSpec),
+]
+
+
+class LoadSource(Value):
+    """Where blocks are loaded from.
+
+    ``load_from`` picks the profile's tier. ``load_rate_bytes_per_s``, where given,
+    replaces its load times by bytes / rate: an assumption, and nothing measured.
+    """
+
+    load_from: Tier = "pinned"
+    load_rate_bytes_per_s: Positive | None = None

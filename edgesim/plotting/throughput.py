@@ -1,0 +1,124 @@
+"""Requests in time by solver, with and without sharing, as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from edgesim.measures import mean_interval
+from edgesim.plotting.colours import INK, colour, lighter
+from edgesim.plotting.style import (
+    new_axes,
+    repeats_text,
+    set_title,
+    side_legend,
+    style,
+)
+from solvers.registry import NO_SHARING
+
+
+def plot_throughput(
+    served: Mapping[str, Sequence[float]],
+    ax: Axes | None = None,
+    *,
+    bound: Sequence[float] | None = None,
+    requests: float | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw users served in time by solver, sharing beside no sharing.
+
+    Bars are means over repeats, with 95 % intervals where there are several. A solver
+    and its twin ``NAME-noshare`` stand together, the twin hatched.
+
+    Parameters
+    ----------
+    served
+        Solver to users served in time, one value a repeat, at least one solver.
+    ax
+        Where to draw; a new figure if not given.
+    bound
+        Proven upper bounds, one a repeat: a line at their mean.
+    requests
+        How many requests there were (per repeat), for the label.
+    title
+        What was run.
+    """
+    with style():
+        names = list(dict.fromkeys(name.removesuffix(NO_SHARING) for name in served))
+        if ax is None:
+            ax = new_axes(max(6.4, 2.9 + 0.95 * len(names)), 3.8)
+        for place, name in enumerate(names):
+            pair = [n for n in (name, name + NO_SHARING) if n in served]
+            width = 0.38 if len(pair) == 2 else 0.44
+            for n, side in zip(pair, (-0.5, 0.5) if pair[1:] else (0.0,), strict=True):
+                _bar(ax, place + side * (width + 0.04), width, n, served[n])
+        handles: list[object] = []
+        if any(name.endswith(NO_SHARING) for name in served):
+            handles += [
+                Patch(fc="#777777", ec=INK, label="parameters shared"),
+                Patch(fc="#e4e4e4", ec=INK, hatch="////", label="no sharing"),
+            ]
+        if bound is not None:
+            mean, _ = mean_interval(bound)
+            line = ax.axhline(mean, color=INK, linestyle=(0, (5, 2)), linewidth=1.2)
+            line.set_label(f"upper bound {_number(mean, len(bound))}")
+            handles.append(line)
+        ax.set_xticks(range(len(names)), names)
+        ax.tick_params(axis="x", length=0)
+        ax.set_xlim(-0.6, len(names) - 0.4)
+        of = "" if requests is None else f" (of {requests:g})"
+        ax.set_ylabel(f"requests served in time per plan{of}")
+        set_title(ax, title)
+        ax.set_xlabel("solver")
+        # The labels stand above the bars: leave them room, and some if all are 0.
+        ax.set_ylim(0, 1.1 * max(ax.dataLim.ymax, 1.0))
+        steps = [1, 2, 5, 10]
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True, steps=steps))
+        side_legend(ax, handles, repeats_text([len(v) for v in served.values()]))
+    return ax
+
+
+def _bar(
+    ax: Axes, x: float, width: float, solver: str, values: Sequence[float]
+) -> None:
+    mean, half = mean_interval(values)
+    shared = not solver.endswith(NO_SHARING)
+    hue = colour(solver)
+    ax.bar(
+        x,
+        mean,
+        width,
+        color=hue if shared else lighter(hue, 0.75),
+        edgecolor=INK if shared else hue,
+        linewidth=0.8,
+        hatch=None if shared else "////",
+    )
+    if half:
+        # Over a wider white one, to be seen on dark bars as well.
+        for ink, width_pt, cap_pt in (("white", 2.8, 3.8), (INK, 1.2, 3.0)):
+            ax.errorbar(
+                x,
+                mean,
+                half,
+                color=ink,
+                linewidth=width_pt,
+                capsize=cap_pt,
+                capthick=width_pt,
+            )
+    ax.annotate(
+        _number(mean, len(values)),
+        (x, mean + (half or 0.0)),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=8.5,
+        bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8},
+    )
+
+
+def _number(mean: float, repeats: int) -> str:
+    return f"{mean:.1f}" if repeats > 1 and not mean > 999 else f"{mean:.0f}"

@@ -1,0 +1,378 @@
+"""One plan as a picture: who holds the spectrum, what the GPU loads and computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, takewhile
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.transforms import ScaledTranslation
+
+from edgesim.library.sharing import clusters
+from edgesim.plotting.colours import (
+    INK,
+    Colour,
+    ink_on,
+    lighter,
+    model_colours,
+)
+from edgesim.plotting.style import root_figure, style
+from edgesim.simulation import OUTCOMES, RoundRecord, Run, simulate_plan
+from edgesim.uplink import UploadRecord
+from solvers.problem import Problem
+from solvers.schedule import Schedule
+
+_ENTRIES = 10
+_FONT_PT = 8.0
+
+
+class _Lane(NamedTuple):
+    """A horizontal strip of the GPU panel."""
+
+    name: str
+    bottom: float
+    height: float
+
+
+_LOAD = _Lane("load", 2.2, 0.8)
+_COMPUTE = _Lane("compute", 1.2, 0.8)
+_REUSED = _Lane("reused", 0.2, 0.8)
+
+
+def plot_timeline(
+    problem: Problem,
+    plan: Schedule | Run,
+    axes: tuple[Axes, Axes] | None = None,
+    *,
+    name: str | None = None,
+) -> tuple[Axes, Axes]:
+    """Draw one plan, or one run of it, over time.
+
+    Above, the band that each upload holds. Below, what the GPU loads and computes, and
+    for every round the share of its model's bytes that was resident already. Models
+    that share blocks, directly or through others, have shades of one hue. Labels are
+    written where they fit.
+
+    Parameters
+    ----------
+    problem
+        What was scheduled.
+    plan
+        A schedule, drawn at its nominal times, or a run.
+    axes
+        Where to draw: uplink, GPU. A new figure if not given; else the two should
+        share their x axis.
+    name
+        Whose plan it is, for the title; a schedule says so itself.
+
+    Returns
+    -------
+    tuple of Axes
+        Uplink and GPU.
+    """
+    run = simulate_plan(problem, plan) if isinstance(plan, Schedule) else plan
+    with style():
+        if axes is None:
+            figure = Figure(figsize=(10.0, 5.2), layout="constrained")
+            uplink, gpu = figure.subplots(2, 1, sharex=True, height_ratios=(1.0, 1.15))
+        else:
+            uplink, gpu = axes
+        last_s = max(
+            [u.end_s for u in run.uploads] + [r.end_s for r in run.rounds], default=0.0
+        )
+        deadlines_s = {request.deadline_s for request in run.requests}
+        deadline_s = deadlines_s.pop() if len(deadlines_s) == 1 else None
+        # A deadline far behind the last end would squeeze the plan into a corner.
+        marked = deadline_s is not None and deadline_s <= 2 * max(last_s, 1e-12)
+        span_s = max(last_s, deadline_s or 0.0) if marked else last_s
+        canvas = _Canvas(uplink, gpu, 1e3 if span_s < 10 else 1.0, span_s or 1.0)
+        palette = model_colours(problem, (r.model for r in run.requests))
+        _draw_uplink(canvas, problem, run, palette)
+        late = _draw_gpu(canvas, run, palette)
+        for ax in (uplink, gpu):
+            ax.grid(visible=False)
+            ax.set_xlim(0, 1.02 * canvas.span_s * canvas.scale)
+            if marked and deadline_s is not None:
+                ax.axvline(
+                    deadline_s * canvas.scale, color=INK, linestyle="--", linewidth=1.2
+                )
+        unit = "ms" if canvas.scale > 1 else "s"
+        if deadline_s is not None:
+            _deadline(uplink, deadline_s * canvas.scale, unit, marked)
+        if isinstance(plan, Schedule) and name is None:
+            name = f"{plan.solver}, {plan.uplink} uplink"
+        uplink.set_title(_title(name, run), pad=16, fontsize=10)
+        gpu.set_xlabel(f"time ({unit})")
+        uplink.tick_params(labelbottom=False)
+        _legend(gpu, problem, run, palette, late)
+    return uplink, gpu
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """The two panels, and what a second is on their x axis."""
+
+    uplink: Axes
+    gpu: Axes
+    scale: float
+    span_s: float
+
+    def bar(
+        self,
+        ax: Axes,
+        start_s: float,
+        end_s: float,
+        bottom: float,
+        height: float,
+        face: Colour,
+        *,
+        edge: str | Colour = "white",
+        hatch: str | None = None,
+        linewidth: float = 0.5,
+    ) -> None:
+        """Draw a bar; its edge is thin beside its width, so that thin bars show."""
+        width = (end_s - start_s) * self.scale
+        ax.add_patch(
+            Rectangle(
+                (start_s * self.scale, bottom),
+                width,
+                height,
+                facecolor=face,
+                edgecolor=edge,
+                hatch=hatch,
+                linewidth=linewidth if self.points(ax, end_s - start_s) > 3 else 0.0,
+            )
+        )
+
+    def label(
+        self, ax: Axes, start_s: float, end_s: float, y: float, text: str, ink: str
+    ) -> bool:
+        """Write into a bar, if there is room for it; say whether there was."""
+        if self.points(ax, end_s - start_s) < 0.62 * _FONT_PT * len(text) + 3:
+            return False
+        x = (start_s + end_s) / 2 * self.scale
+        ax.text(
+            x,
+            y,
+            text,
+            ha="center",
+            va="center",
+            fontsize=_FONT_PT,
+            color=ink,
+            parse_math=False,  # a name may hold dollar signs
+        )
+        return True
+
+    def points(self, ax: Axes, length_s: float) -> float:
+        """How long a time is on paper, in points (about: before the layout)."""
+        width_pt = ax.get_window_extent().width * 72 / root_figure(ax).dpi
+        return float(width_pt * length_s / (1.02 * self.span_s))
+
+
+def _draw_uplink(
+    canvas: _Canvas, problem: Problem, run: Run, palette: Mapping[str, Colour]
+) -> None:
+    ax = canvas.uplink
+    model = {request.id: request.model for request in run.requests}
+    mhz = problem.bandwidth_hz / 1e6
+    for user, start_s, end_s, bottom_hz, hz in _stacked(run.uploads):
+        face = palette[model[user]]
+        bottom, height = bottom_hz / 1e6, hz / 1e6
+        thick = height / mhz > 0.02
+        canvas.bar(
+            ax, start_s, end_s, bottom, height, face, linewidth=0.5 if thick else 0.15
+        )
+        if height / mhz > 0.08:
+            middle = bottom + height / 2
+            canvas.label(ax, start_s, end_s, middle, user, ink_on(face))
+    ax.set_ylim(0, mhz * 1.02)
+    ax.set_ylabel("uplink band (MHz)")
+
+
+def _stacked(
+    uploads: Sequence[UploadRecord],
+) -> list[tuple[str, float, float, float, float]]:
+    """Stack the bands held at the same time: user, start, end, bottom and height in Hz.
+
+    Whoever holds a band longest lies lowest, so that a band need not move when others
+    are given back.
+    """
+    last_s: dict[str, float] = {}
+    for upload in uploads:
+        last_s[upload.user] = max(last_s.get(upload.user, 0.0), upload.end_s)
+    pending = sorted(uploads, key=lambda u: (u.start_s, u.user), reverse=True)
+    edges = sorted({t for u in uploads for t in (u.start_s, u.end_s)})
+    active: list[UploadRecord] = []
+    drawn: list[tuple[str, float, float, float, float]] = []
+    open_at: dict[tuple[str, float, float], int] = {}
+    for begin_s, end_s in pairwise(edges):
+        while pending and pending[-1].start_s <= begin_s:
+            active.append(pending.pop())
+        active = [u for u in active if u.end_s > begin_s]
+        active.sort(key=lambda u: (-last_s[u.user], u.user))
+        bottom_hz = 0.0
+        still_open: dict[tuple[str, float, float], int] = {}
+        for upload in active:
+            key = (upload.user, bottom_hz, upload.hz)
+            at = open_at.get(key)
+            if at is None:
+                at = len(drawn)
+                drawn.append((upload.user, begin_s, end_s, bottom_hz, upload.hz))
+            else:
+                user, start_s, _, bottom, hz = drawn[at]
+                drawn[at] = (user, start_s, end_s, bottom, hz)
+            still_open[key] = at
+            bottom_hz += upload.hz
+        open_at = still_open
+    return drawn
+
+
+def _draw_gpu(canvas: _Canvas, run: Run, palette: Mapping[str, Colour]) -> bool:
+    """Draw loads, batches and what was reused; say whether anybody was late."""
+    ax = canvas.gpu
+    late = {request.id for request in run.requests if request.outcome == "late"}
+    for record in run.rounds:
+        face = palette[record.model]
+        ink = ink_on(face)
+        load = (record.load_start_s, record.load_end_s)
+        compute = (record.compute_start_s, record.end_s)
+        if record.load_s > 0:
+            canvas.bar(ax, *load, _LOAD.bottom, _LOAD.height, face)
+            canvas.label(ax, *load, _LOAD.bottom + 0.4, record.model, ink)
+        if record.users:
+            any_late = not late.isdisjoint(record.users)
+            canvas.bar(
+                ax,
+                *compute,
+                _COMPUTE.bottom,
+                _COMPUTE.height,
+                face,
+                edge=INK if any_late else "white",
+                hatch="xxx" if any_late else None,
+            )
+            batch = len(record.users)
+            y = _COMPUTE.bottom + _COMPUTE.height / 2
+            for text in (f"{record.model} × {batch}", f"× {batch}", f"{batch}"):
+                if canvas.label(ax, *compute, y, text, ink):
+                    break
+        _draw_reused(canvas, record, face)
+    lanes = (_LOAD, _COMPUTE, _REUSED)
+    ax.set_yticks(
+        [lane.bottom + lane.height / 2 for lane in lanes],
+        ["load", "compute\n(× batch)", "reused\n(% of bytes)"],
+    )
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(0, 3.2)
+    ax.set_ylabel("GPU")
+    return any(late)
+
+
+def _draw_reused(canvas: _Canvas, record: RoundRecord, face: Colour) -> None:
+    """Draw over the whole round the share of its model that did not have to move.
+
+    What of its load overlaps the round before is left to that one.
+    """
+    ax, lane = canvas.gpu, _REUSED
+    span = (max(record.load_start_s, record.before_end_s), record.end_s)
+    total = record.loaded_bytes + record.reused_bytes
+    share = record.reused_bytes / total
+    canvas.bar(ax, *span, lane.bottom, lane.height, (0.94, 0.94, 0.94))
+    if not share:
+        return
+    bottom, height = lane.bottom, lane.height * share
+    pale = lighter(face, 0.6)
+    canvas.bar(ax, *span, bottom, height, pale, edge=face, hatch="////")
+    text = f"{100 * share:.0f}"
+    if canvas.points(ax, span[1] - span[0]) > 0.62 * _FONT_PT * len(text) + 3:
+        x = (span[0] + span[1]) / 2 * canvas.scale
+        y = lane.bottom + lane.height / 2
+        plate = {"boxstyle": "square,pad=0.15", "fc": "white", "ec": "none"}
+        ax.text(x, y, text, ha="center", va="center", fontsize=_FONT_PT, bbox=plate)
+
+
+def _deadline(ax: Axes, x: float, unit: str, marked: bool) -> None:
+    """Write the deadline over its line, or at the right where it has none."""
+    ax.annotate(
+        f"deadline {x:g} {unit}" + ("" if marked else " (beyond)"),
+        (x if marked else 1.0, 1.0),
+        xycoords=ax.get_xaxis_transform() if marked else "axes fraction",
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=8.5,
+    )
+
+
+def _title(name: str | None, run: Run) -> str:
+    """Say whose plan it is, as far as that is known, and how it ended."""
+    counts = dict.fromkeys(OUTCOMES, 0)
+    for request in run.requests:
+        counts[request.outcome] += 1
+    text = f"{counts['in time']} of {len(run.requests)} requests in time"
+    if counts["late"]:
+        text += f", {counts['late']} late"
+    return text if name is None else f"{name}: {text}"
+
+
+def _legend(
+    ax: Axes,
+    problem: Problem,
+    run: Run,
+    palette: Mapping[str, Colour],
+    late: bool,
+) -> None:
+    """Name models, or clusters when models are many, below the x axis."""
+    shown = {record.model for record in run.rounds}
+    handles = []
+    for cluster in clusters(problem, palette):
+        names = [name for name in cluster if name in shown]
+        if len(shown) <= _ENTRIES or len(names) == 1:
+            handles += [Patch(fc=palette[name], label=_short(name)) for name in names]
+        elif names:
+            middle = palette[names[len(names) // 2]]
+            handles.append(Patch(fc=middle, label=_cluster_name(names)))
+    if len(handles) > _ENTRIES:
+        more = f"and {len(handles) - _ENTRIES + 1} more"
+        handles[_ENTRIES - 1 :] = [Patch(fc="none", ec="none", label=more)]
+    if any(record.reused_bytes for record in run.rounds):
+        label = "already in GPU memory"
+        handles.append(Patch(fc="#e4e4e4", ec=INK, hatch="////", label=label))
+    if late:
+        handles.append(Patch(fc="white", ec=INK, hatch="xxx", label="somebody late"))
+    if not handles:
+        return
+    widest = max(len(str(handle.get_label())) for handle in handles)
+    below = ScaledTranslation(0, -38 / 72, root_figure(ax).dpi_scale_trans)
+    legend = ax.legend(
+        handles=handles,
+        ncols=min(len(handles), 6 if widest <= 16 else 4),
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        bbox_transform=ax.transAxes + below,
+        fontsize=8.5,
+        borderaxespad=0.0,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _cluster_name(cluster: Sequence[str]) -> str:
+    columns = takewhile(
+        lambda letters: len(set(letters)) == 1, zip(*cluster, strict=False)
+    )
+    common = "".join(letters[0] for letters in columns).rstrip("0123456789")
+    name = f"{_short(common, 15)}…" if common else f"{_short(cluster[0], 15)}, …"
+    return f"{name} ({len(cluster)} models)"
+
+
+def _short(name: str, limit: int = 28) -> str:
+    """Cut a long name in its middle: variants differ at the end."""
+    if name.startswith("_"):  # matplotlib would leave it out of the legend
+        name = f" {name}"
+    head = limit // 2
+    return name if len(name) <= limit else f"{name[:head]}…{name[head + 1 - limit :]}"

@@ -1,0 +1,122 @@
+"""The picture of a trace: arrivals over time, and how popular its models are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from edgesim.errors import InputError
+from edgesim.files import write_whole
+from edgesim.plotting.colours import COLOURS
+from edgesim.trace.requests import Trace
+from edgesim.trace.summary import zipf_exponent
+
+PICTURES = (".png", ".pdf", ".svg")
+_WIDTHS_S = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 21_600, 86_400, 604_800)
+_MOST_BARS = 300
+
+
+def plot_arrivals(trace: Trace, ax: Axes) -> Axes:
+    """Draw the arrival rate over time, in at most 300 steps of a round width."""
+    if not len(trace):
+        return _nothing(ax)
+    first_s, last_s = float(trace.arrival_s[0]), float(trace.arrival_s[-1])
+    # Far from 0 a narrow step would vanish in rounding.
+    least_s = max((last_s - first_s) / (_MOST_BARS - 1), last_s * 1e-9)
+    width_s = next((w for w in _WIDTHS_S if w > least_s), least_s)
+    start = np.floor(first_s / width_s)
+    steps = int(np.floor(last_s / width_s) - start) + 1
+    edges_s = (start + np.arange(steps + 1)) * width_s
+    bins = np.floor(trace.arrival_s / width_s) - start
+    counts = np.bincount(bins.astype(np.int64), minlength=steps)
+    unit_s, unit = (3600.0, "h") if last_s - first_s > 10_000 else (1.0, "s")
+    ax.stairs(counts / width_s, edges_s / unit_s, color=COLOURS["dp"], fill=True)
+    ax.set_xlim(edges_s[0] / unit_s, edges_s[-1] / unit_s)
+    ax.set_ylim(bottom=0)
+    ax.locator_params(axis="x", nbins=6)
+    _label(ax, f"time ({unit})", f"arrivals (1/s), mean of {width_s:g} s")
+    return ax
+
+
+def plot_popularity(trace: Trace, ax: Axes) -> Axes:
+    """Draw requests by rank of the model on log axes, with the fitted Zipf line."""
+    counts = np.sort(np.bincount(trace.model))[::-1]
+    counts = counts[counts > 0]
+    if not len(counts):
+        return _nothing(ax)
+    rank = np.arange(1, len(counts) + 1)
+    ax.loglog(rank, counts, "o", color=COLOURS["dp"], markersize=4, label="models")
+    exponent = zipf_exponent(counts)
+    if exponent is not None:
+        level = np.exp(np.mean(np.log(counts) + exponent * np.log(rank)))
+        ax.loglog(
+            rank,
+            level * rank**-exponent,
+            "--",
+            color=COLOURS["greedy"],
+            label=f"fit, exponent {exponent:.2f}",
+        )
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("")
+    ax.set_xlim(0.8, len(counts) * 1.25)
+    ax.set_ylim(bottom=0.8)
+    _label(ax, "rank of the model", "requests")
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def _label(ax: Axes, x: str, y: str) -> None:
+    ax.set_xlabel(x, fontsize=9)
+    ax.set_ylabel(y, fontsize=9)
+    ax.tick_params(which="both", labelsize=8)
+
+
+def _nothing(ax: Axes) -> Axes:
+    ax.text(0.5, 0.5, "no requests", ha="center", va="center", transform=ax.transAxes)
+    ax.set_axis_off()
+    return ax
+
+
+def trace_figure(trace: Trace) -> Figure:
+    """Draw arrivals over time beside popularity, 18 cm wide for print."""
+    from matplotlib.figure import Figure
+
+    from edgesim.plotting.style import style
+
+    with style():
+        figure = Figure(figsize=(7.1, 2.8), layout="constrained")
+        arrivals, popularity = figure.subplots(1, 2)
+        plot_arrivals(trace, arrivals)
+        plot_popularity(trace, popularity)
+    return figure
+
+
+def check_picture_name(path: Path) -> None:
+    """Refuse a picture's name whose ending says no known format.
+
+    Raises
+    ------
+    InputError
+        Naming ``--out`` and the endings that are known.
+    """
+    if path.suffix.lower() not in PICTURES:
+        raise InputError(
+            "--out", f"must end in {', '.join(PICTURES)}, found {path.name!r}"
+        )
+
+
+def write_picture(trace: Trace, path: Path) -> None:
+    """Write the picture of a trace, whole or not at all; the ending says the format.
+
+    Raises
+    ------
+    InputError
+        When the ending is not a known one or the file cannot be written.
+    """
+    check_picture_name(path)
+    figure = trace_figure(trace)
+    with write_whole(path, "wb") as file:
+        figure.savefig(file, format=path.suffix[1:].lower(), dpi=200)

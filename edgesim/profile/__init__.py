@@ -1,0 +1,1 @@
+"""Device profiles: values, files, fits, sums, and separate runs merged."""

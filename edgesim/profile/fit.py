@@ -1,0 +1,232 @@
+"""What a copy to the device costs: a line fitted to load times, and a measured ladder.
+
+A copy of n bytes by itself takes about an overhead plus n over a rate.
+:func:`fit_copies` finds both from what a profile holds; :func:`copy_time` tells what a
+copy costs inside a load, and promises nothing but what lies between measured copies.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from edgesim.profile.values import CopyTime, Measured, Profile, Tier, Timing
+from edgesim.text import number
+
+
+@dataclass(frozen=True)
+class CopyPoint:
+    """One copy that was timed: its size and its median time."""
+
+    bytes: int
+    load_s: float
+
+
+@dataclass(frozen=True)
+class CopyFit:
+    """A copy of n bytes takes about ``overhead_s + n / bytes_per_s``.
+
+    Parameters
+    ----------
+    overhead_s
+        What a copy costs whatever its size; at least 0.
+    bytes_per_s
+        The rate beyond that.
+    worst_error_s, worst_relative_error
+        The largest distance of a point from the line, and the largest share of the
+        point's own time that such a distance makes; the two may be of two points.
+    points
+        How many points the line was fitted to.
+    source
+        What the points are: plain copies of a ladder of sizes, or the models' blocks.
+    """
+
+    overhead_s: float
+    bytes_per_s: float
+    worst_error_s: float
+    worst_relative_error: float
+    points: int
+    source: Literal["copies", "blocks"]
+
+    def __str__(self) -> str:
+        """Write the line as people read it; an overhead below 1 ns is 0."""
+        overhead_us = number(round(1e6 * self.overhead_s, 3))
+        return f"{overhead_us} µs + bytes / {number(self.bytes_per_s / 1e9)} GB/s"
+
+    def load_s(self, size: float) -> float:
+        """Say how long a copy of so many bytes takes by the line, in seconds."""
+        return self.overhead_s + size / self.bytes_per_s
+
+
+def copy_points(profile: Profile, tier: Tier) -> tuple[CopyPoint, ...]:
+    """List the plain copies that a profile timed from a tier, by growing size."""
+    return tuple(
+        CopyPoint(copy.bytes, copy.load_s[tier].median_s)
+        for copy in profile.copies or ()
+        if tier in copy.load_s
+    )
+
+
+def block_points(profile: Profile, tier: Tier) -> tuple[CopyPoint, ...]:
+    """List the distinct blocks that a profile timed from a tier, by growing size.
+
+    Blocks of the same size and the same time are one point: what two models share, or
+    a layer that a formula repeats, would otherwise weigh as much as it has copies.
+    """
+    pairs = {
+        (block.bytes, block.load_s[tier].median_s)
+        for model in profile.models.values()
+        for block in model.blocks
+        if tier in block.load_s
+    }
+    return tuple(CopyPoint(*pair) for pair in sorted(pairs))
+
+
+def fit_copies(profile: Profile, tier: Tier) -> CopyFit | None:
+    """Fit overhead and rate to what a profile says of copies from a tier.
+
+    Plain copies are preferred where the profile holds two sizes of them or more: they
+    span the sizes evenly and nothing but the copy differs between them. Else the
+    distinct blocks are fitted.
+
+    Parameters
+    ----------
+    profile, tier
+        Whose load times.
+
+    Returns
+    -------
+    CopyFit or None
+        None where no load time above 0 is known from the tier.
+
+    Notes
+    -----
+    Sizes span five orders of magnitude, so the sum of squared *relative* errors is
+    least: with absolute ones the largest copies alone would decide, and the overhead
+    would be noise. A point far above the line counts at most as much as one at twice
+    its height: a slow outlier moves the line little, and where the points lie on no
+    line it is on the low side. Times of 0 s, which have no relative error, are left
+    out. A line
+    that would have an overhead below 0, or fall with the size, is fitted through the
+    origin instead; so is one through points of a single size. O(points).
+    """
+    ladder = copy_points(profile, tier)
+    source: Literal["copies", "blocks"] = "copies" if len(ladder) >= 2 else "blocks"
+    points = ladder if source == "copies" else block_points(profile, tier)
+    timed = [point for point in points if point.load_s > 0]
+    if not timed:
+        return None
+    size = np.array([point.bytes for point in timed], dtype=np.float64)
+    time_s = np.array([point.load_s for point in timed])
+    overhead_s, s_per_byte = _line(size, time_s)
+    error_s = np.abs(overhead_s + s_per_byte * size - time_s)
+    return CopyFit(
+        overhead_s=overhead_s,
+        bytes_per_s=1 / s_per_byte,
+        worst_error_s=float(error_s.max()),
+        worst_relative_error=float((error_s / time_s).max()),
+        points=len(timed),
+        source=source,
+    )
+
+
+def _line(
+    size: np.ndarray[tuple[int], np.dtype[np.float64]],
+    time_s: np.ndarray[tuple[int], np.dtype[np.float64]],
+) -> tuple[float, float]:
+    """Find offset and slope with the least squared relative error, neither below 0."""
+    weighted = size / time_s
+    if len(np.unique(size)) > 1:
+        # Columns of length 1: 1/s and bytes/s differ by many orders of magnitude.
+        columns = np.stack((1 / time_s, weighted), axis=1)
+        lengths = np.linalg.norm(columns, axis=0)
+        found = np.linalg.lstsq(columns / lengths, np.ones(len(size)), rcond=None)[0]
+        offset_s, slope = (found / lengths).tolist()
+        if offset_s >= 0 and slope > 0:
+            return offset_s, slope
+    return 0.0, float(weighted.sum() / (weighted @ weighted))
+
+
+def copy_time(profile: Profile, tier: Tier, size: int) -> Timing | None:
+    """Look up what a copy of so many bytes costs inside a load, by the measured ladder.
+
+    That is the cost of a copy in a chain where the ladder has it: one copy by itself
+    also waits for the start of copying, which a load of many copies does once. Sizes
+    without a chain count with their plain copy.
+
+    Between two measured sizes median and deciles are linear in the size. A smaller
+    copy than the smallest takes its time, for the overhead stays; a larger one than
+    the largest goes on at its rate.
+
+    Parameters
+    ----------
+    profile, tier
+        Whose copies.
+    size
+        Bytes to copy.
+
+    Returns
+    -------
+    Timing or None
+        None where the profile holds no plain copy from the tier. A decile is None
+        where a neighbour's is not known.
+    """
+    ladder = [copy for copy in profile.copies or () if tier in copy.load_s]
+    if not ladder:
+        return None
+    above = bisect_left(ladder, size, key=lambda copy: copy.bytes)
+    if above == 0:
+        return _in_load(ladder[0], tier)
+    if above == len(ladder):
+        last = ladder[-1]
+        return scaled(_in_load(last, tier), size / last.bytes)
+    low, high = ladder[above - 1], ladder[above]
+    share = (size - low.bytes) / (high.bytes - low.bytes)
+    return _between(_in_load(low, tier), _in_load(high, tier), share)
+
+
+def _in_load(copy: CopyTime, tier: Tier) -> Timing:
+    """Choose the cost in a chain, else that of the copy by itself."""
+    return (copy.chained_s or {}).get(tier, copy.load_s[tier])
+
+
+def scaled(time: Timing, ratio: float) -> Timing:
+    """Multiply median and deciles of a timing; no runs made the product."""
+    known = time.model_dump(exclude_none=True, exclude={"runs_s"})
+    return Timing(**{key: seconds * ratio for key, seconds in known.items()})
+
+
+def _between(low: Timing, high: Timing, share: float) -> Timing:
+    def mix(one: float | None, other: float | None) -> float | None:
+        if one is None or other is None:
+            return None
+        return one + share * (other - one)
+
+    median_s = low.median_s + share * (high.median_s - low.median_s)
+    p10_s, p90_s = mix(low.p10_s, high.p10_s), mix(low.p90_s, high.p90_s)
+    # Rounding must not put a decile on the wrong side of the median.
+    return Timing(
+        median_s=median_s,
+        p10_s=None if p10_s is None else min(p10_s, median_s),
+        p90_s=None if p90_s is None else max(p90_s, median_s),
+    )
+
+
+def copy_rate(profile: Profile, tier: Tier) -> float | None:
+    """Find the rate of a plain large copy from a tier, in bytes/s.
+
+    What the provenance states, else the rate of the largest plain copy; None where
+    the profile holds neither.
+    """
+    provenance = profile.provenance
+    if isinstance(provenance, Measured):
+        stated = (provenance.copy_bytes_per_s or {}).get(tier)
+        if stated is not None:
+            return stated
+    ladder = copy_points(profile, tier)
+    if not ladder or ladder[-1].load_s <= 0:
+        return None
+    return ladder[-1].bytes / ladder[-1].load_s

@@ -1,0 +1,1 @@
+"""Measuring load times, latencies and memory on a device, with PyTorch."""

@@ -1,0 +1,204 @@
+"""SPECs: which networks to measure, and how each is built."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from edgesim.errors import InputError, short
+from edgesim.plugins import current_folder_importable, find_module, told
+from edgesim.profiling import zoo
+from edgesim.profiling.device import is_out_of_memory
+from edgesim.profiling.inputs import check_input
+
+BUILD_SEED = 20_230_917
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+"""What ``--dtype`` converts networks to."""
+
+MIXED = "mixed"
+"""The dtype of weights of several dtypes."""
+
+_NAMED = re.compile(r"([^=:,/\\]+)=(.+)", re.DOTALL)
+_SOURCES = {
+    "torchvision": zoo.from_torchvision,
+    "timm": zoo.from_timm,
+    "hf": zoo.from_transformers,
+}
+_FORMS = (
+    "torchvision:NAME, timm:NAME, hf:NAME, package.module:factory, or checkpoint files "
+    "(.safetensors, .pt)"
+)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """One network to measure: what its model is called, and what builds it."""
+
+    name: str
+    architecture: str
+
+
+def parse_spec(text: str) -> NetworkSpec:
+    """Read ``[NAME=]SPEC``.
+
+    The name, if not given, is the last word of the SPEC: ``resnet50`` of
+    ``torchvision:resnet50``, ``llama`` of ``hf:llama,hidden_size=2048``, the folder's
+    name of ``hf:FOLDER``, the factory's of ``package.module:factory``.
+
+    Raises
+    ------
+    InputError
+        When it is no SPEC.
+    """
+    named = _NAMED.fullmatch(text)
+    name, architecture = (named[1], named[2]) if named else (None, text)
+    source, colon, rest = architecture.partition(":")
+    last = rest.partition(",")[0]
+    if not colon or not source or not last:
+        raise InputError(text, f"is no SPEC; allowed are {_FORMS}")
+    return NetworkSpec(name or Path(last).name, architecture)
+
+
+def shown_architecture(architecture: str) -> str:
+    """Write an architecture as a profile holds it: no absolute path of this machine."""
+    source, _, rest = architecture.partition(":")
+    place, comma, overrides = rest.partition(",")
+    if source != "hf" or not Path(place).is_absolute():
+        return architecture
+    return f"hf:{Path(place).name}{comma}{overrides}"
+
+
+def build_network(
+    architecture: str, dtype: str | None = None, device: torch.device | str = "cpu"
+) -> nn.Module:
+    """Build a network on a device: eval mode, random weights, the same each time.
+
+    Parameters
+    ----------
+    architecture
+        A SPEC without a name.
+    dtype
+        One of :data:`DTYPES` to convert floating weights to; anything else, such as
+        ``"mixed"`` of a profile, leaves them as built.
+    device
+        Where its weights are made; those of functions of somebody's module are made
+        on the CPU, which is what such functions expect, and moved.
+
+    Raises
+    ------
+    InputError
+        When it cannot be built, saying why.
+    """
+    return build(architecture, dtype, device).network
+
+
+def build(
+    architecture: str, dtype: str | None = None, device: torch.device | str = "cpu"
+) -> zoo.Built:
+    """Build a network as :func:`build_network` does, with its usual input.
+
+    That of a factory's network is its attribute ``edgesim_input``, a text as for
+    ``--input``, if it has one.
+    """
+    source, _, rest = architecture.partition(":")
+    make = _SOURCES.get(source)
+    place = torch.device(device)
+    wanted = DTYPES.get(dtype or "")
+    devices = [place] if place.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(BUILD_SEED)
+        try:
+            if make is None:
+                built = _made(architecture)
+            else:
+                with place:
+                    built = make(rest, architecture, wanted)
+        except InputError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            # Whatever a constructor raises is about the SPEC's words.
+            raise InputError(architecture, f"cannot be built: {told(error)}") from error
+    try:
+        network = _placed(built.network.eval(), place, wanted)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        # Weights without data, or that are made when a first input comes.
+        raise InputError(
+            architecture, f"cannot be put on {place}: {told(error)}"
+        ) from error
+    return zoo.Built(network, built.input)
+
+
+def _placed(
+    network: nn.Module, place: torch.device, wanted: torch.dtype | None
+) -> nn.Module:
+    network = network.to(place)
+    if wanted is not None and any(
+        isinstance(value, torch.Tensor)
+        and value.is_floating_point()
+        and value.dtype != wanted
+        for value in network.state_dict().values()
+    ):
+        # Not where it is built so: buffers that no state dict has, such as rotary
+        # frequencies, are to stay in the precision that the library gives them.
+        return network.to(wanted)
+    return network
+
+
+def dtype_of(tensors: dict[str, torch.Tensor]) -> str:
+    """Name the dtype of weights: that of floating ones if there are any, or mixed."""
+    found = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
+    floating = {
+        str(tensor.dtype).removeprefix("torch.")
+        for tensor in tensors.values()
+        if tensor.is_floating_point()
+    }
+    names = floating or found
+    return names.pop() if len(names) == 1 else MIXED
+
+
+def _made(architecture: str) -> zoo.Built:
+    """Call ``package.module:factory``."""
+    place, _, name = architecture.partition(":")
+    with current_folder_importable():
+        module = _imported(place, architecture)
+        factory = getattr(module, name, None)
+        if not callable(factory):
+            known = [key for key, value in vars(module).items() if callable(value)]
+            raise InputError(
+                architecture, zoo.unknown(f"function in {place}", name, known)
+            )
+        network = factory()
+    if not isinstance(network, nn.Module):
+        raise InputError(
+            architecture, f"must return a torch.nn.Module, found {short(network)}"
+        )
+    text = getattr(network, "edgesim_input", None)
+    if text is not None:
+        check_input(f"{architecture}: edgesim_input", str(text))
+    return zoo.Built(network, None if text is None else str(text))
+
+
+def _imported(place: str, architecture: str) -> ModuleType:
+    if not all(part.isidentifier() for part in place.split(".")):
+        raise InputError(architecture, f"is no SPEC; allowed are {_FORMS}")
+    module = find_module(place)
+    if module is None:
+        raise InputError(
+            architecture,
+            f"there is no module {place!r} here or among the installed packages; "
+            f"allowed are {_FORMS}",
+        )
+    return module

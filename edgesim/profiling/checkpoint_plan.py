@@ -1,0 +1,267 @@
+"""Plans of checkpoint files: blocks by content, latency from elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from edgesim.checkpoints.content import ContentBlock, ContentLibrary
+from edgesim.checkpoints.files import Checkpoint, TensorRecord
+from edgesim.errors import InputError, short
+from edgesim.files import is_file
+from edgesim.profile.file import read_profile, shipped_profiles
+from edgesim.profile.values import Profile
+from edgesim.profiling.blocks import BlockOf, BlockPlan
+from edgesim.profiling.device import Device
+from edgesim.profiling.networks import Networks
+from edgesim.profiling.plan import CopiedLatency, NetworkPlan, tried
+
+SHOWN_DIFFERENCES = 3
+
+
+def plan_checkpoints(
+    checkpoints: Sequence[Checkpoint],
+    library: ContentLibrary,
+    block_of: BlockOf | None = None,
+) -> list[NetworkPlan]:
+    """Turn checkpoints into plans whose blocks are known by content.
+
+    Parameters
+    ----------
+    checkpoints
+        All of the command.
+    library
+        Their blocks.
+    block_of
+        A rule by which to split blocks further, the same way in every model.
+
+    Raises
+    ------
+    InputError
+        When the rule finds a block for no tensor at all.
+    """
+    if block_of is not None and not any(
+        block_of(tensor.name) is not None
+        for block in library.blocks
+        for tensor in block.tensors
+    ):
+        names = [tensor.name for tensor in checkpoints[0].tensors[:SHOWN_DIFFERENCES]]
+        raise InputError(
+            "--blocks",
+            f"matches no tensor of the checkpoints, whose names are such as "
+            f"{', '.join(names)}",
+        )
+    parts = {block.content: _split(block, block_of) for block in library.blocks}
+    return [
+        NetworkPlan(
+            name=checkpoint.name,
+            blocks=tuple(
+                part
+                for block in library.models[checkpoint.name]
+                for part in parts[block.content]
+            ),
+            dtype=checkpoint.dtype,
+        )
+        for checkpoint in checkpoints
+    ]
+
+
+def with_architecture(
+    device: Device,
+    plans: Sequence[NetworkPlan],
+    checkpoints: Sequence[Checkpoint],
+    architecture: str,
+    text: str | None,
+    largest_batch: int = 1,
+    networks: Networks | None = None,
+) -> list[NetworkPlan]:
+    """Give plans the network whose latency stands for theirs, once it fits them.
+
+    The network takes the dtype of the checkpoint's weights where that is one of
+    :data:`edgesim.profiling.architecture.DTYPES`.
+
+    Raises
+    ------
+    InputError
+        When the tensors of a checkpoint and those of the network differ.
+    """
+    completed: dict[str, NetworkPlan] = {}
+    networks = Networks(device) if networks is None else networks
+    by_dtype = sorted(zip(plans, checkpoints, strict=True), key=lambda x: x[0].dtype)
+    for dtype, members in groupby(by_dtype, key=lambda x: x[0].dtype):
+        start_s = time.perf_counter()
+        built = networks.built(architecture, dtype)
+        build_s = time.perf_counter() - start_s
+        group = list(members)
+        for _, checkpoint in group:
+            check_fits(built.network, checkpoint, architecture)
+        given = text or built.input
+        effort = tried(
+            device, built.network, given, build_s, architecture, largest_batch
+        )
+        for plan, _ in group:
+            completed[plan.name] = replace(
+                plan, architecture=architecture, input=given, effort=effort
+            )
+    return [completed[plan.name] for plan in plans]
+
+
+def check_fits(network: nn.Module, checkpoint: Checkpoint, architecture: str) -> None:
+    """Compare names and shapes of a checkpoint's tensors with those of a network.
+
+    Of tensors that the network ties together, one name is enough.
+
+    Raises
+    ------
+    InputError
+        Naming the first few that differ.
+    """
+    found = {tensor.name: tensor.shape for tensor in checkpoint.tensors}
+    wanted: dict[str, tuple[int, ...]] = {}
+    names_of: dict[tuple[object, ...], list[str]] = {}
+    for name, value in network.state_dict().items():
+        if isinstance(value, torch.Tensor) and value.numel():
+            wanted[name] = tuple(value.shape)
+            identity = (value.data_ptr(), value.shape, value.stride(), value.dtype)
+            names_of.setdefault(identity, []).append(name)
+    present = {
+        name
+        for names in names_of.values()
+        if not found.keys().isdisjoint(names)
+        for name in names
+    }
+    differences = [
+        f"{name} is missing in the checkpoint" for name in wanted if name not in present
+    ]
+    differences += [
+        f"{name} is not in the network" for name in found if name not in wanted
+    ]
+    differences += [
+        f"{name} has shape {list(shape)} in the checkpoint and {list(wanted[name])} "
+        f"in the network"
+        for name, shape in found.items()
+        if wanted.get(name, shape) != shape
+    ]
+    if differences:
+        more = len(differences) - SHOWN_DIFFERENCES
+        raise InputError(
+            checkpoint.name,
+            f"does not fit --factory {architecture}: "
+            + "; ".join(differences[:SHOWN_DIFFERENCES])
+            + (f"; and {more} more" if more > 0 else ""),
+        )
+
+
+def latency_place(text: str) -> tuple[str, str | None]:
+    """Split ``PROFILE[:MODEL]`` into the profile's path or name and the model's."""
+    place, colon, model = text.rpartition(":")
+    if not colon or is_file(Path(text)) or text in shipped_profiles():
+        return text, None
+    return place, model
+
+
+def read_latency_source(text: str) -> tuple[Profile, str | None]:
+    """Read ``PROFILE[:MODEL]``: a profile's path or shipped name, and one model of it.
+
+    Raises
+    ------
+    InputError
+        When there is no such profile or model.
+    """
+    place, model = latency_place(text)
+    profile = read_profile(place)
+    if model is not None and model not in profile.models:
+        raise InputError(
+            "--latency-from",
+            f"{profile.name} holds no model {short(model)}, only "
+            f"{', '.join(profile.models)}",
+        )
+    return profile, model
+
+
+def with_latency_from(
+    plans: Sequence[NetworkPlan], profile: Profile, model: str | None
+) -> list[NetworkPlan]:
+    """Give plans the latencies that another profile holds.
+
+    Parameters
+    ----------
+    plans
+        What lacks them.
+    profile, model
+        The source. Without a model, each plan takes the one of its own name, or the
+        only one there is.
+
+    Raises
+    ------
+    InputError
+        When a plan has none to take, or that holds no latencies.
+    """
+    completed = []
+    for plan in plans:
+        name = model or (plan.name if plan.name in profile.models else None)
+        if name is None and len(profile.models) == 1:
+            name = next(iter(profile.models))
+        if name is None:
+            raise InputError(
+                "--latency-from",
+                f"{profile.name} holds no model {plan.name!r}, only "
+                f"{', '.join(profile.models)}; give PROFILE:MODEL",
+            )
+        source = profile.models[name]
+        if not source.latency_s:
+            raise InputError(
+                "--latency-from", f"{profile.name} holds no latency of {name!r}"
+            )
+        said = f"{name} of profile {profile.name} ({profile.provenance.device})"
+        completed.append(
+            replace(
+                plan,
+                copied=CopiedLatency(
+                    said,
+                    source.latency_s,
+                    source.activation_bytes,
+                    source.latency_mode,
+                ),
+            )
+        )
+    return completed
+
+
+def _split(block: ContentBlock, block_of: BlockOf | None) -> tuple[BlockPlan, ...]:
+    """Split a block of shared content; one that the rule leaves whole stays itself."""
+    groups: dict[str, list[TensorRecord]] = {}
+    last: str | None = None
+    for tensor in block.tensors:
+        found = None if block_of is None else block_of(tensor.name)
+        last = found or last or ""
+        groups.setdefault(last, []).append(tensor)
+    if len(groups) > 1 and "" in groups:
+        # Tensors before the first that matches join its block.
+        early = groups.pop("")
+        groups[next(iter(groups))][:0] = early
+    if len(groups) == 1:
+        sizes = tuple(tensor.bytes for tensor in block.tensors)
+        return (BlockPlan(block.name, sizes, block.content),)
+    return tuple(
+        BlockPlan(
+            f"{block.name}/{name}",
+            tuple(tensor.bytes for tensor in tensors),
+            _digest(block.content, tensors),
+        )
+        for name, tensors in groups.items()
+    )
+
+
+def _digest(content: str, tensors: Sequence[TensorRecord]) -> str:
+    state = hashlib.sha256(content.encode())
+    for tensor in tensors:
+        state.update(tensor.digest.encode())
+    return state.hexdigest()

@@ -1,0 +1,344 @@
+"""One call of ``edgesim profile measure``: from SPECs to a profile."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edgesim.checkpoints.content import share_by_content
+from edgesim.checkpoints.files import (
+    CheckpointFiles,
+    checkpoint_paths,
+    is_checkpoint,
+    parse_checkpoint,
+    read_checkpoint,
+)
+from edgesim.errors import InputError
+from edgesim.files import keep_inputs
+from edgesim.profile.values import Measured, Profile, Tier
+from edgesim.profiling import session
+from edgesim.profiling.architecture import NetworkSpec, parse_spec, shown_architecture
+from edgesim.profiling.checkpoint_plan import (
+    latency_place,
+    plan_checkpoints,
+    read_latency_source,
+    with_architecture,
+    with_latency_from,
+)
+from edgesim.profiling.device import Device
+from edgesim.profiling.disk import check_disk, file_system
+from edgesim.profiling.estimate import duration, expected_s, tier_rates
+from edgesim.profiling.networks import Networks
+from edgesim.profiling.plan import NetworkPlan, PlanOptions, plan_networks
+
+Advance = Callable[[int, int], None]
+Progress = Callable[[str], AbstractContextManager[Advance]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure, how, and what to say of it.
+
+    Parameters
+    ----------
+    specs
+        Networks and checkpoint files, in the order of the profile.
+    settings
+        Tiers, batch sizes, repeats, the disk's folder.
+    options
+        How networks are built and split.
+    names, min_bytes
+        How blocks are found in checkpoints, as in
+        :func:`edgesim.checkpoints.content.share_by_content`.
+    factory, latency_from
+        Where the latency of checkpoints comes from: an architecture, or
+        ``PROFILE[:MODEL]``.
+    check_memory
+        Whether models are refused that the system has no memory for now.
+    name, note
+        Of the profile.
+    command
+        What anybody can type to measure again.
+    """
+
+    specs: tuple[NetworkSpec | CheckpointFiles, ...]
+    settings: session.Settings
+    options: PlanOptions
+    name: str
+    command: str
+    names: Literal["ignore", "match"] = "ignore"
+    min_bytes: int = 0
+    factory: str | None = None
+    latency_from: str | None = None
+    check_memory: bool = True
+    note: str | None = None
+
+    @property
+    def networks(self) -> list[NetworkSpec]:
+        """The networks among the SPECs."""
+        return [spec for spec in self.specs if isinstance(spec, NetworkSpec)]
+
+    @property
+    def checkpoints(self) -> list[CheckpointFiles]:
+        """The checkpoint files among the SPECs."""
+        return [spec for spec in self.specs if isinstance(spec, CheckpointFiles)]
+
+
+def parse_specs(texts: Sequence[str]) -> tuple[NetworkSpec | CheckpointFiles, ...]:
+    """Read SPECs; names must be unique.
+
+    Raises
+    ------
+    InputError
+        When one is none, or two have one name.
+    """
+    specs: dict[str, NetworkSpec | CheckpointFiles] = {}
+    for text in texts:
+        spec = parse_checkpoint(text) if is_checkpoint(text) else parse_spec(text)
+        if spec.name in specs:
+            raise InputError(
+                text,
+                f"two models are called {spec.name!r}; name one of them, as in "
+                f"NAME={text}",
+            )
+        specs[spec.name] = spec
+    return tuple(specs.values())
+
+
+def check_request(request: Request, out: Path) -> None:
+    """Refuse options that do not go together, and to write over an input.
+
+    Raises
+    ------
+    InputError
+        Naming the option.
+    """
+    networks, checkpoints = request.networks, request.checkpoints
+    if request.factory and request.latency_from:
+        raise InputError("--factory", "must not be given together with --latency-from")
+    for option, given in (
+        ("--factory", request.factory is not None),
+        ("--latency-from", request.latency_from is not None),
+        ("--min-bytes", request.min_bytes > 0),
+        ("--names", request.names != "ignore"),
+    ):
+        if given and not checkpoints:
+            raise InputError(option, "is for checkpoint files, and there are none")
+    for option, given in (
+        ("--dtype", request.options.dtype is not None),
+        ("--lora", len(request.options.lora) > 0),
+    ):
+        if given and not networks:
+            raise InputError(option, "is for networks, and all SPECs are checkpoints")
+    if request.options.input and not networks and not request.factory:
+        raise InputError("--input", "is for networks and --factory; there are neither")
+    sources = [path for files in checkpoints for path in files.paths]
+    if request.latency_from is not None:
+        sources.append(Path(latency_place(request.latency_from)[0]))
+    keep_inputs(out, *sources)
+
+
+def measure_profile(
+    request: Request,
+    device: Device,
+    say: Callable[[str], None],
+    progress: Progress,
+    keep: Callable[[Profile], None] = lambda _: None,
+) -> Profile:
+    """Plan, estimate, measure, and put the profile together.
+
+    Parameters
+    ----------
+    request
+        As :func:`check_request` accepts it.
+    device
+        Where to measure.
+    say
+        Takes a line for the person who waits: expected and real duration, and what is
+        left out.
+    progress
+        As :func:`edgesim.cli.progress.progress`, drawing between steps alone.
+    keep
+        Takes the profile of the models that are done, after each but the last.
+
+    Raises
+    ------
+    InputError
+        When something cannot be measured, before the measuring starts where that can
+        be known.
+    """
+    networks = Networks(device)
+    plans = _plans(request, device, networks, say, progress)
+    settings = request.settings
+    if request.check_memory:
+        session.check_room(device, plans, settings.tiers)
+    sizes = session.ladder(device)
+    if "disk" in settings.tiers:
+        check_disk(settings.disk_folder, session.disk_bytes(plans, sizes))
+    for note in session.device_notes(device, settings)[1:]:
+        say(f"warning: {note}")
+    rates = tier_rates(device, settings.tiers, settings.disk_folder)
+    expected = expected_s(
+        plans,
+        rates,
+        sizes,
+        settings.batches,
+        settings.sampling,
+        modes=1 if device.device.type == "cpu" else 2,
+    )
+    say(
+        f"measuring {len(plans)} model{'s' * (len(plans) > 1)} on "
+        f"{device.device} from {', '.join(settings.tiers)}: about {duration(expected)}"
+    )
+    total = session.steps(plans, settings)
+    start_s = time.monotonic()
+    with progress("measuring") as advance:
+        findings = session.measure(
+            device,
+            plans,
+            settings,
+            lambda count: advance(count, total),
+            networks=networks,
+            keep=lambda found: keep(_profile(request, device, plans, found)),
+        )
+    for note in findings.notes:
+        say(f"warning: {note}")
+    say(f"measured in {duration(time.monotonic() - start_s)}")
+    return _profile(request, device, plans, findings)
+
+
+def shown_spec(text: str) -> str:
+    """Write a SPEC without absolute paths: each is replaced by its name."""
+    if not is_checkpoint(text):
+        spec = parse_spec(text)
+        shown = shown_architecture(spec.architecture)
+        same = parse_spec(shown).name == spec.name
+    else:
+        files = parse_checkpoint(text)
+        spec = NetworkSpec(files.name, "")
+        shown = "+".join(map(shown_path, files.paths))
+        same = parse_checkpoint(shown).name == files.name
+    return shown if same else f"{spec.name}={shown}"
+
+
+def shown_path(path: Path) -> str:
+    """Write a path as it was given, or its name alone where it is absolute."""
+    return path.name if path.is_absolute() else str(path)
+
+
+def shown_profile(text: str) -> str:
+    """Write ``PROFILE[:MODEL]`` without an absolute path."""
+    place, model = latency_place(text)
+    shown = shown_path(Path(place))
+    return shown if model is None else f"{shown}:{model}"
+
+
+def _plans(
+    request: Request,
+    device: Device,
+    networks: Networks,
+    say: Callable[[str], None],
+    progress: Progress,
+) -> list[NetworkPlan]:
+    """Plan networks and checkpoints, in the order of the SPECs."""
+    plans: dict[str, NetworkPlan] = {}
+    if request.checkpoints:
+        for plan in _checkpoint_plans(request, device, networks, progress):
+            if plan.architecture is None and plan.copied is None:
+                say(
+                    f"warning: {plan.name}: no latency is measured, for files do not "
+                    f"tell the architecture; give --factory or --latency-from"
+                )
+            plans[plan.name] = plan
+    if request.networks:
+        with progress("building networks") as advance:
+            found = plan_networks(
+                device, request.networks, request.options, advance, networks
+            )
+        plans |= {plan.name: plan for plan in found}
+    return [plans[spec.name] for spec in request.specs]
+
+
+def _checkpoint_plans(
+    request: Request, device: Device, networks: Networks, progress: Progress
+) -> list[NetworkPlan]:
+    source = None
+    if request.latency_from is not None:
+        source = read_latency_source(request.latency_from)
+    total = sum(
+        path.stat().st_size
+        for files in request.checkpoints
+        for path in checkpoint_paths(files)
+    )
+    hashed = 0
+    with progress("reading checkpoints") as advance:
+
+        def done(count: int) -> None:
+            nonlocal hashed
+            hashed += count
+            advance(hashed, total)
+
+        checkpoints = [read_checkpoint(files, done) for files in request.checkpoints]
+    library = share_by_content(
+        checkpoints, names=request.names, min_bytes=request.min_bytes
+    )
+    plans = plan_checkpoints(checkpoints, library, request.options.block_of)
+    if source is not None:
+        return with_latency_from(plans, *source)
+    if request.factory is None:
+        return plans
+    return with_architecture(
+        device,
+        plans,
+        checkpoints,
+        request.factory,
+        request.options.input,
+        request.options.largest_batch,
+        networks,
+    )
+
+
+def _profile(
+    request: Request,
+    device: Device,
+    plans: Sequence[NetworkPlan],
+    findings: session.Findings,
+) -> Profile:
+    settings = request.settings
+    notes = [*session.device_notes(device, settings), *findings.notes]
+    if request.note:
+        notes.append(request.note)
+    machine = dict(findings.facts.machine)
+    kind = file_system(settings.disk_folder) if "disk" in settings.tiers else None
+    if kind is not None:
+        machine["disk file system"] = kind
+    rates: dict[Tier, float] = {}
+    if findings.copies:
+        largest = findings.copies[-1]
+        rates = {
+            tier: largest.bytes / times.median_s
+            for tier, times in largest.load_s.items()
+            if times.median_s > 0
+        }
+    return Profile(
+        name=request.name,
+        provenance=Measured(
+            kind="measured",
+            device=findings.facts.device,
+            driver=findings.facts.driver,
+            versions={**findings.facts.versions, **session.versions_of(plans)},
+            date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            command=request.command,
+            copy_bytes_per_s=rates or None,
+            machine=machine or None,
+            note=". ".join(notes),
+        ),
+        models=dict(findings.models),
+        copies=findings.copies or None,
+        round_s=findings.round_s,
+    )

@@ -1,0 +1,235 @@
+"""What will be measured: a value for each network, made before anything is timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from edgesim.errors import InputError
+from edgesim.profile.values import BatchMode, Latency, LoraSizes
+from edgesim.profiling.architecture import NetworkSpec, dtype_of
+from edgesim.profiling.blocks import (
+    BlockOf,
+    BlockPlan,
+    TensorSize,
+    group,
+    numbered_block,
+    state_tensors,
+)
+from edgesim.profiling.device import Device
+from edgesim.profiling.latency import probe
+from edgesim.profiling.lora import lora_sizes
+from edgesim.profiling.model_loads import room_bytes
+from edgesim.profiling.networks import Networks
+
+
+@dataclass(frozen=True)
+class CopiedLatency:
+    """Latencies that another profile holds: where they are from, and its tables."""
+
+    source: str
+    latency_s: Mapping[str, Latency]
+    activation_bytes: Mapping[str, int] | None
+    latency_mode: BatchMode | None = None
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What one network took when it was tried, in seconds.
+
+    Parameters
+    ----------
+    build_s
+        To build it.
+    pass_s
+        One forward pass of one input; None when it did not fit into memory.
+    largest, largest_s
+        The largest batch and one forward pass of it; None when it could not be run.
+    """
+
+    build_s: float
+    pass_s: float | None
+    largest: int = 1
+    largest_s: float | None = None
+
+    def batch_s(self, batch: int) -> float:
+        """Foretell a batch: on the line through one input and the largest batch."""
+        if self.pass_s is None:
+            return 0.0
+        if self.largest_s is None or self.largest == 1:
+            return batch * self.pass_s
+        share = (batch - 1) / (self.largest - 1)
+        return self.pass_s + share * (self.largest_s - self.pass_s)
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """One model to measure.
+
+    Parameters
+    ----------
+    name
+        Of the model in the profile.
+    blocks
+        In the order of loading.
+    dtype
+        Of the weights, ``mixed`` if there are several.
+    architecture, input
+        What builds the network, and one input of it; without them no latency is
+        measured.
+    lora
+        Sizes of its adapters.
+    copied
+        Latencies to take over instead of measuring.
+    effort
+        What the network took when it was tried.
+    """
+
+    name: str
+    blocks: tuple[BlockPlan, ...]
+    dtype: str
+    architecture: str | None = None
+    input: str | None = None
+    lora: LoraSizes | None = None
+    copied: CopiedLatency | None = None
+    effort: Effort | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Size of all blocks."""
+        return sum(block.bytes for block in self.blocks)
+
+    @property
+    def room_bytes(self) -> int:
+        """Size of the buffers that measuring its loads needs."""
+        return room_bytes(self.blocks)
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What the command's options say of networks.
+
+    Parameters
+    ----------
+    block_of
+        The rule that groups tensors; by numbered layers if not given.
+    dtype
+        What networks are converted to.
+    input
+        One input, instead of each network's usual one.
+    lora
+        Linear modules that adapters are sized for.
+    largest_batch
+        Tried beside a batch of one, to foretell how long the measurement takes.
+    """
+
+    block_of: BlockOf | None = None
+    dtype: str | None = None
+    input: str | None = None
+    lora: tuple[str, ...] = field(default=())
+    largest_batch: int = 1
+
+
+def plan_networks(
+    device: Device,
+    specs: Sequence[NetworkSpec],
+    options: PlanOptions,
+    done: Callable[[int, int], None] = lambda _done, _total: None,
+    networks: Networks | None = None,
+) -> list[NetworkPlan]:
+    """Build each network, group its tensors, try a forward pass.
+
+    Parameters
+    ----------
+    device
+        Where the forward pass runs.
+    specs, options
+        What to build, and how.
+    done
+        Called with how many networks were tried, and how many there are.
+    networks
+        What builds and keeps them.
+
+    Raises
+    ------
+    InputError
+        When a network cannot be built, grouped or run, or none has the modules of an
+        adapter.
+    """
+    plans: list[NetworkPlan] = []
+    networks = Networks(device) if networks is None else networks
+    for spec in specs:
+        done(len(plans), len(specs))
+        plans.append(_plan(device, spec, options, networks))
+        device.release()
+    for target in options.lora:
+        holders = [p.lora.bytes_per_rank for p in plans if p.lora is not None]
+        if not any(target in sizes for sizes in holders):
+            raise InputError(
+                "--lora", f"no network has linear modules called {target!r}"
+            )
+    return plans
+
+
+def tried(
+    device: Device,
+    network: nn.Module,
+    text: str | None,
+    build_s: float,
+    where: str,
+    largest: int = 1,
+) -> Effort:
+    """Run a network on one input and on the largest batch; say what that took.
+
+    Raises
+    ------
+    InputError
+        When no input is known, or the network refuses it.
+    """
+    if text is None:
+        raise InputError(
+            where,
+            "what its input is cannot be told; give --input, such as 3x224x224 or "
+            "tokens:128:30522, or set the network's attribute edgesim_input",
+        )
+    pass_s = probe(device, network, text, where)
+    largest_s = None
+    if largest > 1 and pass_s is not None:
+        # What a larger batch lacks the measurement, which tries all sizes, will say.
+        with suppress(InputError):
+            largest_s = probe(device, network, text, where, largest)
+    return Effort(build_s, pass_s, largest, largest_s)
+
+
+def _plan(
+    device: Device, spec: NetworkSpec, options: PlanOptions, networks: Networks
+) -> NetworkPlan:
+    where = spec.architecture
+    start_s = time.perf_counter()
+    built = networks.built(spec.architecture, options.dtype)
+    build_s = time.perf_counter() - start_s
+    tensors = state_tensors(built.network, where)
+    block_of = options.block_of or numbered_block
+    blocks = group(
+        (TensorSize(name, value.nbytes) for name, value in tensors.items()),
+        block_of,
+        spec.name,
+    )
+    names = [block.name for block in blocks]
+    lora = lora_sizes(built.network, options.lora, names, block_of, spec.name)
+    text = options.input or built.input
+    dtype = dtype_of(tensors)
+    effort = tried(device, built.network, text, build_s, where, options.largest_batch)
+    return NetworkPlan(
+        name=spec.name,
+        blocks=blocks,
+        dtype=dtype,
+        architecture=spec.architecture,
+        input=text,
+        lora=lora,
+        effort=effort,
+    )

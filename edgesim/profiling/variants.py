@@ -1,0 +1,131 @@
+"""Made-up fine-tunes of a network: the same first blocks, other weights behind them.
+
+For trying what needs checkpoints, without any of one's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from edgesim.errors import InputError
+from edgesim.files import write_whole_folder
+from edgesim.profiling.architecture import NetworkSpec, build_network
+from edgesim.profiling.blocks import numbered_block, state_tensors
+
+MOST_VARIANTS = 99
+
+_LEAST_DEVIATION = 0.02
+
+
+@dataclass(frozen=True)
+class Written:
+    """What :func:`write_variants` wrote.
+
+    Parameters
+    ----------
+    files
+        The checkpoints, in the order of their numbers.
+    blocks, frozen_blocks
+        Parameter blocks of each, and how many of these are the base's.
+    bytes, frozen_bytes
+        Size of each file's tensors, and of those that are the base's.
+    """
+
+    files: tuple[Path, ...]
+    blocks: int
+    frozen_blocks: int
+    bytes: int
+    frozen_bytes: int
+
+
+def write_variants(
+    spec: NetworkSpec,
+    folder: Path,
+    *,
+    count: int,
+    frozen: float,
+    seed: int,
+    dtype: str | None = None,
+) -> Written:
+    """Write fine-tunes of a network as ``NAME-v01.safetensors`` and so on.
+
+    The first ``round(frozen * blocks)`` blocks, by
+    :func:`edgesim.profiling.blocks.numbered_block`, keep the weights of the base. In
+    all others, floating tensors are drawn anew, with the mean and the deviation of
+    those they replace. Tied tensors stand once, under their first name. The same seed
+    gives the same bytes.
+
+    Parameters
+    ----------
+    spec
+        The base network; its name begins the files' names.
+    folder
+        An earlier result of as many variants is replaced.
+    count
+        How many, up to ``MOST_VARIANTS``.
+    frozen
+        From 0, nothing shared, to 1, all the same.
+    seed, dtype
+        Of the new weights; of the network, as in
+        :func:`edgesim.profiling.architecture.build_network`.
+
+    Raises
+    ------
+    InputError
+        When the network cannot be built, or the folder holds something else.
+    """
+    if Path(spec.name).name != spec.name:
+        raise InputError(spec.name, "is no file name; give NAME=SPEC")
+    names = [f"{spec.name}-v{number:02d}.safetensors" for number in range(1, count + 1)]
+    for name in names:
+        if (folder / name).is_dir():
+            raise InputError(folder / name, "is a folder, and a file is to be there")
+    with torch.no_grad(), write_whole_folder(folder, names) as temporary:
+        network = build_network(spec.architecture, dtype)
+        tensors = {
+            name: tensor.detach().contiguous()
+            for name, tensor in state_tensors(network, spec.name).items()
+        }
+        blocks = list(dict.fromkeys(map(numbered_block, tensors)))
+        frozen_blocks = frozenset(blocks[: round(frozen * len(blocks))])
+        fixed = {name for name in tensors if numbered_block(name) in frozen_blocks}
+        for number, file in enumerate(names, start=1):
+            generator = np.random.default_rng([seed, number])
+            _save(
+                {
+                    name: tensor if name in fixed else _redrawn(tensor, generator)
+                    for name, tensor in tensors.items()
+                },
+                temporary / file,
+            )
+    return Written(
+        files=tuple(folder / file for file in names),
+        blocks=len(blocks),
+        frozen_blocks=len(frozen_blocks),
+        bytes=sum(tensor.nbytes for tensor in tensors.values()),
+        frozen_bytes=sum(tensors[name].nbytes for name in fixed),
+    )
+
+
+def _redrawn(tensor: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
+    """Draw a floating tensor anew; others, such as step counters, stay."""
+    if not tensor.is_floating_point():
+        return tensor
+    values = tensor.double()
+    # Constant tensors, such as those of a new normalization, must differ too.
+    deviation = max(float(values.std(correction=0)), _LEAST_DEVIATION)
+    drawn = generator.standard_normal(tuple(tensor.shape), dtype=np.float32)
+    drawn *= np.float32(deviation)
+    drawn += np.float32(float(values.mean()))
+    return torch.from_numpy(drawn).to(tensor.dtype)
+
+
+def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    from safetensors.torch import save_file
+
+    # Two views of one storage would be refused; what is drawn anew never is one.
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, path)

@@ -1,0 +1,214 @@
+"""Networks of torchvision, timm and transformers: architectures, never weights.
+
+Nothing is downloaded and no code but that of the installed packages runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from edgesim.errors import InputError, short
+from edgesim.profiling.inputs import transformers_input
+
+LIBRARIES = {"torchvision": "torchvision", "timm": "timm", "hf": "transformers"}
+"""The package that a SPEC's first word stands for."""
+
+
+class Built(NamedTuple):
+    """A network, and its usual input where that is known."""
+
+    network: nn.Module
+    input: str | None
+
+
+def from_torchvision(name: str, where: str, dtype: torch.dtype | None = None) -> Built:
+    """Build ``torchvision:NAME``; inputs are 3 × 224 × 224, Inception's 3 × 299 × 299.
+
+    Raises
+    ------
+    InputError
+        When torchvision cannot be used, or knows no such model.
+    """
+    del dtype  # small enough to be converted
+    models = _library("torchvision", where).models
+    known = models.list_models()
+    if name not in known:
+        raise InputError(where, unknown("torchvision model", name, known))
+    options: dict[str, Any] = {"weights": None}
+    # Detection and segmentation models would download those of their backbone.
+    parameters = inspect.signature(models.get_model_builder(name)).parameters
+    if "weights_backbone" in parameters:
+        options["weights_backbone"] = None
+    network = models.get_model(name, **options)
+    return Built(network, "3x299x299" if name == "inception_v3" else "3x224x224")
+
+
+def from_timm(name: str, where: str, dtype: torch.dtype | None = None) -> Built:
+    """Build ``timm:NAME``; the input is that of its default configuration.
+
+    Raises
+    ------
+    InputError
+        When timm cannot be used, or knows no such model.
+    """
+    del dtype
+    timm = _library("timm", where)
+    # Names with a prefix, as in hf-hub:NAME, would be looked up over the network.
+    if ":" in name or not timm.is_model(name):
+        raise InputError(where, unknown("timm model", name, timm.list_models()))
+    network = timm.create_model(name, pretrained=False)
+    size = (getattr(network, "default_cfg", None) or {}).get("input_size")
+    return Built(network, "x".join(map(str, size)) if size else None)
+
+
+def from_transformers(text: str, where: str, dtype: torch.dtype | None = None) -> Built:
+    """Build ``hf:NAME[,KEY=VALUE…]`` with random weights.
+
+    NAME is a model type of transformers, or a local folder with a ``config.json``.
+    Values are JSON scalars and replace those of the configuration.
+
+    Raises
+    ------
+    InputError
+        When transformers cannot be used, knows no such model type or key, or has no
+        plain model of that type.
+    """
+    with _offline():
+        return _from_transformers(text, where, dtype)
+
+
+def _from_transformers(text: str, where: str, dtype: torch.dtype | None) -> Built:
+    transformers = _library("transformers", where)
+    name, _, rest = text.partition(",")
+    overrides = dict(_overrides(rest, where))
+    with _quiet(transformers):
+        config = _plain_config(transformers, name, where)
+        known = {*config.to_dict(), *getattr(config, "attribute_map", {})}
+        for key in overrides:
+            if key not in known:
+                raise InputError(where, unknown(f"key of {name}", key, known))
+        if (Path(name) / "config.json").is_file():
+            config = transformers.AutoConfig.from_pretrained(
+                name, local_files_only=True, trust_remote_code=False, **overrides
+            )
+        else:
+            config = transformers.AutoConfig.for_model(name, **overrides)
+        if getattr(config, "use_pretrained_backbone", None):
+            config.use_pretrained_backbone = False
+        # Large ones are made in their dtype at once: float32 would take twice the room.
+        with _default_dtype(dtype):
+            network = transformers.AutoModel.from_config(
+                config, trust_remote_code=False
+            )
+    return Built(network, transformers_input(network))
+
+
+def _plain_config(transformers: Any, name: str, where: str) -> Any:
+    if (Path(name) / "config.json").is_file():
+        return transformers.AutoConfig.from_pretrained(
+            name, local_files_only=True, trust_remote_code=False
+        )
+    known = list(transformers.CONFIG_MAPPING.keys())
+    if name not in known:
+        hint = " (a local folder must hold a config.json; nothing is downloaded)"
+        raise InputError(where, unknown("model type", name, known) + hint)
+    return transformers.AutoConfig.for_model(name)
+
+
+def _overrides(text: str, where: str) -> Iterator[tuple[str, object]]:
+    """Read ``KEY=VALUE,KEY=VALUE`` with JSON scalars; strings may hold commas."""
+    decoder = json.JSONDecoder()
+    while text:
+        key, equals, rest = text.partition("=")
+        try:
+            value, end = decoder.raw_decode(rest)
+        except ValueError:
+            value, end = [], 0
+        ends_well = rest[end:] == "" or (rest[end] == "," and rest[end + 1 :] != "")
+        if not equals or not ends_well or isinstance(value, (list, dict)):
+            raise InputError(
+                where,
+                f"after the name must come KEY=VALUE with a JSON scalar (2048, true, "
+                f'"gelu" in double quotes), with commas between, found {short(text)}',
+            )
+        yield key, value
+        text = rest[end + 1 :]
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Say that a name is not known, and which known ones are near."""
+    near = difflib.get_close_matches(name, sorted(known), n=4, cutoff=0.5)
+    hint = f"; near: {', '.join(near)}" if near else ""
+    return f"there is no {what} {short(name)}{hint}"
+
+
+def library_version(library: str) -> str:
+    """Tell the version of a package that is imported already."""
+    return str(getattr(importlib.import_module(library), "__version__", "not known"))
+
+
+def _library(name: str, where: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == name:
+            raise InputError(
+                where,
+                f"needs {name}, which is not installed; pip install 'edgesim[zoo]'",
+            ) from None
+        reason: Exception = error
+    # What torchvision raises beside a torch that it was not built for.
+    except (ImportError, RuntimeError, OSError, AttributeError) as error:
+        reason = error
+    raise InputError(
+        where,
+        f"{name} cannot be imported beside torch {torch.__version__} "
+        f"({type(reason).__name__}: {reason}); install the {name} that was made for it",
+    )
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Keep the hub's client from the network: configurations can name models of it."""
+    try:
+        client = importlib.import_module("huggingface_hub.constants")
+    except ImportError:
+        yield
+        return
+    before = client.HF_HUB_OFFLINE
+    client.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        client.HF_HUB_OFFLINE = before  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype | None) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(before if dtype is None else dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Silence its remarks on configurations, which random weights do not need."""
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(before)

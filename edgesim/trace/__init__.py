@@ -1,0 +1,1 @@
+"""Request traces: read, generate, scale, convert and sum up."""

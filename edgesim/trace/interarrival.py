@@ -1,0 +1,111 @@
+"""Gaps between arrivals: how bursty a model's are, and others drawn as bursty.
+
+The formulas and where they come from stand at :func:`edgesim.trace.scale.scaled`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# Shapes of gamma distributions: a coefficient of variation from 1000 down to 1e-6.
+_SHAPES = (1e-6, 1e12)
+
+
+def within(part: Floats, span_s: tuple[float, float]) -> Floats:
+    """Turn parts of a span into times before its end.
+
+    Parameters
+    ----------
+    part
+        Parts in [0, 1), shape (n,).
+    span_s
+        From when to when.
+    """
+    low_s, high_s = span_s
+    times_s: Floats = low_s + (high_s - low_s) * part
+    return np.minimum(times_s, max(low_s, np.nextafter(high_s, low_s)))
+
+
+def gamma_shapes(
+    model: NDArray[Any], times_s: Floats, span_s: tuple[float, float]
+) -> tuple[NDArray[Any], Floats]:
+    """Fit a gamma process to the arrivals of each model. O(n log n).
+
+    Parameters
+    ----------
+    model, times_s
+        Of each arrival, in order of time, shape (n,).
+    span_s
+        The interval that the arrivals are those of.
+
+    Returns
+    -------
+    models, shapes
+        Each model's number, in order, and the shape of its gaps.
+    """
+    order = np.argsort(model, kind="stable")
+    models, first, count = np.unique(
+        model[order], return_index=True, return_counts=True
+    )
+    length_s = span_s[1] - span_s[0]
+    if not length_s:
+        return models, np.ones(len(models))
+    sorted_s = times_s[order] / length_s
+    gaps = np.empty_like(sorted_s)
+    gaps[:-1] = sorted_s[1:] - sorted_s[:-1]
+    last = first + count - 1
+    gaps[last] = sorted_s[first] + 1 - sorted_s[last]
+    squared_cv = count * np.add.reduceat(gaps**2, first) - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shapes = ((count - 1) / np.maximum(squared_cv, 0) - 1) / count
+    return models, np.clip(np.where(count > 1, shapes, 1.0), *_SHAPES)
+
+
+def drawn_again(
+    model: NDArray[Any],
+    fitted: tuple[NDArray[Any], Floats],
+    cv: float,
+    span_s: tuple[float, float],
+    rng: np.random.Generator,
+) -> Floats:
+    """Draw a time for each row: gaps of a gamma distribution on a circle. O(n log n).
+
+    Parameters
+    ----------
+    model
+        Of each row, shape (n,). Rows of a model get their times in order.
+    fitted
+        From :func:`gamma_shapes`, for all models there are.
+    cv
+        Factor on the coefficient of variation that was fitted.
+    span_s
+        The interval.
+    rng
+        Draws gaps, and where they begin.
+    """
+    times_s = np.empty(len(model))
+    order = np.argsort(model, kind="stable")
+    models, first, group = np.unique(
+        model[order], return_index=True, return_inverse=True
+    )
+    if not len(models):
+        return times_s
+    shapes = np.clip(fitted[1] / cv**2, *_SHAPES)[np.searchsorted(fitted[0], models)]
+    shape = shapes[group]
+    # By logarithms, and G(k) as G(k + 1) · U^(1/k): small shapes leave the doubles.
+    log_gap = np.log(rng.standard_gamma(shape + 1))
+    log_gap += np.log(1 - rng.random(len(shape))) / shape
+    gap = np.exp(log_gap - np.maximum.reduceat(log_gap, first)[group])
+    gap /= np.add.reduceat(gap, first)[group]
+    covered = np.cumsum(gap)
+    covered -= (covered[first] - gap[first])[group]
+    part = (covered + rng.random(len(models))[group]) % 1
+    # Stable by model, and by time within each: rows of a model keep their order.
+    part = part[np.lexsort((part, group))]
+    times_s[order] = within(part, span_s)
+    return times_s

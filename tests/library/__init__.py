@@ -1,0 +1,1 @@
+"""Model libraries, tested."""

@@ -1,0 +1,267 @@
+"""Shipped profiles: every number against the tables it comes from."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from edgesim.profile.file import read_profile, shipped_profiles
+from edgesim.profile.values import BlockProfile, Measured, Published, Synthetic, Timing
+from edgesim.text import number
+from tests.shared_data import require_shared
+
+REPOSITORY = Path(__file__).parents[2]
+RATE_BYTES_PER_S = 12.28e9
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    """Read a reference table."""
+    with require_shared(f"reference/{name}").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_shipped_profile_is_called_as_its_file() -> None:
+    """A name found in a result finds the profile again; the bare name reads it."""
+    assert {"clockwork-v100", "synthetic-lora"} <= set(shipped_profiles())
+    for name in shipped_profiles():
+        assert read_profile(name).name == name
+
+
+def check_blocks(blocks: tuple[BlockProfile, ...], model: str, column: str) -> None:
+    """Compare names, bytes and pinned loads with the table of parameter blocks."""
+    table = [row for row in rows("param_blocks.csv") if row["model"] == model]
+    assert [block.name for block in blocks] == [row["block"] for row in table]
+    assert [block.bytes for block in blocks] == [int(row[column]) for row in table]
+    for block in blocks:
+        assert set(block.load_s) == {"pinned"}
+        found = block.load_s["pinned"]
+        expected_s = block.bytes / RATE_BYTES_PER_S
+        assert found.median_s == pytest.approx(expected_s, rel=1e-6)
+        assert found.p10_s is None
+        assert found.p90_s is None
+
+
+def test_clockwork_profile_is_the_published_table() -> None:
+    """Every number is in the reference tables or follows by the stated formula."""
+    profile = read_profile("clockwork-v100")
+    assert isinstance(profile.provenance, Published)
+    assert "OSDI 2020" in profile.provenance.citation
+    assert tuple(profile.models) == RESNETS
+    published = {row["model"]: row for row in rows("clockwork_v100.csv")}
+    for name, model in profile.models.items():
+        check_blocks(model.blocks, name, "bytes_fp32")
+        row = published[f"{name}_v2"]
+        assert row["precision"] == "2dp"
+        assert dict(model.latency_s) == pytest.approx(
+            {str(b): float(row[f"exec_b{b}_ms"]) / 1e3 for b in (1, 2, 4, 8, 16)},
+            rel=1e-12,
+        )
+        assert model.activation_bytes is None
+
+
+def test_clockwork_block_loads_add_up_to_the_published_transfer() -> None:
+    """Within 0.05 ms for each model; bytes within 0.2 % of the listed weights."""
+    published = {row["model"]: row for row in rows("clockwork_v100.csv")}
+    for name, model in read_profile("clockwork-v100").models.items():
+        row = published[f"{name}_v2"]
+        load_ms = 1e3 * sum(block.load_s["pinned"].median_s for block in model.blocks)
+        assert abs(load_ms - float(row["transfer_ms"])) < 0.05
+        weights = sum(block.bytes for block in model.blocks)
+        assert weights == pytest.approx(1e6 * float(row["weights_mb"]), rel=2e-3)
+
+
+def test_synthetic_lora_profile_follows_its_stated_method() -> None:
+    """Bytes and adapters are the tables', latencies the roofline that it states."""
+    profile = read_profile("synthetic-lora")
+    assert isinstance(profile.provenance, Synthetic)
+    assert "obody measured" in profile.provenance.method
+    adapters = rows("lora_adapter_sizes.csv")
+    for name, model in profile.models.items():
+        check_blocks(model.blocks, name, "bytes_fp16")
+        size = {block.name: block.bytes for block in model.blocks}
+        layers = sum(b for block, b in size.items() if block.startswith("layers.")) / 2
+        head = size["lm_head"] / 2
+        read_bytes = sum(size.values()) - size["embed_tokens"]
+        assert dict(model.latency_s) == pytest.approx(
+            {
+                str(b): max(b * 2 * (32 * layers + head) / 62.5e12, read_bytes / 720e9)
+                for b in range(1, 17)
+            },
+            rel=1e-6,
+        )
+        assert model.lora is not None
+        table = [row for row in adapters if row["base_model"] == name]
+        assert table
+        assert {row["targets"] for row in table} == set(model.lora.bytes_per_rank)
+        for row in table:
+            per_layer = int(row["rank"]) * model.lora.bytes_per_rank[row["targets"]]
+            assert per_layer == 2 * int(row["params_per_layer"])
+            carriers = sum(block.startswith("layers.") for block in size)
+            assert per_layer * carriers == int(row["bytes_fp16"])
+
+
+CPU_PROFILES = ("cpu-epyc", "cpu-epyc-lora")
+GPU_PROFILES = ("h200", "h200-lora")
+
+
+def test_measured_profiles_say_so_and_how() -> None:
+    """They name their commands, and a CPU's never looks like a GPU's."""
+    found = [read_profile(name) for name in shipped_profiles()]
+    measured = {p.name: p for p in found if isinstance(p.provenance, Measured)}
+    assert set(measured) == {*CPU_PROFILES, *GPU_PROFILES}
+    for name, profile in measured.items():
+        stated = profile.provenance
+        assert isinstance(stated, Measured)
+        assert stated.command.startswith("edgesim profile measure ")
+        assert "--out /" not in stated.command
+        assert profile.copies is not None
+        assert stated.note is not None
+        on_cpu = name in CPU_PROFILES
+        assert ("CPU, no GPU" in stated.device) == on_cpu
+        assert ("host copies stand in for GPU loads" in stated.note) == on_cpu
+        assert ("pinned" in (stated.copy_bytes_per_s or {})) != on_cpu
+
+
+def test_profiles_of_a_cpu_have_its_two_tiers() -> None:
+    """Every block with deciles from memory."""
+    for name in CPU_PROFILES:
+        profile = read_profile(name)
+        assert isinstance(profile.provenance, Measured)
+        assert profile.provenance.command.endswith(f"--out {name}.json")
+        assert "/" not in profile.provenance.command
+        for model in profile.models.values():
+            assert set(model.tiers) == {"pageable", "disk"}
+            # Large models from disk may have too few samples for deciles.
+            for block in model.blocks:
+                assert block.load_s["pageable"].spread is not None
+
+
+def test_profiles_of_a_gpu_hold_what_moves_their_numbers() -> None:
+    """Driver, link and clocks; graphs beside eager batches; three runs of networks."""
+    for name in GPU_PROFILES:
+        profile = read_profile(name)
+        stated = profile.provenance
+        assert isinstance(stated, Measured)
+        assert (stated.device, stated.driver) == ("NVIDIA H200", "580.159.04")
+        assert {"torch", "cuda", "cudnn"} <= stated.versions.keys()
+        assert {"PCIe generation", "PCIe lanes", "SM clock (MHz)", "TF32"} <= (
+            stated.machine or {}
+        ).keys()
+        assert profile.round_s is not None
+        for model in profile.models.values():
+            assert model.latency_mode == "graph"
+            assert model.eager_latency_s is not None
+            assert model.overlap is not None
+            assert list(model.latency_s) == ["1", "2", "4", "8", "16", "32"]
+            for block in model.blocks:
+                assert block.load_s["pinned"].spread is not None
+    for model in read_profile("h200").models.values():
+        assert set(model.tiers) == {"pinned", "pageable", "disk"}
+        assert all(len(b.load_s["pinned"].runs_s or ()) == 3 for b in model.blocks)
+
+
+def _readme_rows(heading: str) -> list[list[str]]:
+    """Cells of the first table after a heading of profiles/README.md."""
+    text = (REPOSITORY / "profiles" / "README.md").read_text(encoding="utf-8")
+    after = text.partition(f"{heading}\n")[2]
+    lines = after[after.index("\n|") + 1 :].partition("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_readme_tells_the_numbers_of_the_h200() -> None:
+    """Bytes, loads by tier, and batches of 1 and 32, to three digits."""
+    profiles = [read_profile(name) for name in GPU_PROFILES]
+    models = {name: m for profile in profiles for name, m in profile.models.items()}
+    rows = _readme_rows("## What the H200 measurements show")
+    assert [row[0].removesuffix(" (one run)") for row in rows] == list(models)
+    for row, model in zip(rows, models.values(), strict=True):
+        loads = [
+            sum(b.load_s[tier].median_s for b in model.blocks)
+            if tier in model.tiers
+            else None
+            for tier in ("pinned", "pageable", "disk")
+        ]
+        one, many = (model.latency_s[batch] for batch in ("1", "32"))
+        eager = (model.eager_latency_s or {})["1"]
+        assert isinstance(one, Timing)
+        assert isinstance(many, Timing)
+        seconds = [*loads, one.median_s, many.median_s, eager.median_s]
+        size = sum(block.bytes for block in model.blocks)
+        found = [number(size / 1e6)]
+        found += [number(None if s is None else 1e3 * s) for s in seconds]
+        assert row[1:] == found
+
+
+def test_the_readme_tells_what_replays_on_the_h200_gave() -> None:
+    """Its table is that of the committed errors; sums from memory are within 2 %."""
+    rows = _readme_rows("### Replays on the H200")
+    assert len(rows) == 9
+    for row in rows:
+        file = row[0].partition("](")[2].partition(")")[0]
+        lines = (
+            (REPOSITORY / "profiles" / file).read_text(encoding="utf-8").splitlines()
+        )
+        (rounds,) = {
+            line.split(" rounds")[0].split()[-1] for line in lines if " rounds," in line
+        }
+        start = next(n for n, line in enumerate(lines) if line.startswith("| %"))
+        cells = {
+            line.split("|")[1].strip(): [c.strip() for c in line.strip("|").split("|")]
+            for line in lines[start:]
+        }
+        both, end = cells["load + compute"], cells["end of the plan"]
+        wanted = [rounds, *both[2:7], end[2]]
+        assert [cell.replace("−", "-") for cell in row[1:8]] == wanted
+        if "pinned" in row[0]:
+            assert abs(float(both[2])) <= 2.0
+
+
+@pytest.mark.parametrize("name", ["cpu-epyc", "h200"])
+def test_measured_networks_have_the_parameters_of_the_tables(name: str) -> None:
+    """Bytes are those of the parameters and buffers of the networks of these names."""
+    table = {row["model"]: row for row in rows("model_summary.csv")}
+    profile = read_profile(name)
+    known = {"vit-b-16": "vit_b_16", "bert-base": "bert-base-uncased"}
+    for name, model in profile.models.items():
+        row = table[known.get(name, name)]
+        counters = sum(block.bytes for block in model.blocks) - 4 * (
+            int(row["n_params"]) + int(row["n_float_buffers"])
+        )
+        # Batch norm counts its batches in one int64 each.
+        assert counters >= 0
+        assert counters % 8 == 0
+        assert counters < 2000
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "base"),
+    [
+        ("cpu-epyc-lora", "tinyllama-1.1b", "tinyllama-1.1b"),
+        ("h200-lora", "tinyllama-1.1b", "tinyllama-1.1b"),
+        ("h200-lora", "llama-7b", "llama-2-7b"),
+    ],
+)
+def test_measured_adapters_have_the_sizes_of_the_tables(
+    name: str, model: str, base: str
+) -> None:
+    """Bytes a layer and unit of rank, by the linear modules that are adapted."""
+    lora = read_profile(name).models[model].lora
+    assert lora is not None
+    stated = lora.bytes_per_rank
+    short = {
+        "q,v": "q_proj,v_proj",
+        "q,k,v,o": "q_proj,k_proj,v_proj,o_proj",
+        "all-linear": ("q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"),
+    }
+    adapters = [
+        row
+        for row in rows("lora_adapter_sizes.csv")
+        if row["base_model"] == base and short.get(row["targets"]) in stated
+    ]
+    assert adapters
+    for row in adapters:
+        per_layer = int(row["rank"]) * stated[short[row["targets"]]]
+        assert per_layer == 2 * int(row["params_per_layer"])
