@@ -109,7 +109,7 @@ def measure(
     from edgesim.profile.summary import tiers_of
     from edgesim.profiling import job as measuring
     from edgesim.profiling.architecture import DTYPES
-    from edgesim.profiling.device import open_device
+    from edgesim.profiling.devices import open_device
     from edgesim.profiling.disk import check_folder
     from edgesim.profiling.inputs import check_input
     from edgesim.profiling.plan import PlanOptions

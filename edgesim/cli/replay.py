@@ -82,7 +82,7 @@ def replay(
     check_replaceable(folder, OUTPUTS)
     keep_inputs(folder, *sources.values())
     read = inputs.hashes(sources)
-    from edgesim.profiling.device import open_device
+    from edgesim.profiling.devices import open_device
     from edgesim.profiling.job import shown_path
     from edgesim.replay.session import replay as execute
 

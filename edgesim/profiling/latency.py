@@ -12,12 +12,7 @@ from torch import nn
 from edgesim.errors import InputError
 from edgesim.plugins import told
 from edgesim.profile.values import BatchMode, Timing
-from edgesim.profiling.device import (
-    Device,
-    NotCapturedError,
-    Step,
-    is_out_of_memory,
-)
+from edgesim.profiling.device import Device, NotCapturedError, Step, is_out_of_memory
 from edgesim.profiling.inputs import Example, example_input, forward, weights_dtype
 from edgesim.profiling.sampling import DECILES_FROM, Sampling, sample
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgesim.profiling.device import CudaDevice, open_device
+from edgesim.profiling.cuda_device import CudaDevice
+from edgesim.profiling.devices import open_device
 
 
 @pytest.fixture

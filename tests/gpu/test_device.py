@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from edgesim.profiling.copies import HostBlock, fill
-from edgesim.profiling.device import CudaDevice, NotCapturedError, Step
+from edgesim.profiling.cuda_device import CudaDevice
+from edgesim.profiling.device import NotCapturedError, Step
 from edgesim.profiling.empty_round import measure_empty_round
 from edgesim.profiling.model_loads import measure_copies
 from edgesim.profiling.sampling import Sampling, sample

@@ -11,7 +11,7 @@ import torch
 from edgesim import files
 from edgesim.profile.file import read_profile
 from edgesim.profiling.architecture import build_network
-from edgesim.profiling.device import CudaDevice
+from edgesim.profiling.cuda_device import CudaDevice
 from edgesim.profiling.inputs import example_input, forward
 from tests.command import edgesim
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from edgesim.profiling.activations import LiveBytes
-from edgesim.profiling.device import open_device
+from edgesim.profiling.devices import open_device
 from edgesim.profiling.latency import measure_batches
 from edgesim.profiling.sampling import Sampling
 from tests.profiling.networks import stack

@@ -18,7 +18,7 @@ from edgesim.profiling.copies import (
     make_cold,
     write_through,
 )
-from edgesim.profiling.device import open_device
+from edgesim.profiling.devices import open_device
 
 
 def random_bytes(size: int) -> torch.Tensor:

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from edgesim.errors import InputError
-from edgesim.profiling.device import CudaDevice, is_out_of_memory, open_device
+from edgesim.profiling.cuda_device import CudaDevice
+from edgesim.profiling.device import is_out_of_memory
+from edgesim.profiling.devices import open_device
 from edgesim.profiling.hardware import nvidia_smi
 
 

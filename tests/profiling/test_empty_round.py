@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from edgesim.profiling import empty_round
-from edgesim.profiling.device import Step, open_device
+from edgesim.profiling.device import Step
+from edgesim.profiling.devices import open_device
 from edgesim.profiling.empty_round import measure_empty_round
 from edgesim.profiling.sampling import Sampling
 from tests.profiling.scripted import ScriptedDevice

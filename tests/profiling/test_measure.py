@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from edgesim.profile.file import read_profile
 from edgesim.profile.values import Measured, Timing
 from edgesim.profiling import device as device_module
+from edgesim.profiling import devices
 from tests.command import edgesim
 from tests.profiling.scripted import ScriptedDevice
 from tests.profiling.test_architecture import TINY_BERT, TINY_GPT2
@@ -299,7 +300,7 @@ def test_a_device_of_three_tiers(
 ) -> None:
     """Scripted clock: the file holds the script's numbers, pinned memory first."""
     monkeypatch.setattr(
-        device_module,
+        devices,
         "open_device",
         lambda name: ScriptedDevice(lambda call, steps: [0.25e-3] * steps),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgesim.profiling import memory
-from edgesim.profiling.device import open_device
+from edgesim.profiling.devices import open_device
 
 
 def test_the_least_of_system_and_group_is_free(

@@ -12,7 +12,8 @@ from torch import nn
 
 from edgesim.profile.values import Tier
 from edgesim.profiling.copies import HostBlock
-from edgesim.profiling.device import CpuDevice, Device, open_device
+from edgesim.profiling.device import CpuDevice, Device
+from edgesim.profiling.devices import open_device
 from edgesim.replay import execute, networks
 from edgesim.replay.comparison import RoundTime
 from edgesim.replay.execute import Stage, WallClock, host_blocks, run_once

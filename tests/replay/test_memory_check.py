@@ -8,7 +8,7 @@ import pytest
 
 from edgesim.errors import InputError
 from edgesim.profile.values import Profile
-from edgesim.profiling.device import open_device
+from edgesim.profiling.devices import open_device
 from edgesim.replay import memory_check as room
 from edgesim.replay.memory_check import Need, check_room, need, out_of_memory_refused
 from edgesim.replay.plan import ReplayPlan, make_plan
