@@ -5,7 +5,7 @@ decides which batch is next. Nothing is known beforehand: neither arrivals nor n
 """
 
 from edgesim.online.log import OnlineRun
-from edgesim.online.policy import Policy
+from edgesim.online.policy import Policy, View
 from edgesim.online.request import Arrival, Request
 from edgesim.online.server import Server, simulate
 from edgesim.online.settings import Settings
@@ -17,5 +17,6 @@ __all__ = [
     "Request",
     "Server",
     "Settings",
+    "View",
     "simulate",
 ]

@@ -6,16 +6,13 @@ import inspect
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from edgesim.errors import InputError, short
-from edgesim.online.policy import Policy, PolicyError
+from edgesim.online.policy import Policy, PolicyError, View
 from edgesim.online.request import DONE, Request
 from edgesim.plugins import told
 from solvers import RefusalError
-
-if TYPE_CHECKING:
-    from edgesim.online.server import Server
 
 # What policies raise on purpose: these say all there is to say.
 _TOLD = (InputError, PolicyError, RefusalError)
@@ -39,7 +36,7 @@ class Asked:
         Whether the policy has an ``admit`` and a ``ready`` of its own.
     """
 
-    def __init__(self, policy: Policy, server: Server) -> None:
+    def __init__(self, policy: Policy, server: View) -> None:
         self._policy = policy
         self._server = server
         # Most policies leave these as they are; asking all the same takes time.

@@ -15,9 +15,8 @@ from edgesim.online.picking import (
     may_begin,
     outlook,
 )
-from edgesim.online.policy import Policy
+from edgesim.online.policy import Policy, View
 from edgesim.online.request import Request
-from edgesim.online.server import Server
 
 # A product is rounded differently from a sum; a bound must not come out above it.
 ROUNDING = 1 - 1e-12
@@ -45,7 +44,7 @@ class Greedy(Policy):
     queue) for each model looked at, mostly one or two.
     """
 
-    def start(self, server: Server) -> None:
+    def start(self, server: View) -> None:
         """Make the bounds."""
         self._tables = [
             table[: most + 1]
@@ -55,13 +54,13 @@ class Greedy(Policy):
         self._refused = Refused()
         self._bound_s = [least_total_s(table) for table in self._tables]
 
-    def ready(self, server: Server, request: Request) -> None:
+    def ready(self, server: View, request: Request) -> None:
         """Note that its model is asked for."""
         del server
         self._busy.add(request.model)
         self._refused.forget()
 
-    def choose(self, server: Server) -> Sequence[Request] | None:
+    def choose(self, server: View) -> Sequence[Request] | None:
         """Choose the batch of the best rate."""
         if not server.waiting_count:
             return load_ahead(server)
@@ -85,14 +84,14 @@ class Greedy(Policy):
         return server.waiting[model][batch.first : batch.first + batch.size]
 
     def join(
-        self, server: Server, batch: Sequence[Request], room: int
+        self, server: View, batch: Sequence[Request], room: int
     ) -> Sequence[Request]:
         """Let join whom the batch still serves in time."""
         del room  # what of it can be used hangs on the deadlines
         return join_in_time(server, batch, server.waiting[batch[0].model])
 
     def _best(
-        self, server: Server, start_s: float, loads_s: Sequence[float]
+        self, server: View, start_s: float, loads_s: Sequence[float]
     ) -> tuple[int, Batch]:
         """Find the best model's best batch; looks only where the bound allows."""
         waiting, tables, bounds_s = server.waiting, self._tables, self._bound_s
@@ -120,7 +119,7 @@ class Greedy(Policy):
             )
             rates[at] = found.rate_per_s
 
-    def _late(self, server: Server, loads_s: Sequence[float]) -> tuple[int, Batch]:
+    def _late(self, server: View, loads_s: Sequence[float]) -> tuple[int, Batch]:
         """Find the best rate when everybody is late."""
         found = []
         for model in self._busy.models(server):

@@ -7,8 +7,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from edgesim.online.policy import View
 from edgesim.online.request import Request
-from edgesim.online.server import Server
 from edgesim.uplink import TIME_TOLERANCE_S
 
 UNMEETABLE = "cannot be met"
@@ -25,7 +25,7 @@ class Outlook(NamedTuple):
     load_s: Sequence[float]
 
 
-def outlook(server: Server) -> Outlook:
+def outlook(server: View) -> Outlook:
     """Say when the next batch may start and how much later each model's load makes it.
 
     O(1) with the GPU free, O(models) ahead of a batch.
@@ -38,7 +38,7 @@ def outlook(server: Server) -> Outlook:
     return Outlook(start_s, [max(0.0, load_s - hidden_s) for load_s in loads_s])
 
 
-def may_begin(server: Server, model: int) -> bool:
+def may_begin(server: View, model: int) -> bool:
     """Whether a round of a model should begin now.
 
     With the GPU free, always. Ahead of a batch, only a load that takes time and that
@@ -50,7 +50,7 @@ def may_begin(server: Server, model: int) -> bool:
     )
 
 
-def load_ahead(server: Server) -> list[Request] | None:
+def load_ahead(server: View) -> list[Request] | None:
     """Choose for when nothing waits: the input that comes next, if it needs a load."""
     if server.waiting_count:
         return None
@@ -73,11 +73,11 @@ class Refused:
     def __init__(self) -> None:
         self._free_s = math.nan
 
-    def holds(self, server: Server) -> bool:
+    def holds(self, server: View) -> bool:
         """Whether the answer is known to be to wait."""
         return server.ahead and (not server.computing or server.free_s == self._free_s)
 
-    def note(self, server: Server) -> None:
+    def note(self, server: View) -> None:
         """Note that the answer was to wait."""
         if server.ahead:
             self._free_s = server.free_s
@@ -97,7 +97,7 @@ class BusyModels:
         """Note that somebody waits for a model."""
         self._models[model] = None
 
-    def models(self, server: Server) -> list[int]:
+    def models(self, server: View) -> list[int]:
         """List them; O(models listed last time or added since)."""
         waiting = server.waiting
         models = [model for model in self._models if waiting[model]]
@@ -115,7 +115,7 @@ def first_in_time(queue: Sequence[Request], end_s: float) -> int:
 
 
 def join_in_time(
-    server: Server, batch: Sequence[Request], queue: Sequence[Request]
+    server: View, batch: Sequence[Request], queue: Sequence[Request]
 ) -> Sequence[Request]:
     """Choose the most requests of a queue that can join a batch with all in time.
 
@@ -138,7 +138,7 @@ def join_in_time(
     return ()
 
 
-def drop_unmeetable(server: Server, model: int, begin_s: float) -> None:
+def drop_unmeetable(server: View, model: int, begin_s: float) -> None:
     """Drop a model's requests that no batch starting then computes in time.
 
     Requests that are served even if late (their ``latest_s`` is infinite) stay.

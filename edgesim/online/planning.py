@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from edgesim.online.policy import View
 from edgesim.online.request import Request
-from edgesim.online.server import Server
 from solvers import Block, Model, Problem, User
 from solvers.core import residency
 from solvers.core.tables import Tables
@@ -95,14 +95,14 @@ class PlanningLibrary:
             if most[model]
         }
 
-    def memory(self, server: Server) -> PlannedMemory:
+    def memory(self, server: View) -> PlannedMemory:
         """Start from what is resident; which of it was used last is not known."""
         atoms = tuple(sorted(server.resident_atoms()))
         return PlannedMemory(self._tables, residency.Memory(atoms, server.model, 1))
 
     def problem(
         self,
-        server: Server,
+        server: View,
         wanted: Sequence[Wanted],
         start_s: float,
         by_s: float | None,

@@ -15,9 +15,8 @@ from edgesim.online.picking import (
     may_begin,
     outlook,
 )
-from edgesim.online.policy import Policy
+from edgesim.online.policy import Policy, View
 from edgesim.online.request import WAITING, Request
-from edgesim.online.server import Server
 from edgesim.uplink import TIME_TOLERANCE_S
 
 _Entry = tuple[float, int, Request]
@@ -31,10 +30,10 @@ class _InOrder(Policy):
         self._order: list[_Entry] = []
 
     @abstractmethod
-    def _first_of(self, server: Server, model: int, most: int) -> Sequence[Request]:
+    def _first_of(self, server: View, model: int, most: int) -> Sequence[Request]:
         """Take the first requests of a model, no more than so many."""
 
-    def choose(self, server: Server) -> Sequence[Request] | None:
+    def choose(self, server: View) -> Sequence[Request] | None:
         """Choose the first request and its mates."""
         first = _first_waiting(self._order)
         if first is None:
@@ -45,7 +44,7 @@ class _InOrder(Policy):
         return self._first_of(server, model, server.most[model])
 
     def join(
-        self, server: Server, batch: Sequence[Request], room: int
+        self, server: View, batch: Sequence[Request], room: int
     ) -> Sequence[Request]:
         """Fill the batch in the same order."""
         return self._first_of(server, batch[0].model, room)
@@ -60,18 +59,18 @@ class Fcfs(_InOrder):
     O(log queue) a request.
     """
 
-    def start(self, server: Server) -> None:
+    def start(self, server: View) -> None:
         """Make an empty queue for each model."""
         self._of_model: list[list[_Entry]] = [[] for _ in server.model_names]
 
-    def ready(self, server: Server, request: Request) -> None:
+    def ready(self, server: View, request: Request) -> None:
         """Put a request in its place."""
         del server
         entry = (0.0, request.number, request)
         heappush(self._order, entry)
         heappush(self._of_model[request.model], entry)
 
-    def _first_of(self, server: Server, model: int, most: int) -> Sequence[Request]:
+    def _first_of(self, server: View, model: int, most: int) -> Sequence[Request]:
         queue, order = server.waiting[model], self._of_model[model]
         if len(queue) <= most:
             order.clear()
@@ -90,12 +89,12 @@ class Edf(_InOrder):
     As :class:`Fcfs`, in order of deadlines.
     """
 
-    def ready(self, server: Server, request: Request) -> None:
+    def ready(self, server: View, request: Request) -> None:
         """Put a request in its place."""
         del server
         heappush(self._order, (request.deadline_s, request.number, request))
 
-    def _first_of(self, server: Server, model: int, most: int) -> Sequence[Request]:
+    def _first_of(self, server: View, model: int, most: int) -> Sequence[Request]:
         return server.waiting[model][:most]
 
 
@@ -118,19 +117,19 @@ class Clockwork(Policy):
     loads by estimated demand; here only for the input that comes next.
     """
 
-    def start(self, server: Server) -> None:
+    def start(self, server: View) -> None:
         """Forget what was asked for before."""
         del server
         self._busy = BusyModels()
         self._refused = Refused()
 
-    def ready(self, server: Server, request: Request) -> None:
+    def ready(self, server: View, request: Request) -> None:
         """Note that its model is asked for."""
         del server
         self._busy.add(request.model)
         self._refused.forget()
 
-    def choose(self, server: Server) -> Sequence[Request] | None:
+    def choose(self, server: View) -> Sequence[Request] | None:
         """Choose the batch that has to start first."""
         if self._refused.holds(server) and server.waiting_count:
             return None
@@ -154,13 +153,13 @@ class Clockwork(Policy):
         return server.waiting[model][:size]
 
     def join(
-        self, server: Server, batch: Sequence[Request], room: int
+        self, server: View, batch: Sequence[Request], room: int
     ) -> Sequence[Request]:
         """Let join whom the batch still serves in time."""
         del room  # what of it can be used hangs on the deadlines
         return join_in_time(server, batch, server.waiting[batch[0].model])
 
-    def _candidate(self, server: Server, model: int, begin_s: float) -> int:
+    def _candidate(self, server: View, model: int, begin_s: float) -> int:
         """Size the batch for the most urgent request, dropping who cannot be met."""
         queue, table = server.waiting[model], server.batch_s[model]
         while queue:

@@ -17,9 +17,8 @@ from edgesim.online.picking import (
     outlook,
 )
 from edgesim.online.planning import PlanningLibrary, Wanted
-from edgesim.online.policy import Policy
+from edgesim.online.policy import Policy, View
 from edgesim.online.request import CHOSEN, Request
-from edgesim.online.server import Server
 from edgesim.uplink import TIME_TOLERANCE_S
 from solvers import SOLVERS, RefusalError, Uplink, solve
 from solvers.exhaustive import MOST_USERS
@@ -119,17 +118,17 @@ class Rolling(Policy):
         self._looked_at: frozenset[int] = frozenset()
         self._refused = Refused()
 
-    def start(self, server: Server) -> None:
+    def start(self, server: View) -> None:
         """Bring the library into the form that plans are made of."""
         self._library = PlanningLibrary(server.tables, server.most)
 
-    def ready(self, server: Server, request: Request) -> None:
+    def ready(self, server: View, request: Request) -> None:
         """Note the first of those that wait; plans are too dear to be made for each."""
         del request
         if server.waiting_count == 1:
             self._refused.forget()
 
-    def choose(self, server: Server) -> Sequence[Request] | None:
+    def choose(self, server: View) -> Sequence[Request] | None:
         """Choose the next round of the plan, or of a new one."""
         if self._refused.holds(server) and (server.waiting_count or self._horizon_s):
             return None
@@ -148,7 +147,7 @@ class Rolling(Policy):
         return batch
 
     def join(
-        self, server: Server, batch: Sequence[Request], room: int
+        self, server: View, batch: Sequence[Request], room: int
     ) -> Sequence[Request]:
         """Let join whom the batch still serves in time and no plan has looked at."""
         del room  # what of it can be used hangs on the deadlines
@@ -158,7 +157,7 @@ class Rolling(Policy):
         )
 
     def _planned(
-        self, server: Server, start_s: float, loads_s: Sequence[float]
+        self, server: View, start_s: float, loads_s: Sequence[float]
     ) -> list[Request] | None:
         """Take the next round of the plan in hand, if it still holds."""
         while self._plan:
@@ -172,7 +171,7 @@ class Rolling(Policy):
         return None
 
     def _new(
-        self, server: Server, start_s: float, loads_s: Sequence[float]
+        self, server: View, start_s: float, loads_s: Sequence[float]
     ) -> list[Request] | None:
         """Choose when there is no plan."""
         if not server.ahead:
@@ -198,7 +197,7 @@ class Rolling(Policy):
         self._plan = rounds[1 : self._follow]
         return rounds[0]
 
-    def _coming(self, server: Server) -> list[tuple[float, Request]]:
+    def _coming(self, server: View) -> list[tuple[float, Request]]:
         """List the uploads that end within the horizon, and when."""
         if not self._horizon_s:
             return []
@@ -207,7 +206,7 @@ class Rolling(Policy):
 
     def _considered(
         self,
-        server: Server,
+        server: View,
         start_s: float,
         loads_s: Sequence[float],
         coming: Sequence[tuple[float, Request]],
@@ -243,7 +242,7 @@ class Rolling(Policy):
         return wanted[: self._most]
 
     def _tour(
-        self, server: Server, wanted: Sequence[Wanted], start_s: float
+        self, server: View, wanted: Sequence[Wanted], start_s: float
     ) -> list[Request] | None:
         """Return the first batch of a nearest-model tour that serves all in time.
 
@@ -271,16 +270,16 @@ class Rolling(Policy):
             batch = requests[:size] if batch is None else batch
         return batch
 
-    def _first_late(self, server: Server) -> list[Request] | None:
+    def _first_late(self, server: View) -> list[Request] | None:
         """Choose the batch of the earliest deadline, in time or not."""
         heads = [queue[0] for queue in server.waiting if queue]
         if not heads:
             return None
         model = min(heads).model
-        return server.waiting[model][: server.most[model]]
+        return list(server.waiting[model][: server.most[model]])
 
     def _solved(
-        self, server: Server, start_s: float, wanted: Sequence[Wanted]
+        self, server: View, start_s: float, wanted: Sequence[Wanted]
     ) -> list[list[Request]]:
         """Plan; each round as its requests."""
         solver = self._solver

@@ -1,4 +1,4 @@
-"""The server online: what policies look at, made of uplink, queues and GPU."""
+"""The server online: uplink, queues, GPU, and what a policy sees of them."""
 
 from __future__ import annotations
 
@@ -20,25 +20,7 @@ from solvers.core.tables import Tables
 
 
 class Server:
-    """One cell and one GPU: what a policy may look at, and what the simulation moves.
-
-    Attributes
-    ----------
-    model_names
-        Names of the library's models, by number.
-    batch_s
-        Nominal compute time by model and batch, ``batch_s[m][b]``, b from 0; infinite
-        where a batch does not fit in GPU memory.
-    most
-        How many requests of each model may be in a batch: as many as fit in GPU
-        memory, every smaller batch fitting too, since a batch may lose requests before
-        it starts. 0 if not even one fits.
-    least_s
-        Shortest compute time of any such batch of each model; infinite without one.
-    waiting
-        Requests of each model whose input is there and that are not chosen, by
-        deadline, ties by arrival.
-    """
+    """One cell and one GPU; a :class:`edgesim.online.policy.View` for its policy."""
 
     def __init__(
         self, env: Environment, tables: Tables, policy: Policy, settings: Settings
