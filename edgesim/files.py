@@ -319,20 +319,3 @@ def is_file(path: Path) -> bool:
         return path.exists() and not path.is_dir()
     except (OSError, ValueError):  # too long a name, no access, a NUL
         return False
-
-
-def data_file(folder: str, name: str) -> Path | None:
-    """Find a file that edgesim ships: in a clone beside the package, else inside it.
-
-    Parameters
-    ----------
-    folder
-        ``"traces"``, ``"profiles"`` or ``"figures"``.
-    name
-        A file's name in that folder.
-    """
-    package = Path(__file__).parent
-    for root in (package / "_data", package.parent):
-        if is_file(root / folder / name):
-            return root / folder / name
-    return None

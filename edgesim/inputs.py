@@ -12,11 +12,12 @@ from pydantic import ValidationError
 
 from edgesim import own_models
 from edgesim.errors import InputError, from_validation
-from edgesim.files import data_file, is_file, sha256
+from edgesim.files import is_file, sha256
 from edgesim.library.build import Library, build_library
 from edgesim.profile.file import shipped_profiles
 from edgesim.profile.values import Profile
 from edgesim.scenario import Scenario, beside, locate_trace, read_scenario
+from edgesim.shipped import data_file
 
 
 @dataclass(frozen=True)

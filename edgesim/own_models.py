@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edgesim.errors import InputError
-from edgesim.files import data_file
 from edgesim.library.build import Library
 from edgesim.profile.values import PLACE, Profile, Tier
 from edgesim.radio import CellSpec
 from edgesim.scenario import Scenario
+from edgesim.shipped import data_file
 from edgesim.trace.requests import Trace
 from edgesim.workload import Demand
 

@@ -17,11 +17,12 @@ from pydantic import (
 )
 
 from edgesim.errors import InputError, from_validation
-from edgesim.files import check_file, data_file, is_file, read_toml
+from edgesim.files import check_file, is_file, read_toml
 from edgesim.library.spec import LibrarySpec, LoadSource
 from edgesim.noise import NoiseSpec
 from edgesim.online.spec import OnlineSpec
 from edgesim.radio import CellSpec
+from edgesim.shipped import data_file, locate
 from edgesim.trace.scale import SCALE_INTERVAL_S, Scale, ScaleInterval, Scaling
 from solvers import SOLVERS, Uplink
 from solvers.problem import (
@@ -272,13 +273,7 @@ def locate_scenario(path_or_name: str) -> Path:
     InputError
         When there is neither.
     """
-    path = Path(path_or_name)
-    if is_file(path):
-        return path
-    shipped = data_file("traces", f"{path_or_name}.toml")
-    if shipped is None:
-        raise InputError(path_or_name, "is no file, nor the name of a shipped scenario")
-    return shipped
+    return locate("scenario", "traces", path_or_name)
 
 
 def is_online(path: Path) -> bool:

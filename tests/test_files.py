@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgesim import files
+from edgesim import files, shipped
 from edgesim.errors import InputError
 
 
@@ -79,8 +79,8 @@ def test_unwritable_places_are_refused(tmp_path: Path) -> None:
 
 def test_shipped_files_are_found() -> None:
     """What edgesim ships is found by name, and nothing else is."""
-    assert files.data_file("profiles", "clockwork-v100.json") is not None
-    assert files.data_file("profiles", "none.json") is None
+    assert shipped.data_file("profiles", "clockwork-v100.json") is not None
+    assert shipped.data_file("profiles", "none.json") is None
 
 
 def test_links_are_followed(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ import networkx as nx
 REPOSITORY = Path(__file__).parents[1]
 PACKAGES = ("edgesim", "solvers")
 
-GROUND = {"edgesim.errors", "edgesim.files", "edgesim.plugins", "edgesim.text"}
+GROUND = {
+    f"edgesim.{name}" for name in ("errors", "files", "plugins", "shipped", "text")
+}
 """Files of the ground floor, one room together."""
 
 BELOW: dict[str, set[str]] = {

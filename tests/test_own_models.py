@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from edgesim.errors import InputError
-from edgesim.files import data_file
 from edgesim.own_models import MOST_WINDOWS, choose, is_own_models
 from edgesim.profile.values import Profile
+from edgesim.shipped import data_file
 from edgesim.trace.requests import Trace
 from tests.command import edgesim
 

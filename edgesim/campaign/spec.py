@@ -12,7 +12,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from edgesim.errors import InputError, short
-from edgesim.files import check_file, data_file, is_file, read_toml
+from edgesim.files import check_file, read_toml
+from edgesim.shipped import locate
 from solvers.problem import PositiveSeconds, Value
 
 CAMPAIGN = "edgesim.campaign/1"
@@ -146,13 +147,7 @@ def locate_campaign(path_or_name: str) -> Path:
     InputError
         When there is neither.
     """
-    path = Path(path_or_name)
-    if is_file(path):
-        return path
-    shipped = data_file("profiles", f"{path_or_name}.toml")
-    if shipped is None:
-        raise InputError(path_or_name, "is no file, nor the name of a shipped campaign")
-    return shipped
+    return locate("campaign", "profiles", path_or_name)
 
 
 def read_campaign(path: Path) -> Campaign:

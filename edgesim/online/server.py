@@ -135,39 +135,11 @@ class Server:
         return self._gpu.ahead
 
     def drop(self, request: Request, reason: str) -> None:
-        """Give up a request that is on its way or waits; its spectrum is freed.
-
-        Parameters
-        ----------
-        request
-            One that was taken in and not chosen yet.
-        reason
-            Why, as it is written into the records.
-
-        Raises
-        ------
-        PolicyError
-            When it has been chosen or has its outcome already, or the reason is no
-            text.
-        """
+        """Give up a request that is on its way or waits, as ``View.drop`` says."""
         self._intake.drop(request, reason)
 
     def wake_at(self, time_s: float) -> None:
-        """Ask the policy again at a time, if it waits then.
-
-        A policy that has itself asked again and again, and never chooses, keeps the run
-        going for ever if late requests are served.
-
-        Parameters
-        ----------
-        time_s
-            When, in seconds of the run, not before now.
-
-        Raises
-        ------
-        PolicyError
-            When it is before now, or not finite.
-        """
+        """Ask the policy again at a time, as ``View.wake_at`` says."""
         wait_s = time_s - self._env.now
         if not -TIME_TOLERANCE_S <= wait_s < math.inf:
             raise PolicyError(

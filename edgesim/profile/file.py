@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgesim import files
+from edgesim import files, shipped
 from edgesim.errors import InputError, short
 from edgesim.profile.values import SCHEMA, Profile
 
@@ -41,7 +41,7 @@ _LOADS = ("whole_load_s", "by_block_load_s", "by_tensor_load_s")
 
 def shipped_profiles() -> tuple[str, ...]:
     """Names that :func:`read_profile` knows without a path, sorted."""
-    readme = files.data_file("profiles", "README.md")
+    readme = shipped.data_file("profiles", "README.md")
     if readme is None:
         return ()
     return tuple(sorted(path.stem for path in readme.parent.glob("*.json")))
@@ -157,9 +157,9 @@ def locate_profile(path_or_name: str | Path) -> Path:
             return path
         what = "no such file"
     else:
-        shipped = files.data_file("profiles", f"{text}.json")
-        if shipped is not None:
-            return shipped
+        found = shipped.data_file("profiles", f"{text}.json")
+        if found is not None:
+            return found
         what = "no such profile"
     raise InputError(
         text,

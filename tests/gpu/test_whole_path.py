@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgesim import files
+from edgesim import shipped
 from edgesim.profile.file import read_profile
 from edgesim.profiling.architecture import build_network
 from edgesim.profiling.cuda_device import CudaDevice
@@ -96,7 +96,7 @@ def test_a_tiny_network_is_measured_and_replayed(
         assert whole is not None
         assert whole["pinned"].median_s < whole["disk"].median_s
     Path("tiny.toml").write_text(SCENARIO)
-    shutil.copy(files.data_file("traces", "campus.csv"), "campus.csv")
+    shutil.copy(shipped.data_file("traces", "campus.csv"), "campus.csv")
     done = edgesim("run", "tiny.toml", "--out", "run")
     assert done.code == 0, done.err
     done = edgesim(

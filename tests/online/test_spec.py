@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from edgesim.errors import InputError, from_validation
-from edgesim.files import data_file
 from edgesim.formats import json_schema
 from edgesim.online.faults import Outage, Span
 from edgesim.online.registry import PATTERN, is_policy
 from edgesim.online.spec import OnlineSpec, online_faults
 from edgesim.scenario import Scenario, read_scenario
+from edgesim.shipped import data_file
 from edgesim.trace import scale
 from tests.command import edgesim
 from tests.examples import SCENARIO, TRACE
