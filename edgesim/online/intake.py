@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import insort
 from collections.abc import Callable, Generator, Iterable, Sequence
 from heapq import heappop, heappush
@@ -51,6 +52,8 @@ class Intake:
         If given, says why a request that can be taken is turned away, or None.
     ready
         If given, called with every request that begins to wait.
+    checks
+        Whether to look if a policy has changed what requests say of themselves.
 
     Attributes
     ----------
@@ -75,6 +78,8 @@ class Intake:
         least_s: Sequence[float],
         admit: Callable[[Request], str | None] | None,
         ready: Callable[[Request], None] | None,
+        *,
+        checks: bool,
     ) -> None:
         self.waiting: list[list[Request]] = [[] for _ in most]
         self.waiting_count = 0
@@ -92,6 +97,11 @@ class Intake:
         self._ready = ready
         self.news: Callable[[], None] = _nobody
         self._arrived = 0
+        # As they came, for a policy could change what a request says of itself. Ours do
+        # not, and are spared the looking.
+        self._checks = checks
+        self._arrival_s, self._deadline_s = array("d"), array("d")
+        self._model = array("l")
         self._expiry: list[tuple[float, int, Request]] = []
         # Of all that were taken in, where room is limited: for who takes it in vain.
         self._held: list[tuple[float, int, Request]] = []
@@ -122,6 +132,10 @@ class Intake:
                 self._arrived, user, model, arrival_s, deadline_s, latest_s, demand_s
             )
             self._arrived += 1
+            if self._checks:
+                self._arrival_s.append(arrival_s)
+                self._deadline_s.append(deadline_s)
+                self._model.append(model)
             refusal = self._refusal(request)
             if refusal is not None:
                 self.finish(request, self._log.reason(refusal))
@@ -144,7 +158,12 @@ class Intake:
                 return QUEUE_FULL
         if request.arrival_s + request.left_s > request.latest_s + TIME_TOLERANCE_S:
             return TOO_LATE
-        return None if self._admit is None else self._admit(request)
+        if self._admit is None:
+            return None
+        reason = self._admit(request)
+        if self._checks:
+            self._check_unchanged(request)
+        return reason
 
     def _full(self) -> bool:
         limit = self._queue_limit
@@ -202,10 +221,30 @@ class Intake:
                 self.waiting_count -= 1
                 self.finish(request, self._too_late)
 
+    def _check_unchanged(self, request: Request) -> None:
+        number = request.number
+        if (
+            request.deadline_s != self._deadline_s[number]
+            or request.arrival_s != self._arrival_s[number]
+            or request.model != self._model[number]
+        ):
+            raise PolicyError(
+                f"changed request {number}: its model, arrival and deadline are for a "
+                f"policy to read"
+            )
+
     def finish(self, request: Request, outcome: int, index: int = -1) -> None:
-        """Give a request its one outcome."""
+        """Give a request its one outcome.
+
+        Raises
+        ------
+        PolicyError
+            When a policy has changed what is for it to read.
+        """
         if request.state == DONE:
             raise AssertionError(f"{request!r} has two outcomes")
+        if self._checks:
+            self._check_unchanged(request)
         request.state = DONE
         self._log.request(
             (

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from edgesim.errors import InputError
-from edgesim.online import Arrival, Policy, Request, Server, Settings, simulate
+from edgesim.online import Arrival, Policy, Request, Server, Settings, View, simulate
+from edgesim.online.policies import Fcfs
 from edgesim.online.policy import PolicyError
 from solvers import RefusalError
 from tests.online.test_server import A, B, make_tables
@@ -165,3 +166,25 @@ def test_a_policy_that_takes_requests_out_of_the_queues_is_told() -> None:
     """Nobody is lost unnoticed."""
     with pytest.raises(PolicyError, match=r"changed the queues in server.waiting"):
         run("choose", lambda server: [q.clear() for q in server.waiting] and None)
+
+
+@pytest.mark.parametrize("hook", ["admit", "choose"])
+@pytest.mark.parametrize("fact", ["deadline_s", "arrival_s", "model"])
+def test_a_policy_cannot_change_what_a_request_says(hook: str, fact: str) -> None:
+    """A deadline of its own making would be believed by every measure."""
+
+    class Changes(Fcfs):
+        def admit(self, server: View, request: Request) -> str | None:
+            if hook == "admit":
+                setattr(request, fact, getattr(request, fact) + 1)
+            return None
+
+        def choose(self, server: View) -> Sequence[Request] | None:
+            chosen = super().choose(server)
+            for request in chosen or ():
+                if hook == "choose":
+                    setattr(request, fact, getattr(request, fact) + 1)
+            return chosen
+
+    with pytest.raises(PolicyError):
+        simulate(make_tables(), ARRIVALS, Changes(), Settings())
