@@ -10,7 +10,7 @@ from statistics import NormalDist, fmean, stdev
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.simulation import RoundRecord, Run
+from edgesim.engine.plan import RoundRecord, Run
 from solvers.core import residency
 from solvers.core.tables import PlannedRound, Tables
 from solvers.problem import Problem

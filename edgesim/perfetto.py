@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from edgesim.engine.plan import RoundRecord, Run
 from edgesim.files import write_json
-from edgesim.simulation import RoundRecord, Run
 
 JsonObject: TypeAlias = dict[str, Any]
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from edgesim import noise, own_models, radio
+from edgesim import own_models, radio
+from edgesim.engine import noise
+from edgesim.engine.plan import Run, simulate_plan
 from edgesim.errors import InputError
 from edgesim.inputs import Source, library_of, locate
 from edgesim.library.build import Library
 from edgesim.measures import Measures, measure
 from edgesim.profile.file import read_profile
 from edgesim.scenario import Scenario, read_scenario
-from edgesim.simulation import Run, simulate_plan
 from edgesim.trace.requests import Trace, read_trace
 from edgesim.workload import Epoch, check_windows, map_models, plan_epoch
 from solvers import RefusalError, Result, solve

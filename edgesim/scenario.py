@@ -16,10 +16,10 @@ from pydantic import (
     model_validator,
 )
 
+from edgesim.engine.noise import NoiseSpec
 from edgesim.errors import InputError, from_validation
 from edgesim.files import check_file, is_file, read_toml
 from edgesim.library.spec import LibrarySpec, LoadSource
-from edgesim.noise import NoiseSpec
 from edgesim.online.spec import OnlineSpec
 from edgesim.radio import CellSpec
 from edgesim.shipped import data_file, locate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
@@ -219,30 +218,3 @@ def test_termination_leaves_nothing(tmp_path: Path) -> None:
         process.terminate()
         assert process.wait() == TERMINATED
     assert not list(tmp_path.iterdir())
-
-
-def test_arrows_point_one_way() -> None:
-    """Arrows: cli → run, sweep → simulation → solvers: nobody imports upwards."""
-    root = Path(__file__).parents[1]
-    upwards = {
-        "edgesim/simulation.py": ("edgesim.run", "edgesim.sweep", "edgesim.cli"),
-        "edgesim/uplink.py": ("edgesim.run", "edgesim.simulation", "edgesim.cli"),
-        "edgesim/run.py": ("edgesim.sweep", "edgesim.report", "edgesim.cli"),
-        "edgesim/report.py": ("edgesim.sweep", "edgesim.cli"),
-        "edgesim/sweep.py": ("edgesim.cli", "edgesim.report"),
-        "edgesim/plotting/style.py": ("edgesim.run", "edgesim.sweep", "edgesim.cli"),
-    }
-    for file in (root / "solvers").rglob("*.py"):
-        upwards[file.relative_to(root).as_posix()] = ("edgesim",)
-    for name, forbidden in upwards.items():
-        for node in ast.walk(ast.parse((root / name).read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                found = node.module
-            elif isinstance(node, ast.Import):
-                found = node.names[0].name
-            else:
-                continue
-            assert not any(
-                found == module or found.startswith(module + ".")
-                for module in forbidden
-            ), (name, found)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgesim.engine.noise import NoiseSpec, draw
+from edgesim.engine.plan import Outcome, RequestRecord, RoundRecord, Run, simulate_plan
+from edgesim.engine.uplinks.planned import UploadRecord
 from edgesim.measures import mean_interval, measure, student_t
-from edgesim.noise import NoiseSpec, draw
-from edgesim.simulation import Outcome, RequestRecord, RoundRecord, Run, simulate_plan
-from edgesim.uplink import UploadRecord
 from solvers import UPLINKS, Problem, Uplink, solve
 from solvers.core.tables import Tables
 from solvers.core.timing import make_schedule

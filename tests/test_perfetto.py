@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from edgesim.noise import nominal
+from edgesim.engine.noise import nominal
+from edgesim.engine.plan import Run, simulate_plan
+from edgesim.engine.uplinks.planned import Channel
 from edgesim.perfetto import trace_events, write_trace
-from edgesim.simulation import Run, simulate_plan
-from edgesim.uplink import Channel
 from solvers import UPLINKS, Problem, Uplink, solve
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import make_schedule

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgesim.engine.plan import Run, simulate_plan
 from edgesim.errors import InputError
 from edgesim.results import (
     REQUEST_COLUMNS,
@@ -18,7 +19,6 @@ from edgesim.results import (
     write_requests,
     write_rounds,
 )
-from edgesim.simulation import Run, simulate_plan
 from solvers import Problem, solve
 
 ODD_ID = 'the "first", user'

@@ -158,11 +158,11 @@ def _online(
 
     from edgesim.cli.options import one_of, policy_names
     from edgesim.cli.progress import progress
+    from edgesim.engine.uplinks.rules import RULES
     from edgesim.files import check_replaceable, keep_inputs
     from edgesim.online.report import OUTPUTS, run_and_report
     from edgesim.online.run import load_online
-    from edgesim.online.told import table
-    from edgesim.online.uplink import RULES
+    from edgesim.online.text import table
     from edgesim.provenance import assumed_text
 
     why = "is for plans, and this scenario has an [online] section"

@@ -4,11 +4,11 @@
 decides which batch is next. Nothing is known beforehand: neither arrivals nor noise.
 """
 
-from edgesim.online.log import OnlineRun
-from edgesim.online.policy import Policy, View
-from edgesim.online.request import Arrival, Request
-from edgesim.online.server import Server, simulate
-from edgesim.online.settings import Settings
+from edgesim.engine.policy import Policy, View
+from edgesim.engine.records import OnlineRun
+from edgesim.engine.request import Arrival, Request
+from edgesim.engine.server import Server, simulate
+from edgesim.engine.settings import Settings
 
 __all__ = [
     "Arrival",

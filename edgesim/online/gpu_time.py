@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgesim.online.log import Floats, RoundLog
+from edgesim.engine.records import Floats, RoundLog
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,9 +26,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from edgesim.engine.records import Floats
 from edgesim.errors import InputError
 from edgesim.measures import student_t
-from edgesim.online.log import Floats
 from edgesim.online.measures import Account, OnlineMeasures, measure_span
 
 LEVEL = 0.95

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edgesim.engine.records import DROPPED, IN_TIME, Ints
 from edgesim.files import write_whole
 from edgesim.online.gpu_time import loaded_until_s
-from edgesim.online.log import DROPPED, IN_TIME, Ints
 from edgesim.online.measures import Account
 from edgesim.online.tables import OUTCOMES, Window, requests_in, rounds_in
 from edgesim.perfetto import (

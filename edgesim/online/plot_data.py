@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgesim.online.log import DROPPED, Floats, Ints
+from edgesim.engine.records import DROPPED, Floats, Ints
 from edgesim.online.measures import Account, OnlineMeasures
 from edgesim.online.series import Series
 

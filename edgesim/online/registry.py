@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from edgesim.engine.policy import Policy
 from edgesim.errors import InputError, short
-from edgesim.online.policy import Policy
 from edgesim.plugins import current_folder_importable, find_module, told
 from solvers.registry import NO_SHARING
 
 # Imported when asked for, so that names can be checked without the solvers.
 _SHIPPED: dict[str, tuple[str, str]] = {
-    "fcfs": ("edgesim.online.policies", "Fcfs"),
-    "edf": ("edgesim.online.policies", "Edf"),
-    "clockwork": ("edgesim.online.policies", "Clockwork"),
-    "greedy": ("edgesim.online.greedy", "Greedy"),
-    "rolling": ("edgesim.online.rolling", "Rolling"),
+    "fcfs": ("edgesim.engine.policies.in_order", "Fcfs"),
+    "edf": ("edgesim.engine.policies.in_order", "Edf"),
+    "clockwork": ("edgesim.engine.policies.in_order", "Clockwork"),
+    "greedy": ("edgesim.engine.policies.greedy", "Greedy"),
+    "rolling": ("edgesim.engine.policies.rolling", "Rolling"),
 }
 
 POLICIES: tuple[str, ...] = tuple(

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from edgesim import own_models
+from edgesim.engine.noise import median_spread, stated_sigma
+from edgesim.engine.policy import PolicyError
+from edgesim.engine.records import OnlineRun
+from edgesim.engine.request import Arrival
+from edgesim.engine.server import simulate
+from edgesim.engine.settings import Settings
 from edgesim.errors import InputError, in_file
 from edgesim.inputs import Source, library_of, locate
 from edgesim.library.build import Library
-from edgesim.noise import median_spread, stated_sigma
 from edgesim.online.intervals import batch_spans
-from edgesim.online.log import OnlineRun
-from edgesim.online.policy import PolicyError
 from edgesim.online.registry import make_policy, shares
-from edgesim.online.request import Arrival
-from edgesim.online.server import simulate
-from edgesim.online.settings import Settings
 from edgesim.online.spec import OnlineSpec, online_faults
 from edgesim.online.stream import Spool, Stream, make_stream, open_trace
 from edgesim.profile.file import read_profile

@@ -7,9 +7,9 @@ from typing import IO
 
 import numpy as np
 
+from edgesim.engine.records import DROPPED, IN_TIME, Floats, Ints
 from edgesim.errors import InputError
-from edgesim.online.cells import cell, chunks, write_rows
-from edgesim.online.log import DROPPED, IN_TIME, Floats, Ints
+from edgesim.online.csv_columns import cell, chunks, write_rows
 from edgesim.online.measures import Account
 
 MOST_SAMPLES = 1_000_000

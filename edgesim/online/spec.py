@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
+from edgesim.engine.faults import Faults, Outage, Span
+from edgesim.engine.uplinks.rules import Rule
 from edgesim.errors import InputError, short
-from edgesim.online.faults import Faults, Outage, Span
 from edgesim.online.registry import ALLOWED, PATTERN, is_policy, plain
-from edgesim.online.uplink import Rule
 from edgesim.profile.values import by_kind
 from edgesim.trace import scale
 from solvers.problem import Name, PositiveSeconds, Seconds, Value, whole

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim import radio
+from edgesim.engine.request import Arrival
 from edgesim.errors import InputError
 from edgesim.library.build import Library
-from edgesim.online.request import Arrival
 from edgesim.scenario import Scenario
 from edgesim.trace.chunks import DTYPES, Names, read_columns
 from edgesim.trace.rows import REQUIRED

@@ -12,9 +12,9 @@ from typing import IO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.online.cells import cell, chunks, quoted, write_rows
+from edgesim.engine.records import DROPPED, Floats, OnlineRun
+from edgesim.online.csv_columns import cell, chunks, quoted, write_rows
 from edgesim.online.gpu_time import loaded_until_s
-from edgesim.online.log import DROPPED, Floats, OnlineRun
 from edgesim.online.measures import Account
 
 REQUEST_COLUMNS = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgesim.online.log import Ints, RoundLog
+from edgesim.engine.records import Ints, RoundLog
 from solvers.core.tables import Tables
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from edgesim.online.log import Floats, Ints
+from edgesim.engine.records import Floats, Ints
 from edgesim.online.plot_data import LATENCY_GRID_S, Drawn
 from edgesim.plotting.colours import INK, policy_looks
 from edgesim.plotting.style import new_axes, plain_ticks, set_title, side_legend, style

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.transforms import ScaledTranslation
 
+from edgesim.engine.plan import OUTCOMES, RoundRecord, Run, simulate_plan
+from edgesim.engine.uplinks.planned import UploadRecord
 from edgesim.library.sharing import clusters
 from edgesim.plotting.colours import (
     INK,
@@ -21,8 +23,6 @@ from edgesim.plotting.colours import (
     model_colours,
 )
 from edgesim.plotting.style import root_figure, style
-from edgesim.simulation import OUTCOMES, RoundRecord, Run, simulate_plan
-from edgesim.uplink import UploadRecord
 from solvers.problem import Problem
 from solvers.schedule import Schedule
 

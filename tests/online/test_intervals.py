@@ -23,7 +23,7 @@ from edgesim.online.intervals import (
 )
 from edgesim.online.measures import Account, OnlineMeasures, measure, measure_span
 from solvers.core.tables import Tables
-from tests.online.handmade import hand_run, make_problem, seeded_run, seeded_tables
+from tests.engine.handmade import hand_run, make_problem, seeded_run, seeded_tables
 
 HAND = measure(hand_run(), Tables(make_problem()), 0.0, 5.0)
 

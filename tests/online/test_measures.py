@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgesim.engine.records import REASONS, RoundLog
 from edgesim.online import OnlineRun
 from edgesim.online.gpu_time import cover, gpu_time
-from edgesim.online.log import REASONS, RoundLog
 from edgesim.online.measures import Account, measure, measure_span
 from edgesim.online.whole_models import whole_bytes
 from solvers.core import residency
 from solvers.core.tables import PlannedRound, Tables
-from tests.online.handmade import (
+from tests.engine.handmade import (
     hand_run,
     make_problem,
     make_requests,

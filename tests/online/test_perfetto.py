@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edgesim.online.measures import Account
 from edgesim.online.perfetto import window_events, write_window
 from solvers.core.tables import Tables
-from tests.online.handmade import (
+from tests.engine.handmade import (
     USERS,
     hand_run,
     make_problem,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from edgesim.engine.policies.greedy import Greedy
+from edgesim.engine.policies.rolling import Rolling
 from edgesim.errors import InputError
 from edgesim.online import Policy
-from edgesim.online.greedy import Greedy
 from edgesim.online.registry import POLICIES, is_policy, make_policy, plain, shares
-from edgesim.online.rolling import Rolling
 
 OWN = """\
 from edgesim.online import Policy

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgesim.online.log import REASONS
+from edgesim.engine.records import REASONS
 from edgesim.online.series import SERIES_COLUMNS
 from edgesim.online.tables import REQUEST_COLUMNS, ROUND_COLUMNS
 from tests.command import edgesim

@@ -16,7 +16,7 @@ from edgesim.online.measures import Account, measure_span
 from edgesim.online.series import SERIES_COLUMNS, dump_series, sample_series
 from edgesim.online.tables import dump_header
 from solvers.core.tables import Tables
-from tests.online.handmade import hand_run, make_problem, seeded_run, seeded_tables
+from tests.engine.handmade import hand_run, make_problem, seeded_run, seeded_tables
 
 
 def hand_account() -> Account:

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from edgesim.engine.faults import Outage, Span
 from edgesim.errors import InputError, from_validation
 from edgesim.formats import json_schema
-from edgesim.online.faults import Outage, Span
 from edgesim.online.registry import PATTERN, is_policy
 from edgesim.online.spec import OnlineSpec, online_faults
 from edgesim.scenario import Scenario, read_scenario

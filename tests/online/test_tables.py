@@ -7,8 +7,8 @@ import io
 
 import pytest
 
-from edgesim.online import cells
-from edgesim.online.log import DROPPED
+from edgesim.engine.records import DROPPED
+from edgesim.online import csv_columns as cells
 from edgesim.online.measures import Account
 from edgesim.online.tables import (
     REQUEST_COLUMNS,
@@ -18,7 +18,7 @@ from edgesim.online.tables import (
     dump_rounds,
 )
 from solvers.core.tables import Tables
-from tests.online.handmade import (
+from tests.engine.handmade import (
     USERS,
     hand_run,
     make_problem,

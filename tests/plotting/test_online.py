@@ -27,7 +27,7 @@ from edgesim.plotting.online import (
 )
 from edgesim.plotting.style import save
 from solvers.core.tables import Tables
-from tests.online.handmade import hand_run, make_problem, seeded_run, seeded_tables
+from tests.engine.handmade import hand_run, make_problem, seeded_run, seeded_tables
 from tests.plotting.test_style import assert_nothing_cut_off, figure_of
 
 POLICIES = tuple(

@@ -17,14 +17,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 
+from edgesim.engine.noise import nominal
+from edgesim.engine.plan import simulate_plan
 from edgesim.measures import mean_interval
-from edgesim.noise import nominal
 from edgesim.plotting.colours import COLOURS, colour, model_colours
 from edgesim.plotting.style import save, style
 from edgesim.plotting.sweep import SweepPoint, plot_sweep
 from edgesim.plotting.throughput import plot_throughput
 from edgesim.plotting.timeline import plot_timeline
-from edgesim.simulation import simulate_plan
 from solvers import Problem, Uplink, solve
 from solvers.core.timing import make_schedule
 from tests.solvers.strategies import seeded_plan

@@ -1,0 +1,1 @@
+"""Policies that edgesim ships, and what they have in common."""

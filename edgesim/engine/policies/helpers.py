@@ -1,0 +1,154 @@
+"""What policies have in common: when the GPU starts, who fits, who can be in time."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from edgesim.engine.policy import View
+from edgesim.engine.request import Request
+from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
+
+UNMEETABLE = "cannot be met"
+"""Reason to drop a request whose model cannot be loaded and run by its deadline."""
+
+
+class Outlook(NamedTuple):
+    """When a batch may start, by nominal times, and what its load adds to that.
+
+    Ahead of a batch in hand, a load costs only what sticks out beyond that batch.
+    """
+
+    start_s: float
+    load_s: Sequence[float]
+
+
+def outlook(server: View) -> Outlook:
+    """Say when the next batch may start and how much later each model's load makes it.
+
+    O(1) with the GPU free, O(models) ahead of a batch.
+    """
+    loads_s = server.load_s()
+    if not server.ahead:
+        return Outlook(server.now_s, loads_s)
+    hidden_s = max(0.0, server.free_s - server.now_s)
+    start_s = server.now_s + hidden_s
+    return Outlook(start_s, [max(0.0, load_s - hidden_s) for load_s in loads_s])
+
+
+def may_begin(server: View, model: int) -> bool:
+    """Whether a round of a model should begin now.
+
+    With the GPU free, always. Ahead of a batch, only a load that takes time and that
+    memory has room for, and only once that batch is fixed: until then it may grow, and
+    what needs no load loses nothing by waiting for company.
+    """
+    return not server.ahead or (
+        server.computing and server.load_s()[model] > 0 and server.fits_beside(model)
+    )
+
+
+def load_ahead(server: View) -> list[Request] | None:
+    """Choose for when nothing waits: the input that comes next, if it needs a load."""
+    if server.waiting_count:
+        return None
+    request = server.next_upload()
+    if request is None:
+        return None
+    model = request.model
+    if not server.load_s()[model]:
+        return None
+    return [request] if may_begin(server, model) else None
+
+
+class Refused:
+    """Remembers ahead of which batch nothing was found to load.
+
+    While that batch is in hand and no input arrives, the answer stays the same, but for
+    deadlines that pass; whoever is told to wait is asked again at every arrival.
+    """
+
+    def __init__(self) -> None:
+        self._free_s = math.nan
+
+    def holds(self, server: View) -> bool:
+        """Whether the answer is known to be to wait."""
+        return server.ahead and (not server.computing or server.free_s == self._free_s)
+
+    def note(self, server: View) -> None:
+        """Note that the answer was to wait."""
+        if server.ahead:
+            self._free_s = server.free_s
+
+    def forget(self) -> None:
+        """Forget it: something has changed."""
+        self._free_s = math.nan
+
+
+class BusyModels:
+    """Models that somebody waits for."""
+
+    def __init__(self) -> None:
+        self._models: dict[int, None] = {}
+
+    def add(self, model: int) -> None:
+        """Note that somebody waits for a model."""
+        self._models[model] = None
+
+    def models(self, server: View) -> list[int]:
+        """List them; O(models listed last time or added since)."""
+        waiting = server.waiting
+        models = [model for model in self._models if waiting[model]]
+        if len(models) < len(self._models):
+            self._models = dict.fromkeys(models)
+        return models
+
+
+def first_in_time(queue: Sequence[Request], end_s: float) -> int:
+    """Find the first request of a queue by deadline that an end is in time for."""
+    end_s -= TIME_TOLERANCE_S
+    if not queue or queue[0].deadline_s >= end_s:
+        return 0
+    return bisect_left(queue, end_s, key=_deadline)
+
+
+def join_in_time(
+    server: View, batch: Sequence[Request], queue: Sequence[Request]
+) -> Sequence[Request]:
+    """Choose the most requests of a queue that can join a batch with all in time.
+
+    Those of the batch that are late already do not count. O(batch limit · log queue).
+    """
+    model = batch[0].model
+    table, now_s = server.batch_s[model], server.now_s
+    size = len(batch)
+    end_s = now_s + table[size] - TIME_TOLERANCE_S
+    limit_s = min(
+        (r.deadline_s for r in batch if r.deadline_s >= end_s), default=math.inf
+    )
+    for more in range(min(server.most[model] - size, len(queue)), 0, -1):
+        end_s = now_s + table[size + more]
+        if end_s > limit_s + TIME_TOLERANCE_S:
+            continue
+        first = first_in_time(queue, end_s)
+        if len(queue) - first >= more:
+            return queue[first : first + more]
+    return ()
+
+
+def drop_unmeetable(server: View, model: int, begin_s: float) -> None:
+    """Drop a model's requests that no batch starting then computes in time.
+
+    Requests that are served even if late (their ``latest_s`` is infinite) stay.
+    """
+    queue = server.waiting[model]
+    end_s = begin_s + server.least_s[model]
+    for request in queue[: first_in_time(queue, end_s)]:
+        if request.latest_s < math.inf:
+            server.drop(request, UNMEETABLE)
+
+
+def _deadline(request: Request) -> float:
+    return request.deadline_s

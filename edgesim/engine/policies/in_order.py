@@ -1,0 +1,181 @@
+"""First come first served, earliest deadline first, and Clockwork's rule."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+from edgesim.engine.policies.helpers import (
+    UNMEETABLE,
+    BusyModels,
+    Refused,
+    join_in_time,
+    load_ahead,
+    may_begin,
+    outlook,
+)
+from edgesim.engine.policy import Policy, View
+from edgesim.engine.request import WAITING, Request
+from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
+
+_Entry = tuple[float, int, Request]
+
+
+class _InOrder(Policy):
+    """The model of the first request in an order is next, with the first of its own."""
+
+    def __init__(self) -> None:
+        # Entries of requests that wait no more are left until they come up.
+        self._order: list[_Entry] = []
+
+    @abstractmethod
+    def _first_of(self, server: View, model: int, most: int) -> Sequence[Request]:
+        """Take the first requests of a model, no more than so many."""
+
+    def choose(self, server: View) -> Sequence[Request] | None:
+        """Choose the first request and its mates."""
+        first = _first_waiting(self._order)
+        if first is None:
+            return load_ahead(server)
+        model = first.model
+        if not may_begin(server, model):
+            return None
+        return self._first_of(server, model, server.most[model])
+
+    def join(
+        self, server: View, batch: Sequence[Request], room: int
+    ) -> Sequence[Request]:
+        """Fill the batch in the same order."""
+        return self._first_of(server, batch[0].model, room)
+
+
+class Fcfs(_InOrder):
+    """First come, first served.
+
+    The model of the oldest waiting request is next, with the oldest requests of that
+    model, as many as fit; when the batch starts it is filled up in the same order.
+    Nobody waiting: the model of the input that comes next is loaded ahead.
+    O(log queue) a request.
+    """
+
+    def start(self, server: View) -> None:
+        """Make an empty queue for each model."""
+        self._of_model: list[list[_Entry]] = [[] for _ in server.model_names]
+
+    def ready(self, server: View, request: Request) -> None:
+        """Put a request in its place."""
+        del server
+        entry = (0.0, request.number, request)
+        heappush(self._order, entry)
+        heappush(self._of_model[request.model], entry)
+
+    def _first_of(self, server: View, model: int, most: int) -> Sequence[Request]:
+        queue, order = server.waiting[model], self._of_model[model]
+        if len(queue) <= most:
+            order.clear()
+            return queue
+        found: list[Request] = []
+        while len(found) < most:
+            request = heappop(order)[2]
+            if request.state == WAITING:
+                found.append(request)
+        return found
+
+
+class Edf(_InOrder):
+    """Earliest deadline first.
+
+    As :class:`Fcfs`, in order of deadlines.
+    """
+
+    def ready(self, server: View, request: Request) -> None:
+        """Put a request in its place."""
+        del server
+        heappush(self._order, (request.deadline_s, request.number, request))
+
+    def _first_of(self, server: View, model: int, most: int) -> Sequence[Request]:
+        return server.waiting[model][:most]
+
+
+class Clockwork(Policy):
+    """Clockwork's rule: predictable times, and no work on what is lost.
+
+    A model's candidate is the largest batch of its most urgent requests that meets the
+    earliest of their deadlines after the load that the model needs now. The candidate
+    whose load has to start first comes first. A request that no such batch can serve
+    is dropped at once. Loads obey the triangle inequality (a detour over another model
+    never loads less), so by nominal times it was lost in any case.
+
+    O(models + batch limit) a round.
+
+    Notes
+    -----
+    After Gujarati, Karimi, Alzayat, Hao, Kaufmann, Vigfusson and Mace, "Serving DNNs
+    like Clockwork: Performance Predictability from the Bottom Up", OSDI 2020: one GPU,
+    whole models there; here a load brings what is missing. Its controller also
+    loads by estimated demand; here only for the input that comes next.
+    """
+
+    def start(self, server: View) -> None:
+        """Forget what was asked for before."""
+        del server
+        self._busy = BusyModels()
+        self._refused = Refused()
+
+    def ready(self, server: View, request: Request) -> None:
+        """Note that its model is asked for."""
+        del server
+        self._busy.add(request.model)
+        self._refused.forget()
+
+    def choose(self, server: View) -> Sequence[Request] | None:
+        """Choose the batch that has to start first."""
+        if self._refused.holds(server) and server.waiting_count:
+            return None
+        start_s, loads_s = outlook(server)
+        best: tuple[float, int, int, int] | None = None
+        for model in self._busy.models(server):
+            queue = server.waiting[model]
+            size = self._candidate(server, model, start_s + loads_s[model])
+            if size:
+                begin_s = queue[0].deadline_s - loads_s[model]
+                latest_s = begin_s - server.batch_s[model][size]
+                found = (latest_s, queue[0].number, model, size)
+                if best is None or found < best:
+                    best = found
+        if best is None:
+            return load_ahead(server)
+        _, _, model, size = best
+        if not may_begin(server, model):
+            self._refused.note(server)
+            return None
+        return server.waiting[model][:size]
+
+    def join(
+        self, server: View, batch: Sequence[Request], room: int
+    ) -> Sequence[Request]:
+        """Let join whom the batch still serves in time."""
+        del room  # what of it can be used hangs on the deadlines
+        return join_in_time(server, batch, server.waiting[batch[0].model])
+
+    def _candidate(self, server: View, model: int, begin_s: float) -> int:
+        """Size the batch for the most urgent request, dropping who cannot be met."""
+        queue, table = server.waiting[model], server.batch_s[model]
+        while queue:
+            spare_s = queue[0].deadline_s - begin_s + TIME_TOLERANCE_S
+            if spare_s >= server.least_s[model]:
+                size = min(len(queue), server.most[model])
+                while size and table[size] > spare_s:
+                    size -= 1
+                if size:
+                    return size
+            server.drop(queue[0], UNMEETABLE)
+        return 0
+
+
+def _first_waiting(order: list[_Entry]) -> Request | None:
+    """Return the first request of a heap that still waits, forgetting others."""
+    while order and order[0][2].state != WAITING:
+        heappop(order)
+    return order[0][2] if order else None

@@ -1,0 +1,325 @@
+"""Rolling: plan what waits with a solver, run the first rounds, plan again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from heapq import heapify, heappop, heapreplace
+
+from edgesim.engine.policies.helpers import (
+    Refused,
+    drop_unmeetable,
+    first_in_time,
+    join_in_time,
+    load_ahead,
+    may_begin,
+    outlook,
+)
+from edgesim.engine.policies.planning import PlanningLibrary, Wanted
+from edgesim.engine.policy import Policy, View
+from edgesim.engine.request import CHOSEN, Request
+from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
+from edgesim.errors import InputError
+from solvers import SOLVERS, RefusalError, Uplink, solve
+from solvers.exhaustive import MOST_USERS
+
+ONE_DEADLINE = ("dp",)
+"""Solvers that need one deadline and no releases."""
+
+EXTENDED = ("greedy", "local-search")
+"""Solvers that take a cache and overlap."""
+
+PLANNERS = tuple(name for name in SOLVERS if not name.endswith("-noshare"))
+"""Solvers to plan with: what is shared is the business of the policy's name."""
+
+
+class Rolling(Policy):
+    """Plan with a solver over the queue, again and again.
+
+    Whenever a round is to be chosen, the waiting requests of earliest deadlines make up
+    a problem with inputs that are there already; a solver plans it, and the first
+    rounds of its plan are run. No plan is made while it is enough to visit always the
+    model of the least load a request, all of its requests at once: if that serves
+    everybody considered in time, its first round is run. A batch that is about to start
+    lets join whom it still serves in time, of those that no plan has looked at.
+
+    Requests that cannot be met by nominal times are dropped when the GPU is free; where
+    late ones are served, they are when nobody can be in time, by deadline. Ahead of a
+    batch in hand, plans start at its end, as if their loads could not run before.
+
+    Parameters
+    ----------
+    solver
+        Any of ``solvers.SOLVERS`` without ``-noshare``. ``dp`` needs one deadline: the
+        earliest of those considered, and while it serves nobody by then, that request
+        is left out. Solvers that take neither a cache nor overlap plan without them:
+        what is resident costs nothing to load.
+    horizon_s
+        Uploads that will end within this time are planned too, each released when the
+        rule of the uplink would end it if nothing else came.
+    most
+        How many requests are considered at most, those of the earliest deadlines.
+    follow
+        How many rounds of a plan are run before planning again; it is planned earlier
+        if what is left of the next round could not be in time.
+    iterations, seed
+        Of ``local-search``; the seed is that of ``random`` too.
+    time_limit_s
+        Wall-clock limit of each plan of ``ilp`` and ``local-search``: results then
+        depend on the machine.
+
+    Raises
+    ------
+    ValueError
+        For options that are wrong or do not go together.
+    """
+
+    def __init__(
+        self,
+        solver: str = "greedy",
+        horizon_s: float = 0.0,
+        most: int = 64,
+        follow: int = 8,
+        iterations: int | None = None,
+        time_limit_s: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        if solver not in PLANNERS:
+            raise ValueError(
+                f"solver must be one of {', '.join(PLANNERS)}, found {solver!r} "
+                f"(sharing is switched off by the policy's name, rolling-noshare)"
+            )
+        _check_number("horizon_s", horizon_s, least=0)
+        if time_limit_s is not None:
+            _check_number("time_limit_s", time_limit_s, least=1e-6)
+        _check_whole("most", most, 1)
+        _check_whole("follow", follow, 1)
+        _check_whole("seed", seed, 0)
+        if iterations is not None:
+            _check_whole("iterations", iterations, 1)
+        if solver in ONE_DEADLINE and horizon_s > 0:
+            raise ValueError(
+                f"horizon_s must be 0 with the solver {solver!r}, which takes no "
+                f"releases, found {horizon_s!r}; use another solver"
+            )
+        if solver == "exhaustive" and most > MOST_USERS:
+            raise ValueError(
+                f"most must be at most {MOST_USERS} with the solver 'exhaustive', "
+                f"found {most}"
+            )
+        self._solver = solver
+        self._horizon_s = horizon_s
+        self._most = most
+        self._follow = follow
+        self._iterations = iterations
+        self._time_limit_s = time_limit_s
+        self._seed = seed
+        self._plan: list[list[Request]] = []
+        self._looked_at: frozenset[int] = frozenset()
+        self._refused = Refused()
+
+    def start(self, server: View) -> None:
+        """Bring the library into the form that plans are made of."""
+        self._library = PlanningLibrary(server.tables, server.most)
+
+    def ready(self, server: View, request: Request) -> None:
+        """Note the first of those that wait; plans are too dear to be made for each."""
+        del request
+        if server.waiting_count == 1:
+            self._refused.forget()
+
+    def choose(self, server: View) -> Sequence[Request] | None:
+        """Choose the next round of the plan, or of a new one."""
+        if self._refused.holds(server) and (server.waiting_count or self._horizon_s):
+            return None
+        start_s, loads_s = outlook(server)
+        batch = self._planned(server, start_s, loads_s)
+        if batch is None:
+            self._plan = []
+            batch = self._new(server, start_s, loads_s)
+        if batch is None:
+            self._refused.note(server)
+            return None
+        if not may_begin(server, batch[0].model):
+            self._plan.insert(0, batch)
+            self._refused.note(server)
+            return None
+        return batch
+
+    def join(
+        self, server: View, batch: Sequence[Request], room: int
+    ) -> Sequence[Request]:
+        """Let join whom the batch still serves in time and no plan has looked at."""
+        del room  # what of it can be used hangs on the deadlines
+        queue = server.waiting[batch[0].model]
+        return join_in_time(
+            server, batch, [r for r in queue if r.number not in self._looked_at]
+        )
+
+    def _planned(
+        self, server: View, start_s: float, loads_s: Sequence[float]
+    ) -> list[Request] | None:
+        """Take the next round of the plan in hand, if it still holds."""
+        while self._plan:
+            batch = [r for r in self._plan.pop(0) if r.state < CHOSEN]
+            if batch:
+                model = batch[0].model
+                compute_s = server.batch_s[model][len(batch)]
+                end_s = start_s + loads_s[model] + compute_s
+                deadline_s = min(request.deadline_s for request in batch)
+                return batch if end_s <= deadline_s + TIME_TOLERANCE_S else None
+        return None
+
+    def _new(
+        self, server: View, start_s: float, loads_s: Sequence[float]
+    ) -> list[Request] | None:
+        """Choose when there is no plan."""
+        if not server.ahead:
+            for model, queue in enumerate(server.waiting):
+                if queue:
+                    drop_unmeetable(server, model, start_s + loads_s[model])
+        coming = self._coming(server)
+        if not server.waiting_count and not coming:
+            return load_ahead(server)
+        wanted = self._considered(server, start_s, loads_s, coming)
+        self._looked_at = frozenset(w.request.number for w in wanted)
+        if not wanted:
+            return None if server.ahead else self._first_late(server)
+        if not coming:
+            batch = self._tour(server, wanted, start_s)
+            if batch is not None:
+                return batch
+        rounds = self._solved(server, start_s, wanted)
+        if not rounds:
+            if server.ahead or not server.waiting_count:
+                return None
+            return self._first_late(server)
+        self._plan = rounds[1 : self._follow]
+        return rounds[0]
+
+    def _coming(self, server: View) -> list[tuple[float, Request]]:
+        """List the uploads that end within the horizon, and when."""
+        if not self._horizon_s:
+            return []
+        until_s = server.now_s + self._horizon_s
+        return [(end_s, r) for end_s, r in server.uploads() if end_s <= until_s]
+
+    def _considered(
+        self,
+        server: View,
+        start_s: float,
+        loads_s: Sequence[float],
+        coming: Sequence[tuple[float, Request]],
+    ) -> list[Wanted]:
+        """List the requests of earliest deadlines that could be in time, by deadline.
+
+        O((models + most) log models), and the uploads within the horizon.
+        """
+        heads: list[tuple[Request, int, int]] = []
+        for model, queue in enumerate(server.waiting):
+            if queue:
+                begin_s = start_s + loads_s[model]
+                first = first_in_time(queue, begin_s + server.least_s[model])
+                if first < len(queue):
+                    heads.append((queue[first], model, first))
+        heapify(heads)
+        wanted: list[Wanted] = []
+        while heads and len(wanted) < self._most:
+            request, model, at = heads[0]
+            wanted.append(Wanted(request, 0.0))
+            queue = server.waiting[model]
+            if at + 1 < len(queue):
+                heapreplace(heads, (queue[at + 1], model, at + 1))
+            else:
+                heappop(heads)
+        for end_s, request in coming:
+            least_s = server.least_s[request.model]
+            after_s = max(0.0, end_s - start_s)
+            if start_s + after_s + least_s <= request.deadline_s:
+                wanted.append(Wanted(request, after_s))
+        if coming:
+            wanted.sort(key=lambda w: (w.request.deadline_s, w.request.number))
+        return wanted[: self._most]
+
+    def _tour(
+        self, server: View, wanted: Sequence[Wanted], start_s: float
+    ) -> list[Request] | None:
+        """Return the first batch of a nearest-model tour that serves all in time.
+
+        O(models²) loads of models that are wanted; None if somebody would be late.
+        """
+        left: dict[int, list[Request]] = {}
+        for request, _ in wanted:
+            left.setdefault(request.model, []).append(request)
+        memory = self._library.memory(server)
+        now_s = start_s
+        batch: list[Request] | None = None
+        while left:
+            loads_s = {model: memory.load_s(model) for model in left}
+            model = min(left, key=lambda m: (loads_s[m] / len(left[m]), m))
+            requests = left[model]
+            size = min(len(requests), server.most[model])
+            if len(requests) > size:
+                left[model] = requests[size:]
+            else:
+                del left[model]
+            now_s += loads_s[model] + server.batch_s[model][size]
+            if now_s > requests[0].deadline_s + TIME_TOLERANCE_S:
+                return None
+            memory.enter(model, size)
+            batch = requests[:size] if batch is None else batch
+        return batch
+
+    def _first_late(self, server: View) -> list[Request] | None:
+        """Choose the batch of the earliest deadline, in time or not."""
+        heads = [queue[0] for queue in server.waiting if queue]
+        if not heads:
+            return None
+        model = min(heads).model
+        return list(server.waiting[model][: server.most[model]])
+
+    def _solved(
+        self, server: View, start_s: float, wanted: Sequence[Wanted]
+    ) -> list[list[Request]]:
+        """Plan; each round as its requests."""
+        solver = self._solver
+        one_deadline = solver in ONE_DEADLINE
+        # Inputs that are there take no spectrum, so all disciplines agree on them: the
+        # dynamic program is exact for the plainest.
+        uplink: Uplink = "upfront" if one_deadline else "dynamic"
+        while wanted:
+            by_s = wanted[0].request.deadline_s if one_deadline else None
+            problem = self._library.problem(
+                server, wanted, start_s, by_s, extended=solver in EXTENDED
+            )
+            try:
+                result = solve(
+                    problem,
+                    solver,
+                    uplink=uplink,
+                    time_limit_s=self._time_limit_s,
+                    seed=self._seed,
+                    iterations=self._iterations,
+                )
+            except RefusalError as error:
+                raise InputError("online.rolling: solver", str(error)) from None
+            if result.served or not one_deadline:
+                of_id = {str(w.request.number): w.request for w in wanted}
+                return [
+                    [of_id[user] for user in planned.users]
+                    for planned in result.schedule.rounds
+                ]
+            wanted = wanted[1:]
+        return []
+
+
+def _check_number(name: str, value: object, least: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} must be a number, found {value!r}")
+    if not (math.isfinite(value) and value >= least):
+        raise ValueError(f"{name} must be finite and >= {least:g}, found {value!r}")
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number >= {least}, found {value!r}")

@@ -1,0 +1,131 @@
+"""A policy as the simulation asks it: what goes wrong in it is told as its error."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from edgesim.engine.policy import Policy, PolicyError, View
+from edgesim.engine.request import DONE, Request
+from edgesim.errors import InputError, short
+from edgesim.plugins import told
+from solvers import RefusalError
+
+# What policies raise on purpose: these say all there is to say.
+_TOLD = (InputError, PolicyError, RefusalError)
+
+
+class Asked:
+    """Asks a policy about a server, and looks at its answers.
+
+    Whatever else a policy raises becomes a ``PolicyError``, which says where. SimPy
+    makes exceptions anew from their ``args`` on their way out, which not all of them
+    survive; the first one stays at the end of the chain of causes.
+
+    Parameters
+    ----------
+    policy, server
+        Who is asked, and about what.
+
+    Attributes
+    ----------
+    admits, notes
+        Whether the policy has an ``admit`` and a ``ready`` of its own.
+    """
+
+    def __init__(self, policy: Policy, server: View) -> None:
+        self._policy = policy
+        self._server = server
+        # Most policies leave these as they are; asking all the same takes time.
+        self.admits = type(policy).admit is not Policy.admit
+        self.notes = type(policy).ready is not Policy.ready
+
+    def start(self) -> None:
+        """Let it look at the server before the first request."""
+        try:
+            self._policy.start(self._server)
+        except Exception as error:
+            self._fail("start", error)
+
+    def admit(self, request: Request) -> str | None:
+        """Ask why a request that has just come is turned away, if it is."""
+        try:
+            reason = self._policy.admit(self._server, request)
+        except Exception as error:
+            self._fail("admit", error)
+        if request.state == DONE:
+            raise PolicyError(f"admit dropped {request!r}: return the reason instead")
+        if reason is not None:
+            check_reason(reason)
+        return reason
+
+    def ready(self, request: Request) -> None:
+        """Tell it that a request's input has arrived."""
+        try:
+            self._policy.ready(self._server, request)
+        except Exception as error:
+            self._fail("ready", error)
+
+    def choose(self) -> list[Request]:
+        """Ask for the batch of the next round; empty to wait."""
+        try:
+            chosen = self._policy.choose(self._server)
+            return [] if chosen is None else _requests("choose", chosen)
+        except Exception as error:
+            self._fail("choose", error)
+
+    def join(self, batch: Sequence[Request], room: int) -> list[Request]:
+        """Ask who joins a batch that is about to start, so many at most."""
+        try:
+            return _requests("join", self._policy.join(self._server, batch, room))
+        except Exception as error:
+            self._fail("join", error)
+
+    def _fail(self, hook: str, error: Exception) -> NoReturn:
+        """Say what a policy raised, and where in its code; pass on what says so."""
+        if isinstance(error, _TOLD):
+            raise error
+        where = _place(self._policy, error)
+        raise PolicyError(f"{hook} raised {told(error)}, at {where}") from error
+
+
+def check_reason(reason: object) -> None:
+    """Refuse a reason to drop that cannot be written down.
+
+    Raises
+    ------
+    PolicyError
+        When it is no text, or an empty one.
+    """
+    if not isinstance(reason, str) or not reason:
+        raise PolicyError(
+            f"a reason to turn a request away must be a text, found {short(reason)}"
+        )
+
+
+def _requests(hook: str, answer: Sequence[Request]) -> list[Request]:
+    if not hasattr(answer, "__iter__"):
+        raise PolicyError(f"{hook} answered {short(answer)}, which is no sequence")
+    requests = list(answer)
+    for request in requests:
+        if type(request) is not Request:
+            raise PolicyError(f"{hook} answered {short(request)}, which is no request")
+    return requests
+
+
+def _place(policy: Policy, error: Exception) -> str:
+    """Find the last line of a policy's own file that an error went through.
+
+    If it went through none, the last line of all.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    try:
+        file = inspect.getfile(type(policy))
+    except (OSError, TypeError):  # typed in, not read from a file
+        file = ""
+    own = [frame for frame in frames if frame.filename == file]
+    last = (own or frames)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"

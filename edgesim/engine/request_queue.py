@@ -1,0 +1,353 @@
+"""Requests from their arrival until they are chosen, and the outcome each one gets."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import insort
+from collections.abc import Callable, Generator, Iterable, Sequence
+from heapq import heappop, heappush
+from typing import Any
+
+from simpy import Environment, Event
+
+from edgesim.engine.policy import PolicyError
+from edgesim.engine.policy_guard import check_reason
+from edgesim.engine.records import (
+    NEVER_CHOSEN,
+    NEVER_FITS,
+    NO_LINK,
+    QUEUE_FULL,
+    TOO_LATE,
+    UPLOAD_NEVER_ENDED,
+    Log,
+)
+from edgesim.engine.request import (
+    CHOSEN,
+    DONE,
+    UPLOADING,
+    WAITING,
+    Arrival,
+    Request,
+)
+from edgesim.engine.settings import Settings
+from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
+from edgesim.engine.uplinks.rules import make_uplink
+
+
+def _nobody() -> None:
+    """Wait for nothing."""
+
+
+class Intake:
+    """Requests that upload or wait; it hands batches of them to the GPU.
+
+    Parameters
+    ----------
+    env, settings, log
+        The simulation, how it goes, and where outcomes are noted.
+    model_names, most, least_s
+        Name, largest batch and shortest compute time of each model.
+    admit
+        If given, says why a request that can be taken is turned away, or None.
+    ready
+        If given, called with every request that begins to wait.
+    checks
+        Whether to look if a policy has changed what requests say of themselves.
+
+    Attributes
+    ----------
+    waiting
+        Requests of each model whose input is there and that are not chosen, by
+        deadline, ties by arrival.
+    waiting_count, uploading_count
+        How many wait, and how many are on their way and not chosen.
+    uplink
+        The band.
+    news
+        Called when requests or inputs have come, for whoever waits for them.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        settings: Settings,
+        log: Log,
+        model_names: Sequence[str],
+        most: Sequence[int],
+        least_s: Sequence[float],
+        admit: Callable[[Request], str | None] | None,
+        ready: Callable[[Request], None] | None,
+        *,
+        checks: bool,
+    ) -> None:
+        self.waiting: list[list[Request]] = [[] for _ in most]
+        self.waiting_count = 0
+        self.uploading_count = 0
+        self.uplink = make_uplink(settings.uplink, env, self._deliver, self._expire)
+        self._env = env
+        self._queue_limit = settings.queue_limit
+        self._drops_late = settings.late == "drop"
+        self._log = log
+        self._too_late = log.reason(TOO_LATE)
+        self._model_names = model_names
+        self._most = most
+        self._least_s = least_s
+        self._admit = admit
+        self._ready = ready
+        self.news: Callable[[], None] = _nobody
+        self._arrived = 0
+        # As they came, for a policy could change what a request says of itself. Ours do
+        # not, and are spared the looking.
+        self._checks = checks
+        self._arrival_s, self._deadline_s = array("d"), array("d")
+        self._model = array("l")
+        self._expiry: list[tuple[float, int, Request]] = []
+        # Of all that were taken in, where room is limited: for who takes it in vain.
+        self._held: list[tuple[float, int, Request]] = []
+        # Called when the input of a chosen request is there, or will never be.
+        self._settled: dict[int, Callable[[], None]] = {}
+        for outage in settings.faults.outages:
+            self._at(outage.start_s, self.uplink.lose_link, outage.user)
+            if outage.end_s < math.inf:
+                self._at(outage.end_s, self.uplink.restore_link, outage.user)
+
+    def _at(self, time_s: float, act: Callable[[int], None], user: int) -> None:
+        event = self._env.timeout(time_s)
+        event.callbacks.append(lambda _: act(user))
+
+    def feed(self, arrivals: Iterable[Arrival]) -> Generator[Event, Any, None]:
+        """Let requests arrive, one after the other, each at its time."""
+        env = self._env
+        timeout = env.timeout
+        for arrival_s, user, model, demand_s, slo_s in arrivals:
+            wait_s = arrival_s - env.now
+            if wait_s > 0:
+                yield timeout(wait_s)
+            deadline_s = arrival_s + slo_s
+            latest_s = (
+                deadline_s - self._least_s[model] if self._drops_late else math.inf
+            )
+            request = Request(
+                self._arrived, user, model, arrival_s, deadline_s, latest_s, demand_s
+            )
+            self._arrived += 1
+            if self._checks:
+                self._arrival_s.append(arrival_s)
+                self._deadline_s.append(deadline_s)
+                self._model.append(model)
+            refusal = self._refusal(request)
+            if refusal is not None:
+                self.finish(request, self._log.reason(refusal))
+                continue
+            self.uploading_count += 1
+            if self._queue_limit is not None and self._drops_late:
+                heappush(self._held, (latest_s, request.number, request))
+            self.uplink.send(request)
+            self.news()
+
+    def _refusal(self, request: Request) -> str | None:
+        """Say why a request that has just come cannot be taken."""
+        if request.left_s == math.inf:
+            return NO_LINK
+        if not self._most[request.model]:
+            return NEVER_FITS
+        if self._queue_limit is not None and self._full():
+            self._make_room()
+            if self._full():
+                return QUEUE_FULL
+        if request.arrival_s + request.left_s > request.latest_s + TIME_TOLERANCE_S:
+            return TOO_LATE
+        if self._admit is None:
+            return None
+        reason = self._admit(request)
+        if self._checks:
+            self._check_unchanged(request)
+        return reason
+
+    def _full(self) -> bool:
+        limit = self._queue_limit
+        return limit is not None and self.uploading_count + self.waiting_count >= limit
+
+    def _make_room(self) -> None:
+        """Drop those that take room in vain. O(log n) for each that was taken in."""
+        self.purge()
+        held, now_s = self._held, self._env.now - TIME_TOLERANCE_S
+        while held and held[0][0] < now_s:
+            request = heappop(held)[2]
+            if request.state == UPLOADING:
+                self.give_up(request)
+
+    def _deliver(self, request: Request) -> None:
+        """Take in an input that has arrived."""
+        if request.state == CHOSEN:
+            self._settled.pop(request.number)()
+            return
+        request.state = WAITING
+        self.uploading_count -= 1
+        self.waiting_count += 1
+        queue = self.waiting[request.model]
+        # Nearly always the last: compared here, since __lt__ would take a call.
+        last_s = queue[-1].deadline_s if queue else -math.inf
+        if last_s < request.deadline_s or (
+            last_s == request.deadline_s and queue[-1].number < request.number
+        ):
+            queue.append(request)
+        else:
+            insort(queue, request)
+        if self._drops_late:
+            heappush(self._expiry, (request.latest_s, request.number, request))
+        if self._ready is not None:
+            self._ready(request)
+        self.news()
+
+    def _expire(self, request: Request) -> None:
+        """Drop a request whose upload cannot end in time any more."""
+        chosen = request.state == CHOSEN
+        if not chosen:
+            self.uploading_count -= 1
+        self.finish(request, self._too_late)
+        if chosen:
+            self._settled.pop(request.number)()
+
+    def purge(self) -> None:
+        """Drop waiting requests that cannot make it any more, if such are dropped."""
+        expiry, now_s = self._expiry, self._env.now - TIME_TOLERANCE_S
+        while expiry and (expiry[0][0] < now_s or expiry[0][2].state != WAITING):
+            request = heappop(expiry)[2]
+            if request.state == WAITING:
+                # By deadline, so whoever expires first of a model stands first.
+                self.waiting[request.model].remove(request)
+                self.waiting_count -= 1
+                self.finish(request, self._too_late)
+
+    def _check_unchanged(self, request: Request) -> None:
+        number = request.number
+        if (
+            request.deadline_s != self._deadline_s[number]
+            or request.arrival_s != self._arrival_s[number]
+            or request.model != self._model[number]
+        ):
+            raise PolicyError(
+                f"changed request {number}: its model, arrival and deadline are for a "
+                f"policy to read"
+            )
+
+    def finish(self, request: Request, outcome: int, index: int = -1) -> None:
+        """Give a request its one outcome.
+
+        Raises
+        ------
+        PolicyError
+            When a policy has changed what is for it to read.
+        """
+        if request.state == DONE:
+            raise AssertionError(f"{request!r} has two outcomes")
+        if self._checks:
+            self._check_unchanged(request)
+        request.state = DONE
+        self._log.request(
+            (
+                request.number,
+                request.user,
+                request.model,
+                request.arrival_s,
+                request.deadline_s,
+                request.upload_start_s,
+                request.upload_end_s,
+                index,
+                self._env.now,
+                outcome,
+            )
+        )
+
+    def drop(self, request: Request, reason: str) -> None:
+        """Give up a request, as :meth:`edgesim.online.Server.drop` does."""
+        check_reason(reason)
+        if request.state == WAITING:
+            self.waiting[request.model].remove(request)
+            self.waiting_count -= 1
+            self.finish(request, self._log.reason(reason))
+        elif request.state == UPLOADING:
+            self.uploading_count -= 1
+            self.finish(request, self._log.reason(reason))
+            self.uplink.remove(request)
+        else:
+            raise PolicyError(f"dropped {request!r}, which is chosen or done")
+
+    def give_up(self, request: Request) -> None:
+        """Drop a request whose input cannot come in time any more."""
+        self._expire(request)
+        self.uplink.remove(request)
+
+    def too_late(self, request: Request) -> None:
+        """Drop a chosen request that cannot make it any more, its input there."""
+        self.finish(request, self._too_late)
+
+    def claim(self, batch: Sequence[Request], settled: Callable[[], None]) -> int:
+        """Hand over a batch: its requests are chosen and wait no more.
+
+        Parameters
+        ----------
+        batch
+            Requests of one model, at least one.
+        settled
+            Called for each input that is still missing, when it has come or will never
+            come.
+
+        Returns
+        -------
+        int
+            How many inputs are missing.
+
+        Raises
+        ------
+        PolicyError
+            When they cannot be a batch.
+        """
+        model, size = batch[0].model, len(batch)
+        if size > self._most[model]:
+            raise PolicyError(
+                f"chose {size} requests of {self._model_names[model]!r}, "
+                f"at most {self._most[model]} fit in a batch"
+            )
+        for request in batch:
+            if request.model != model or request.state >= CHOSEN:
+                raise PolicyError(
+                    f"chose {request!r}, which is of another model than the batch, "
+                    f"or chosen before"
+                )
+        if len({request.number for request in batch}) < size:
+            raise PolicyError("chose a request twice")
+        queue = self.waiting[model]
+        if queue[:size] == batch:
+            del queue[:size]
+        else:
+            numbers = {request.number for request in batch}
+            queue[:] = [r for r in queue if r.number not in numbers]
+        missing = 0
+        for request in batch:
+            if request.state == WAITING:
+                self.waiting_count -= 1
+            else:
+                self.uploading_count -= 1
+                self._settled[request.number] = settled
+                missing += 1
+            request.state = CHOSEN
+        return missing
+
+    def close(self) -> None:
+        """Give whoever is not chosen, or whose input never came, an outcome.
+
+        Raises
+        ------
+        PolicyError
+            When requests that wait are in no queue any more.
+        """
+        if sum(map(len, self.waiting)) != self.waiting_count:
+            raise PolicyError("changed the queues in server.waiting: only look at them")
+        for queue in self.waiting:
+            for request in queue:
+                self.finish(request, self._log.reason(NEVER_CHOSEN))
+        for request in self.uplink.unfinished():
+            self.finish(request, self._log.reason(UPLOAD_NEVER_ENDED))

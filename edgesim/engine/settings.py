@@ -1,0 +1,37 @@
+"""How an online run goes, whatever the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgesim.engine.faults import Faults
+from edgesim.engine.uplinks.rules import Rule
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run goes, whatever the policy.
+
+    Parameters
+    ----------
+    uplink
+        The rule for sharing the band.
+    late
+        ``"drop"``: a request is dropped once it cannot end by its deadline, even
+        computed alone and at once; ``"serve"``: nobody is dropped for being late.
+    queue_limit
+        How many requests may be on their way or waiting; more are turned away.
+    faults
+        What goes wrong, and when.
+    load_factor, compute_factor
+        Factors on the nominal times, one drawn a round; None for nominal times.
+    """
+
+    uplink: Rule = "fifo"
+    late: Literal["drop", "serve"] = "drop"
+    queue_limit: int | None = None
+    faults: Faults = field(default_factory=Faults)
+    load_factor: Iterator[float] | None = None
+    compute_factor: Iterator[float] | None = None

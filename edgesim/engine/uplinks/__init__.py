@@ -1,0 +1,1 @@
+"""How uploads share the spectrum: by a rule as they come, or as a plan says."""

@@ -1,0 +1,191 @@
+"""All uploads share the band equally: processor sharing, in virtual time."""
+
+from __future__ import annotations
+
+import math
+from heapq import heapify, heappop, heappush
+
+from simpy import Environment, Event
+from simpy.events import Timeout
+
+from edgesim.engine.request import DONE, Request
+from edgesim.engine.uplinks.links import Act, BusyTime, DownLinks, all_in_order
+from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
+
+
+class EqualShareUplink(BusyTime):
+    """All uploads have equal shares of the band at any time: processor sharing.
+
+    Virtual time runs at 1/n while n uploads go on, so an upload that needs w seconds at
+    the whole band ends when virtual time has moved on by w, whatever comes and goes.
+    O(log n) a request.
+
+    Parameters
+    ----------
+    env, deliver, drop
+        As for :func:`make_uplink`.
+    """
+
+    def __init__(self, env: Environment, deliver: Act, drop: Act) -> None:
+        super().__init__()
+        self._env = env
+        self._deliver = deliver
+        self._drop = drop
+        self._active = 0
+        self._virtual_s = 0.0
+        self._last_s = 0.0
+        self._queue: list[tuple[float, int, Request]] = []
+        self._expiry: list[tuple[float, int, Request]] = []
+        self._timer: Timeout | None = None
+        self._timer_s = math.inf
+        self._down = DownLinks()
+
+    def send(self, request: Request) -> None:
+        """Begin an upload now."""
+        if request.user in self._down.stopped:
+            self._down.keep(request.user, [request])
+            return
+        now_s = self._env.now
+        self._advance(now_s)
+        if request.upload_start_s != request.upload_start_s:
+            request.upload_start_s = now_s
+        request.tag_s = self._virtual_s + request.left_s
+        heappush(self._queue, (request.tag_s, request.number, request))
+        if request.latest_s < math.inf:
+            heappush(self._expiry, (request.latest_s, request.number, request))
+        if not self._active:
+            self._begin(now_s)
+        self._active += 1
+        self._arm(now_s)
+
+    def remove(self, request: Request) -> None:
+        """Give up an upload now; its request is marked done already."""
+        if request.tag_s >= 0:
+            now_s = self._env.now
+            self._advance(now_s)
+            self._leave(request, now_s)
+            self._arm(now_s)
+
+    def lose_link(self, user: int) -> None:
+        """Stop a user's uploads, those to come included, until its link is back."""
+        if not self._down.lose(user):
+            return
+        now_s = self._env.now
+        self._advance(now_s)
+        stopped = []
+        for tag_s, _, request in sorted(self._queue):
+            if request.user == user and request.tag_s >= 0:
+                request.left_s = max(0.0, tag_s - self._virtual_s)
+                self._leave(request, now_s)
+                stopped.append(request)
+        # They come back with other entries: these must not be taken for those.
+        self._queue = [entry for entry in self._queue if entry[2].tag_s >= 0]
+        self._expiry = [entry for entry in self._expiry if entry[2].tag_s >= 0]
+        heapify(self._queue)
+        heapify(self._expiry)
+        self._down.keep(user, stopped)
+        self._arm(now_s)
+
+    def restore_link(self, user: int) -> None:
+        """Let a user's uploads go on."""
+        for request in self._down.restore(user):
+            self.send(request)
+
+    def forecast(self) -> list[tuple[float, Request]]:
+        """List when uploads will end if nothing else is sent, the first first."""
+        now_s = self._env.now
+        self._advance(now_s)
+        end_s, virtual_s, active = now_s, self._virtual_s, self._active
+        found = []
+        for tag_s, _, request in sorted(self._queue):
+            if request.tag_s >= 0:
+                end_s += (tag_s - virtual_s) * active
+                virtual_s = tag_s
+                active -= 1
+                found.append((end_s, request))
+        return found
+
+    def next_delivery(self) -> Request | None:
+        """Return the upload that ends next if nothing else is sent."""
+        self._forget()
+        return self._queue[0][2] if self._queue else None
+
+    def unfinished(self) -> list[Request]:
+        """List every request whose upload has not ended, in order of arrival."""
+        there = [request for _, _, request in self._queue if request.tag_s >= 0]
+        return all_in_order(there, self._down)
+
+    def _advance(self, now_s: float) -> None:
+        if self._active:
+            self._virtual_s += (now_s - self._last_s) / self._active
+        else:
+            # Nothing refers to virtual time now: small numbers keep it exact.
+            self._virtual_s = 0.0
+            self._queue.clear()
+        self._last_s = now_s
+
+    def _leave(self, request: Request, now_s: float) -> None:
+        """Take an upload out; its entries in the heaps are then stale."""
+        request.tag_s = -1.0
+        self._active -= 1
+        if not self._active:
+            self.busy_s.append(now_s)
+
+    def _forget(self) -> None:
+        """Drop stale entries from the heads of the heaps."""
+        queue = self._queue
+        while queue and queue[0][2].tag_s < 0:
+            heappop(queue)
+        expiry = self._expiry
+        while expiry and expiry[0][2].tag_s < 0:
+            heappop(expiry)
+
+    def _arm(self, now_s: float) -> None:
+        """See to it that the timer fires no later than the next event."""
+        self._forget()
+        if not self._queue:
+            return
+        next_s = now_s + max(0.0, self._queue[0][0] - self._virtual_s) * self._active
+        if self._expiry:
+            next_s = min(next_s, max(now_s, self._expiry[0][0]))
+        if self._timer is None or next_s < self._timer_s:
+            # A timer that fires too early arms another one: cheaper than one a change.
+            self._timer_s = next_s
+            timer = self._timer = Timeout(self._env, next_s - now_s)
+            timer.callbacks.append(self._fired)
+
+    def _fired(self, timer: Event) -> None:
+        if timer is not self._timer:
+            return  # an earlier one was armed meanwhile
+        self._timer = None
+        now_s = self._env.now
+        self._advance(now_s)
+        delivered = []
+        queue = self._queue
+        self._forget()
+        # Written with now_s on both sides, so that what is left may round away.
+        until_s = now_s + TIME_TOLERANCE_S
+        while queue and (
+            now_s + (queue[0][0] - self._virtual_s) * self._active <= until_s
+        ):
+            request = heappop(queue)[2]
+            request.left_s = 0.0
+            request.upload_end_s = now_s
+            self._leave(request, now_s)
+            delivered.append(request)
+            self._forget()
+        late = []
+        expiry = self._expiry
+        while expiry and expiry[0][0] <= until_s:
+            request = heappop(expiry)[2]
+            self._leave(request, now_s)
+            late.append(request)
+            self._forget()
+        self._arm(now_s)
+        # Whoever takes one in may give up another.
+        for request in delivered:
+            if request.state != DONE:
+                self._deliver(request)
+        for request in late:
+            if request.state != DONE:
+                self._drop(request)

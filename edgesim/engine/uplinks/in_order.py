@@ -1,0 +1,169 @@
+"""One upload at a time holds the band: in order of arrival or of deadline."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+from simpy import Environment, Event
+from simpy.events import Timeout
+
+from edgesim.engine.request import DONE, Request
+from edgesim.engine.uplinks.links import Act, BusyTime, DownLinks, all_in_order
+from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
+
+
+class InOrderUplink(BusyTime):
+    """One upload at a time holds the whole band: the first in order of those sent.
+
+    An earlier one takes the band over, unless the one that holds it is within 1e-9 s of
+    its end; what was delivered stays delivered. O(log n) a request.
+
+    Parameters
+    ----------
+    env, deliver, drop
+        As for :func:`make_uplink`.
+    by_deadline
+        Order by deadline; else by arrival.
+    """
+
+    def __init__(
+        self, env: Environment, deliver: Act, drop: Act, *, by_deadline: bool
+    ) -> None:
+        super().__init__()
+        self._env = env
+        self._deliver = deliver
+        self._drop = drop
+        self._by_deadline = by_deadline
+        self._queue: list[tuple[float, int, Request]] = []
+        self._holder: tuple[float, int, Request] | None = None
+        self._since_s = self._stop_s = 0.0
+        self._timer: Timeout | None = None
+        self._down = DownLinks()
+
+    def send(self, request: Request) -> None:
+        """Begin an upload now."""
+        if request.user in self._down.stopped:
+            self._down.keep(request.user, [request])
+            return
+        key = request.deadline_s if self._by_deadline else 0.0
+        entry = (key, request.number, request)
+        if self._holder is None:  # then nobody is queued either
+            self._give(entry)
+            return
+        heappush(self._queue, entry)
+        if entry < self._holder:
+            self._hand_over()
+
+    def remove(self, request: Request) -> None:
+        """Give up an upload now; its request is marked done already."""
+        if self._holder is not None and self._holder[2] is request:
+            self._pause()
+            self._next()
+
+    def lose_link(self, user: int) -> None:
+        """Stop a user's uploads, those to come included, until its link is back."""
+        if not self._down.lose(user):
+            return
+        stopped = [entry for entry in self._queue if entry[2].user == user]
+        if stopped:
+            self._queue = [entry for entry in self._queue if entry[2].user != user]
+            heapify(self._queue)
+        if self._holder is not None and self._holder[2].user == user:
+            stopped.append(self._holder)
+            self._pause()
+            self._next()
+        self._down.keep(user, [request for _, _, request in sorted(stopped)])
+
+    def restore_link(self, user: int) -> None:
+        """Let a user's uploads go on."""
+        for request in self._down.restore(user):
+            key = request.deadline_s if self._by_deadline else 0.0
+            heappush(self._queue, (key, request.number, request))
+        self._hand_over()
+
+    def forecast(self) -> list[tuple[float, Request]]:
+        """List when uploads will end if nothing else is sent, the first first."""
+        if self._holder is None:
+            return []
+        end_s = self._stop_s
+        found = [(end_s, self._holder[2])]
+        for _, _, request in sorted(self._queue):
+            there_s = end_s + request.left_s
+            if request.state == DONE or there_s > request.latest_s + TIME_TOLERANCE_S:
+                continue  # given up, or will be when it is given the band
+            end_s = there_s
+            found.append((end_s, request))
+        return found
+
+    def next_delivery(self) -> Request | None:
+        """Return the upload that ends next if nothing else is sent."""
+        return None if self._holder is None else self._holder[2]
+
+    def unfinished(self) -> list[Request]:
+        """List every request whose upload has not ended, in order of arrival."""
+        there = [entry[2] for entry in self._queue]
+        if self._holder is not None:
+            there.append(self._holder[2])
+        return all_in_order(there, self._down)
+
+    def _hand_over(self) -> None:
+        """Let the first in order have the band, if another has it or nobody."""
+        holder, queue = self._holder, self._queue
+        if holder is None:
+            self._next()
+        elif (
+            queue
+            and queue[0] < holder
+            and self._stop_s - self._env.now > TIME_TOLERANCE_S
+        ):
+            self._pause()
+            heappush(queue, holder)
+            self._next()
+
+    def _next(self) -> None:
+        """Hand the band to the first in order that can still make it."""
+        queue = self._queue
+        while queue and self._holder is None:
+            entry = heappop(queue)
+            if entry[2].state != DONE:
+                self._give(entry)
+
+    def _give(self, entry: tuple[float, int, Request]) -> None:
+        """Hand the band to an upload, or drop it if it cannot end in time any more."""
+        request = entry[2]
+        left_s = request.left_s
+        now_s = self._env.now
+        if now_s + left_s > request.latest_s + TIME_TOLERANCE_S:
+            self._drop(request)
+            return
+        if request.upload_start_s != request.upload_start_s:
+            request.upload_start_s = now_s
+        self._holder = entry
+        self._since_s = now_s
+        self._stop_s = now_s + left_s
+        self._begin(now_s)
+        timer = self._timer = Timeout(self._env, left_s)
+        timer.callbacks.append(self._ended)
+
+    def _pause(self) -> None:
+        """Take the band from its holder."""
+        assert self._holder is not None
+        now_s = self._env.now
+        request = self._holder[2]
+        request.left_s = max(0.0, request.left_s - (now_s - self._since_s))
+        self._holder = self._timer = None
+        self.busy_s.append(now_s)
+
+    def _ended(self, timer: Event) -> None:
+        if timer is not self._timer:
+            return  # the upload was paused or given up meanwhile
+        assert self._holder is not None
+        request = self._holder[2]
+        now_s = self._env.now
+        request.left_s = 0.0
+        request.upload_end_s = now_s
+        self._holder = self._timer = None
+        self.busy_s.append(now_s)
+        if self._queue:
+            self._next()
+        self._deliver(request)

@@ -1,0 +1,87 @@
+"""How uploads share the spectrum online: one at a time in an order, or all equally.
+
+A rule keeps what is on its way and one timer. ``InOrderUplink`` gives the whole band to
+the first of an order (``fifo``, ``edf``); ``EqualShareUplink`` splits it equally and
+counts in virtual time, in which every upload keeps the finish it was given on arrival.
+
+A user whose link is down holds no spectrum; its uploads go on where they stopped when
+the link is back.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Literal, Protocol, TypeAlias, get_args
+
+from simpy import Environment
+
+from edgesim.engine.request import Request
+from edgesim.engine.uplinks.equal_share import EqualShareUplink
+from edgesim.engine.uplinks.in_order import InOrderUplink
+from edgesim.engine.uplinks.links import Act
+
+Rule: TypeAlias = Literal["fifo", "edf", "equal-share"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+
+
+class Uplink(Protocol):
+    """A rule for sharing the band among uploads.
+
+    Attributes
+    ----------
+    busy_s
+        When the band began and ceased to carry anything, in turn.
+    """
+
+    busy_s: array[float]
+
+    def send(self, request: Request) -> None:
+        """Begin an upload now."""
+        ...
+
+    def remove(self, request: Request) -> None:
+        """Give up an upload now; its request is marked done already."""
+        ...
+
+    def lose_link(self, user: int) -> None:
+        """Stop a user's uploads, those to come included, until its link is back."""
+        ...
+
+    def restore_link(self, user: int) -> None:
+        """Let a user's uploads go on."""
+        ...
+
+    def forecast(self) -> list[tuple[float, Request]]:
+        """List when uploads will end if nothing else is sent, the first first.
+
+        Uploads of users whose link is down are left out.
+        """
+        ...
+
+    def next_delivery(self) -> Request | None:
+        """Return the upload that ends next if nothing else is sent."""
+        ...
+
+    def unfinished(self) -> list[Request]:
+        """List every request whose upload has not ended, in order of arrival."""
+        ...
+
+
+def make_uplink(rule: Rule, env: Environment, deliver: Act, drop: Act) -> Uplink:
+    """Make a rule.
+
+    Parameters
+    ----------
+    rule
+        ``fifo``, ``edf`` or ``equal-share``.
+    env
+        The simulation.
+    deliver
+        Called when an upload has ended.
+    drop
+        Called for an upload that cannot end by its request's ``latest_s`` any more:
+        when it is given the band, or at that time if the band is shared equally.
+    """
+    if rule == "equal-share":
+        return EqualShareUplink(env, deliver, drop)
+    return InOrderUplink(env, deliver, drop, by_deadline=rule == "edf")
