@@ -13,8 +13,13 @@ A pure library: no input or output, nothing printed, no state kept.
 1
 """
 
-from solvers.core.algorithm import MIP_ENGINES
-from solvers.errors import EdgesimError, RefusalError, VerificationError
+from solvers.core.algorithm import MIP_ENGINES, Options
+from solvers.errors import (
+    EdgesimError,
+    OwnSolverError,
+    RefusalError,
+    VerificationError,
+)
 from solvers.problem import Block, Model, Problem, User
 from solvers.registry import SOLVERS
 from solvers.schedule import (
@@ -37,6 +42,8 @@ __all__ = [
     "Block",
     "EdgesimError",
     "Model",
+    "Options",
+    "OwnSolverError",
     "Problem",
     "RefusalError",
     "Result",

@@ -13,3 +13,7 @@ class RefusalError(EdgesimError, ValueError):
 
 class VerificationError(EdgesimError, ValueError):
     """A schedule breaks rules of its problem; the message names all of them."""
+
+
+class OwnSolverError(EdgesimError, ValueError):
+    """A solver of one's own broke a rule; the message names its round and the rule."""

@@ -52,6 +52,9 @@ ALGORITHMS: dict[str, Entry] = {
     "random": Entry("solvers.baselines", "random"),
 }
 
+OWN = Entry("", "", extended=True)
+"""What a solver of one's own may take: everything."""
+
 SOLVERS: tuple[str, ...] = tuple(ALGORITHMS)
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 
-from solvers.core.algorithm import MIP_ENGINES, Options
+from solvers.core.algorithm import MIP_ENGINES, Found, Options
 from solvers.errors import RefusalError
+from solvers.own_solver import OwnSolver, name_of, planned_rounds
 from solvers.problem import Problem
-from solvers.registry import ALGORITHMS, NO_SHARING, SOLVERS, algorithm
+from solvers.registry import ALGORITHMS, NO_SHARING, OWN, SOLVERS, algorithm
 from solvers.schedule import UPLINKS, Result, Uplink
 from solvers.verify import verify
 
 
 def solve(
     problem: Problem,
-    solver: str,
+    solver: str | OwnSolver,
     *,
     uplink: Uplink = "dynamic",
     time_limit_s: float | None = None,
@@ -30,7 +31,10 @@ def solve(
         What is to be scheduled.
     solver
         One of ``SOLVERS``. A name ending in ``-noshare`` loads the whole model at every
-        change of model; its bound holds for schedules that do the same.
+        change of model; its bound holds for schedules that do the same. Or a solver of
+        one's own: a callable of problem, uplink and options (time limit, seed,
+        iterations) that answers with rounds in order, ``[(model, [user ids]), …]``.
+        They are timed, verified and bounded as ours are.
     uplink
         ``"upfront"``, ``"static"`` or ``"dynamic"``. The first two need releases 0.
     time_limit_s
@@ -53,12 +57,16 @@ def solve(
     RefusalError
         When the solver cannot take the problem; the message says which condition
         fails and what to use instead.
+    OwnSolverError
+        When a solver of one's own breaks a rule, naming it. What it raises itself is
+        passed on.
     ValueError
         For an unknown solver, discipline or engine, or a limit that is not positive.
     """
-    if solver not in ALGORITHMS:
+    if isinstance(solver, str) and solver not in ALGORITHMS:
         raise ValueError(
-            f"solver must be one of {', '.join(SOLVERS)}, found {solver!r}"
+            f"solver must be one of {', '.join(SOLVERS)}, or a callable, found "
+            f"{solver!r}"
         )
     if uplink not in UPLINKS:
         raise ValueError(
@@ -75,23 +83,30 @@ def solve(
     from solvers.core.tables import Tables
     from solvers.core.timing import make_schedule
 
+    if not isinstance(solver, str) and not callable(solver):
+        raise TypeError(f"solver must be a name or a callable, found {solver!r}")
     started = time.perf_counter()
-    entry = ALGORITHMS[solver]
+    entry = ALGORITHMS[solver] if isinstance(solver, str) else OWN
+    name = solver if isinstance(solver, str) else name_of(solver)
     if not entry.extended:
-        _refuse_extensions(problem, solver)
-    run = algorithm(entry)
+        _refuse_extensions(problem, name)
     tables = Tables(problem, sharing=entry.sharing)
     if uplink != "dynamic" and not tables.releases_zero:
         raise RefusalError(
-            f"{solver}: uplink {uplink!r} needs every release_s to be 0; use 'dynamic'"
+            f"{name}: uplink {uplink!r} needs every release_s to be 0; use 'dynamic'"
         )
-    found = run(tables, uplink, Options(time_limit_s, seed, mip, iterations))
+    options = Options(time_limit_s, seed, mip, iterations)
+    if isinstance(solver, str):
+        found = algorithm(entry)(tables, uplink, options)
+    else:
+        answer = solver(problem, uplink, options)
+        found = Found(planned_rounds(tables, answer, uplink, name))
     bound = found.bound
     if bound is None and not found.proven:
         bound = upper_bound(tables, uplink)
-    schedule = make_schedule(tables, found.rounds, uplink, solver=solver, bound=bound)
+    schedule = make_schedule(tables, found.rounds, uplink, solver=name, bound=bound)
     if schedule is None:
-        raise AssertionError(f"{solver} returned rounds that are not feasible")
+        raise AssertionError(f"{name} returned rounds that are not feasible")
     verify(problem, schedule, sharing=entry.sharing)
     return Result(schedule, time.perf_counter() - started)
 

@@ -124,7 +124,10 @@ def test_dp_ignores_users_that_cannot_be_scheduled():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"solver": "magic"}, f"solver must be one of {', '.join(SOLVERS)}, found"),
+        (
+            {"solver": "magic"},
+            f"solver must be one of {', '.join(SOLVERS)}, or a callable, found",
+        ),
         ({"uplink": "fdma"}, "uplink must be one of upfront, static, dynamic, found"),
         ({"time_limit_s": 0.0}, "time_limit_s must be > 0, found 0.0"),
         ({"time_limit_s": -1.0}, "time_limit_s must be > 0, found -1.0"),

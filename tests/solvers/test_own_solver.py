@@ -1,0 +1,197 @@
+"""Solvers of one's own: held to the rules, timed, verified and bounded as ours are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from solvers import (
+    UPLINKS,
+    Block,
+    EdgesimError,
+    Model,
+    Options,
+    OwnSolverError,
+    Problem,
+    RefusalError,
+    Uplink,
+    User,
+    solve,
+)
+from tests.solvers.strategies import problems
+
+FEW = settings(max_examples=60, suppress_health_check=list(HealthCheck))
+
+
+def _problem(**changes: Any) -> Problem:
+    """Cats and dogs on one backbone, two users each, in time if one round a model."""
+    users = [
+        User(
+            id=f"u{k}", model=model, input_bits=1e6, spectral_efficiency=4.0,
+            deadline_s=0.15,
+        )
+        for k, model in enumerate(("cats", "dogs", "cats", "dogs"))
+    ]  # fmt: skip
+    return Problem(
+        name="pets",
+        bandwidth_hz=20e6,
+        blocks={
+            "backbone": Block(bytes=9, load_s=0.09),
+            "cats": Block(bytes=1, load_s=0.008),
+            "dogs": Block(bytes=1, load_s=0.008),
+        },
+        models={
+            name: Model(blocks=("backbone", name), latency_s=(0.003, 0.004))
+            for name in ("cats", "dogs")
+        },
+        users=tuple(users),
+        **changes,
+    )
+
+
+def by_model(
+    problem: Problem, uplink: Uplink, options: Options
+) -> list[tuple[str, list[str]]]:
+    """Serve each model once, its users in order."""
+    users: dict[str, list[str]] = {model: [] for model in problem.models}
+    for user in problem.users:
+        users[user.model].append(user.id)
+    return [(model, ids) for model, ids in users.items() if ids]
+
+
+class Answers:
+    """Gives an answer, whatever is asked, and keeps what it was asked."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.asked: list[tuple[Problem, Uplink, Options]] = []
+
+    def __call__(self, problem: Problem, uplink: Uplink, options: Options) -> Any:
+        """Answer."""
+        self.asked.append((problem, uplink, options))
+        return self.answer
+
+
+def test_a_function_is_a_solver() -> None:
+    """Its rounds, in its order, under its name, with our bound."""
+    found = solve(_problem(), by_model)
+    assert (found.served, found.bound, found.status) == (4, 4, "optimal")
+    assert found.schedule.solver == "by_model"
+    assert [(r.model, r.users) for r in found.schedule.rounds] == [
+        ("cats", ("u0", "u2")),
+        ("dogs", ("u1", "u3")),
+    ]
+
+
+def test_it_is_told_what_ours_are_told() -> None:
+    """The problem itself, the discipline, and the limits; its class names it."""
+    solver = Answers([])
+    problem = _problem()
+    found = solve(
+        problem, solver, uplink="static", time_limit_s=2.5, seed=7, iterations=9
+    )
+    ((given_problem, uplink, options),) = solver.asked
+    assert given_problem is problem
+    assert (uplink, options.time_limit_s, options.seed) == ("static", 2.5, 7)
+    assert options.iterations == 9
+    assert (found.served, found.schedule.solver) == (0, "Answers")
+    assert found.bound > 0
+
+
+@FEW
+@given(problems(deadlines="any", releases=True))
+def test_the_rounds_of_another_solver_give_its_schedule(problem: Problem) -> None:
+    """Timed alike to the last bit, with a bound that the optimum keeps to."""
+    late = any(user.release_s for user in problem.users)
+    for uplink in ("dynamic",) if late else UPLINKS:
+        theirs = solve(problem, "greedy", uplink=uplink)
+        rounds = [(r.model, r.users) for r in theirs.schedule.rounds]
+        ours = solve(problem, Answers(rounds), uplink=uplink)
+        assert ours.schedule.rounds == theirs.schedule.rounds
+        assert ours.schedule.bandwidth == theirs.schedule.bandwidth
+        oracle = solve(problem, "exhaustive", uplink=uplink)
+        assert ours.bound >= oracle.served
+
+
+def test_cache_and_overlap_are_for_it_to_take() -> None:
+    """Under a cache the backbone stays, whatever lies between."""
+    problem = _problem(residency="cache", overlap=True)
+    found = solve(problem, Answers([("cats", ["u0"]), ("dogs", ["u1"])]))
+    assert found.schedule.rounds[1].loaded_blocks == ("dogs",)
+
+
+CATS = ("cats", ["u0"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "rule"),
+    [
+        (None, "its answer must be a list, found None"),
+        ("cats", "its answer must be a list, found 'cats'"),
+        ([7], "round 0 must be a list, found 7"),
+        ([("cats",)], r"round 0 must be a pair \(model, \[user ids\]\)"),
+        ([("lions", ["u0"])], "round 0: there is no model 'lions'"),
+        ([("cats", "u0")], "round 0: its users must be a list, found 'u0'"),
+        ([CATS, ("dogs", ["u9"])], "round 1: there is no user 'u9'"),
+        ([("cats", ["u1"])], "round 0: user 'u1' wants 'dogs', not 'cats'"),
+        ([CATS, CATS], "round 1: user 'u0' is in round 0 already"),
+        ([("cats", ["u0", "u0"])], "round 0: user 'u0' is in round 0 already"),
+        ([("cats", [])], "round 0: must serve a user, found none"),
+        (
+            [CATS, ("dogs", ["u1"]), ("cats", ["u2"]), ("dogs", ["u3"])],
+            None,
+        ),
+    ],
+)
+def test_a_broken_rule_is_named(answer: Any, rule: str | None) -> None:
+    """With the round that breaks it; rules that hold are no error."""
+    if rule is None:
+        assert solve(_problem(), Answers(answer)).served == 4
+        return
+    with pytest.raises(OwnSolverError, match=f"^Answers: {rule}") as caught:
+        solve(_problem(), Answers(answer))
+    assert isinstance(caught.value, EdgesimError)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_batch_that_is_too_large_is_named() -> None:
+    """Three users in a batch of two."""
+    problem = _problem()
+    more = User(
+        id="u4", model="cats", input_bits=1e6, spectral_efficiency=4.0, deadline_s=0.15
+    )
+    problem = problem.model_copy(update={"users": (*problem.users, more)})
+    with pytest.raises(OwnSolverError, match="holds at most 2 users, found 3"):
+        solve(problem, Answers([("cats", ["u0", "u2", "u4"])]))
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_a_round_that_is_too_late_is_named(uplink: Uplink) -> None:
+    """Loading as much twice does not fit: it is the second round that cannot be."""
+    problem = _problem()
+    models = dict(problem.models)
+    models["dogs"] = Model(blocks=("dogs", "other"), latency_s=(0.003, 0.004))
+    blocks = {**problem.blocks, "other": Block(bytes=9, load_s=0.09)}
+    problem = problem.model_copy(update={"models": models, "blocks": blocks})
+    rounds = [("cats", ["u0"]), ("dogs", ["u1"])]
+    with pytest.raises(OwnSolverError, match="round 1: a batch of 1 of 'dogs' cannot"):
+        solve(problem, Answers(rounds), uplink=uplink)
+
+
+def test_what_it_raises_is_passed_on() -> None:
+    """Its own words, with its own traceback; a refusal is one of ours."""
+
+    def fails(problem: Problem, uplink: Uplink, options: Options) -> Sequence[Any]:
+        raise RefusalError("fails: needs laminar sharing")
+
+    with pytest.raises(RefusalError, match="needs laminar"):
+        solve(_problem(), fails)
+
+
+def test_what_is_no_solver_is_refused() -> None:
+    """Neither a name nor callable."""
+    with pytest.raises(TypeError, match="must be a name or a callable, found 3"):
+        solve(_problem(), 3)  # type: ignore[arg-type]
