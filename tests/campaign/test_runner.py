@@ -49,11 +49,21 @@ def said(finished: Finished) -> list[tuple[str, str]]:
     return [(name, text) for name, text in found]
 
 
+# Tests that run in the background of a shell have Ctrl-C ignored, and so have what they
+# start; a campaign in a terminal has not.
+_IN_A_TERMINAL = """\
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from edgesim.cli import main
+main()
+"""
+
+
 def start(file: Path, *options: str) -> subprocess.Popen[str]:
     """Start a campaign as a process of its own."""
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "edgesim", "profile", "campaign", str(file)),
+            *(sys.executable, "-c", _IN_A_TERMINAL, "profile", "campaign", str(file)),
             *("--device", "cpu", "--out", "out", "--own-code", *options),
         ],
         stdout=subprocess.PIPE,

@@ -91,7 +91,9 @@ def test_a_policy_that_raises_is_told_with_its_hook_and_its_line(hook: str) -> N
 
 def test_the_line_is_the_policys_own_where_others_code_raises() -> None:
     """A wrong index in the policy, noticed in the library's code."""
-    with pytest.raises(PolicyError, match=r"choose raised IndexError: .*test_asking"):
+    with pytest.raises(
+        PolicyError, match=r"choose raised IndexError: .*test_policy_guard"
+    ):
         run("choose", lambda server: server.fits_beside(99))
 
 
