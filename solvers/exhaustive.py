@@ -9,9 +9,10 @@ import numpy as np
 
 from solvers.core.algorithm import Found, Options
 from solvers.core.tables import PlannedRound, Tables
-from solvers.core.timing import TIME_TOLERANCE_S, rank, upload_end_s
+from solvers.core.timing import rank, upload_end_s
 from solvers.errors import RefusalError
 from solvers.schedule import Uplink
+from solvers.tolerance import TIME_TOLERANCE_S
 
 MOST_USERS = 12
 

@@ -13,9 +13,7 @@ from typing import NamedTuple, TypeAlias
 from solvers.errors import VerificationError
 from solvers.problem import Problem
 from solvers.schedule import Allocation, Round, Schedule
-
-TIME_TOLERANCE_S = 1e-9
-SPECTRUM_TOLERANCE = 1e-9
+from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
 
 
 def verify(problem: Problem, schedule: Schedule, *, sharing: bool = True) -> None:

@@ -14,7 +14,7 @@ from edgesim.engine.records import IN_TIME, LATE, NEVER_STARTED, Log
 from edgesim.engine.request import CHOSEN, WAITING, Request
 from edgesim.engine.request_queue import Intake
 from edgesim.engine.settings import Settings
-from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
+from solvers.tolerance import TIME_TOLERANCE_S
 
 
 class Round:

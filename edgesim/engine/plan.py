@@ -17,7 +17,6 @@ from simpy import Environment, Event
 
 from edgesim.engine.noise import Realisation, nominal
 from edgesim.engine.uplinks.planned import (
-    TIME_TOLERANCE_S,
     FixedBandUplink,
     FullBandUplink,
     Steps,
@@ -27,6 +26,7 @@ from edgesim.engine.uplinks.planned import (
 )
 from solvers.problem import Problem, User
 from solvers.schedule import Round, Schedule
+from solvers.tolerance import TIME_TOLERANCE_S
 
 Outcome: TypeAlias = Literal["in time", "late", "dropped"]
 OUTCOMES: tuple[Outcome, ...] = ("in time", "late", "dropped")

@@ -31,8 +31,8 @@ from edgesim.engine.request import (
     Request,
 )
 from edgesim.engine.settings import Settings
-from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
 from edgesim.engine.uplinks.rules import make_uplink
+from solvers.tolerance import TIME_TOLERANCE_S
 
 
 def _nobody() -> None:

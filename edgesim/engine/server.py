@@ -15,8 +15,8 @@ from edgesim.engine.records import Log, OnlineRun
 from edgesim.engine.request import CHOSEN, Arrival, Request
 from edgesim.engine.request_queue import Intake
 from edgesim.engine.settings import Settings
-from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
 from solvers.core.tables import Tables
+from solvers.tolerance import TIME_TOLERANCE_S
 
 
 class Server:

@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from edgesim.engine.records import DROPPED, IN_TIME, LATE, Floats, Ints, OnlineRun
-from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
 from edgesim.measures import percentiles
 from edgesim.online.gpu_time import Cover, GpuTime, cover, gpu_time
 from edgesim.online.whole_models import whole_bytes
 from solvers.core.tables import Tables
+from solvers.tolerance import TIME_TOLERANCE_S
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from operator import and_
 
 from edgesim.replay.plan import ReplayPlan
 from edgesim.results import Cell, Row
-from solvers.core.timing import TIME_TOLERANCE_S
+from solvers.tolerance import TIME_TOLERANCE_S
 
 COLUMNS = (
     "repeat",

@@ -15,7 +15,7 @@ import numpy as np
 from solvers.core.forest import Crossing, Forest, build_forest, star
 from solvers.core.knapsack import batch_costs, tree_costs
 from solvers.core.tables import Floats, Ints, Tables
-from solvers.core.timing import TIME_TOLERANCE_S
+from solvers.tolerance import TIME_TOLERANCE_S
 
 # Upload weights λ that are tried. Above MANY_USERS only every fourth, and then the
 # three on either side of the best of those.

@@ -17,8 +17,8 @@ import numpy as np
 
 from solvers.core.residency import Step, steps
 from solvers.core.tables import Floats, Ints, PlannedRound, Tables
-from solvers.core.timing import TIME_TOLERANCE_S
 from solvers.schedule import Uplink
+from solvers.tolerance import TIME_TOLERANCE_S
 
 SLACK_S = TIME_TOLERANCE_S / 2
 

@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from solvers.core.residency import steps
 from solvers.core.tables import Floats, Rounds, Tables
 from solvers.schedule import Allocation, Round, Schedule, Segment, Status, Uplink
-
-TIME_TOLERANCE_S = 1e-9
-SPECTRUM_TOLERANCE = 1e-9
+from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
 
 
 @dataclass(frozen=True)

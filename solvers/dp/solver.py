@@ -10,11 +10,11 @@ from solvers.core.forest import Crossing, Forest, build_forest
 from solvers.core.knapsack import batch_costs, batches, tree_knapsack, visit_rounds
 from solvers.core.orders import depth_first, depth_first_orders
 from solvers.core.tables import PlannedRound, Tables
-from solvers.core.timing import TIME_TOLERANCE_S
 from solvers.dp.reorder import LEAST_GAIN, promising
 from solvers.dp.walks import Search, Walk, planned, walk
 from solvers.errors import RefusalError
 from solvers.schedule import Uplink
+from solvers.tolerance import TIME_TOLERANCE_S
 
 # Labels kept after each stop of a walk, of highest potential; along an order that never
 # has more, nothing is lost.

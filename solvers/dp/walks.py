@@ -10,7 +10,6 @@ import numpy as np
 from solvers.bounds.prices import Prices
 from solvers.core.forest import Forest
 from solvers.core.tables import Floats, Ints, PlannedRound, Tables
-from solvers.core.timing import TIME_TOLERANCE_S
 from solvers.dp.labels import (
     NOTHING_SERVED,
     Labels,
@@ -22,6 +21,7 @@ from solvers.dp.labels import (
     stops,
 )
 from solvers.schedule import Uplink
+from solvers.tolerance import TIME_TOLERANCE_S
 
 HALF_TOLERANCE = TIME_TOLERANCE_S / 2
 

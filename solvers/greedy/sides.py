@@ -9,9 +9,10 @@ import numpy as np
 from solvers.core.knapsack import batch_costs, batches
 from solvers.core.residency import enter, start
 from solvers.core.tables import Floats, PlannedRound
-from solvers.core.timing import TIME_TOLERANCE_S, upload_end_s
+from solvers.core.timing import upload_end_s
 from solvers.greedy.waiting import Bools, Loads, Waiting
 from solvers.schedule import Uplink
+from solvers.tolerance import TIME_TOLERANCE_S
 
 SLACK_S = TIME_TOLERANCE_S / 2
 

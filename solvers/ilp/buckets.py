@@ -16,7 +16,6 @@ import pulp
 
 from solvers.core.knapsack import batch_costs, batches
 from solvers.core.tables import Floats, PlannedRound, Tables
-from solvers.core.timing import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
 from solvers.ilp.engine import Clock
 from solvers.ilp.grid import (
     cost_lines,
@@ -26,6 +25,7 @@ from solvers.ilp.grid import (
     spread,
 )
 from solvers.schedule import Uplink
+from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
 
 # Deadlines that get a row of their own, where they differ: so many, evenly spread.
 DEADLINE_ROWS = 24

@@ -8,8 +8,8 @@ import numpy as np
 
 from solvers.core.knapsack import batch_costs
 from solvers.core.tables import Floats, Tables
-from solvers.core.timing import TIME_TOLERANCE_S
 from solvers.schedule import Uplink
+from solvers.tolerance import TIME_TOLERANCE_S
 
 # The earliest bucket ends at this share of the latest start, or where a round can.
 FIRST_EDGE = 0.02

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from solvers.core.timing import TIME_TOLERANCE_S
+from solvers.tolerance import TIME_TOLERANCE_S
 from tests.benchmarks.cpsat_tour import Tour
 
 PARTS = 10**8

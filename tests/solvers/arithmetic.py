@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from solvers import Problem, User
+from solvers.tolerance import TIME_TOLERANCE_S
 
 # A model's name and the users of one batch.
 NamedRound = tuple[str, tuple[User, ...]]
-
-TIME_TOLERANCE_S = 1e-9
 
 
 def loads_s(problem: Problem, rounds: list[NamedRound]) -> list[float]:

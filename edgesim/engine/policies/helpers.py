@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from edgesim.engine.policy import View
 from edgesim.engine.request import Request
-from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
+from solvers.tolerance import TIME_TOLERANCE_S
 
 UNMEETABLE = "cannot be met"
 """Reason to drop a request whose model cannot be loaded and run by its deadline."""

@@ -17,7 +17,7 @@ from edgesim.engine.policies.helpers import (
 )
 from edgesim.engine.policy import Policy, View
 from edgesim.engine.request import WAITING, Request
-from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
+from solvers.tolerance import TIME_TOLERANCE_S
 
 _Entry = tuple[float, int, Request]
 

@@ -18,10 +18,10 @@ from edgesim.engine.policies.helpers import (
 from edgesim.engine.policies.planning import PlanningLibrary, Wanted
 from edgesim.engine.policy import Policy, View
 from edgesim.engine.request import CHOSEN, Request
-from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
 from edgesim.errors import InputError
 from solvers import SOLVERS, RefusalError, Uplink, solve
 from solvers.exhaustive import MOST_USERS
+from solvers.tolerance import TIME_TOLERANCE_S
 
 ONE_DEADLINE = ("dp",)
 """Solvers that need one deadline and no releases."""

@@ -9,7 +9,7 @@ from simpy.events import Timeout
 
 from edgesim.engine.request import DONE, Request
 from edgesim.engine.uplinks.links import Act, BusyTime, DownLinks, all_in_order
-from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
+from solvers.tolerance import TIME_TOLERANCE_S
 
 
 class InOrderUplink(BusyTime):

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 from simpy import Environment, Event
 
-TIME_TOLERANCE_S = 1e-9
+from solvers.tolerance import TIME_TOLERANCE_S
 
 Steps: TypeAlias = Generator[Event, Any, None]
 Rank: TypeAlias = tuple[float, ...]
