@@ -12,16 +12,18 @@ import numpy as np
 
 from edgesim import own_models, radio
 from edgesim.engine import noise
-from edgesim.engine.plan import Run, simulate_plan
+from edgesim.engine.plan import simulate_plan
 from edgesim.errors import InputError
 from edgesim.inputs import Source, library_of, locate
 from edgesim.library.build import Library
-from edgesim.measures import Measures, measure
+from edgesim.measures.account import Account
+from edgesim.measures.measure import Measures, measure
 from edgesim.profile.file import read_profile
 from edgesim.scenario import Scenario, read_scenario
 from edgesim.trace.requests import Trace, read_trace
 from edgesim.workload import Epoch, check_windows, map_models, plan_epoch
 from solvers import RefusalError, Result, solve
+from solvers.core.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class PlanRun:
     solver: str
     epoch: Epoch
     result: Result
-    run: Run
+    account: Account
     measures: Measures
 
 
@@ -132,6 +134,7 @@ def run_repeat(inputs: Inputs, repeat: int) -> Iterator[PlanRun]:
         radio_rng,
     )
     realisation = _realisation(inputs, epoch, noise_rng)
+    tables = Tables(epoch.problem)
     for name in scenario.run.solvers:
         try:
             result = solve(
@@ -146,9 +149,9 @@ def run_repeat(inputs: Inputs, repeat: int) -> Iterator[PlanRun]:
             raise InputError(
                 f"{inputs.sources['scenario'].path}: run.solvers", str(refusal)
             ) from None
-        run = simulate_plan(epoch.problem, result.schedule, realisation)
-        measures = measure(epoch.problem, run)
-        yield PlanRun(repeat, name, epoch, result, run, measures)
+        run = simulate_plan(epoch.problem, result.schedule, realisation, tables)
+        account = Account(run, tables, result.schedule)
+        yield PlanRun(repeat, name, epoch, result, account, measure(account))
 
 
 def _realisation(

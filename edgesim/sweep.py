@@ -19,14 +19,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from pydantic import Field, model_validator
 
-from edgesim import results
 from edgesim.errors import InputError
 from edgesim.files import check_file, keep_inputs, read_toml, write_whole
-from edgesim.online.measures import measure as measure_online
+from edgesim.measures.account import Account
+from edgesim.measures.measure import measure_span
 from edgesim.online.run import OnlineInputs, PolicyRun, load_online
 from edgesim.online.run import run_repeat as online_repeat
 from edgesim.plotting.style import dump
 from edgesim.plotting.sweep import SERVED_LABEL, SweepPoint, plot_panels, plot_sweep
+from edgesim.results.rows import Cell, dump_csv
 from edgesim.run import Inputs, load_inputs, run_repeat
 from edgesim.scenario import FileName, beside, read_scenario
 from solvers.problem import Name, Positive, Value
@@ -141,7 +142,7 @@ class Task:
 
     scenario_file: Path
     overrides: Mapping[str, Any]
-    keys: Mapping[str, results.Cell]
+    keys: Mapping[str, Cell]
     repeat: int
     online: bool
 
@@ -241,9 +242,8 @@ def compute(task: Task) -> list[dict[str, Any]]:
 
 def _online_row(inputs: OnlineInputs, one: PolicyRun) -> dict[str, Any]:
     """One policy in one repeat, measured from the end of the warm-up on."""
-    measures = measure_online(
-        one.run, one.tables, inputs.online.warmup_s, one.stream.duration_s
-    )
+    account = Account(one.run, one.tables)
+    measures = measure_span(account, inputs.online.warmup_s, one.stream.duration_s)
     taken = {name: getattr(measures, name) for name in ONLINE_COLUMNS[4:]}
     return {"policy": one.policy, "uplink": inputs.online.uplink, **taken}
 
@@ -292,7 +292,7 @@ def run_figure(
             done(number + 1, len(tasks))
     drawing = _draw(figure, rows, online=tasks[0].online)
     with write_whole(data) as text, write_whole(picture, "wb") as image:
-        results.dump_csv(text, rows, _columns(figure, tasks))
+        dump_csv(text, rows, _columns(figure, tasks))
         dump(drawing, image)
     return data, picture
 

@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 import pytest
 
-from edgesim.measures import mean_interval
+from edgesim.measures.student import mean_interval
 from edgesim.sweep import ONLINE_COLUMNS, PLAN_COLUMNS, read_figure, run_figure
 from tests.command import edgesim
 from tests.examples import FIGURE, SCENARIO, TRACE

@@ -113,7 +113,7 @@ def _plan(files: _Files, shared: Mapping[str, Any], chosen: Mapping[str, Any]) -
     from edgesim.cli.options import positive, solver_names, uplink_name
     from edgesim.cli.progress import progress
     from edgesim.files import check_replaceable, keep_inputs
-    from edgesim.report import OUTPUTS, table, write_report
+    from edgesim.results.plan_report import OUTPUTS, table, write_report
     from edgesim.run import PlanRun, load_inputs, run_all
 
     why = "is for scenarios with an [online] section, which this has not"
@@ -160,10 +160,10 @@ def _online(
     from edgesim.cli.progress import progress
     from edgesim.engine.uplinks.rules import RULES
     from edgesim.files import check_replaceable, keep_inputs
-    from edgesim.online.report import OUTPUTS, run_and_report
     from edgesim.online.run import load_online
-    from edgesim.online.text import table
-    from edgesim.provenance import assumed_text
+    from edgesim.results.online_report import OUTPUTS, run_and_report
+    from edgesim.results.online_text import table
+    from edgesim.results.provenance import assumed_text
 
     why = "is for plans, and this scenario has an [online] section"
     _refuse(files.scenario, chosen, why, "--solver", "--time-limit", "--iterations")

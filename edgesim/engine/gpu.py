@@ -1,18 +1,19 @@
-"""The GPU online: rounds are asked for, loaded, computed and recorded."""
+"""The rounds of a server: dispatched, loaded, computed and recorded."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from simpy import Environment, Event
 
-from edgesim.engine.memory import GpuMemory
-from edgesim.engine.policy import PolicyError
+from edgesim.engine.device import Device
+from edgesim.engine.memory import Memory
+from edgesim.engine.policy import Choice, PolicyError
 from edgesim.engine.records import IN_TIME, LATE, NEVER_STARTED, Log
 from edgesim.engine.request import CHOSEN, WAITING, Request
-from edgesim.engine.request_queue import Intake
+from edgesim.engine.request_queue import RequestQueue
 from edgesim.engine.settings import Settings
 from solvers.tolerance import TIME_TOLERANCE_S
 
@@ -29,6 +30,7 @@ class Round:
         "loaded_bytes",
         "missing",
         "model",
+        "number",
         "requests",
         "reused_bytes",
     )
@@ -38,7 +40,8 @@ class Round:
     loaded_bytes: int
     reused_bytes: int
 
-    def __init__(self, model: int, requests: list[Request]) -> None:
+    def __init__(self, number: int, model: int, requests: list[Request]) -> None:
+        self.number = number
         self.model = model
         self.requests = requests
         self.chosen = len(requests)
@@ -55,27 +58,29 @@ class Round:
 
 
 class Gpu:
-    """One GPU: it asks for rounds and runs them, one after the other.
+    """Dispatches rounds to one GPU, one after the other.
 
-    With overlap the next round is asked for, and loaded, as soon as the load before
+    With overlap the next round is chosen, and loaded, as soon as the load before it
     has ended; memory then holds two rounds.
 
     Parameters
     ----------
     env, settings, log
-        The simulation, how it goes, and where rounds are noted.
-    intake
+        The simulation, how it goes, and where rounds are recorded.
+    queue
         Where the batches come from.
     memory
-        What is resident.
-    batch_s, most
-        Compute time by model and batch, and the largest batch of each model.
+        What is resident, and which batches fit.
+    device
+        What loads and computes.
+    choose
+        Chooses the next round; None to wait.
+    join
+        Chooses which requests join a batch that is about to start, given how many fit.
     overlap
         Whether a load may run while the round before is in hand.
-    choose
-        Chooses the batch of the next round; empty to wait.
-    join
-        Chooses who joins a batch that is about to start, so many at most.
+    asked_when_empty
+        Whether rounds are asked for even if no request is there.
 
     Attributes
     ----------
@@ -84,7 +89,7 @@ class Gpu:
     free_s
         When the batch being computed, or the last one, ends by nominal times.
     ahead
-        Whether what is asked for would be loaded with another round still in hand.
+        Whether what is chosen would be loaded with another round still in hand.
     """
 
     def __init__(
@@ -92,28 +97,30 @@ class Gpu:
         env: Environment,
         settings: Settings,
         log: Log,
-        intake: Intake,
-        memory: GpuMemory,
-        batch_s: Sequence[Sequence[float]],
-        most: Sequence[int],
-        choose: Callable[[], list[Request]],
+        queue: RequestQueue,
+        memory: Memory,
+        device: Device,
+        choose: Callable[[], Choice | None],
         join: Callable[[Sequence[Request], int], list[Request]],
         *,
         overlap: bool,
+        asked_when_empty: bool,
     ) -> None:
         self.computing = False
         self.free_s = 0.0
         self.ahead = False
         self._env = env
-        self._settings = settings
         self._drops_late = settings.late == "drop"
         self._log = log
-        self._intake = intake
+        self._queue = queue
         self._memory = memory
-        self._batch_s = batch_s
-        self._most = most
+        self._device = device
+        self._batch_s = memory.batch_s
+        self._most = memory.most
         self._choose = choose
-        self._join_whom = join
+        self._choose_joining = join
+        self._asked_when_empty = asked_when_empty
+        self._dispatched = 0
         self._rounds: list[Round] = []
         self._idle: Event | None = None
         self._loaded = env.event()
@@ -130,36 +137,35 @@ class Gpu:
             self._idle = None
             idle.succeed()
 
-    def _ask(self) -> Round | None:
+    def _dispatch(self) -> Round | None:
         """Ask for the next round, and claim its requests."""
-        intake = self._intake
+        queue = self._queue
         if self._drops_late:
-            intake.purge()
-        if not (intake.waiting_count or intake.uploading_count):
+            queue.purge()
+        if not (queue.waiting_count or queue.uploading_count or self._asked_when_empty):
             return None
-        batch = self._choose()
-        if not batch:
+        choice = self._choose()
+        if choice is None:
             return None
-        if self.ahead and not self._memory.fits_beside(batch[0].model):
+        model, batch = choice
+        if self.ahead and not self._memory.fits_beside(model):
             return None
-        hand = Round(batch[0].model, batch)
-        hand.missing = intake.claim(batch, hand.settled)
+        hand = Round(self._dispatched, model, batch)
+        self._dispatched += 1
+        if batch:
+            hand.missing = queue.claim(batch, hand.settled)
         return hand
 
     def _load(self, hand: Round) -> Generator[Event, Any, None]:
         """Copy what a round is missing into GPU memory."""
-        settings = self._settings
         load = self._memory.enter(hand.model, len(hand.requests))
         hand.loaded_bytes, hand.reused_bytes = load.loaded_bytes, load.reused_bytes
-        hand.load_start_s = start_s = self._env.now
-        load_s = load.load_s
-        if settings.load_factor is not None:
-            load_s *= next(settings.load_factor)
-        if load_s:
-            load_s *= settings.faults.load_factor(start_s)
-            load_s = settings.faults.gpu_s(start_s, load_s)
-            yield self._env.timeout(load_s)
-        hand.load_s = load_s
+        hand.load_start_s = self._env.now
+        hand.load_s = 0.0
+        loaded = self._device.load(hand.number, hand.model, load.load_s)
+        if loaded is not None:
+            yield loaded
+            hand.load_s = _seconds(loaded)
 
     def _inputs(self, hand: Round) -> Generator[Event, Any, None]:
         """Wait until every input of a round is there, or will never be of use."""
@@ -180,33 +186,34 @@ class Gpu:
                     and not request.uploaded
                     and max(late_s, request.latest_s) <= env.now
                 ):
-                    self._intake.give_up(request)
+                    self._queue.give_up(request)
             hand.requests = [r for r in hand.requests if r.state == CHOSEN]
 
     def _compute(self, hand: Round, *, last: bool) -> Generator[Event, Any, None]:
         """Compute a round's batch and record it."""
-        env, settings = self._env, self._settings
+        env = self._env
         if self._drops_late:
             self._drop_late(hand)
-        batch = hand.requests
+        # Uploads may have been given up since.
+        batch = hand.requests = [r for r in hand.requests if r.state == CHOSEN]
         start_s = env.now
         compute_s = 0.0
         if batch:
             if last:
                 self._join(hand)
-            compute_s = self._batch_s[hand.model][len(batch)]
-            self.free_s = start_s + compute_s
-            if settings.compute_factor is not None:
-                compute_s *= next(settings.compute_factor)
-            compute_s = settings.faults.gpu_s(start_s, compute_s)
+            model, size = hand.model, len(batch)
+            nominal_s = self._batch_s[model][size]
+            self.free_s = start_s + nominal_s
+            computed = self._device.compute(hand.number, model, size, nominal_s)
             self.computing = True
-            yield env.timeout(compute_s)
+            yield computed
             self.computing = False
+            compute_s = _seconds(computed)
         in_time_s = env.now - TIME_TOLERANCE_S
         index = self._log.rounds
         for request in batch:
             in_time = in_time_s <= request.deadline_s
-            self._intake.finish(request, IN_TIME if in_time else LATE, index)
+            self._queue.finish(request, IN_TIME if in_time else LATE, index)
         self._record(hand, len(batch), start_s, compute_s)
 
     def _record(
@@ -233,20 +240,19 @@ class Gpu:
         now_s = self._env.now - TIME_TOLERANCE_S
         for request in hand.requests:
             if request.state == CHOSEN and request.latest_s < now_s:
-                self._intake.too_late(request)
-        hand.requests = [r for r in hand.requests if r.state == CHOSEN]
+                self._queue.too_late(request)
 
     def _join(self, hand: Round) -> None:
         """Let waiting requests join a batch that is about to start."""
-        batch, queue = hand.requests, self._intake.waiting[hand.model]
+        batch, queue = hand.requests, self._queue.waiting[hand.model]
         room = self._most[hand.model] - len(batch)
         if room <= 0 or not queue:
             return
         if self._drops_late:
-            self._intake.purge()
+            self._queue.purge()
             if not queue:
                 return
-        joining = self._join_whom(batch, room)
+        joining = self._choose_joining(batch, room)
         if not joining:
             return
         if len(joining) > room:
@@ -258,7 +264,7 @@ class Gpu:
                 raise PolicyError(f"let {request!r} join, which is not waiting")
             if request.model != hand.model:
                 raise PolicyError(f"let {request!r} join a batch of another model")
-        self._intake.claim(joining, hand.settled)
+        self._queue.claim(joining, hand.settled)
         batch += joining
         self._memory.grow(len(batch))
 
@@ -266,7 +272,7 @@ class Gpu:
         """Run round after round."""
         env = self._env
         while True:
-            hand = self._ask()
+            hand = self._dispatch()
             if hand is None:
                 self._idle = env.event()
                 yield self._idle
@@ -286,7 +292,7 @@ class Gpu:
             hand = None
             if len(rounds) < 2:
                 self.ahead = bool(rounds)
-                hand = self._ask()
+                hand = self._dispatch()
             if hand is None:
                 self._idle = env.event()
                 yield self._idle
@@ -321,5 +327,10 @@ class Gpu:
         for hand in self._rounds:
             for request in hand.requests:
                 if request.state == CHOSEN and request.uploaded:
-                    self._intake.finish(request, self._log.reason(NEVER_STARTED))
+                    self._queue.finish(request, self._log.reason(NEVER_STARTED))
             self._record(hand, 0, self._env.now, 0.0)
+
+
+def _seconds(ended: Event) -> float:
+    """Return how long the work took whose end has happened."""
+    return cast("float", ended.value)

@@ -1,11 +1,19 @@
-"""GPU memory as rounds come: what each loads, by ``solvers.core.residency``."""
+"""GPU memory as rounds come: what each of them loads, and which batches fit.
+
+A server asks its memory for every load. ``GpuMemory`` decides by the rules of
+``solvers.core.residency``; ``PlannedMemory`` loads what a schedule names.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from solvers.core import residency
 from solvers.core.tables import Floats, Tables
+from solvers.problem import Problem
+from solvers.schedule import Round, Schedule
 
 
 class Loaded(NamedTuple):
@@ -20,8 +28,47 @@ class Loaded(NamedTuple):
     ahead: bool
 
 
+class Memory(Protocol):
+    """What is resident in GPU memory, round after round."""
+
+    @property
+    def batch_s(self) -> Sequence[Sequence[float]]:
+        """Nominal compute time by model and batch, ``batch_s[m][b]``, b from 0."""
+        ...
+
+    @property
+    def most(self) -> Sequence[int]:
+        """How many requests of each model may be in a batch."""
+        ...
+
+    @property
+    def model(self) -> int | None:
+        """Model of the round that was entered last; None before the first."""
+        ...
+
+    def missing_s(self) -> list[float]:
+        """Nominal time that loading each model would take now, by model number."""
+        ...
+
+    def resident_atoms(self) -> frozenset[int]:
+        """Atoms in memory now."""
+        ...
+
+    def fits_beside(self, model: int) -> bool:
+        """Whether a model fits in memory beside the last round entered."""
+        ...
+
+    def enter(self, model: int, batch: int) -> Loaded:
+        """Begin a round: evict what has to go, load what is missing."""
+        ...
+
+    def grow(self, batch: int) -> None:
+        """Make room for a larger batch of the round entered last."""
+        ...
+
+
 class GpuMemory:
-    """What is resident, round after round.
+    """What is resident, round after round, by the rules of the problem.
 
     Parameters
     ----------
@@ -31,7 +78,7 @@ class GpuMemory:
     Raises
     ------
     ValueError
-        With eviction ``"furthest-next-use"``: nobody knows what is used next.
+        With eviction ``"furthest-next-use"``: the next use is not known.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -41,6 +88,8 @@ class GpuMemory:
                 f"gpu.eviction must be 'lru' online, where nobody knows what is used "
                 f"next, found {problem.eviction!r}"
             )
+        self.batch_s = [table.tolist() for table in tables.latency_s]
+        self.most = [(*t, math.inf).index(math.inf) - 1 for t in self.batch_s]
         self._tables = tables
         self._bytes = [
             sum(tables.atom_bytes[a] for a in atoms) for atoms in tables.atoms_of
@@ -131,3 +180,60 @@ class GpuMemory:
             self._bytes[model] - loaded,
             step.ahead,
         )
+
+
+class PlannedMemory:
+    """GPU memory in which a schedule says what each round loads.
+
+    There is no eviction and no limit on a batch but the schedule's.
+
+    Parameters
+    ----------
+    tables
+        The problem.
+    schedule
+        A schedule of it, whose rounds are entered in its order.
+    """
+
+    def __init__(self, tables: Tables, schedule: Schedule) -> None:
+        problem = tables.problem
+        models = [problem.models[name] for name in tables.model_names]
+        self.batch_s = [[0.0, *model.latency_s] for model in models]
+        self.most = [len(model.latency_s) for model in models]
+        self.model: int | None = None
+        self._tables = tables
+        self._loads = iter([_planned_load(problem, r) for r in schedule.rounds])
+        self._resident: frozenset[int] = frozenset()
+
+    def missing_s(self) -> list[float]:
+        """Nominal time that loading each model would take now, by model number."""
+        return [
+            self._tables.loads_s(sorted(atoms - self._resident))
+            for atoms in self._tables.atoms_of
+        ]
+
+    def resident_atoms(self) -> frozenset[int]:
+        """Atoms of the model of the round that was entered last."""
+        return self._resident
+
+    def fits_beside(self, model: int) -> bool:
+        """Say that it fits: the schedule was made so."""
+        del model
+        return True
+
+    def enter(self, model: int, batch: int) -> Loaded:
+        """Begin the next round of the schedule."""
+        del batch
+        self.model = model
+        self._resident = frozenset(self._tables.atoms_of[model])
+        return next(self._loads)
+
+    def grow(self, batch: int) -> None:
+        """Leave memory as it is: the batch is one of the schedule's."""
+
+
+def _planned_load(problem: Problem, planned: Round) -> Loaded:
+    load_s = math.fsum(problem.blocks[name].load_s for name in planned.loaded_blocks)
+    loaded = sum(problem.blocks[name].bytes for name in planned.loaded_blocks)
+    reused = problem.weight_bytes(planned.model) - loaded
+    return Loaded(load_s, loaded, reused, ahead=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
-from edgesim.engine.uplinks.planned import Channel
+from edgesim.engine.channel import Channel
 from edgesim.errors import short
 from solvers.problem import Problem, Value
 

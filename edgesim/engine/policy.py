@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from edgesim.engine.request import Request
 from solvers.core.tables import Tables
@@ -146,6 +146,17 @@ class View(Protocol):
         """
 
 
+class Choice(NamedTuple):
+    """A round that was chosen: its model, and the requests of its batch.
+
+    A plan may have rounds whose requests are all gone; they load their model and
+    compute nothing.
+    """
+
+    model: int
+    requests: list[Request]
+
+
 class Policy(ABC):
     """Picks the next batch whenever the GPU can take one; only ``choose`` is needed.
 
@@ -153,6 +164,9 @@ class Policy(ABC):
     answers.
     The uplink is not its business. An instance serves one run, so it may keep state.
     """
+
+    asked_when_empty: ClassVar[bool] = False
+    """Whether it is asked for rounds even if no request is there."""
 
     def start(self, server: View) -> None:
         """Look at the server before the first request comes."""
@@ -165,7 +179,7 @@ class Policy(ABC):
         """Note that a request's input has arrived and it waits now."""
 
     @abstractmethod
-    def choose(self, server: View) -> Sequence[Request] | None:
+    def choose(self, server: View) -> Sequence[Request] | Choice | None:
         """Choose the batch of the next round, or wait.
 
         Called when the GPU is free, or when it can load ahead
@@ -174,7 +188,7 @@ class Policy(ABC):
 
         Returns
         -------
-        sequence of Request or None
+        sequence of Request, Choice or None
             Requests of one model, not yet chosen, as many as fit in a batch. Their
             model is loaded at once; the batch starts when all their inputs are there.
             None: nothing for now.

@@ -1,4 +1,4 @@
-"""A policy as the simulation asks it: what goes wrong in it is told as its error."""
+"""Guard calls into a user's policy and report what it raised."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from edgesim.engine.policy import Policy, PolicyError, View
+from edgesim.engine.policy import Choice, Policy, PolicyError, View
 from edgesim.engine.request import DONE, Request
 from edgesim.errors import InputError, short
 from edgesim.plugins import told
 from solvers import RefusalError
 
-# What policies raise on purpose: these say all there is to say.
-_TOLD = (InputError, PolicyError, RefusalError)
+# Raised on purpose: these say all there is to say.
+_DELIBERATE = (InputError, PolicyError, RefusalError)
 
 
-class Asked:
-    """Asks a policy about a server, and looks at its answers.
+class PolicyGuard:
+    """Asks a policy about a server, and checks its answers.
 
     Whatever else a policy raises becomes a ``PolicyError``, which says where. SimPy
     makes exceptions anew from their ``args`` on their way out, which not all of them
-    survive; the first one stays at the end of the chain of causes.
+    survive; the original stays at the end of the chain of causes.
 
     Parameters
     ----------
     policy, server
-        Who is asked, and about what.
+        The policy, and what it is asked about.
 
     Attributes
     ----------
-    admits, notes
+    has_admit, has_ready
         Whether the policy has an ``admit`` and a ``ready`` of its own.
     """
 
@@ -40,8 +40,8 @@ class Asked:
         self._policy = policy
         self._server = server
         # Most policies leave these as they are; asking all the same takes time.
-        self.admits = type(policy).admit is not Policy.admit
-        self.notes = type(policy).ready is not Policy.ready
+        self.has_admit = type(policy).admit is not Policy.admit
+        self.has_ready = type(policy).ready is not Policy.ready
 
     def start(self) -> None:
         """Let it look at the server before the first request."""
@@ -69,24 +69,27 @@ class Asked:
         except Exception as error:
             self._fail("ready", error)
 
-    def choose(self) -> list[Request]:
-        """Ask for the batch of the next round; empty to wait."""
+    def choose(self) -> Choice | None:
+        """Ask for the next round; None to wait."""
         try:
             chosen = self._policy.choose(self._server)
-            return [] if chosen is None else _requests("choose", chosen)
+            if chosen is None or isinstance(chosen, Choice):
+                return chosen
+            requests = _requests("choose", chosen)
+            return Choice(requests[0].model, requests) if requests else None
         except Exception as error:
             self._fail("choose", error)
 
     def join(self, batch: Sequence[Request], room: int) -> list[Request]:
-        """Ask who joins a batch that is about to start, so many at most."""
+        """Ask which requests join a batch that is about to start."""
         try:
             return _requests("join", self._policy.join(self._server, batch, room))
         except Exception as error:
             self._fail("join", error)
 
     def _fail(self, hook: str, error: Exception) -> NoReturn:
-        """Say what a policy raised, and where in its code; pass on what says so."""
-        if isinstance(error, _TOLD):
+        """Report what a policy raised, and where in its code."""
+        if isinstance(error, _DELIBERATE):
             raise error
         where = _place(self._policy, error)
         raise PolicyError(f"{hook} raised {told(error)}, at {where}") from error

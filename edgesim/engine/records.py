@@ -1,4 +1,4 @@
-"""The records of an online run, as columns.
+"""The records of a run, as columns.
 
 One row a request, one a round, in blocks of numbers: about 100 bytes each, so that a
 day of requests fits in memory and every measure is taken from the whole afterwards.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -83,7 +83,25 @@ class RoundLog:
 
 
 @dataclass(frozen=True, eq=False)
-class OnlineRun:
+class BandLog:
+    """Bands that uploads held for a while: arrays of shape (B,), by start and end.
+
+    Uploads are those of ``request``, by number, whether or not they ended. A rule that
+    gives the whole band to changing uploads does not record them one by one.
+    """
+
+    request: Ints
+    start_s: Floats
+    end_s: Floats
+    hz: Floats
+
+
+def _no_bands() -> BandLog:
+    return _bands(())
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
     """What one policy did with a stream of requests.
 
     Parameters
@@ -93,13 +111,16 @@ class OnlineRun:
     reasons
         Why requests were dropped, by outcome code − ``DROPPED``.
     busy_s
-        When the band began and ceased to carry anything, shape (n, 2), in order.
+        When the whole band began and ceased to be used, shape (n, 2), in order.
+    bands
+        Bands held, where the uplink is a plan's.
     """
 
     requests: RequestLog
     rounds: RoundLog
     reasons: tuple[str, ...]
     busy_s: Floats
+    bands: BandLog = field(default_factory=_no_bands)
 
 
 class Log:
@@ -119,8 +140,19 @@ class Log:
         self._round(row)
         self.rounds += 1
 
-    def run(self, busy_s: Sequence[float]) -> OnlineRun:
+    def run(
+        self,
+        busy_s: Sequence[float],
+        bands: Sequence[tuple[int, float, float, float]] = (),
+    ) -> Run:
         """Turn what was noted into columns, and check that no request is missing.
+
+        Parameters
+        ----------
+        busy_s
+            When the whole band began and ceased to be used, in turn.
+        bands
+            Request, start, end and Hz of every band held, in order.
 
         The log is empty afterwards: the simulation that holds it lives on until its
         cycles are collected, and need not hold all this twice.
@@ -154,7 +186,9 @@ class Log:
             outcome=whole(9),
         )
         self._clear()
-        return OnlineRun(requests, rounds, tuple(self._reasons), _periods(busy_s))
+        return Run(
+            requests, rounds, tuple(self._reasons), _periods(busy_s), _bands(bands)
+        )
 
     def _clear(self) -> None:
         self._requests = array("d")
@@ -186,3 +220,9 @@ def _rounds(numbers: array[float]) -> RoundLog:
 
 def _periods(busy_s: Sequence[float]) -> Floats:
     return np.array(busy_s, dtype=np.float64).reshape(-1, 2)
+
+
+def _bands(rows: Sequence[tuple[int, float, float, float]]) -> BandLog:
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 4).T
+    request, start_s, end_s, hz = columns
+    return BandLog(request.astype(np.int64), start_s.copy(), end_s.copy(), hz.copy())

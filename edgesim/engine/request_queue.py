@@ -1,4 +1,4 @@
-"""Requests from their arrival until they are chosen, and the outcome each one gets."""
+"""Requests from arrival to dispatch, and the one outcome that each of them gets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from array import array
 from bisect import insort
 from collections.abc import Callable, Generator, Iterable, Sequence
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, TypeAlias
 
 from simpy import Environment, Event
 
@@ -31,29 +31,36 @@ from edgesim.engine.request import (
     Request,
 )
 from edgesim.engine.settings import Settings
-from edgesim.engine.uplinks.rules import make_uplink
+from edgesim.engine.uplinks.links import Act
+from edgesim.engine.uplinks.rules import Uplink, make_uplink
 from solvers.tolerance import TIME_TOLERANCE_S
 
+UplinkMaker: TypeAlias = Callable[[Environment, Act, Act], Uplink]
+"""Makes an uplink of its own from the simulation, what is called for an upload that has
+ended, and what is called for one that was given up."""
 
-def _nobody() -> None:
-    """Wait for nothing."""
+
+def _no_listener() -> None:
+    """Notify no one."""
 
 
-class Intake:
-    """Requests that upload or wait; it hands batches of them to the GPU.
+class RequestQueue:
+    """Requests that upload or wait; batches of them are handed to the GPU.
 
     Parameters
     ----------
     env, settings, log
-        The simulation, how it goes, and where outcomes are noted.
+        The simulation, how it goes, and where outcomes are recorded.
     model_names, most, least_s
         Name, largest batch and shortest compute time of each model.
     admit
         If given, says why a request that can be taken is turned away, or None.
     ready
         If given, called with every request that begins to wait.
+    make_own_uplink
+        Makes the uplink, if not the rule of the settings.
     checks
-        Whether to look if a policy has changed what requests say of themselves.
+        Whether to check that the policy left what requests say of themselves.
 
     Attributes
     ----------
@@ -61,11 +68,11 @@ class Intake:
         Requests of each model whose input is there and that are not chosen, by
         deadline, ties by arrival.
     waiting_count, uploading_count
-        How many wait, and how many are on their way and not chosen.
+        How many wait, and how many are uploading and not chosen.
     uplink
         The band.
     news
-        Called when requests or inputs have come, for whoever waits for them.
+        Called when a request or an input has arrived, or an upload was given up.
     """
 
     def __init__(
@@ -78,13 +85,18 @@ class Intake:
         least_s: Sequence[float],
         admit: Callable[[Request], str | None] | None,
         ready: Callable[[Request], None] | None,
+        make_own_uplink: UplinkMaker | None = None,
         *,
         checks: bool,
     ) -> None:
         self.waiting: list[list[Request]] = [[] for _ in most]
         self.waiting_count = 0
         self.uploading_count = 0
-        self.uplink = make_uplink(settings.uplink, env, self._deliver, self._expire)
+        self.uplink: Uplink
+        if make_own_uplink is None:
+            self.uplink = make_uplink(settings.uplink, env, self._deliver, self._expire)
+        else:
+            self.uplink = make_own_uplink(env, self._deliver, self._lose)
         self._env = env
         self._queue_limit = settings.queue_limit
         self._drops_late = settings.late == "drop"
@@ -95,15 +107,16 @@ class Intake:
         self._least_s = least_s
         self._admit = admit
         self._ready = ready
-        self.news: Callable[[], None] = _nobody
+        self.news: Callable[[], None] = _no_listener
+        self._known_ahead = settings.known_ahead
         self._arrived = 0
         # As they came, for a policy could change what a request says of itself. Ours do
-        # not, and are spared the looking.
+        # not, and are spared the check.
         self._checks = checks
         self._arrival_s, self._deadline_s = array("d"), array("d")
         self._model = array("l")
         self._expiry: list[tuple[float, int, Request]] = []
-        # Of all that were taken in, where room is limited: for who takes it in vain.
+        # All that were admitted, where the queue is limited: some hold a place in vain.
         self._held: list[tuple[float, int, Request]] = []
         # Called when the input of a chosen request is there, or will never be.
         self._settled: dict[int, Callable[[], None]] = {}
@@ -122,7 +135,7 @@ class Intake:
         timeout = env.timeout
         for arrival_s, user, model, demand_s, slo_s in arrivals:
             wait_s = arrival_s - env.now
-            if wait_s > 0:
+            if wait_s > 0 and not self._known_ahead:
                 yield timeout(wait_s)
             deadline_s = arrival_s + slo_s
             latest_s = (
@@ -210,13 +223,23 @@ class Intake:
         if chosen:
             self._settled.pop(request.number)()
 
+    def _lose(self, request: Request) -> None:
+        """Drop a request whose upload was given up."""
+        chosen = request.state == CHOSEN
+        if not chosen:
+            self.uploading_count -= 1
+        self.finish(request, self._log.reason(UPLOAD_NEVER_ENDED))
+        if chosen:
+            self._settled.pop(request.number)()
+        self.news()
+
     def purge(self) -> None:
         """Drop waiting requests that cannot make it any more, if such are dropped."""
         expiry, now_s = self._expiry, self._env.now - TIME_TOLERANCE_S
         while expiry and (expiry[0][0] < now_s or expiry[0][2].state != WAITING):
             request = heappop(expiry)[2]
             if request.state == WAITING:
-                # By deadline, so whoever expires first of a model stands first.
+                # By deadline, so the first of its model to expire stands first.
                 self.waiting[request.model].remove(request)
                 self.waiting_count -= 1
                 self.finish(request, self._too_late)
@@ -262,7 +285,7 @@ class Intake:
         )
 
     def drop(self, request: Request, reason: str) -> None:
-        """Give up a request, as :meth:`edgesim.online.Server.drop` does."""
+        """Give up a request, as ``View.drop`` says."""
         check_reason(reason)
         if request.state == WAITING:
             self.waiting[request.model].remove(request)
@@ -337,7 +360,7 @@ class Intake:
         return missing
 
     def close(self) -> None:
-        """Give whoever is not chosen, or whose input never came, an outcome.
+        """Give an outcome to requests never chosen, or whose input never came.
 
         Raises
         ------

@@ -1,68 +1,117 @@
-"""The server online: uplink, queues, GPU, and what a policy sees of them."""
+"""A server: its uplink, queue and GPU, and what a policy sees of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from simpy import Environment, Event
 
+from edgesim.engine.device import Device, SimulatedDevice, in_turn
 from edgesim.engine.gpu import Gpu
-from edgesim.engine.memory import GpuMemory
+from edgesim.engine.memory import GpuMemory, Memory
 from edgesim.engine.policy import Policy, PolicyError
-from edgesim.engine.policy_guard import Asked
-from edgesim.engine.records import Log, OnlineRun
+from edgesim.engine.policy_guard import PolicyGuard
+from edgesim.engine.records import Log, Run
 from edgesim.engine.request import CHOSEN, Arrival, Request
-from edgesim.engine.request_queue import Intake
+from edgesim.engine.request_queue import RequestQueue, UplinkMaker
 from edgesim.engine.settings import Settings
 from solvers.core.tables import Tables
 from solvers.tolerance import TIME_TOLERANCE_S
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Parts of a server that are not the usual ones; None for the usual.
+
+    Parameters
+    ----------
+    uplink
+        Makes the uplink; usually the rule of the settings.
+    memory
+        What is resident in GPU memory; usually by the rules of the problem.
+    device
+        Makes what loads and computes; usually a GPU in simulated time.
+    """
+
+    uplink: UplinkMaker | None = None
+    memory: Memory | None = None
+    device: Callable[[Environment], Device] | None = None
+
+
 class Server:
-    """One cell and one GPU; a :class:`edgesim.engine.policy.View` for its policy."""
+    """One cell and one GPU; a :class:`edgesim.engine.policy.View` for its policy.
+
+    Several servers may share an environment.
+
+    Parameters
+    ----------
+    env
+        The simulation.
+    tables
+        The library and the GPU, with or without sharing.
+    policy
+        What decides; a new instance for every server and run.
+    settings
+        Uplink rule, drops, faults and noise.
+    parts
+        Parts that are not the usual ones.
+
+    Raises
+    ------
+    ValueError
+        When the GPU's eviction needs to know the future.
+    """
 
     def __init__(
-        self, env: Environment, tables: Tables, policy: Policy, settings: Settings
+        self,
+        env: Environment,
+        tables: Tables,
+        policy: Policy,
+        settings: Settings,
+        parts: Parts | None = None,
     ) -> None:
+        parts = parts or Parts()
+        self._memory = parts.memory or GpuMemory(tables)
         self.model_names = tables.model_names
-        self.batch_s = [table.tolist() for table in tables.latency_s]
-        self.most = [(*t, math.inf).index(math.inf) - 1 for t in self.batch_s]
-        self.least_s = [
+        self.batch_s: Sequence[Sequence[float]] = self._memory.batch_s
+        self.most: Sequence[int] = self._memory.most
+        self.least_s: Sequence[float] = [
             min(table[1 : most + 1], default=math.inf)
             for table, most in zip(self.batch_s, self.most, strict=True)
         ]
         self._env = env
         self._tables = tables
         self._log = Log()
-        self._memory = GpuMemory(tables)
-        asked = Asked(policy, self)
-        self._intake = Intake(
+        guard = PolicyGuard(policy, self)
+        self._queue = RequestQueue(
             env,
             settings,
             self._log,
             self.model_names,
             self.most,
             self.least_s,
-            admit=asked.admit if asked.admits else None,
-            ready=asked.ready if asked.notes else None,
+            admit=guard.admit if guard.has_admit else None,
+            ready=guard.ready if guard.has_ready else None,
+            make_own_uplink=parts.uplink,
             checks=not type(policy).__module__.startswith("edgesim."),
         )
-        self.waiting = self._intake.waiting
+        self.waiting: Sequence[Sequence[Request]] = self._queue.waiting
         self._gpu = Gpu(
             env,
             settings,
             self._log,
-            self._intake,
+            self._queue,
             self._memory,
-            self.batch_s,
-            self.most,
-            choose=asked.choose,
-            join=asked.join,
+            _simulated(env, settings) if parts.device is None else parts.device(env),
+            choose=guard.choose,
+            join=guard.join,
             overlap=tables.problem.overlap,
+            asked_when_empty=policy.asked_when_empty,
         )
-        self._intake.news = self._gpu.wake
-        asked.start()
+        self._queue.news = self._gpu.wake
+        guard.start()
 
     @property
     def now_s(self) -> float:
@@ -77,12 +126,12 @@ class Server:
     @property
     def waiting_count(self) -> int:
         """How many requests wait, their input there."""
-        return self._intake.waiting_count
+        return self._queue.waiting_count
 
     @property
     def uploading_count(self) -> int:
         """How many requests are on their way and not chosen."""
-        return self._intake.uploading_count
+        return self._queue.uploading_count
 
     @property
     def model(self) -> int | None:
@@ -103,7 +152,7 @@ class Server:
 
     def next_upload(self) -> Request | None:
         """Return the request not yet chosen whose input comes next, if it is that."""
-        request = self._intake.uplink.next_delivery()
+        request = self._queue.uplink.next_delivery()
         return request if request is not None and request.state < CHOSEN else None
 
     def uploads(self) -> list[tuple[float, Request]]:
@@ -113,7 +162,7 @@ class Server:
         """
         return [
             (end_s, request)
-            for end_s, request in self._intake.uplink.forecast()
+            for end_s, request in self._queue.uplink.forecast()
             if request.state < CHOSEN
         ]
 
@@ -137,7 +186,7 @@ class Server:
 
     def drop(self, request: Request, reason: str) -> None:
         """Give up a request that is on its way or waits, as ``View.drop`` says."""
-        self._intake.drop(request, reason)
+        self._queue.drop(request, reason)
 
     def wake_at(self, time_s: float) -> None:
         """Ask the policy again at a time, as ``View.wake_at`` says."""
@@ -153,34 +202,53 @@ class Server:
     def _awake(self, _: Event) -> None:
         self._gpu.wake()
 
-    def run(self, arrivals: Iterable[Arrival]) -> OnlineRun:
-        """Serve a stream of requests, to the last outcome.
+    def serve(self, arrivals: Iterable[Arrival]) -> None:
+        """Let requests arrive once the environment runs, in the order given."""
+        self._env.process(self._queue.feed(arrivals))
+
+    def close(self) -> Run:
+        """End the run and return its records, once nothing happens any more.
 
         A policy that waits for ever leaves requests behind, and so does a link that
-        never comes back; they are dropped once nothing happens any more.
+        never comes back; they are dropped.
         """
-        self._env.process(self._intake.feed(arrivals))
-        self._env.run()
         self._gpu.close()
-        self._intake.close()
-        return self._log.run(self._intake.uplink.busy_s)
+        self._queue.close()
+        uplink = self._queue.uplink
+        return self._log.run(uplink.busy_s, uplink.bands)
+
+
+def _simulated(env: Environment, settings: Settings) -> SimulatedDevice:
+    load, compute = settings.load_factor, settings.compute_factor
+    return SimulatedDevice(
+        env,
+        None if load is None else in_turn(load),
+        None if compute is None else in_turn(compute),
+        settings.faults,
+    )
 
 
 def simulate(
-    tables: Tables, arrivals: Iterable[Arrival], policy: Policy, settings: Settings
-) -> OnlineRun:
+    tables: Tables,
+    arrivals: Iterable[Arrival],
+    policy: Policy,
+    settings: Settings,
+    parts: Parts | None = None,
+) -> Run:
     """Run a stream of requests through uplink, queue and GPU, to the last outcome.
 
     Parameters
     ----------
     tables
-        The library and the GPU, with or without sharing; its problem has no users.
+        The library and the GPU, with or without sharing.
     arrivals
         In order of arrival; read one by one as time goes on.
     policy
         What decides; a new instance for every run.
     settings
         Uplink rule, drops, faults and noise.
+    parts
+        Parts of the server that are not the usual ones.
 
     Raises
     ------
@@ -190,4 +258,7 @@ def simulate(
         When the GPU's eviction needs to know the future.
     """
     env = Environment()
-    return Server(env, tables, policy, settings).run(arrivals)
+    server = Server(env, tables, policy, settings, parts)
+    server.serve(arrivals)
+    env.run()
+    return server.close()

@@ -1,4 +1,4 @@
-"""How an online run goes, whatever the policy."""
+"""How a run goes, whatever the policy."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ class Settings:
         The rule for sharing the band.
     late
         ``"drop"``: a request is dropped once it cannot end by its deadline, even
-        computed alone and at once; ``"serve"``: nobody is dropped for being late.
+        computed alone and at once; ``"serve"``: no request is dropped for being late.
     queue_limit
-        How many requests may be on their way or waiting; more are turned away.
+        How many requests may be uploading or waiting; more are turned away.
     faults
         What goes wrong, and when.
     load_factor, compute_factor
-        Factors on the nominal times, one drawn a round; None for nominal times.
+        Factors on the nominal times, drawn once a round; None for nominal times.
+    known_ahead
+        Whether the server knows every request from the start, before it arrives. Then
+        the uplink, a part of its own, begins each upload when its request arrives.
     """
 
     uplink: Rule = "fifo"
@@ -35,3 +38,4 @@ class Settings:
     faults: Faults = field(default_factory=Faults)
     load_factor: Iterator[float] | None = None
     compute_factor: Iterator[float] | None = None
+    known_ahead: bool = False

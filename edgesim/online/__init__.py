@@ -5,16 +5,16 @@ decides which batch is next. Nothing is known beforehand: neither arrivals nor n
 """
 
 from edgesim.engine.policy import Policy, View
-from edgesim.engine.records import OnlineRun
+from edgesim.engine.records import Run
 from edgesim.engine.request import Arrival, Request
 from edgesim.engine.server import Server, simulate
 from edgesim.engine.settings import Settings
 
 __all__ = [
     "Arrival",
-    "OnlineRun",
     "Policy",
     "Request",
+    "Run",
     "Server",
     "Settings",
     "View",

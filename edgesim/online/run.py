@@ -13,14 +13,14 @@ import numpy as np
 from edgesim import own_models
 from edgesim.engine.noise import median_spread, stated_sigma
 from edgesim.engine.policy import PolicyError
-from edgesim.engine.records import OnlineRun
+from edgesim.engine.records import Run
 from edgesim.engine.request import Arrival
 from edgesim.engine.server import simulate
 from edgesim.engine.settings import Settings
 from edgesim.errors import InputError, in_file
 from edgesim.inputs import Source, library_of, locate
 from edgesim.library.build import Library
-from edgesim.online.intervals import batch_spans
+from edgesim.measures.intervals import batch_spans
 from edgesim.online.registry import make_policy, shares
 from edgesim.online.spec import OnlineSpec, online_faults
 from edgesim.online.stream import Spool, Stream, make_stream, open_trace
@@ -101,7 +101,7 @@ class PolicyRun:
     policy: str
     stream: Stream
     tables: Tables
-    run: OnlineRun
+    run: Run
     runtime_s: float
 
 

@@ -18,8 +18,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from edgesim.engine.records import Floats, Ints
-from edgesim.online.plot_data import LATENCY_GRID_S, Drawn
 from edgesim.plotting.colours import INK, policy_looks
+from edgesim.plotting.online_data import LATENCY_GRID_S, Drawn
 from edgesim.plotting.style import new_axes, plain_ticks, set_title, side_legend, style
 from edgesim.text import shortened
 from solvers.registry import NO_SHARING

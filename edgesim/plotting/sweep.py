@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from edgesim.measures import mean_interval
+from edgesim.measures.student import mean_interval
 from edgesim.plotting.colours import COLOURS, colour, marker
 from edgesim.plotting.style import (
     new_axes,

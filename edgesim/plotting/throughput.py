@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from edgesim.measures import mean_interval
+from edgesim.measures.student import mean_interval
 from edgesim.plotting.colours import INK, colour, lighter
 from edgesim.plotting.style import (
     new_axes,

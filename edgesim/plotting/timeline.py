@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.transforms import ScaledTranslation
 
-from edgesim.engine.plan import OUTCOMES, RoundRecord, Run, simulate_plan
-from edgesim.engine.uplinks.planned import UploadRecord
+from edgesim.engine.records import IN_TIME, LATE
 from edgesim.library.sharing import clusters
+from edgesim.measures.account import Account
 from edgesim.plotting.colours import (
     INK,
     Colour,
@@ -24,7 +24,6 @@ from edgesim.plotting.colours import (
 )
 from edgesim.plotting.style import root_figure, style
 from solvers.problem import Problem
-from solvers.schedule import Schedule
 
 _ENTRIES = 10
 _FONT_PT = 8.0
@@ -43,14 +42,22 @@ _COMPUTE = _Lane("compute", 1.2, 0.8)
 _REUSED = _Lane("reused", 0.2, 0.8)
 
 
+class _Band(NamedTuple):
+    """A band that one request held for a while."""
+
+    request: int
+    start_s: float
+    end_s: float
+    hz: float
+
+
 def plot_timeline(
-    problem: Problem,
-    plan: Schedule | Run,
+    account: Account,
     axes: tuple[Axes, Axes] | None = None,
     *,
     name: str | None = None,
 ) -> tuple[Axes, Axes]:
-    """Draw one plan, or one run of it, over time.
+    """Draw one run of a plan over time.
 
     Above, the band that each upload holds. Below, what the GPU loads and computes, and
     for every round the share of its model's bytes that was resident already. Models
@@ -59,22 +66,30 @@ def plot_timeline(
 
     Parameters
     ----------
-    problem
-        What was scheduled.
-    plan
-        A schedule, drawn at its nominal times, or a run.
+    account
+        A run that followed a plan.
     axes
         Where to draw: uplink, GPU. A new figure if not given; else the two should
         share their x axis.
     name
-        Whose plan it is, for the title; a schedule says so itself.
+        Whose plan it is, for the title; that of its solver and uplink if not given.
 
     Returns
     -------
     tuple of Axes
         Uplink and GPU.
     """
-    run = simulate_plan(problem, plan) if isinstance(plan, Schedule) else plan
+    run, problem = account.run, account.tables.problem
+    bands = [
+        _Band(*band)
+        for band in zip(
+            run.bands.request.tolist(),
+            run.bands.start_s.tolist(),
+            run.bands.end_s.tolist(),
+            run.bands.hz.tolist(),
+            strict=True,
+        )
+    ]
     with style():
         if axes is None:
             figure = Figure(figsize=(10.0, 5.2), layout="constrained")
@@ -82,17 +97,17 @@ def plot_timeline(
         else:
             uplink, gpu = axes
         last_s = max(
-            [u.end_s for u in run.uploads] + [r.end_s for r in run.rounds], default=0.0
+            [band.end_s for band in bands] + run.rounds.end_s.tolist(), default=0.0
         )
-        deadlines_s = {request.deadline_s for request in run.requests}
+        deadlines_s = {user.deadline_s for user in problem.users}
         deadline_s = deadlines_s.pop() if len(deadlines_s) == 1 else None
         # A deadline far behind the last end would squeeze the plan into a corner.
         marked = deadline_s is not None and deadline_s <= 2 * max(last_s, 1e-12)
         span_s = max(last_s, deadline_s or 0.0) if marked else last_s
         canvas = _Canvas(uplink, gpu, 1e3 if span_s < 10 else 1.0, span_s or 1.0)
-        palette = model_colours(problem, (r.model for r in run.requests))
-        _draw_uplink(canvas, problem, run, palette)
-        late = _draw_gpu(canvas, run, palette)
+        palette = model_colours(problem, (user.model for user in problem.users))
+        _draw_uplink(canvas, problem, bands, palette)
+        late = _draw_gpu(canvas, account, palette)
         for ax in (uplink, gpu):
             ax.grid(visible=False)
             ax.set_xlim(0, 1.02 * canvas.span_s * canvas.scale)
@@ -103,12 +118,13 @@ def plot_timeline(
         unit = "ms" if canvas.scale > 1 else "s"
         if deadline_s is not None:
             _deadline(uplink, deadline_s * canvas.scale, unit, marked)
-        if isinstance(plan, Schedule) and name is None:
-            name = f"{plan.solver}, {plan.uplink} uplink"
-        uplink.set_title(_title(name, run), pad=16, fontsize=10)
+        schedule = account.schedule
+        if schedule is not None and name is None:
+            name = f"{schedule.solver}, {schedule.uplink} uplink"
+        uplink.set_title(_title(name, account), pad=16, fontsize=10)
         gpu.set_xlabel(f"time ({unit})")
         uplink.tick_params(labelbottom=False)
-        _legend(gpu, problem, run, palette, late)
+        _legend(gpu, account, palette, late)
     return uplink, gpu
 
 
@@ -174,13 +190,15 @@ class _Canvas:
 
 
 def _draw_uplink(
-    canvas: _Canvas, problem: Problem, run: Run, palette: Mapping[str, Colour]
+    canvas: _Canvas,
+    problem: Problem,
+    bands: Sequence[_Band],
+    palette: Mapping[str, Colour],
 ) -> None:
-    ax = canvas.uplink
-    model = {request.id: request.model for request in run.requests}
+    ax, users = canvas.uplink, problem.users
     mhz = problem.bandwidth_hz / 1e6
-    for user, start_s, end_s, bottom_hz, hz in _stacked(run.uploads):
-        face = palette[model[user]]
+    for k, start_s, end_s, bottom_hz, hz in _stacked(bands, [u.id for u in users]):
+        face = palette[users[k].model]
         bottom, height = bottom_hz / 1e6, hz / 1e6
         thick = height / mhz > 0.02
         canvas.bar(
@@ -188,63 +206,68 @@ def _draw_uplink(
         )
         if height / mhz > 0.08:
             middle = bottom + height / 2
-            canvas.label(ax, start_s, end_s, middle, user, ink_on(face))
+            canvas.label(ax, start_s, end_s, middle, users[k].id, ink_on(face))
     ax.set_ylim(0, mhz * 1.02)
     ax.set_ylabel("uplink band (MHz)")
 
 
 def _stacked(
-    uploads: Sequence[UploadRecord],
-) -> list[tuple[str, float, float, float, float]]:
-    """Stack the bands held at the same time: user, start, end, bottom and height in Hz.
+    bands: Sequence[_Band], ids: Sequence[str]
+) -> list[tuple[int, float, float, float, float]]:
+    """Stack the bands held at one time: request, start, end, bottom and height in Hz.
 
-    Whoever holds a band longest lies lowest, so that a band need not move when others
-    are given back.
+    The band held longest lies lowest, so that a band need not move when others are
+    given back.
     """
-    last_s: dict[str, float] = {}
-    for upload in uploads:
-        last_s[upload.user] = max(last_s.get(upload.user, 0.0), upload.end_s)
-    pending = sorted(uploads, key=lambda u: (u.start_s, u.user), reverse=True)
-    edges = sorted({t for u in uploads for t in (u.start_s, u.end_s)})
-    active: list[UploadRecord] = []
-    drawn: list[tuple[str, float, float, float, float]] = []
-    open_at: dict[tuple[str, float, float], int] = {}
+    last_s: dict[int, float] = {}
+    for band in bands:
+        last_s[band.request] = max(last_s.get(band.request, 0.0), band.end_s)
+    pending = sorted(bands, key=lambda b: (b.start_s, ids[b.request]), reverse=True)
+    edges = sorted({t for band in bands for t in (band.start_s, band.end_s)})
+    active: list[_Band] = []
+    drawn: list[tuple[int, float, float, float, float]] = []
+    open_at: dict[tuple[int, float, float], int] = {}
     for begin_s, end_s in pairwise(edges):
         while pending and pending[-1].start_s <= begin_s:
             active.append(pending.pop())
-        active = [u for u in active if u.end_s > begin_s]
-        active.sort(key=lambda u: (-last_s[u.user], u.user))
+        active = [band for band in active if band.end_s > begin_s]
+        active.sort(key=lambda band: (-last_s[band.request], ids[band.request]))
         bottom_hz = 0.0
-        still_open: dict[tuple[str, float, float], int] = {}
-        for upload in active:
-            key = (upload.user, bottom_hz, upload.hz)
+        still_open: dict[tuple[int, float, float], int] = {}
+        for band in active:
+            key = (band.request, bottom_hz, band.hz)
             at = open_at.get(key)
             if at is None:
                 at = len(drawn)
-                drawn.append((upload.user, begin_s, end_s, bottom_hz, upload.hz))
+                drawn.append((band.request, begin_s, end_s, bottom_hz, band.hz))
             else:
-                user, start_s, _, bottom, hz = drawn[at]
-                drawn[at] = (user, start_s, end_s, bottom, hz)
+                request, start_s, _, bottom, hz = drawn[at]
+                drawn[at] = (request, start_s, end_s, bottom, hz)
             still_open[key] = at
-            bottom_hz += upload.hz
+            bottom_hz += band.hz
         open_at = still_open
     return drawn
 
 
-def _draw_gpu(canvas: _Canvas, run: Run, palette: Mapping[str, Colour]) -> bool:
-    """Draw loads, batches and what was reused; say whether anybody was late."""
-    ax = canvas.gpu
-    late = {request.id for request in run.requests if request.outcome == "late"}
-    for record in run.rounds:
-        face = palette[record.model]
+def _draw_gpu(canvas: _Canvas, account: Account, palette: Mapping[str, Colour]) -> bool:
+    """Draw loads, batches and what was reused; say whether a request was late."""
+    ax, rounds = canvas.gpu, account.run.rounds
+    requests, names = account.run.requests, account.tables.model_names
+    late = requests.outcome == LATE
+    late_rounds = set(requests.round[late].tolist())
+    before_end_s = 0.0
+    for r in range(len(rounds.batch)):
+        model, batch = names[rounds.model[r]], int(rounds.batch[r])
+        face = palette[model]
         ink = ink_on(face)
-        load = (record.load_start_s, record.load_end_s)
-        compute = (record.compute_start_s, record.end_s)
-        if record.load_s > 0:
+        load_start_s, end_s = float(rounds.load_start_s[r]), float(rounds.end_s[r])
+        load = (load_start_s, load_start_s + float(rounds.load_s[r]))
+        compute = (float(rounds.compute_start_s[r]), end_s)
+        if rounds.load_s[r] > 0:
             canvas.bar(ax, *load, _LOAD.bottom, _LOAD.height, face)
-            canvas.label(ax, *load, _LOAD.bottom + 0.4, record.model, ink)
-        if record.users:
-            any_late = not late.isdisjoint(record.users)
+            canvas.label(ax, *load, _LOAD.bottom + 0.4, model, ink)
+        if batch:
+            any_late = r in late_rounds
             canvas.bar(
                 ax,
                 *compute,
@@ -254,12 +277,15 @@ def _draw_gpu(canvas: _Canvas, run: Run, palette: Mapping[str, Colour]) -> bool:
                 edge=INK if any_late else "white",
                 hatch="xxx" if any_late else None,
             )
-            batch = len(record.users)
             y = _COMPUTE.bottom + _COMPUTE.height / 2
-            for text in (f"{record.model} × {batch}", f"× {batch}", f"{batch}"):
+            for text in (f"{model} × {batch}", f"× {batch}", f"{batch}"):
                 if canvas.label(ax, *compute, y, text, ink):
                     break
-        _draw_reused(canvas, record, face)
+        reused, loaded = int(rounds.reused_bytes[r]), int(rounds.loaded_bytes[r])
+        # What of its load overlaps the round before is left to that one.
+        span = (max(load_start_s, before_end_s), end_s)
+        _draw_reused(canvas, span, reused / (loaded + reused), face)
+        before_end_s = end_s
     lanes = (_LOAD, _COMPUTE, _REUSED)
     ax.set_yticks(
         [lane.bottom + lane.height / 2 for lane in lanes],
@@ -268,18 +294,14 @@ def _draw_gpu(canvas: _Canvas, run: Run, palette: Mapping[str, Colour]) -> bool:
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(0, 3.2)
     ax.set_ylabel("GPU")
-    return any(late)
+    return bool(late.any())
 
 
-def _draw_reused(canvas: _Canvas, record: RoundRecord, face: Colour) -> None:
-    """Draw over the whole round the share of its model that did not have to move.
-
-    What of its load overlaps the round before is left to that one.
-    """
+def _draw_reused(
+    canvas: _Canvas, span: tuple[float, float], share: float, face: Colour
+) -> None:
+    """Draw over a round the share of its model that did not have to move."""
     ax, lane = canvas.gpu, _REUSED
-    span = (max(record.load_start_s, record.before_end_s), record.end_s)
-    total = record.loaded_bytes + record.reused_bytes
-    share = record.reused_bytes / total
     canvas.bar(ax, *span, lane.bottom, lane.height, (0.94, 0.94, 0.94))
     if not share:
         return
@@ -308,38 +330,35 @@ def _deadline(ax: Axes, x: float, unit: str, marked: bool) -> None:
     )
 
 
-def _title(name: str | None, run: Run) -> str:
-    """Say whose plan it is, as far as that is known, and how it ended."""
-    counts = dict.fromkeys(OUTCOMES, 0)
-    for request in run.requests:
-        counts[request.outcome] += 1
-    text = f"{counts['in time']} of {len(run.requests)} requests in time"
-    if counts["late"]:
-        text += f", {counts['late']} late"
+def _title(name: str | None, account: Account) -> str:
+    """Say whose plan it is, if that is known, and how it ended."""
+    outcome = account.run.requests.outcome
+    in_time, late = int((outcome == IN_TIME).sum()), int((outcome == LATE).sum())
+    text = f"{in_time} of {len(outcome)} requests in time"
+    if late:
+        text += f", {late} late"
     return text if name is None else f"{name}: {text}"
 
 
 def _legend(
-    ax: Axes,
-    problem: Problem,
-    run: Run,
-    palette: Mapping[str, Colour],
-    late: bool,
+    ax: Axes, account: Account, palette: Mapping[str, Colour], late: bool
 ) -> None:
     """Name models, or clusters when models are many, below the x axis."""
-    shown = {record.model for record in run.rounds}
+    rounds, names = account.run.rounds, account.tables.model_names
+    problem = account.tables.problem
+    shown = {names[model] for model in rounds.model.tolist()}
     handles = []
     for cluster in clusters(problem, palette):
-        names = [name for name in cluster if name in shown]
-        if len(shown) <= _ENTRIES or len(names) == 1:
-            handles += [Patch(fc=palette[name], label=_short(name)) for name in names]
-        elif names:
-            middle = palette[names[len(names) // 2]]
-            handles.append(Patch(fc=middle, label=_cluster_name(names)))
+        members = [name for name in cluster if name in shown]
+        if len(shown) <= _ENTRIES or len(members) == 1:
+            handles += [Patch(fc=palette[name], label=_short(name)) for name in members]
+        elif members:
+            middle = palette[members[len(members) // 2]]
+            handles.append(Patch(fc=middle, label=_cluster_name(members)))
     if len(handles) > _ENTRIES:
         more = f"and {len(handles) - _ENTRIES + 1} more"
         handles[_ENTRIES - 1 :] = [Patch(fc="none", ec="none", label=more)]
-    if any(record.reused_bytes for record in run.rounds):
+    if rounds.reused_bytes.any():
         label = "already in GPU memory"
         handles.append(Patch(fc="#e4e4e4", ec=INK, hatch="////", label=label))
     if late:

@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from edgesim.replay.comparison import Pair
-from edgesim.results import Row
+from edgesim.results.rows import Row
 
 QUANTITIES = ("load", "compute", "load + compute", "overhead", "end of the plan")
 

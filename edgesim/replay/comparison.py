@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from operator import and_
 
 from edgesim.replay.plan import ReplayPlan
-from edgesim.results import Cell, Row
+from edgesim.results.rows import Cell, Row
 from solvers.tolerance import TIME_TOLERANCE_S
 
 COLUMNS = (

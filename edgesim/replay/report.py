@@ -16,7 +16,7 @@ from edgesim.replay import accuracy
 from edgesim.replay import comparison as pairing
 from edgesim.replay import model_match as match
 from edgesim.replay.plan import ReplayPlan
-from edgesim.results import write_csv
+from edgesim.results.rows import write_csv
 from edgesim.text import counted
 
 OUTPUTS = ("rounds.csv", "errors.csv", "errors.md", "replay.png", "replay.json")

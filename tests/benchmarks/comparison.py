@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
 
-from edgesim.measures import mean_interval
+from edgesim.measures.student import mean_interval
 from tests.benchmarks.campaign import NO_SHARING, PROGRAMS, Record, base
 from tests.instances import CASES, Best
 

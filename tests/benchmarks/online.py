@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from simpy import Environment, Event, Resource
 
-from edgesim.online import Arrival, OnlineRun, Settings, simulate
+from edgesim.online import Arrival, Run, Settings, simulate
 from edgesim.online.registry import make_policy
 from solvers import Problem
 from solvers.core.tables import Tables
@@ -149,13 +149,13 @@ def stream(requests: int, rate: float) -> Iterator[Arrival]:
         yield Arrival(now_s, k % 50, model, 0.001, 1e9)
 
 
-def serve(policy: str, residency: Residency, arrivals: Iterable[Arrival]) -> OnlineRun:
+def serve(policy: str, residency: Residency, arrivals: Iterable[Arrival]) -> Run:
     """Run a policy over a stream, nobody dropped."""
     settings = Settings(late="serve")
     return simulate(library(residency), arrivals, make_policy(policy, {}), settings)
 
 
-def queue(run: OnlineRun) -> float:
+def queue(run: Run) -> float:
     """Mean number of requests that wait, their input there."""
     requests = run.requests
     start_s = run.rounds.compute_start_s[requests.round]

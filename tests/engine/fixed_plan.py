@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from edgesim.online import Arrival, OnlineRun, Policy, Request, Server, simulate
+from edgesim.online import Arrival, Policy, Request, Run, Server, simulate
 from edgesim.online import Settings as OnlineSettings
 from solvers.core import timing
 from solvers.core.tables import Rounds, Tables
@@ -43,7 +43,7 @@ class FixedPlan(Policy):
 
 def run_plan(
     tables: Tables, rounds: Rounds, late: Literal["drop", "serve"]
-) -> tuple[OnlineRun, list[int]]:
+) -> tuple[Run, list[int]]:
     """Run a plan's rounds online: its users arrive at time 0, in its upload order.
 
     Parameters
@@ -57,7 +57,7 @@ def run_plan(
 
     Returns
     -------
-    OnlineRun and list of int
+    Run and list of int
         The run, and the number of the user behind each request.
     """
     order = timing.upload_order(tables, rounds)

@@ -10,7 +10,7 @@ import numpy as np
 from edgesim.engine.faults import Faults, Outage, Span
 from edgesim.engine.records import DROPPED, IN_TIME, LATE, REASONS, RequestLog, RoundLog
 from edgesim.engine.server import simulate
-from edgesim.online import Arrival, OnlineRun, Policy, Request, Server, Settings
+from edgesim.online import Arrival, Policy, Request, Run, Server, Settings
 from solvers import Problem
 from solvers.core.tables import Tables
 
@@ -80,11 +80,11 @@ def make_requests(rows: Sequence[tuple[float, ...]]) -> RequestLog:
     )
 
 
-def hand_run() -> OnlineRun:
+def hand_run() -> Run:
     """Make a run of six requests and three rounds, A, A and B, that ends at 5 s."""
     no_link = DROPPED + REASONS.index("no link")
     too_late = DROPPED + REASONS.index("too late")
-    return OnlineRun(
+    return Run(
         requests=make_requests(
             [
                 (0, 0, 0.0, 4.0, 0.0, 0.5, 0, 2.0, IN_TIME),
@@ -162,7 +162,7 @@ def seeded_tables(seed: int, *, sharing: bool = True, **settings: object) -> Tab
     return Tables(Problem.model_validate(problem | settings), sharing=sharing)
 
 
-def seeded_run(seed: int, tables: Tables, requests: int = 60) -> OnlineRun:
+def seeded_run(seed: int, tables: Tables, requests: int = 60) -> Run:
     """Simulate a random stream under a random policy and rules."""
     rng = random.Random(seed)
     arrival_s = 0.0

@@ -20,7 +20,7 @@ from edgesim.engine.records import (
     TOO_LATE,
     UPLOAD_NEVER_ENDED,
 )
-from edgesim.online import Arrival, OnlineRun, Policy, Request, Server, Settings
+from edgesim.online import Arrival, Policy, Request, Run, Server, Settings
 from solvers import Problem
 from solvers.core import residency
 from solvers.core.tables import PlannedRound, Tables
@@ -102,7 +102,7 @@ class RandomPolicy(Policy):
 
 
 def check_run(
-    tables: Tables, arrivals: Sequence[Arrival], settings: Settings, run: OnlineRun
+    tables: Tables, arrivals: Sequence[Arrival], settings: Settings, run: Run
 ) -> None:
     """Check all that holds of a run with nominal times but for its faults."""
     check_requests(tables, arrivals, settings, run)
@@ -111,14 +111,14 @@ def check_run(
     check_band(arrivals, run)
 
 
-def reason_of(run: OnlineRun, number: int) -> str | None:
+def reason_of(run: Run, number: int) -> str | None:
     """Say why a request was dropped; None if it was computed."""
     code = int(run.requests.outcome[number])
     return None if code < DROPPED else run.reasons[code - DROPPED]
 
 
 def check_requests(
-    tables: Tables, arrivals: Sequence[Arrival], settings: Settings, run: OnlineRun
+    tables: Tables, arrivals: Sequence[Arrival], settings: Settings, run: Run
 ) -> None:
     """Check for one outcome each, the right one, and causes before effects."""
     requests, rounds = run.requests, run.rounds
@@ -162,7 +162,7 @@ def check_requests(
             assert end_s + left_s >= latest_s - TOLERANCE_S
 
 
-def check_rounds(tables: Tables, settings: Settings, run: OnlineRun) -> None:
+def check_rounds(tables: Tables, settings: Settings, run: Run) -> None:
     """Check that loads and batches follow one another, two rounds in hand at most."""
     rounds, faults = run.rounds, settings.faults
     load_end_s = rounds.load_start_s + rounds.load_s
@@ -191,7 +191,7 @@ def check_rounds(tables: Tables, settings: Settings, run: OnlineRun) -> None:
         assert abs(compute_s - wanted_s) <= TOLERANCE_S
 
 
-def check_memory(tables: Tables, run: OnlineRun) -> None:
+def check_memory(tables: Tables, run: Run) -> None:
     """Check that what was loaded follows from the rounds, and always fitted."""
     rounds, size = run.rounds, tables.atom_bytes
     room = np.maximum(rounds.chosen, rounds.batch).tolist()
@@ -222,7 +222,7 @@ def check_memory(tables: Tables, run: OnlineRun) -> None:
             assert weights + used <= capacity
 
 
-def check_band(arrivals: Sequence[Arrival], run: OnlineRun) -> None:
+def check_band(arrivals: Sequence[Arrival], run: Run) -> None:
     """Check that the band carried all inputs that came, and nothing not sent."""
     requests, busy_s = run.requests, run.busy_s
     assert np.all(busy_s[:, 0] <= busy_s[:, 1])

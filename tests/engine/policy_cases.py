@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgesim.engine.records import DROPPED, IN_TIME, LATE
-from edgesim.online import Arrival, OnlineRun, Policy, Settings, simulate
+from edgesim.online import Arrival, Policy, Run, Settings, simulate
 from solvers import Block, Model, Problem
 from solvers.core.tables import Tables
 
@@ -40,7 +40,7 @@ def run(
     *,
     demand_s: float = 0.0,
     late: Any = "serve",
-) -> OnlineRun:
+) -> Run:
     """Run requests of (arrival, model, deadline), in order of arrival."""
     number = {name: m for m, name in enumerate(tables.model_names)}
     arrivals = [
@@ -50,7 +50,7 @@ def run(
     return simulate(tables, arrivals, policy, Settings(late=late))
 
 
-def rounds_of(found: OnlineRun) -> list[list[int]]:
+def rounds_of(found: Run) -> list[list[int]]:
     """List the requests of each round that computed anything."""
     rounds: list[list[int]] = [[] for _ in found.rounds.model]
     for number, index in enumerate(found.requests.round.tolist()):
@@ -59,7 +59,7 @@ def rounds_of(found: OnlineRun) -> list[list[int]]:
     return [members for members in rounds if members]
 
 
-def outcomes(found: OnlineRun) -> list[str]:
+def outcomes(found: Run) -> list[str]:
     """Tell the outcome of each request in words."""
     words = {IN_TIME: "in time", LATE: "late"}
     return [

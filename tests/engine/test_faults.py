@@ -11,7 +11,7 @@ import pytest
 from edgesim.engine.faults import Faults, Outage, Span
 from edgesim.engine.records import NEVER_FITS
 from edgesim.engine.uplinks.rules import Rule
-from edgesim.online import Arrival, OnlineRun, Settings, simulate
+from edgesim.online import Arrival, Run, Settings, simulate
 from edgesim.online.registry import make_policy
 from solvers.core.tables import Tables
 from tests.engine.invariants import RandomPolicy, check_run, reason_of
@@ -79,7 +79,7 @@ def stream(rate: float, seconds: float, seed: int = 0) -> list[Arrival]:
 
 def serve(
     name: str, tables: Tables, arrivals: list[Arrival], settings: Settings
-) -> OnlineRun:
+) -> Run:
     """Run a policy and check all that holds of every run."""
     policy = RandomPolicy(7) if name == "random" else make_policy(name, {})
     run = simulate(tables, arrivals, policy, settings)

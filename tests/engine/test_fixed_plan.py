@@ -9,13 +9,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from edgesim.engine.plan import simulate_plan
 from edgesim.engine.records import IN_TIME
 from solvers import Schedule, solve
 from solvers.core import timing
 from solvers.core.tables import PlannedRound, Rounds, Tables
-from tests.engine.fixed_plan import run_plan
+from tests.engine.fixed_plan import run_plan as run_online
 from tests.engine.invariants import for_online
+from tests.engine.plan_records import run_plan
 from tests.solvers.strategies import planned, problems, seeded_plan
 
 Late = Literal["drop", "serve"]
@@ -27,8 +27,8 @@ def assert_equal_events(
     tables: Tables, rounds: Rounds, schedule: Schedule, late: Late
 ) -> None:
     """Compare every time of every round and request, and all bytes."""
-    plan = simulate_plan(tables.problem, schedule)
-    run, order = run_plan(tables, rounds, late)
+    plan = run_plan(tables.problem, schedule)
+    run, order = run_online(tables, rounds, late)
     there = run.rounds
     assert there.batch.tolist() == [len(r.users) for r in plan.rounds]
     assert there.chosen.tolist() == [len(r.users) for r in plan.rounds]

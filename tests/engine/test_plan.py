@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgesim.engine.channel import Channel
 from edgesim.engine.noise import Realisation, nominal
-from edgesim.engine.plan import Ledger, Run, simulate_plan
-from edgesim.engine.uplinks.planned import Channel
 from solvers import UPLINKS, Problem, Schedule, Uplink, solve, verify
 from solvers.core import residency, timing
 from solvers.core.tables import PlannedRound, Tables
+from tests.engine.plan_records import Records, run_plan
 from tests.solvers.strategies import seeded_plan
 
 W_HZ = 1e6
@@ -169,7 +169,7 @@ def static_plan() -> tuple[Problem, Schedule]:
     return problem, schedule
 
 
-def assert_lands(problem: Problem, schedule: Schedule, run: Run) -> None:
+def assert_lands(problem: Problem, schedule: Schedule, run: Records) -> None:
     """Check every time of a run against the plan."""
     near = {"abs": 1e-9, "rel": 0}
     assert len(run.rounds) == len(schedule.rounds)
@@ -198,7 +198,7 @@ def assert_lands(problem: Problem, schedule: Schedule, run: Run) -> None:
 def test_a_nominal_run_lands_on_a_plan_made_by_hand(plan: Plan) -> None:
     """Every load, batch and upload is where pencil and paper put it."""
     problem, schedule = plan()
-    assert_lands(problem, schedule, simulate_plan(problem, schedule))
+    assert_lands(problem, schedule, run_plan(problem, schedule))
 
 
 def random_problem(seed: int, releases: bool) -> Problem:
@@ -253,7 +253,7 @@ def test_a_nominal_run_lands_on_a_solved_plan(
     """The executor and the solvers' timing, written apart, agree to 1e-9 s."""
     problem = random_problem(seed, releases and uplink == "dynamic")
     schedule = solve(problem, solver, uplink=uplink).schedule
-    assert_lands(problem, schedule, simulate_plan(problem, schedule))
+    assert_lands(problem, schedule, run_plan(problem, schedule))
 
 
 @settings(max_examples=60, deadline=None)
@@ -267,7 +267,7 @@ def test_a_nominal_run_lands_on_a_plan_with_cache_and_overlap(
 ) -> None:
     """Loads beside batches and blocks found in a cache, to 1e-9 s as well."""
     problem, schedule = extended_plan(seed, uplink, sharing)
-    assert_lands(problem, schedule, simulate_plan(problem, schedule))
+    assert_lands(problem, schedule, run_plan(problem, schedule))
 
 
 def extended_plan(seed: int, uplink: Uplink, sharing: bool) -> tuple[Problem, Schedule]:
@@ -290,7 +290,7 @@ def test_an_earlier_round_preempts_the_uplink() -> None:
         "dynamic",
         {"u0": [(0.25, 0.75, W_HZ)], "u1": [(0, 0.25, W_HZ), (0.75, 1.5, W_HZ)]},
     )
-    run = simulate_plan(problem, schedule)
+    run = run_plan(problem, schedule)
     assert_lands(problem, schedule, run)
     assert [(u.user, u.start_s, u.end_s, u.hz) for u in run.uploads] == [
         ("u1", 0, 0.25, W_HZ),
@@ -311,7 +311,7 @@ def test_inside_a_round_uploads_go_by_release_then_by_place() -> None:
         "dynamic",
         {"u2": [(0.5, 1, W_HZ)], "u0": [(1, 1.5, W_HZ)], "u1": [(0, 0.5, W_HZ)]},
     )
-    run = simulate_plan(problem, schedule)
+    run = run_plan(problem, schedule)
     assert [upload.user for upload in run.uploads] == ["u1", "u2", "u0"]
 
 
@@ -324,7 +324,7 @@ def test_a_slow_load_moves_everything_behind_it() -> None:
     """Twice the load time of round 1: it starts at 1.25 s, not 1, and so on."""
     problem, schedule = dynamic_plan()
     noise = noisy(problem, load_factor=np.array([2.0, 1.0, 1.0]))
-    first, second = simulate_plan(problem, schedule, noise).rounds
+    first, second = run_plan(problem, schedule, noise).rounds
     assert (first.load_s, first.compute_start_s, first.end_s) == (1.25, 1.25, 1.5)
     assert (second.load_start_s, second.compute_start_s) == (1.5, 2.0)
     assert (second.planned_load_start_s, second.planned_compute_start_s) == (1.25, 2.0)
@@ -338,7 +338,7 @@ def test_a_slow_batch_makes_its_users_late() -> None:
     users = [u.model_copy(update={"deadline_s": 3.0}) for u in problem.users]
     problem = problem.model_copy(update={"users": tuple(users)})
     noise = noisy(problem, compute_factor=np.array([1.0, 2.0, 1.0]))
-    run = simulate_plan(problem, schedule, noise)
+    run = run_plan(problem, schedule, noise)
     assert [r.outcome for r in run.requests] == ["in time", "late", "late"]
     assert [r.end_s for r in run.requests] == [1.25, 3.5, 3.5]
     assert [r.planned_end_s for r in run.requests] == [1.25, 2.75, 2.75]
@@ -354,7 +354,7 @@ def test_the_deadline_has_the_tolerance_of_the_judge(
     users = [u.model_copy(update={"deadline_s": 2.75}) for u in problem.users]
     problem = problem.model_copy(update={"users": tuple(users)})
     noise = noisy(problem, compute_factor=np.array([1, 1 + excess_s / 0.75, 1]))
-    run = simulate_plan(problem, schedule, noise)
+    run = run_plan(problem, schedule, noise)
     assert [r.outcome for r in run.requests] == ["in time", outcome, outcome]
 
 
@@ -377,7 +377,7 @@ def test_a_load_beside_a_slow_batch_waits_for_the_round_two_before() -> None:
     """The first batch takes 1 s, not 0.25: load 2 stays, load 3 waits for 1.625 s."""
     problem, schedule = overlapped_plan()
     noise = noisy(problem, compute_factor=np.array([4.0, 1.0, 1.0]))
-    run = simulate_plan(problem, schedule, noise)
+    run = run_plan(problem, schedule, noise)
     assert [r.load_start_s for r in run.rounds] == [0.0, 0.625, 1.625]
     assert [r.compute_start_s for r in run.rounds] == [0.625, 1.625, 2.125]
     assert [r.before_end_s for r in run.rounds] == [0.0, 1.625, 2.125]
@@ -388,7 +388,7 @@ def test_a_slow_load_delays_the_load_behind_it() -> None:
     """B's load takes four times as long: its batch and the next load follow it."""
     problem, schedule = overlapped_plan()
     noise = noisy(problem, load_factor=np.array([1.0, 4.0, 1.0]))
-    run = simulate_plan(problem, schedule, noise)
+    run = run_plan(problem, schedule, noise)
     assert [r.load_start_s for r in run.rounds] == [0.0, 0.625, 1.625]
     assert [r.compute_start_s for r in run.rounds] == [0.625, 1.625, 2.125]
 
@@ -405,7 +405,7 @@ def test_fading_delays_an_upload_and_all_behind_it() -> None:
     problem, schedule = dynamic_plan()
     channels = list(nominal(problem).channels)
     channels[0] = channel(2, 0, 2, coherence_s=0.5)
-    run = simulate_plan(problem, schedule, noisy(problem, channels=channels))
+    run = run_plan(problem, schedule, noisy(problem, channels=channels))
     assert [r.upload_end_s for r in run.requests] == [1.5, 2.0, 2.5]
     assert [r.compute_start_s for r in run.rounds] == [1.5, 2.5]
     assert [r.load_start_s for r in run.rounds] == [0.0, 1.75]
@@ -416,7 +416,7 @@ def test_fading_leaves_other_static_bands_alone() -> None:
     problem, schedule = static_plan()
     channels = list(nominal(problem).channels)
     channels[0] = channel(2, 1, coherence_s=1.0)
-    run = simulate_plan(problem, schedule, noisy(problem, channels=channels))
+    run = run_plan(problem, schedule, noisy(problem, channels=channels))
     assert [r.upload_end_s for r in run.requests] == [3.0, 4.0, 4.0]
     assert [r.compute_start_s for r in run.rounds] == [3.0, 4.0]
 
@@ -429,7 +429,7 @@ def test_an_upload_that_never_ends_is_dropped_and_its_round_goes_on() -> None:
     problem, schedule = static_plan()
     channels = list(nominal(problem).channels)
     channels[1] = channel(2, 0, coherence_s=0.5)
-    run = simulate_plan(problem, schedule, noisy(problem, channels=channels))
+    run = run_plan(problem, schedule, noisy(problem, channels=channels))
     first, second = run.rounds
     assert first.end_s == 2.25
     assert second.compute_start_s == 100.0
@@ -448,7 +448,7 @@ def test_dead_channels_do_not_hang_a_run(plan: Plan) -> None:
     """With no channel at all every round is passed through and computes nothing."""
     problem, schedule = plan()
     channels = [Channel.constant(0.0)] * 3
-    run = simulate_plan(problem, schedule, noisy(problem, channels=channels))
+    run = run_plan(problem, schedule, noisy(problem, channels=channels))
     assert [r.outcome for r in run.requests] == ["dropped"] * 3
     assert [r.reason for r in run.requests] == ["upload never ended"] * 3
     assert [r.users for r in run.rounds] == [(), ()]
@@ -465,7 +465,7 @@ def test_users_outside_the_plan_are_dropped_with_the_reason() -> None:
     schedule = make_schedule(
         problem, [("A", ("u0",))], [(0.0, 1.0)], "dynamic", {"u0": [(0, 1, W_HZ)]}
     )
-    run = simulate_plan(problem, schedule)
+    run = run_plan(problem, schedule)
     told = [(r.outcome, r.reason, r.round, r.latency_s) for r in run.requests]
     assert told == [
         ("in time", None, 0, 1.25),
@@ -480,7 +480,7 @@ def test_latency_counts_from_the_release() -> None:
     schedule = make_schedule(
         problem, [("A", ("u0",))], [(0.0, 0.75)], "dynamic", {"u0": [(0.25, 0.75, 1e6)]}
     )
-    (request,) = simulate_plan(problem, schedule).requests
+    (request,) = run_plan(problem, schedule).requests
     assert (request.end_s, request.latency_s) == (1.0, 0.75)
 
 
@@ -488,14 +488,14 @@ def test_latency_counts_from_the_release() -> None:
 def test_nobody_to_serve_is_a_valid_run(uplink: Uplink) -> None:
     """No users, no rounds, no records, no wait."""
     problem = make_problem([])
-    run = simulate_plan(problem, make_schedule(problem, [], [], uplink, {}))
-    assert run == Run((), (), ())
+    run = run_plan(problem, make_schedule(problem, [], [], uplink, {}))
+    assert run == Records((), (), ())
 
 
 def test_a_run_says_what_was_loaded_and_reused() -> None:
     """Round 2 finds the stem of 80 bytes in memory and loads 20."""
     problem, schedule = dynamic_plan()
-    first, second = simulate_plan(problem, schedule).rounds
+    first, second = run_plan(problem, schedule).rounds
     assert (first.loaded_blocks, first.loaded_bytes) == (("stem", "a"), 100)
     assert (second.loaded_blocks, second.loaded_bytes) == (("b",), 20)
     assert (first.reused_bytes, second.reused_bytes) == (0, 80)
@@ -523,8 +523,8 @@ def test_whatever_happens_the_rules_hold(
         compute_factor=np.array(factors[::-1]),
         channels=[channel(*efficiencies, coherence_s=0.03)] * len(problem.users),
     )
-    run = simulate_plan(problem, schedule, noise)
-    assert simulate_plan(problem, schedule, noise) == run
+    run = run_plan(problem, schedule, noise)
+    assert run_plan(problem, schedule, noise) == run
     assert [r.model for r in run.rounds] == [r.model for r in schedule.rounds]
     free_s = 0.0
     for record in run.rounds:
@@ -567,7 +567,7 @@ def test_with_overlap_the_rules_of_memory_hold_under_noise(
         load_factor=np.array(factors),
         compute_factor=np.array(factors[::-1]),
     )
-    run = simulate_plan(problem, schedule, noise)
+    run = run_plan(problem, schedule, noise)
     assert [r.loaded_blocks for r in run.rounds] == [
         r.loaded_blocks for r in schedule.rounds
     ]
@@ -592,12 +592,3 @@ def planned(problem: Problem, schedule: Schedule) -> tuple[Tables, list[PlannedR
         )
         for r in schedule.rounds
     ]
-
-
-def test_a_request_has_one_outcome_only() -> None:
-    """The ledger refuses to finish what was dropped: a mistake cannot pass unseen."""
-    problem, _ = dynamic_plan()
-    ledger = Ledger(problem.users)
-    ledger.drop("u0", "not scheduled")
-    with pytest.raises(AssertionError, match="two outcomes"):
-        ledger.finish("u0", 1.0)

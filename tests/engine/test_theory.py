@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgesim.engine.uplinks.rules import Rule
-from edgesim.online import Arrival, OnlineRun, Settings, simulate
+from edgesim.online import Arrival, Run, Settings, simulate
 from edgesim.online.registry import make_policy
 from solvers import Problem
 from solvers.core.tables import Tables
@@ -80,7 +80,7 @@ def runs(
     demand_s: Draw = nothing,
     uplink: Rule = "fifo",
     exponential: bool = False,
-) -> Iterator[OnlineRun]:
+) -> Iterator[Run]:
     """Run fcfs several times, each with arrivals and factors of its own."""
     for seed in range(RUNS):
         settings = Settings(
@@ -103,18 +103,18 @@ def assert_mean(values: list[float], theory: float) -> None:
     assert half < 0.06 * theory
 
 
-def wait_s(run: OnlineRun) -> float:
+def wait_s(run: Run) -> float:
     """Mean time from arrival to the start of the round, load included in service."""
     start_s = run.rounds.load_start_s[run.requests.round]
     return float((start_s - run.requests.arrival_s)[WARM_UP:].mean())
 
 
-def sojourn_s(run: OnlineRun) -> float:
+def sojourn_s(run: Run) -> float:
     """Mean time from arrival to end."""
     return float((run.requests.end_s - run.requests.arrival_s)[WARM_UP:].mean())
 
 
-def upload_s(run: OnlineRun) -> Floats:
+def upload_s(run: Run) -> Floats:
     """Time from arrival until the input is there, warm-up left out."""
     found: Floats = (run.requests.upload_end_s - run.requests.arrival_s)[WARM_UP:]
     return found

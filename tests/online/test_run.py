@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from edgesim.engine.records import REASONS
-from edgesim.online.series import SERIES_COLUMNS
-from edgesim.online.tables import REQUEST_COLUMNS, ROUND_COLUMNS
+from edgesim.results.series_table import SERIES_COLUMNS
+from edgesim.results.tables import REQUEST_COLUMNS, ROUND_COLUMNS
 from tests.command import edgesim
 from tests.online.served import FILES, edit, rows_of, summary_of
 

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from edgesim.online import plot_data as summaries
-from edgesim.online.intervals import batch_spans
-from edgesim.online.measures import Account, measure_span
-from edgesim.online.plot_data import LATENCY_GRID_S, Drawn, keep_for_plots
-from edgesim.online.series import sample_series
+from edgesim.measures.account import Account
+from edgesim.measures.intervals import batch_spans
+from edgesim.measures.measure import measure_span
+from edgesim.measures.series import sample_series
+from edgesim.plotting import online_data as summaries
 from edgesim.plotting.colours import COLOURS, MARKERS, policy_looks
 from edgesim.plotting.online import (
     plot_goodput,
@@ -25,6 +25,7 @@ from edgesim.plotting.online import (
     plot_on_time,
     policy_labels,
 )
+from edgesim.plotting.online_data import LATENCY_GRID_S, Drawn, keep_for_plots
 from edgesim.plotting.style import save
 from solvers.core.tables import Tables
 from tests.engine.handmade import hand_run, make_problem, seeded_run, seeded_tables
@@ -168,8 +169,9 @@ def test_goodput_is_by_rank_of_the_model() -> None:
     """The models with most requests first, served beside offered."""
     measures = replace(
         hand_drawn().measures,
-        offered_per_s={"A": 1.0, "B": 4.0, "C": 2.0},
-        goodput_per_s={"A": 0.5, "B": 3.0, "C": 0.0},
+        span_s=2.0,
+        offered={"A": 2, "B": 8, "C": 4},
+        goodput={"A": 1, "B": 6, "C": 0},
     )
     above, below = plot_goodput({"edf": [replace(hand_drawn(), measures=measures)]})
     found = lines(above)
@@ -182,11 +184,12 @@ def test_goodput_is_by_rank_of_the_model() -> None:
 
 def test_many_models_are_put_together_by_rank() -> None:
     """Of 1,000 models neighbours are averaged; the sum over all stays the same."""
-    offered = {f"m{m}": 1000.0 / (m + 1) for m in range(1000)}
+    offered = {f"m{m}": 2 * (5_000_000 // (m + 1)) for m in range(1000)}
     measures = replace(
         hand_drawn().measures,
-        offered_per_s=offered,
-        goodput_per_s={name: rate / 2 for name, rate in offered.items()},
+        span_s=1.0,
+        offered=offered,
+        goodput={name: count // 2 for name, count in offered.items()},
     )
     found = lines(goodput_above({"edf": [replace(hand_drawn(), measures=measures)]}))
     ranks, rates = found["offered"]

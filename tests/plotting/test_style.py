@@ -18,8 +18,7 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 
 from edgesim.engine.noise import nominal
-from edgesim.engine.plan import simulate_plan
-from edgesim.measures import mean_interval
+from edgesim.measures.student import mean_interval
 from edgesim.plotting.colours import COLOURS, colour, model_colours
 from edgesim.plotting.style import save, style
 from edgesim.plotting.sweep import SweepPoint, plot_sweep
@@ -27,6 +26,7 @@ from edgesim.plotting.throughput import plot_throughput
 from edgesim.plotting.timeline import plot_timeline
 from solvers import Problem, Uplink, solve
 from solvers.core.timing import make_schedule
+from tests.engine.plan_records import account_of, records_of
 from tests.solvers.strategies import seeded_plan
 
 SERVED = {
@@ -236,7 +236,7 @@ def test_a_timeline_is_legible(users: int, uplink: Uplink) -> None:
     """Nothing cut off, and no label of a bar is wider than the bar it stands in."""
     problem = make_problem(users)
     schedule = solve(problem, "greedy", uplink=uplink).schedule
-    axes = plot_timeline(problem, schedule)
+    axes = plot_timeline(account_of(problem, schedule))
     assert_nothing_cut_off(figure_of(axes[0]))
     for ax in axes:
         bars = [patch.get_window_extent() for patch in ax.patches]
@@ -252,7 +252,7 @@ def test_timeline_bars_are_the_plan() -> None:
     """Uplink bars cover the spectrum-time of the uploads, GPU bars the rounds."""
     problem = make_problem(30)
     schedule = solve(problem, "greedy", uplink="static").schedule
-    uplink, gpu = plot_timeline(problem, schedule)
+    uplink, gpu = plot_timeline(account_of(problem, schedule))
     area = sum(bar.get_width() * bar.get_height() for bar in uplink.patches)
     demand = sum(
         s.hz * (s.end_s - s.start_s) for a in schedule.bandwidth for s in a.segments
@@ -275,7 +275,7 @@ def test_a_timeline_shows_what_was_reused() -> None:
     """The hatched bar of a round is as high as the share of bytes already there."""
     problem = make_problem(30)
     schedule = solve(problem, "greedy").schedule
-    _, gpu = plot_timeline(problem, schedule)
+    _, gpu = plot_timeline(account_of(problem, schedule))
     shares = [b.get_height() / 0.8 for b in gpu.patches if b.get_hatch()]
     expected = [1 - r.loaded_bytes / (3 * 10**7) for r in schedule.rounds]
     assert shares == pytest.approx([share for share in expected if share > 0])
@@ -291,7 +291,7 @@ def test_bars_of_a_lane_do_not_overlap_where_loads_overlap_batches() -> None:
         assert schedule is not None
         pairs = list(pairwise(schedule.rounds))
         beside += sum(b.load_start_s < a.end_s - 1e-9 for a, b in pairs)
-        _, gpu = plot_timeline(tables.problem, schedule)
+        _, gpu = plot_timeline(account_of(tables.problem, schedule))
         # Every round has a grey bar behind the hatched one.
         bars = [bar for bar in gpu.patches if bar.get_hatch() != "////"]
         for bottom in (0.2, 1.2, 2.2):
@@ -308,7 +308,9 @@ def test_one_deadline_is_a_line_and_many_are_not() -> None:
     """A common deadline is drawn and named; different ones would be a thicket."""
     for spread, expected in ((False, ["deadline 300 ms"]), (True, [])):
         problem = make_problem(80, spread=spread)
-        uplink, _ = plot_timeline(problem, solve(problem, "greedy").schedule)
+        uplink, _ = plot_timeline(
+            account_of(problem, solve(problem, "greedy").schedule)
+        )
         named = [t.get_text() for t in uplink.texts if "deadline" in t.get_text()]
         assert named == expected
         assert len(uplink.lines) == len(expected)
@@ -319,9 +321,10 @@ def test_a_run_with_late_users_shows_them() -> None:
     problem = make_problem(40)
     noise = nominal(problem)
     noise.compute_factor[:] = 3.0
-    run = simulate_plan(problem, solve(problem, "dp").schedule, noise)
-    late = {request.round for request in run.requests if request.outcome == "late"}
-    uplink, gpu = plot_timeline(problem, run)
+    account = account_of(problem, solve(problem, "dp").schedule, noise)
+    requests = records_of(account).requests
+    late = {request.round for request in requests if request.outcome == "late"}
+    uplink, gpu = plot_timeline(account)
     crossed = [b for b in gpu.patches if b.get_hatch() == "xxx"]
     assert len(crossed) == len(late) > 0
     legend = gpu.get_legend()
@@ -339,7 +342,7 @@ def test_many_models_do_not_drown_the_legend() -> None:
     for user in renamed["users"]:
         user["model"] += "-" + "x" * 60
     problem = Problem.model_validate(renamed)
-    uplink, gpu = plot_timeline(problem, solve(problem, "greedy").schedule)
+    uplink, gpu = plot_timeline(account_of(problem, solve(problem, "greedy").schedule))
     legend = gpu.get_legend()
     assert legend is not None
     assert len(legend.get_texts()) <= 12
@@ -365,7 +368,7 @@ def test_odd_names_are_written_as_they_are(tmp_path: Path) -> None:
             ],
         }
     )
-    _, gpu = plot_timeline(problem, solve(problem, "greedy").schedule)
+    _, gpu = plot_timeline(account_of(problem, solve(problem, "greedy").schedule))
     save(gpu, tmp_path / "odd.png")
     legend = gpu.get_legend()
     assert legend is not None
@@ -382,7 +385,7 @@ def test_axes_may_be_handed_in(given: bool) -> None:
     assert (plot_sweep(ROWS, "users", ax) is ax) == given
     problem = make_problem(5)
     axes = tuple(Figure().subplots(2, 1)) if given else None
-    drawn = plot_timeline(problem, solve(problem, "dp").schedule, axes)
+    drawn = plot_timeline(account_of(problem, solve(problem, "dp").schedule), axes)
     assert (drawn == axes) == given
 
 
@@ -409,7 +412,7 @@ def test_a_png_is_the_same_bytes_whatever_the_readers_settings(tmp_path: Path) -
 def test_drawing_leaves_no_global_state() -> None:
     """Pyplot, which keeps every figure, is not even imported; nor is torch."""
     code = (
-        "import sys, edgesim.plotting.timeline, edgesim.perfetto, edgesim.results\n"
+        "import sys, edgesim.plotting.timeline, edgesim.results.perfetto\n"
         "sys.exit(bool({'matplotlib.pyplot', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

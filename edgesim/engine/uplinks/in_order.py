@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from typing import Any, TypeAlias
 
 from simpy import Environment, Event
 from simpy.events import Timeout
@@ -10,6 +12,20 @@ from simpy.events import Timeout
 from edgesim.engine.request import DONE, Request
 from edgesim.engine.uplinks.links import Act, BusyTime, DownLinks, all_in_order
 from solvers.tolerance import TIME_TOLERANCE_S
+
+Entry: TypeAlias = tuple[Any, int, Request]
+"""Key, number and request: entries compare by the first two."""
+
+
+def by_arrival(request: Request) -> float:
+    """Give every request the same key: the first to arrive is first."""
+    del request
+    return 0.0
+
+
+def by_deadline(request: Request) -> float:
+    """Order by deadline."""
+    return request.deadline_s
 
 
 class InOrderUplink(BusyTime):
@@ -21,21 +37,26 @@ class InOrderUplink(BusyTime):
     Parameters
     ----------
     env, deliver, drop
-        As for :func:`make_uplink`.
-    by_deadline
-        Order by deadline; else by arrival.
+        As for :func:`edgesim.engine.uplinks.rules.make_uplink`.
+    key
+        What uploads are ordered by, the least first; ties by arrival.
     """
 
     def __init__(
-        self, env: Environment, deliver: Act, drop: Act, *, by_deadline: bool
+        self,
+        env: Environment,
+        deliver: Act,
+        drop: Act,
+        *,
+        key: Callable[[Request], Any] = by_arrival,
     ) -> None:
         super().__init__()
         self._env = env
         self._deliver = deliver
         self._drop = drop
-        self._by_deadline = by_deadline
-        self._queue: list[tuple[float, int, Request]] = []
-        self._holder: tuple[float, int, Request] | None = None
+        self._key = key
+        self._queue: list[Entry] = []
+        self._holder: Entry | None = None
         self._since_s = self._stop_s = 0.0
         self._timer: Timeout | None = None
         self._down = DownLinks()
@@ -45,9 +66,8 @@ class InOrderUplink(BusyTime):
         if request.user in self._down.stopped:
             self._down.keep(request.user, [request])
             return
-        key = request.deadline_s if self._by_deadline else 0.0
-        entry = (key, request.number, request)
-        if self._holder is None:  # then nobody is queued either
+        entry = (self._key(request), request.number, request)
+        if self._holder is None:  # then none is queued either
             self._give(entry)
             return
         heappush(self._queue, entry)
@@ -77,8 +97,7 @@ class InOrderUplink(BusyTime):
     def restore_link(self, user: int) -> None:
         """Let a user's uploads go on."""
         for request in self._down.restore(user):
-            key = request.deadline_s if self._by_deadline else 0.0
-            heappush(self._queue, (key, request.number, request))
+            heappush(self._queue, (self._key(request), request.number, request))
         self._hand_over()
 
     def forecast(self) -> list[tuple[float, Request]]:
@@ -107,7 +126,7 @@ class InOrderUplink(BusyTime):
         return all_in_order(there, self._down)
 
     def _hand_over(self) -> None:
-        """Let the first in order have the band, if another has it or nobody."""
+        """Let the first in order have the band."""
         holder, queue = self._holder, self._queue
         if holder is None:
             self._next()
@@ -128,7 +147,7 @@ class InOrderUplink(BusyTime):
             if entry[2].state != DONE:
                 self._give(entry)
 
-    def _give(self, entry: tuple[float, int, Request]) -> None:
+    def _give(self, entry: Entry) -> None:
         """Hand the band to an upload, or drop it if it cannot end in time any more."""
         request = entry[2]
         left_s = request.left_s
@@ -138,21 +157,36 @@ class InOrderUplink(BusyTime):
             return
         if request.upload_start_s != request.upload_start_s:
             request.upload_start_s = now_s
+        self._hold(entry, left_s)
+
+    def _hold(self, entry: Entry, duration_s: float) -> None:
+        """Let an upload hold the band for a time, or until it is taken back."""
+        now_s = self._env.now
         self._holder = entry
         self._since_s = now_s
-        self._stop_s = now_s + left_s
+        self._stop_s = now_s + duration_s
         self._begin(now_s)
-        timer = self._timer = Timeout(self._env, left_s)
+        timer = self._timer = Timeout(self._env, duration_s)
         timer.callbacks.append(self._ended)
 
     def _pause(self) -> None:
         """Take the band from its holder."""
         assert self._holder is not None
         now_s = self._env.now
-        request = self._holder[2]
-        request.left_s = max(0.0, request.left_s - (now_s - self._since_s))
+        self._take_back(self._holder[2], self._since_s, now_s)
         self._holder = self._timer = None
         self.busy_s.append(now_s)
+
+    def _take_back(self, request: Request, since_s: float, now_s: float) -> None:
+        """Keep what is left of an upload that loses the band."""
+        request.left_s = max(0.0, request.left_s - (now_s - since_s))
+
+    def _release(self, now_s: float) -> None:
+        """Pass the band on from an upload that has ended."""
+        self._holder = self._timer = None
+        self.busy_s.append(now_s)
+        if self._queue:
+            self._next()
 
     def _ended(self, timer: Event) -> None:
         if timer is not self._timer:
@@ -162,8 +196,5 @@ class InOrderUplink(BusyTime):
         now_s = self._env.now
         request.left_s = 0.0
         request.upload_end_s = now_s
-        self._holder = self._timer = None
-        self.busy_s.append(now_s)
-        if self._queue:
-            self._next()
+        self._release(now_s)
         self._deliver(request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from edgesim.engine.request import DONE, Request
@@ -12,10 +12,21 @@ Act: TypeAlias = Callable[[Request], None]
 
 
 class BusyTime:
-    """When the band carries anything."""
+    """When the band carries anything.
+
+    Attributes
+    ----------
+    busy_s
+        When it began and ceased to, in turn.
+    """
 
     def __init__(self) -> None:
         self.busy_s = array("d")
+
+    @property
+    def bands(self) -> Sequence[tuple[int, float, float, float]]:
+        """Bands held one by one: none is recorded."""
+        return ()
 
     def _begin(self, now_s: float) -> None:
         busy_s = self.busy_s

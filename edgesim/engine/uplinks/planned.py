@@ -1,143 +1,160 @@
-"""The uplink: what a channel carries, and the rules that give uploads their spectrum.
+"""The uplink of a plan: the bands that it gives, over channels that may fade.
 
-A rule is a small class with one method, ``send``. Plans need two of them: every upload
-at its own constant band, and one upload at a time at the whole band.
+``static`` and ``upfront`` plans give each user a band of its own until its bits are
+delivered, ``dynamic`` ones the whole band to the upload of least rank. Uploads begin
+when their requests arrive, and are given up at a horizon.
 """
 
 from __future__ import annotations
 
-import heapq
-import math
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import count
-from typing import Any, Protocol, TypeAlias
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from simpy import Environment, Event
+from simpy.events import Timeout
 
-from solvers.tolerance import TIME_TOLERANCE_S
+from edgesim.engine.channel import Channel
+from edgesim.engine.request import DONE, Request
+from edgesim.engine.uplinks.in_order import InOrderUplink
+from edgesim.engine.uplinks.links import Act, DownLinks, all_in_order
 
-Steps: TypeAlias = Generator[Event, Any, None]
-Rank: TypeAlias = tuple[float, ...]
+Band: TypeAlias = tuple[int, float, float, float]
+"""Request, start, end and Hz of a band held."""
 
 
 @dataclass(frozen=True)
-class Channel:
-    """A user's spectral efficiency over time, constant within a coherence block.
+class Uploads:
+    """What the users of a plan have to send, by number.
 
     Parameters
     ----------
-    efficiency
-        Spectral efficiency in bit/s/Hz of block 0, 1, …; block n covers the time from
-        ``n * coherence_s`` to ``(n + 1) * coherence_s``. 0 carries nothing.
-    coherence_s
-        Length of a block in s, > 0; infinite where the channel never changes.
+    bits
+        Size of each input.
+    channels
+        Channel of each user.
+    horizon_s
+        When uploads that have not ended are given up.
     """
 
-    efficiency: Callable[[int], float]
-    coherence_s: float = math.inf
-
-    @staticmethod
-    def constant(efficiency: float) -> Channel:
-        """Make a channel that never changes."""
-        return Channel(lambda _: efficiency)
-
-    def end_s(
-        self, bits: float, hz: float, start_s: float, until_s: float
-    ) -> float | None:
-        """When an upload at a constant band has delivered its bits.
-
-        Solved block by block, exact up to rounding.
-
-        Parameters
-        ----------
-        bits, hz, start_s
-            What is left to send, the band, and when it starts.
-        until_s
-            When it is given up, finite.
-
-        Returns
-        -------
-        float or None
-            None when the bits are not delivered by ``until_s``.
-        """
-        for efficiency, begin_s, stop_s in self._pieces(start_s, until_s):
-            rate = hz * efficiency
-            if rate * (stop_s - begin_s) >= bits:
-                # 0 bits over a rate of 0: nothing is left to send.
-                return min(begin_s + bits / rate, stop_s) if bits else begin_s
-            bits -= rate * (stop_s - begin_s)
-        return None
-
-    def bits(self, hz: float, start_s: float, end_s: float) -> float:
-        """Bits that a constant band carries from one time to another."""
-        return math.fsum(
-            hz * efficiency * (stop_s - begin_s)
-            for efficiency, begin_s, stop_s in self._pieces(start_s, end_s)
-        )
-
-    def _pieces(
-        self, start_s: float, until_s: float
-    ) -> Iterator[tuple[float, float, float]]:
-        """Cut a span of time at the edges of blocks: efficiency, begin, end."""
-        block = 0 if math.isinf(self.coherence_s) else int(start_s // self.coherence_s)
-        now_s = start_s
-        while now_s < until_s:
-            edge_s = min((block + 1) * self.coherence_s, until_s)
-            if edge_s > now_s:  # rounding may put the start on the edge itself
-                yield self.efficiency(block), now_s, edge_s
-                now_s = edge_s
-            block += 1
+    bits: Sequence[float]
+    channels: Sequence[Channel]
+    horizon_s: float
 
 
-@dataclass(frozen=True)
-class UploadRecord:
-    """A band that one user held for a while, whether or not its upload then ended."""
+class BandsHeld:
+    """Collects the bands that uploads held."""
 
-    user: str
-    start_s: float
-    end_s: float
-    hz: float
+    def __init__(self) -> None:
+        self._held: dict[int, list[Band]] = {}
 
-
-@dataclass(eq=False)
-class Upload:
-    """One input on its way: what is left of it, and the spectrum it has had.
-
-    ``end_s`` is when it was delivered, None as long as it is not.
-    """
-
-    user: str
-    left_bits: float
-    channel: Channel
-    segments: list[UploadRecord] = field(default_factory=list)
-    end_s: float | None = None
-
-    def held(self, start_s: float, end_s: float, hz: float) -> None:
+    def note(self, request: Request, start_s: float, end_s: float, hz: float) -> None:
         """Note a band held, joined to the one before if it goes straight on."""
         if end_s <= start_s:
             return
-        if self.segments:
-            last = self.segments[-1]
-            if last.end_s == start_s and last.hz == hz:
-                start_s = last.start_s
-                self.segments.pop()
-        self.segments.append(UploadRecord(self.user, start_s, end_s, hz))
+        held = self._held.setdefault(request.number, [])
+        if not held:
+            request.upload_start_s = start_s
+        elif held[-1][2] == start_s and held[-1][3] == hz:
+            start_s = held.pop()[1]
+        held.append((request.number, start_s, end_s, hz))
+
+    def all(self) -> list[Band]:
+        """List all bands, by start and end."""
+        bands = [band for _, held in sorted(self._held.items()) for band in held]
+        return sorted(bands, key=lambda band: (band[1], band[2]))
 
 
-class Uplink(Protocol):
-    """A rule for sharing the spectrum among the uploads that have been sent."""
+def _deliver(request: Request, now_s: float, deliver: Act) -> None:
+    """Hand over an input that has arrived now."""
+    request.left_s = 0.0
+    request.upload_end_s = now_s
+    if request.upload_start_s != request.upload_start_s:  # it took no time at all
+        request.upload_start_s = now_s
+    deliver(request)
 
-    def send(self, upload: Upload) -> Event:
-        """Begin an upload now.
 
-        Returns
-        -------
-        Event
-            Happens when the upload ends; its value is whether it was delivered.
-            False: it was given up at the horizon.
-        """
-        ...
+class FullBandUplink(InOrderUplink):
+    """One upload at a time holds the whole band: the one of least rank that has begun.
+
+    Parameters
+    ----------
+    env, deliver
+        As for :func:`edgesim.engine.uplinks.rules.make_uplink`.
+    lose
+        Called for an upload that was given up at the horizon.
+    uploads
+        What is sent.
+    bandwidth_hz
+        The whole band.
+    rank
+        The order of uploads, by user.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        deliver: Act,
+        lose: Act,
+        uploads: Uploads,
+        bandwidth_hz: float,
+        rank: Mapping[int, tuple[float, ...]],
+    ) -> None:
+        super().__init__(env, deliver, lose, key=lambda request: rank[request.user])
+        self._uploads = uploads
+        self._hz = bandwidth_hz
+        self._left_bits = list(uploads.bits)
+        self._held = BandsHeld()
+        self._delivers = False
+
+    @property
+    def bands(self) -> Sequence[Band]:
+        """Bands held so far, by start and end."""
+        return self._held.all()
+
+    def send(self, request: Request) -> None:
+        """Begin an upload once its request arrives."""
+        wait_s = request.arrival_s - self._env.now
+        if wait_s > 0:
+            arrival = Timeout(self._env, wait_s)
+            arrival.callbacks.append(lambda _: self._begin_upload(request))
+        else:
+            self._begin_upload(request)
+
+    def _begin_upload(self, request: Request) -> None:
+        if request.state != DONE:
+            super().send(request)
+
+    def _give(self, entry: tuple[tuple[float, ...], int, Request]) -> None:
+        """Hand the band to an upload until its bits are there, or the horizon."""
+        user, now_s, uploads = entry[2].user, self._env.now, self._uploads
+        end_s = uploads.channels[user].end_s(
+            self._left_bits[user], self._hz, now_s, uploads.horizon_s
+        )
+        self._delivers = end_s is not None
+        stop_s = uploads.horizon_s if end_s is None else end_s
+        self._hold(entry, max(0.0, stop_s - now_s))
+
+    def _take_back(self, request: Request, since_s: float, now_s: float) -> None:
+        """Keep what is left of an upload that loses the band."""
+        self._held.note(request, since_s, now_s, self._hz)
+        user = request.user
+        sent = self._uploads.channels[user].bits(self._hz, since_s, now_s)
+        self._left_bits[user] = max(0.0, self._left_bits[user] - sent)
+
+    def _ended(self, timer: Event) -> None:
+        if timer is not self._timer:
+            return  # the upload was paused or given up meanwhile
+        assert self._holder is not None
+        request, now_s = self._holder[2], self._env.now
+        self._held.note(request, self._since_s, now_s, self._hz)
+        delivers = self._delivers
+        self._release(now_s)
+        if delivers:
+            _deliver(request, now_s, self._deliver)
+        else:
+            self._drop(request)
 
 
 class FixedBandUplink:
@@ -145,102 +162,101 @@ class FixedBandUplink:
 
     Parameters
     ----------
-    env
-        The simulation.
+    env, deliver, lose, uploads
+        As for :class:`FullBandUplink`.
     band_hz
-        The band of each user.
-    horizon_s
-        When an unfinished upload is given up.
-    """
-
-    def __init__(
-        self, env: Environment, band_hz: Mapping[str, float], horizon_s: float
-    ) -> None:
-        self._env = env
-        self._band_hz = band_hz
-        self._horizon_s = horizon_s
-
-    def send(self, upload: Upload) -> Event:
-        """Begin an upload now, at its user's band."""
-        return self._env.process(self._carry(upload))
-
-    def _carry(self, upload: Upload) -> Generator[Event, Any, bool]:
-        start_s = self._env.now
-        hz = self._band_hz[upload.user]
-        end_s = upload.channel.end_s(upload.left_bits, hz, start_s, self._horizon_s)
-        stop_s = self._horizon_s if end_s is None else end_s
-        yield self._env.timeout(max(0.0, stop_s - start_s))
-        upload.held(start_s, self._env.now, hz)
-        return end_s is not None
-
-
-class FullBandUplink:
-    """One upload at a time holds the whole band: the one of least rank that was sent.
-
-    An upload of lower rank takes the band over, unless the one that holds it is within
-    1e-9 s of its end; what was delivered stays delivered.
-
-    Parameters
-    ----------
-    env
-        The simulation.
-    bandwidth_hz
-        The whole band.
-    rank
-        The order of uploads, fixed for each; ties go to the one sent first.
-    horizon_s
-        When the band stops carrying anything and unfinished uploads are given up.
+        The band of each user that uploads.
     """
 
     def __init__(
         self,
         env: Environment,
-        bandwidth_hz: float,
-        rank: Callable[[Upload], Rank],
-        horizon_s: float,
+        deliver: Act,
+        lose: Act,
+        uploads: Uploads,
+        band_hz: Mapping[int, float],
     ) -> None:
+        self.busy_s = array("d")
         self._env = env
-        self._hz = bandwidth_hz
-        self._rank = rank
-        self._horizon_s = horizon_s
-        self._sent = count()
-        self._waiting: list[tuple[Rank, int, Upload, Event]] = []
-        self._holder: tuple[Rank, int, Upload, Event] | None = None
-        self._news = env.event()
-        env.process(self._serve())
+        self._deliver = deliver
+        self._lose = lose
+        self._uploads = uploads
+        self._band_hz = band_hz
+        self._left_bits = list(uploads.bits)
+        self._held = BandsHeld()
+        self._down = DownLinks()
+        # By request: since when it goes on, when it stops, and its timer.
+        self._on: dict[int, tuple[Request, float, float, Timeout]] = {}
 
-    def send(self, upload: Upload) -> Event:
-        """Queue an upload, and hand it the band if nobody of lower rank is there."""
-        entry = (self._rank(upload), next(self._sent), upload, self._env.event())
-        heapq.heappush(self._waiting, entry)
-        first = self._holder is None or entry < self._holder
-        if first and not self._news.triggered:
-            self._news.succeed()
-        return entry[-1]
+    @property
+    def bands(self) -> Sequence[Band]:
+        """Bands held so far, by start and end."""
+        return self._held.all()
 
-    def _serve(self) -> Steps:
-        env = self._env
-        while True:
-            if not self._waiting:
-                yield self._news
-            # Whoever was sent up to now is in the heap: only later ones are news.
-            self._news = env.event()
-            self._holder = heapq.heappop(self._waiting)
-            _, _, upload, done = self._holder
-            start_s = env.now
-            end_s = upload.channel.end_s(
-                upload.left_bits, self._hz, start_s, self._horizon_s
-            )
-            stop_s = self._horizon_s if end_s is None else end_s
-            stop = env.timeout(max(0.0, stop_s - start_s))
-            yield stop | self._news
-            if not stop.processed and stop_s - env.now <= TIME_TOLERANCE_S:
-                yield stop
-            upload.held(start_s, env.now, self._hz)
-            if stop.processed:
-                done.succeed(end_s is not None)
+    def send(self, request: Request) -> None:
+        """Begin an upload now, at its user's band."""
+        if request.user in self._down.stopped:
+            self._down.keep(request.user, [request])
+            return
+        user, now_s, uploads = request.user, self._env.now, self._uploads
+        end_s = uploads.channels[user].end_s(
+            self._left_bits[user], self._band_hz[user], now_s, uploads.horizon_s
+        )
+        stop_s = uploads.horizon_s if end_s is None else end_s
+        timer = Timeout(self._env, max(0.0, stop_s - now_s))
+        self._on[request.number] = (request, now_s, stop_s, timer)
+
+        def ended(_: Event) -> None:
+            if self._on.get(request.number, (None,))[-1] is not timer:
+                return  # the upload was paused or given up meanwhile
+            self._stop(request)
+            if end_s is None:
+                self._lose(request)
             else:
-                sent = upload.channel.bits(self._hz, start_s, env.now)
-                upload.left_bits = max(0.0, upload.left_bits - sent)
-                heapq.heappush(self._waiting, self._holder)
-            self._holder = None
+                _deliver(request, self._env.now, self._deliver)
+
+        timer.callbacks.append(ended)
+
+    def remove(self, request: Request) -> None:
+        """Give up an upload now; its request is marked done already."""
+        if request.number in self._on:
+            self._stop(request)
+
+    def lose_link(self, user: int) -> None:
+        """Stop a user's uploads, those to come included, until its link is back."""
+        if not self._down.lose(user):
+            return
+        stopped = [on[0] for on in self._on.values() if on[0].user == user]
+        for request in stopped:
+            since_s = self._stop(request)
+            sent = self._uploads.channels[user].bits(
+                self._band_hz[user], since_s, self._env.now
+            )
+            self._left_bits[user] = max(0.0, self._left_bits[user] - sent)
+        self._down.keep(user, stopped)
+
+    def restore_link(self, user: int) -> None:
+        """Let a user's uploads go on."""
+        for request in self._down.restore(user):
+            self.send(request)
+
+    def forecast(self) -> list[tuple[float, Request]]:
+        """List when uploads will end, the earliest first."""
+        ends = [(stop_s, request.number) for request, _, stop_s, _ in self._on.values()]
+        return [(stop_s, self._on[number][0]) for stop_s, number in sorted(ends)]
+
+    def next_delivery(self) -> Request | None:
+        """Return the upload that ends next."""
+        forecast = self.forecast()
+        return forecast[0][1] if forecast else None
+
+    def unfinished(self) -> list[Request]:
+        """List every request whose upload has not ended, in order of arrival."""
+        return all_in_order([on[0] for on in self._on.values()], self._down)
+
+    def _stop(self, request: Request) -> float:
+        """Take a band back, and return since when it was held."""
+        _, since_s, _, _ = self._on.pop(request.number)
+        hz = self._band_hz[request.user]
+        self._held.note(request, since_s, self._env.now, hz)
+        return since_s

@@ -1,4 +1,4 @@
-"""How uploads share the spectrum online: one at a time in an order, or all equally.
+"""Rules by which uploads share the spectrum: one at a time in an order, or equally.
 
 A rule keeps what is on its way and one timer. ``InOrderUplink`` gives the whole band to
 the first of an order (``fifo``, ``edf``); ``EqualShareUplink`` splits it equally and
@@ -11,13 +11,14 @@ the link is back.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import Literal, Protocol, TypeAlias, get_args
 
 from simpy import Environment
 
 from edgesim.engine.request import Request
 from edgesim.engine.uplinks.equal_share import EqualShareUplink
-from edgesim.engine.uplinks.in_order import InOrderUplink
+from edgesim.engine.uplinks.in_order import InOrderUplink, by_arrival, by_deadline
 from edgesim.engine.uplinks.links import Act
 
 Rule: TypeAlias = Literal["fifo", "edf", "equal-share"]
@@ -34,6 +35,11 @@ class Uplink(Protocol):
     """
 
     busy_s: array[float]
+
+    @property
+    def bands(self) -> Sequence[tuple[int, float, float, float]]:
+        """Bands held: request, start, end and Hz, where they are recorded."""
+        ...
 
     def send(self, request: Request) -> None:
         """Begin an upload now."""
@@ -84,4 +90,6 @@ def make_uplink(rule: Rule, env: Environment, deliver: Act, drop: Act) -> Uplink
     """
     if rule == "equal-share":
         return EqualShareUplink(env, deliver, drop)
-    return InOrderUplink(env, deliver, drop, by_deadline=rule == "edf")
+    return InOrderUplink(
+        env, deliver, drop, key=by_deadline if rule == "edf" else by_arrival
+    )

@@ -9,12 +9,10 @@ import simpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgesim.engine.uplinks.planned import (
-    Channel,
-    FixedBandUplink,
-    FullBandUplink,
-    Upload,
-)
+from edgesim.engine.channel import Channel
+from edgesim.engine.request import DONE, Request
+from edgesim.engine.uplinks.planned import FixedBandUplink, FullBandUplink, Uploads
+from edgesim.engine.uplinks.rules import Uplink
 
 
 def blocks(*efficiencies: float, coherence_s: float = 0.1) -> Channel:
@@ -68,42 +66,108 @@ def test_bits_carried_until_the_end_are_those_sent(
         assert math.isclose(channel.bits(1e4, start_s, end_s), bits, rel_tol=1e-6)
 
 
+Held = dict[str, list[tuple[float, float]]]
+
+
+class Sent:
+    """Uploads by name on an uplink of its own, and what became of them."""
+
+    def __init__(self, sends: dict[str, tuple[float, float]]) -> None:
+        self.env = simpy.Environment()
+        self.names = list(sends)
+        self.delivered: dict[str, bool] = {}
+        self.requests = {
+            name: Request(k, k, 0, start_s, math.inf, math.inf, length_s)
+            for k, (name, (start_s, length_s)) in enumerate(sends.items())
+        }
+
+    def deliver(self, request: Request) -> None:
+        """Note that an input has arrived, at the time its request says."""
+        assert request.upload_end_s == self.env.now
+        self.delivered[self.names[request.number]] = True
+
+    def lose(self, request: Request) -> None:
+        """Note that an upload was given up."""
+        self.delivered[self.names[request.number]] = False
+
+    def held(self, uplink: Uplink) -> Held:
+        """List the bands held by name."""
+        found: Held = {name: [] for name in self.names}
+        for number, start_s, end_s, _ in uplink.bands:
+            found[self.names[number]].append((start_s, end_s))
+        return found
+
+
+def fixed(
+    bits: dict[str, float], efficiencies: list[float], hz: list[float], horizon_s: float
+) -> tuple[Sent, FixedBandUplink]:
+    """Make an uplink of fixed bands; every upload begins at 0."""
+    sent = Sent({name: (0.0, size) for name, size in bits.items()})
+    channels = [Channel.constant(e) for e in efficiencies]
+    uploads = Uploads(list(bits.values()), channels, horizon_s)
+    bands = dict(enumerate(hz))
+    uplink = FixedBandUplink(sent.env, sent.deliver, sent.lose, uploads, bands)
+    return sent, uplink
+
+
 def test_a_fixed_band_is_held_until_delivery() -> None:
     """Two uploads at once do not touch each other; one fails at the horizon."""
-    env = simpy.Environment()
-    uplink = FixedBandUplink(env, {"a": 100.0, "b": 50.0}, horizon_s=9.0)
-    a = Upload("a", 100, Channel.constant(1.0))
-    b = Upload("b", 100, Channel.constant(0.1))
-    done_a, done_b = uplink.send(a), uplink.send(b)
-    env.run()
-    assert (done_a.value, done_b.value) == (True, False)
-    assert [(s.start_s, s.end_s, s.hz) for s in a.segments] == [(0, 1, 100)]
-    assert [(s.start_s, s.end_s, s.hz) for s in b.segments] == [(0, 9, 50)]
+    sent, uplink = fixed({"a": 100, "b": 100}, [1.0, 0.1], [100.0, 50.0], 9.0)
+    for request in sent.requests.values():
+        uplink.send(request)
+    assert uplink.next_delivery() is sent.requests["a"]
+    assert [end_s for end_s, _ in uplink.forecast()] == [1.0, 9.0]
+    sent.env.run()
+    assert sent.delivered == {"a": True, "b": False}
+    assert list(uplink.bands) == [(0, 0, 1, 100), (1, 0, 9, 50)]
+    assert sent.requests["a"].upload_start_s == 0
+    assert uplink.unfinished() == []
+
+
+def test_a_lost_link_stops_a_fixed_band_and_its_bits_are_kept() -> None:
+    """Down from 0.25 to 1 s with a quarter delivered: it ends at 1.75 s."""
+    sent, uplink = fixed({"a": 100}, [1.0], [100.0], 9.0)
+    request = sent.requests["a"]
+    uplink.send(request)
+    sent.env.run(until=0.25)
+    uplink.lose_link(0)
+    assert (uplink.next_delivery(), uplink.unfinished()) == (None, [request])
+    sent.env.run(until=1.0)
+    uplink.restore_link(0)
+    sent.env.run(until=2.0)
+    assert request.upload_end_s == 1.75
+    assert list(uplink.bands) == [(0, 0, 0.25, 100), (0, 1, 1.75, 100)]
+
+
+def test_a_fixed_band_that_is_taken_away_delivers_nothing() -> None:
+    """Its request is given up at 0.5 s; nothing happens to it any more."""
+    sent, uplink = fixed({"a": 100}, [1.0], [100.0], 9.0)
+    uplink.send(sent.requests["a"])
+    sent.env.run(until=0.5)
+    sent.requests["a"].state = DONE
+    uplink.remove(sent.requests["a"])
+    sent.env.run()
+    assert sent.delivered == {}
+    assert list(uplink.bands) == [(0, 0, 0.5, 100)]
 
 
 def full_band(
     sends: dict[str, tuple[float, float, float]], horizon_s: float = 100.0
-) -> tuple[dict[str, list[tuple[float, float]]], dict[str, bool]]:
-    """Send uploads (time, seconds of the band, rank); return bands held and values."""
-    env = simpy.Environment()
-    rank = {user: (send[2],) for user, send in sends.items()}
-    uplink = FullBandUplink(env, 1.0, lambda upload: rank[upload.user], horizon_s)
-    uploads = {u: Upload(u, s[1], Channel.constant(1.0)) for u, s in sends.items()}
-    delivered = {}
-
-    def user(name: str, start_s: float) -> simpy.events.ProcessGenerator:
-        yield env.timeout(start_s)
-        delivered[name] = yield uplink.send(uploads[name])
-
-    for name, (start_s, _, _) in sends.items():
-        env.process(user(name, start_s))
-    env.run()
-    held = {u: [(s.start_s, s.end_s) for s in x.segments] for u, x in uploads.items()}
-    return held, delivered
+) -> tuple[Held, dict[str, bool]]:
+    """Send uploads (time, seconds of the band, rank); return bands held and fates."""
+    sent = Sent({name: send[:2] for name, send in sends.items()})
+    lengths_s = [send[1] for send in sends.values()]
+    uploads = Uploads(lengths_s, [Channel.constant(1.0)] * len(sends), horizon_s)
+    rank = {k: (send[2],) for k, send in enumerate(sends.values())}
+    uplink = FullBandUplink(sent.env, sent.deliver, sent.lose, uploads, 1.0, rank)
+    for request in sent.requests.values():
+        uplink.send(request)
+    sent.env.run()
+    return sent.held(uplink), sent.delivered
 
 
 def test_the_full_band_goes_to_the_least_rank() -> None:
-    """Whoever was sent first in the same instant does not matter, rank does."""
+    """Of those sent in the same instant the order does not matter, rank does."""
     held, _ = full_band({"a": (0, 2, 2), "b": (0, 1, 1), "c": (0, 1, 3)})
     assert held == {"b": [(0, 1)], "a": [(1, 3)], "c": [(3, 4)]}
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edgesim.errors import InputError
-from edgesim.measures import mean_interval, student_t
-from edgesim.online.intervals import (
+from edgesim.measures.account import Account
+from edgesim.measures.intervals import (
     QUOTIENTS,
     batch_spans,
     correlation_limit,
@@ -21,14 +21,15 @@ from edgesim.online.intervals import (
     method,
     sample,
 )
-from edgesim.online.measures import Account, OnlineMeasures, measure, measure_span
+from edgesim.measures.measure import Measures, measure_span
+from edgesim.measures.student import mean_interval, student_t
 from solvers.core.tables import Tables
 from tests.engine.handmade import hand_run, make_problem, seeded_run, seeded_tables
 
-HAND = measure(hand_run(), Tables(make_problem()), 0.0, 5.0)
+HAND = measure_span(Account(hand_run(), Tables(make_problem())), 0.0, 5.0)
 
 
-def with_counts(in_time: int, requests: int) -> OnlineMeasures:
+def with_counts(in_time: int, requests: int) -> Measures:
     """Make measures in which only these counts matter."""
     return replace(HAND, in_time=in_time, requests=requests)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from statistics import fmean
 
 import numpy as np
@@ -12,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesim.engine.noise import NoiseSpec, draw
-from edgesim.engine.plan import Outcome, RequestRecord, RoundRecord, Run, simulate_plan
-from edgesim.engine.uplinks.planned import UploadRecord
-from edgesim.measures import mean_interval, measure, student_t
+from edgesim.engine.records import DROPPED, IN_TIME, LATE, Log
+from edgesim.measures.account import Account
+from edgesim.measures.measure import measure
+from edgesim.measures.student import mean_interval, student_t
 from solvers import UPLINKS, Problem, Uplink, solve
 from solvers.core.tables import Tables
 from solvers.core.timing import make_schedule
+from tests.engine.plan_records import account_of
 from tests.solvers.strategies import seeded_plan
 
 
@@ -52,66 +55,63 @@ def make_problem(resident_model: str | None = None) -> Problem:
     )
 
 
-def request(k: int, model: str, outcome: Outcome, end_s: float | None) -> RequestRecord:
+Row = tuple[float, ...]
+
+
+def request(k: int, model: str, outcome: int, end_s: float = 3.0) -> Row:
     """Make a request's record; only outcome and end matter here."""
-    reason = None if end_s else "not scheduled"
-    return RequestRecord(
-        f"u{k}", f"u{k}", model, 0.0, 4.0, outcome, reason, 0, 0.0, 0.5, end_s, end_s
-    )
+    round_ = -1 if outcome == DROPPED else 0
+    return (k, k, "AB".index(model), 0.0, 4.0, 0.0, 0.5, round_, end_s, outcome)
 
 
-def round_(
-    index: int,
-    model: str,
-    loaded: int,
-    times: tuple[float, float, float, float],
-    before_end_s: float = 0.0,
-) -> RoundRecord:
+def round_(model: str, loaded: int, times: tuple[float, float, float, float]) -> Row:
     """Make a round's record from load start, load end, compute start and end."""
     load_start_s, load_end_s, start_s, end_s = times
-    plan = (load_start_s, load_end_s - load_start_s, start_s, end_s - start_s, end_s)
     total = 100 if model == "A" else 110
-    users = (f"u{index}",)
-    return RoundRecord(
-        index,
-        model,
-        users,
-        users,
-        (),
-        loaded,
-        total - loaded,
-        *plan,
-        *plan,
-        before_end_s,
-    )
+    load_s, compute_s = load_end_s - load_start_s, end_s - start_s
+    batch = (1, 1, loaded, total - loaded)
+    number = "AB".index(model)
+    return (number, *batch, load_start_s, load_s, start_s, compute_s, end_s)
 
 
-def hand_run() -> Run:
+def account(
+    problem: Problem,
+    requests: Sequence[Row] = (),
+    rounds: Sequence[Row] = (),
+    bands: Sequence[tuple[int, float, float, float]] = (),
+) -> Account:
+    """Make a run of records and account for it."""
+    log = Log()
+    for row in requests:
+        log.request(row)
+    for row in rounds:
+        log.round(row)
+    return Account(log.run([], bands), Tables(problem))
+
+
+def hand_run(problem: Problem) -> Account:
     """Make a run of three rounds, A, A and B, that ends at 5 s."""
-    return Run(
+    return account(
+        problem,
         requests=(
-            request(0, "A", "in time", 2.0),
-            request(1, "A", "in time", 3.0),
-            request(2, "B", "late", 5.0),
-            request(3, "B", "dropped", None),
-            request(4, "B", "dropped", None),
+            request(0, "A", IN_TIME, 2.0),
+            request(1, "A", IN_TIME, 3.0),
+            request(2, "B", LATE, 5.0),
+            request(3, "B", DROPPED),
+            request(4, "B", DROPPED),
         ),
         rounds=(
-            round_(0, "A", 100, (0.5, 1.0, 1.25, 2.0)),
-            round_(1, "A", 0, (2.0, 2.0, 2.0, 3.0), 2.0),
-            round_(2, "B", 30, (3.25, 3.5, 4.0, 5.0), 3.0),
+            round_("A", 100, (0.5, 1.0, 1.25, 2.0)),
+            round_("A", 0, (2.0, 2.0, 2.0, 3.0)),
+            round_("B", 30, (3.25, 3.5, 4.0, 5.0)),
         ),
-        uploads=(
-            UploadRecord("u0", 0.0, 1.0, 100.0),
-            UploadRecord("u1", 1.0, 2.0, 50.0),
-            UploadRecord("u2", 1.0, 3.0, 50.0),
-        ),
+        bands=((0, 0.0, 1.0, 100.0), (1, 1.0, 2.0, 50.0), (2, 1.0, 3.0, 50.0)),
     )
 
 
 def test_measures_are_those_worked_out_by_hand() -> None:
     """Every measure of a run of three rounds and five users."""
-    found = measure(make_problem(), hand_run())
+    found = measure(hand_run(make_problem()))
     assert (found.requests, found.in_time, found.late, found.dropped) == (5, 2, 1, 2)
     assert found.on_time_ratio == 0.4
     assert found.span_s == 5.0
@@ -131,16 +131,15 @@ def test_load_time_behind_a_batch_counts_as_compute() -> None:
     The third load takes 0.5 s of the 1 s that B, loaded and free to run, waits for
     inputs: each second of the GPU is counted once.
     """
-    run = Run(
-        requests=(),
+    run = account(
+        make_problem(),
         rounds=(
-            round_(0, "A", 100, (0.5, 1.0, 1.0, 2.0)),
-            round_(1, "B", 30, (1.5, 2.5, 3.5, 4.0), 2.0),
-            round_(2, "A", 20, (2.75, 3.25, 4.0, 5.0), 4.0),
+            round_("A", 100, (0.5, 1.0, 1.0, 2.0)),
+            round_("B", 30, (1.5, 2.5, 3.5, 4.0)),
+            round_("A", 20, (2.75, 3.25, 4.0, 5.0)),
         ),
-        uploads=(),
     )
-    found = measure(make_problem(), run)
+    found = measure(run)
     assert found.span_s == 5.0
     assert found.load_s == 0.5 + 0.5 + 0.5
     assert found.wait_s == 0.5
@@ -166,7 +165,7 @@ def test_gpu_time_adds_up_with_cache_and_overlap(
     spec = NoiseSpec(load_sigma=0.5, compute_sigma=0.5)
     noise = draw(spec, problem, np.random.default_rng(seed))
     for realisation in (None, noise):
-        found = measure(problem, simulate_plan(problem, schedule, realisation))
+        found = measure(account_of(problem, schedule, realisation))
         parts_s = (found.load_s, found.compute_s, found.wait_s, found.idle_s)
         assert min(parts_s) >= -1e-9
         assert sum(parts_s) == pytest.approx(found.span_s, abs=1e-9)
@@ -175,7 +174,7 @@ def test_gpu_time_adds_up_with_cache_and_overlap(
 
 def test_latency_percentiles_are_over_the_finished() -> None:
     """Of 2, 3 and 5 s: the median, and linear between order statistics above."""
-    found = measure(make_problem(), hand_run())
+    found = measure(hand_run(make_problem()))
     assert found.latency_p50_s == 3.0
     assert found.latency_p95_s == pytest.approx(3 + 2 * 0.9)
     assert found.latency_p99_s == pytest.approx(3 + 2 * 0.98)
@@ -183,24 +182,24 @@ def test_latency_percentiles_are_over_the_finished() -> None:
 
 def test_bytes_saved_are_against_the_rule_without_sharing() -> None:
     """A 100, A again 0, B 110: 210 without sharing against the 130 loaded."""
-    assert measure(make_problem(), hand_run()).bytes_saved == 80
+    assert measure(hand_run(make_problem())).bytes_saved == 80
 
 
 def test_the_resident_model_is_no_saving() -> None:
     """With A resident no rule loads it, so loading it all the same costs 100."""
-    assert measure(make_problem("A"), hand_run()).bytes_saved == -20
+    assert measure(hand_run(make_problem("A"))).bytes_saved == -20
 
 
 def test_a_run_without_rounds_has_measures() -> None:
     """Nothing served: counts and times are 0, ratios of nothing are None."""
-    dropped = Run(tuple(request(k, "A", "dropped", None) for k in range(2)), (), ())
-    found = measure(make_problem(), dropped)
+    dropped = [request(k, "A", DROPPED) for k in range(2)]
+    found = measure(account(make_problem(), dropped))
     assert (found.in_time, found.dropped, found.on_time_ratio) == (0, 2, 0.0)
     assert (found.span_s, found.in_time_per_s, found.spectrum_use) == (0.0, 0.0, 0.0)
     assert found.latency_p50_s is found.latency_p95_s is found.latency_p99_s is None
     assert (found.bytes_loaded, found.bytes_saved) == (0, 0)
     empty = make_problem().model_copy(update={"users": ()})
-    found = measure(empty, Run((), (), ()))
+    found = measure(account(empty))
     assert (found.requests, found.on_time_ratio, found.goodput) == (0, None, {})
 
 
@@ -212,7 +211,7 @@ def test_gpu_time_adds_up_and_only_sharing_saves(solver: str, uplink: str) -> No
     schedule = solve(problem, solver, uplink=uplink).schedule  # type: ignore[arg-type]
     spec = NoiseSpec(load_sigma=0.5, compute_sigma=0.5)
     noise = draw(spec, problem, np.random.default_rng(3))
-    found = measure(problem, simulate_plan(problem, schedule, noise))
+    found = measure(account_of(problem, schedule, noise))
     parts_s = found.load_s + found.compute_s + found.wait_s + found.idle_s
     assert found.span_s > 0
     assert parts_s == pytest.approx(found.span_s, abs=1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -94,6 +95,46 @@ def gpu_time(rounds: RoundLog) -> GpuTime:
             np.concatenate([np.minimum(start_s, next_start_s), start_s]),
         ),
     )
+
+
+def gpu_split(rounds: RoundLog) -> tuple[float, float, float, float]:
+    """Add up a whole run: seconds loading, computing, waiting and idle.
+
+    As :func:`gpu_time` splits it; summed round by round, so rounding is that of one
+    sum. Idle is the time between a round's end and the next load.
+    """
+    load_start_s, load_end_s = rounds.load_start_s, rounds.load_start_s + rounds.load_s
+    start_s = rounds.compute_start_s
+    before_start_s = _shifted(start_s, 1, -np.inf)
+    before_end_s = _shifted(rounds.end_s, 1, 0.0)
+    waiting_s = wait_s(rounds)
+    before_wait_s = _shifted(start_s - waiting_s, 1, -np.inf)
+    return (
+        math.fsum(
+            rounds.load_s
+            - _common_s(load_start_s, load_end_s, before_start_s, before_end_s)
+        ),
+        math.fsum(rounds.compute_s),
+        math.fsum(
+            waiting_s
+            - _common_s(load_start_s, load_end_s, before_wait_s, before_start_s)
+        ),
+        math.fsum(np.maximum(0.0, load_start_s - before_end_s)),
+    )
+
+
+def wait_s(rounds: RoundLog) -> Floats:
+    """How long each loaded round waited for inputs, the round before over."""
+    waited: Floats = np.maximum(0.0, rounds.compute_start_s - loaded_until_s(rounds))
+    return waited
+
+
+def _common_s(
+    start_s: Floats, end_s: Floats, other_start_s: Floats, other_end_s: Floats
+) -> Floats:
+    """How long intervals overlap, pair by pair."""
+    common: Floats = np.minimum(end_s, other_end_s) - np.maximum(start_s, other_start_s)
+    return np.maximum(0.0, common)
 
 
 def loaded_until_s(rounds: RoundLog) -> Floats:

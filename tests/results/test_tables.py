@@ -8,11 +8,12 @@ import io
 import pytest
 
 from edgesim.engine.records import DROPPED
-from edgesim.online import csv_columns as cells
-from edgesim.online.measures import Account
-from edgesim.online.tables import (
+from edgesim.measures.account import Account
+from edgesim.results import csv_columns as cells
+from edgesim.results.tables import (
     REQUEST_COLUMNS,
     ROUND_COLUMNS,
+    Names,
     dump_header,
     dump_requests,
     dump_rounds,
@@ -42,15 +43,15 @@ def request_rows(
 ) -> Rows:
     """Write and read back ``requests.csv``."""
     file = io.StringIO()
-    dump_header(file, REQUEST_COLUMNS)
-    dump_requests(file, account, users, 2, policy, window_s)
+    dump_header(file, "policy", REQUEST_COLUMNS)
+    dump_requests(file, account, Names(users), 2, policy, window_s)
     return list(csv.DictReader(io.StringIO(file.getvalue())))
 
 
 def round_rows(account: Account, window_s: tuple[float, float] | None = None) -> Rows:
     """Write and read back ``rounds.csv``."""
     file = io.StringIO()
-    dump_header(file, ROUND_COLUMNS)
+    dump_header(file, "policy", ROUND_COLUMNS)
     dump_rounds(file, account, 2, "fcfs", window_s)
     return list(csv.DictReader(io.StringIO(file.getvalue())))
 

@@ -7,20 +7,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgesim.engine.records import Ints, RoundLog
-from solvers.core.tables import Tables
+from edgesim.engine.records import Ints
+from solvers.core import residency
+from solvers.core.tables import PlannedRound, Tables
 
 
-def whole_bytes(tables: Tables, rounds: RoundLog) -> Ints:
+def whole_bytes(tables: Tables, model: Ints, batch: Ints) -> Ints:
     """Count the bytes that rounds load when every model has its blocks to itself.
 
     Parameters
     ----------
     tables
         Library, memory and residency; whether it shares makes no difference.
-    rounds
-        The rounds, in order. A batch is the larger one of what was chosen and what was
-        computed: that is what room was made for.
+    model, batch
+        Model and batch of the rounds, in order, shape (R,): memory was made for
+        batches of that size.
 
     Returns
     -------
@@ -34,14 +35,24 @@ def whole_bytes(tables: Tables, rounds: RoundLog) -> Ints:
     each model evicted.
     """
     problem = tables.problem
-    size = Tables(problem, sharing=False).atom_bytes
-    model = rounds.model
+    whole = Tables(problem, sharing=False)
+    size = whole.atom_bytes
     if problem.residency == "previous":
         first = -1 if tables.resident is None else tables.resident
         before = np.concatenate([[first], model])[:-1]
         return np.where(model == before, 0, np.array(size, dtype=np.int64)[model])
-    batch = np.maximum(rounds.chosen, rounds.batch)
-    return _cached(tables, size, model.tolist(), batch.tolist())
+    if problem.eviction == "lru":
+        return _cached(tables, size, model.tolist(), batch.tolist())
+    # Only the number of its users matters of a round.
+    rounds = [
+        PlannedRound(m, tuple(range(b)))
+        for m, b in zip(model.tolist(), batch.tolist(), strict=True)
+    ]
+    loaded = [
+        sum(size[atom] for atom in step.loaded)
+        for step in residency.steps(whole, rounds)
+    ]
+    return np.array(loaded, dtype=np.int64)
 
 
 def _cached(

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesim.engine.records import REASONS, RoundLog
-from edgesim.online import OnlineRun
-from edgesim.online.gpu_time import cover, gpu_time
-from edgesim.online.measures import Account, measure, measure_span
-from edgesim.online.whole_models import whole_bytes
+from edgesim.measures.account import Account
+from edgesim.measures.gpu_time import cover, gpu_time
+from edgesim.measures.measure import measure_span
+from edgesim.measures.whole_models import whole_bytes
+from edgesim.online import Run
 from solvers.core import residency
 from solvers.core.tables import PlannedRound, Tables
 from tests.engine.handmade import (
@@ -29,7 +30,7 @@ from tests.engine.handmade import (
 
 def test_measures_are_those_worked_out_by_hand() -> None:
     """Every measure of a run of six requests and three rounds."""
-    found = measure(hand_run(), Tables(make_problem()), 0.0, 5.0)
+    found = measure_span(Account(hand_run(), Tables(make_problem())), 0.0, 5.0)
     assert (found.requests, found.in_time, found.late, found.dropped) == (6, 3, 1, 2)
     assert list(found.dropped_by.items()) == [("no link", 1), ("too late", 1)]
     assert found.on_time_ratio == 0.5
@@ -53,7 +54,7 @@ def test_measures_are_those_worked_out_by_hand() -> None:
 
 def test_a_span_takes_only_what_is_its_own() -> None:
     """From 1 to 3.25 s: three arrivals, the second round, parts of times."""
-    found = measure(hand_run(), Tables(make_problem()), 1.0, 3.25)
+    found = measure_span(Account(hand_run(), Tables(make_problem())), 1.0, 3.25)
     assert (found.requests, found.in_time, found.dropped) == (3, 2, 1)
     assert found.goodput_per_s == {"A": 1 / 2.25, "B": 1 / 2.25}
     assert found.offered_per_s == {"A": 1 / 2.25, "B": 2 / 2.25}
@@ -68,23 +69,25 @@ def test_a_run_without_sharing_saves_nothing_and_with_a_resident_model_less() ->
     """No saving by definition; with A resident no rule loads it, but this run did."""
     run = hand_run()
     alone = Tables(make_problem(), sharing=False)
-    assert measure(run, alone, 0.0, 5.0).bytes_saved == 0
+    assert measure_span(Account(run, alone), 0.0, 5.0).bytes_saved == 0
     resident = Tables(make_problem(resident_model="A"))
-    assert measure(run, resident, 0.0, 5.0).bytes_saved == -20
+    assert measure_span(Account(run, resident), 0.0, 5.0).bytes_saved == -20
 
 
 def test_a_round_in_vain_is_no_batch() -> None:
     """Batches of 2, 0 and 1: three rounds, one in vain, 1.5 requests a batch."""
     run = hand_run()
     rounds = replace(run.rounds, batch=np.array([2, 0, 1]))
-    found = measure(replace(run, rounds=rounds), Tables(make_problem()), 0.0, 5.0)
+    found = measure_span(
+        Account(replace(run, rounds=rounds), Tables(make_problem())), 0.0, 5.0
+    )
     assert (found.rounds, found.empty_rounds, found.computed) == (3, 1, 3)
     assert found.mean_batch == 1.5
 
 
 def test_nothing_at_all_has_measures() -> None:
     """No requests, no rounds: the GPU is idle, ratios of nothing are None."""
-    empty = OnlineRun(make_requests([]), make_rounds([]), REASONS, np.empty((0, 2)))
+    empty = Run(make_requests([]), make_rounds([]), REASONS, np.empty((0, 2)))
     account = Account(empty, Tables(make_problem()))
     found = measure_span(account, 2.0, 4.0)
     assert (found.requests, found.rounds, found.in_time_per_s) == (0, 0, 0.0)
@@ -97,7 +100,7 @@ def test_nothing_at_all_has_measures() -> None:
 def test_a_span_without_length_is_refused() -> None:
     """Nothing is per second in no time."""
     with pytest.raises(ValueError, match="must have a length"):
-        measure(hand_run(), Tables(make_problem()), 1.0, 1.0)
+        measure_span(Account(hand_run(), Tables(make_problem())), 1.0, 1.0)
 
 
 def test_load_time_behind_a_batch_counts_as_compute() -> None:
@@ -114,7 +117,7 @@ def test_load_time_behind_a_batch_counts_as_compute() -> None:
         ]
     )
     run = replace(hand_run(), rounds=rounds)
-    found = measure(run, Tables(make_problem(overlap=True)), 0.0, 5.0)
+    found = measure_span(Account(run, Tables(make_problem(overlap=True))), 0.0, 5.0)
     assert (found.load_s, found.compute_s) == (1.5, 2.5)
     assert (found.wait_s, found.idle_s) == (0.5, 0.5)
 
@@ -229,7 +232,8 @@ def test_bytes_without_sharing_are_those_of_the_residency_rules(seed: int) -> No
             sum(alone.atom_bytes[atom] for atom in step.loaded)
             for step in residency.steps(alone, planned)
         ]
-        assert whole_bytes(used, rounds).tolist() == expected
+        batch = np.maximum(rounds.chosen, rounds.batch)
+        assert whole_bytes(used, rounds.model, batch).tolist() == expected
         if used is alone:
             assert rounds.loaded_bytes.tolist() == expected
 

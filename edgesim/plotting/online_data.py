@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgesim.engine.records import DROPPED, Floats, Ints
-from edgesim.online.measures import Account, OnlineMeasures
-from edgesim.online.series import Series
+from edgesim.measures.account import Account
+from edgesim.measures.measure import Measures
+from edgesim.measures.series import Series
 
 # 200 points a decade: a curve is at most 1.2 % off to the side.
 LATENCY_GRID_S: Floats = np.geomspace(1e-6, 1e7, 13 * 200 + 1)
@@ -35,7 +36,7 @@ class Drawn:
         ``LATENCY_GRID_S``.
     """
 
-    measures: OnlineMeasures
+    measures: Measures
     step_s: float
     arrived: Ints
     in_time: Ints
@@ -44,7 +45,7 @@ class Drawn:
 
 def keep_for_plots(
     account: Account,
-    measures: OnlineMeasures,
+    measures: Measures,
     series: Series,
     span_s: tuple[float, float],
 ) -> Drawn:

@@ -8,24 +8,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgesim.engine.plan import Run, simulate_plan
 from edgesim.errors import InputError
-from edgesim.results import (
-    REQUEST_COLUMNS,
-    ROUND_COLUMNS,
-    request_rows,
-    round_rows,
-    write_csv,
-    write_requests,
-    write_rounds,
+from edgesim.measures.account import Account
+from edgesim.results.rows import write_csv
+from edgesim.results.tables import (
+    PLAN_REQUEST_COLUMNS,
+    PLAN_ROUND_COLUMNS,
+    Names,
+    dump_header,
+    dump_requests,
+    dump_rounds,
 )
 from solvers import Problem, solve
+from tests.engine.plan_records import account_of, records_of
 
 ODD_ID = 'the "first", user'
+RECORDED = (
+    "planned_load_start_s",
+    "load_start_s",
+    "load_s",
+    "planned_compute_start_s",
+    "compute_start_s",
+    "wait_s",
+    "compute_s",
+    "planned_end_s",
+    "end_s",
+)
 
 
 @pytest.fixture(scope="module")
-def run() -> Run:
+def run() -> Account:
     """Run a plan of two rounds; one user has no link."""
     problem = Problem.model_validate(
         {
@@ -56,7 +68,22 @@ def run() -> Run:
             ],
         }
     )
-    return simulate_plan(problem, solve(problem, "greedy").schedule)
+    return account_of(problem, solve(problem, "greedy").schedule)
+
+
+def write_requests(path: Path, run: Account, repeat: int, solver: str) -> None:
+    """Write the table of requests with its header."""
+    ids = [user.id for user in run.tables.problem.users]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        dump_header(file, "solver", PLAN_REQUEST_COLUMNS)
+        dump_requests(file, run, Names(ids, ids), repeat, solver)
+
+
+def write_rounds(path: Path, run: Account, repeat: int, solver: str) -> None:
+    """Write the table of rounds with its header."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        dump_header(file, "solver", PLAN_ROUND_COLUMNS)
+        dump_rounds(file, run, repeat, solver)
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -65,15 +92,15 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_request_is_one_row_in_the_problems_order(run: Run, tmp_path: Path) -> None:
+def test_a_request_is_one_row_in_the_problems_order(run: Account, tmp_path: Path) -> None:
     """Ids survive quoting, floats read back exactly, what never happened is empty."""
     path = tmp_path / "requests.csv"
-    write_requests(path, request_rows(run, repeat=3, solver="greedy"))
+    write_requests(path, run, 3, "greedy")
     rows = read(path)
-    assert tuple(rows[0]) == REQUEST_COLUMNS
+    assert tuple(rows[0]) == ("repeat", "solver", *PLAN_REQUEST_COLUMNS)
     assert [row["id"] for row in rows] == [ODD_ID, "u1", "u2"]
     assert {(row["repeat"], row["solver"]) for row in rows} == {("3", "greedy")}
-    for row, record in zip(rows, run.requests, strict=True):
+    for row, record in zip(rows, records_of(run).requests, strict=True):
         assert row["outcome"] == record.outcome
         for column in ("upload_start_s", "upload_end_s", "end_s", "latency_s"):
             value = getattr(record, column)
@@ -83,35 +110,36 @@ def test_a_request_is_one_row_in_the_problems_order(run: Run, tmp_path: Path) ->
     assert rows[0]["reason"] == ""
 
 
-def test_a_round_is_one_row_planned_beside_actual(run: Run, tmp_path: Path) -> None:
+def test_a_round_is_one_row_planned_beside_actual(run: Account, tmp_path: Path) -> None:
     """The second round loads one block and reuses 7 bytes; times are the record's."""
     path = tmp_path / "rounds.csv"
-    write_rounds(path, round_rows(run, repeat=0, solver="greedy"))
+    write_rounds(path, run, 0, "greedy")
     rows = read(path)
-    assert tuple(rows[0]) == ROUND_COLUMNS
+    assert tuple(rows[0]) == ("repeat", "solver", *PLAN_ROUND_COLUMNS)
     assert [row["round"] for row in rows] == ["0", "1"]
     assert [row["loaded_blocks"] for row in rows] == ["2", "1"]
     assert [row["reused_bytes"] for row in rows] == ["0", "7"]
     assert [row["batch"] for row in rows] == ["1", "1"]
-    for row, record in zip(rows, run.rounds, strict=True):
-        for column in ROUND_COLUMNS[9:]:
+    for row, record in zip(rows, records_of(run).rounds, strict=True):
+        for column in RECORDED:
             assert float(row[column]) == getattr(record, column)
 
 
-def test_requests_and_rounds_join(run: Run) -> None:
+def test_requests_and_rounds_join(run: Account, tmp_path: Path) -> None:
     """The round of a request is the number of a row of the rounds, with its model."""
-    rounds = {row["round"]: row for row in round_rows(run, repeat=0, solver="x")}
-    for row in request_rows(run, repeat=0, solver="x"):
-        if row["round"] is not None:
+    write_rounds(tmp_path / "rounds.csv", run, 0, "x")
+    write_requests(tmp_path / "requests.csv", run, 0, "x")
+    rounds = {row["round"]: row for row in read(tmp_path / "rounds.csv")}
+    for row in read(tmp_path / "requests.csv"):
+        if row["round"]:
             assert rounds[row["round"]]["model"] == row["model"]
             assert rounds[row["round"]]["end_s"] == row["end_s"]
 
 
-def test_the_same_run_is_the_same_bytes(run: Run, tmp_path: Path) -> None:
+def test_the_same_run_is_the_same_bytes(run: Account, tmp_path: Path) -> None:
     """Two writings agree, and lines end in a bare newline on every system."""
     for name in ("one", "two"):
-        rows = list(request_rows(run, repeat=0, solver="dp"))
-        write_requests(tmp_path / name, rows)
+        write_requests(tmp_path / name, run, 0, "dp")
     one = (tmp_path / "one").read_bytes()
     assert one == (tmp_path / "two").read_bytes()
     assert b"\r" not in one
@@ -128,8 +156,19 @@ def test_cells_are_written_one_way(tmp_path: Path) -> None:
 
 def test_no_rows_leave_a_header(tmp_path: Path) -> None:
     """An empty run is a table with a header, not an empty file."""
-    write_rounds(tmp_path / "rounds.csv", round_rows(Run((), (), ())))
-    assert (tmp_path / "rounds.csv").read_text() == ",".join(ROUND_COLUMNS) + "\n"
+    problem = Problem.model_validate(
+        {
+            "name": "nobody",
+            "bandwidth_hz": 1.0,
+            "blocks": {"a": {"bytes": 1, "load_s": 0.1}},
+            "models": {"A": {"blocks": ["a"], "latency_s": [0.1]}},
+            "users": [],
+        }
+    )
+    run = account_of(problem, solve(problem, "greedy").schedule)
+    write_rounds(tmp_path / "rounds.csv", run, 0, "greedy")
+    header = ",".join(("repeat", "solver", *PLAN_ROUND_COLUMNS))
+    assert (tmp_path / "rounds.csv").read_text() == f"{header}\n"
 
 
 @pytest.mark.parametrize("row", [{"a": 1}, {"a": 1, "b": 2, "c": 3}])

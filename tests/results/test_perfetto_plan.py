@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from edgesim.engine.noise import nominal
-from edgesim.engine.plan import Run, simulate_plan
-from edgesim.engine.uplinks.planned import Channel
-from edgesim.perfetto import trace_events, write_trace
+from edgesim.engine.channel import Channel
+from edgesim.measures.account import Account
+from edgesim.results.perfetto import plan_events, write_plan
 from solvers import UPLINKS, Problem, Uplink, solve
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import make_schedule
+from tests.engine.plan_records import account_of, records_of
 
 
 def make_problem() -> Problem:
@@ -49,7 +50,7 @@ def make_problem() -> Problem:
     )
 
 
-def overlapped_run() -> Run:
+def overlapped_run() -> Account:
     """Run a plan in which two loads go on beside the batches before them."""
     problem = make_problem().model_copy(update={"overlap": True})
     rounds = [PlannedRound(k % 2, (k,)) for k in range(3)]
@@ -57,16 +58,16 @@ def overlapped_run() -> Run:
         Tables(problem), rounds, "dynamic", solver="any", bound=None
     )
     assert schedule is not None
-    return simulate_plan(problem, schedule)
+    return account_of(problem, schedule)
 
 
-def make_run(uplink: Uplink = "dynamic", dead: bool = False) -> Run:
+def make_run(uplink: Uplink = "dynamic", dead: bool = False) -> Account:
     """Run a plan of it, on dead channels if asked for."""
     problem = make_problem()
     noise = nominal(problem)
     if dead:
         noise = replace(noise, channels=[Channel.constant(0.0)] * 9)
-    return simulate_plan(
+    return account_of(
         problem, solve(problem, "greedy", uplink=uplink).schedule, noise
     )
 
@@ -79,7 +80,7 @@ def slices(document: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("uplink", UPLINKS)
 def test_events_have_the_fields_the_format_asks_for(uplink: Uplink) -> None:
     """X: name, pid, tid, ts, dur ≥ 0; M: a name in args; every lane is named."""
-    document = trace_events(make_run(uplink))
+    document = plan_events(make_run(uplink))
     named = set()
     for event in document["traceEvents"]:
         assert event["ph"] in ("X", "M")
@@ -101,7 +102,7 @@ def test_nothing_overlaps_in_a_lane(uplink: Uplink | None) -> None:
     """
     lanes = defaultdict(list)
     run = overlapped_run() if uplink is None else make_run(uplink)
-    for event in slices(trace_events(run)):
+    for event in slices(plan_events(run)):
         begin, length = round(event["ts"] * 1000), round(event["dur"] * 1000)
         lanes[event["pid"], event["tid"]].append((begin, begin + length))
     for spans in lanes.values():
@@ -121,14 +122,15 @@ def test_nothing_overlaps_in_a_lane(uplink: Uplink | None) -> None:
 def test_lanes_are_as_many_as_uploads_at_once() -> None:
     """One at a time in ``dynamic``, all nine in ``upfront``."""
     for uplink, expected in (("dynamic", 1), ("upfront", 9)):
-        document = trace_events(make_run(uplink))  # type: ignore[arg-type]
+        document = plan_events(make_run(uplink))  # type: ignore[arg-type]
         assert len({e["tid"] for e in slices(document) if e["pid"] == 1}) == expected
 
 
 def test_times_are_the_runs_in_microseconds() -> None:
     """Load and compute of every round, to the nanosecond."""
-    run = make_run()
-    events = slices(trace_events(run))
+    account = make_run()
+    run = records_of(account)
+    events = slices(plan_events(account))
     loads = [event for event in events if (event["pid"], event["tid"]) == (2, 1)]
     computes = [event for event in events if (event["pid"], event["tid"]) == (2, 2)]
     loading = [record for record in run.rounds if record.load_s > 0]
@@ -148,7 +150,7 @@ def test_times_are_the_runs_in_microseconds() -> None:
 
 def test_a_dropped_upload_says_why() -> None:
     """On dead channels nothing is computed, and uploads carry the reason."""
-    events = slices(trace_events(make_run("static", dead=True)))
+    events = slices(plan_events(make_run("static", dead=True)))
     uploads = [event for event in events if event["pid"] == 1]
     assert len(uploads) == 9
     assert {event["args"]["reason"] for event in uploads} == {"upload never ended"}
@@ -158,7 +160,9 @@ def test_a_dropped_upload_says_why() -> None:
 def test_the_file_is_json_and_the_same_each_time(tmp_path: Path) -> None:
     """Strict JSON that reads back as the document; an empty run is valid, too."""
     for name in ("one", "two"):
-        write_trace(tmp_path / name, make_run())
+        write_plan(tmp_path / name, make_run())
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    assert json.loads((tmp_path / "one").read_text()) == trace_events(make_run())
-    assert slices(trace_events(Run((), (), ()))) == []
+    assert json.loads((tmp_path / "one").read_text()) == plan_events(make_run())
+    nobody = make_problem().model_copy(update={"users": ()})
+    nothing = account_of(nobody, solve(nobody, "greedy").schedule)
+    assert slices(plan_events(nothing)) == []

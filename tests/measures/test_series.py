@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesim.errors import InputError
-from edgesim.online import series as module
-from edgesim.online.measures import Account, measure_span
-from edgesim.online.series import SERIES_COLUMNS, dump_series, sample_series
-from edgesim.online.tables import dump_header
+from edgesim.measures import series as module
+from edgesim.measures.account import Account
+from edgesim.measures.measure import measure_span
+from edgesim.measures.series import sample_series
+from edgesim.results.series_table import SERIES_COLUMNS, dump_series
+from edgesim.results.tables import dump_header
 from solvers.core.tables import Tables
 from tests.engine.handmade import hand_run, make_problem, seeded_run, seeded_tables
 
@@ -74,11 +76,11 @@ def test_a_series_is_that_of_naive_counting(seed: int, step_s: float) -> None:
 def test_rows_are_the_series() -> None:
     """One row a step under the columns; a ratio of nothing is an empty cell."""
     file = io.StringIO()
-    dump_header(file, SERIES_COLUMNS)
+    dump_header(file, "policy", SERIES_COLUMNS)
     dump_series(file, sample_series(hand_account(), 1.0), 3, "fcfs")
     rows = list(csv.DictReader(io.StringIO(file.getvalue())))
     assert len(rows) == 6
-    assert tuple(rows[0]) == SERIES_COLUMNS
+    assert tuple(rows[0]) == ("repeat", "policy", *SERIES_COLUMNS)
     assert rows[1] == {
         "repeat": "3",
         "policy": "fcfs",

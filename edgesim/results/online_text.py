@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgesim.engine.records import NEVER_FITS, NO_LINK
-from edgesim.online.intervals import correlation_limit
-from edgesim.provenance import library_text
+from edgesim.measures.intervals import correlation_limit
+from edgesim.results.provenance import library_text
 from edgesim.text import (
     ABSENT,
     TEXT_WIDTH,

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import IO
 
 import numpy as np
 
 from edgesim.engine.records import DROPPED, IN_TIME, Floats, Ints
 from edgesim.errors import InputError
-from edgesim.online.csv_columns import cell, chunks, write_rows
-from edgesim.online.measures import Account
+from edgesim.measures.account import Account
 
 MOST_SAMPLES = 1_000_000
 """The longest series that is made: more rows than this are refused."""
-
-SERIES_COLUMNS = (
-    "repeat",
-    "policy",
-    "time_s",
-    "waiting",
-    "uploading",
-    "arrived",
-    "in_time",
-    "on_time_ratio",
-    "finished",
-    "load_share",
-    "compute_share",
-    "wait_share",
-    "idle_share",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,34 +133,3 @@ def _in_steps(times_s: Floats, edges_s: Floats) -> Ints:
     """How many of some times lie in each step."""
     before = np.searchsorted(np.sort(times_s), edges_s, side="left")
     return np.diff(before).astype(np.int64)
-
-
-def dump_series(file: IO[str], series: Series, repeat: int, policy: str) -> None:
-    """Append the rows of ``series.csv`` to an open file.
-
-    Times and shares are rounded to nine digits after the point.
-
-    Parameters
-    ----------
-    file
-        The file; its header, ``SERIES_COLUMNS``, is there.
-    series
-        The run.
-    repeat, policy
-        Leading columns.
-    """
-    columns = (
-        np.round(series.time_s, 9),
-        series.waiting,
-        series.uploading,
-        series.arrived,
-        series.in_time,
-        np.round(series.on_time_ratio, 9),
-        series.finished,
-        np.round(series.load_share, 9),
-        np.round(series.compute_share, 9),
-        np.round(series.wait_share, 9),
-        np.round(series.idle_share, 9),
-    )
-    for rows in chunks(np.arange(len(series.time_s))):
-        write_rows(file, f"{repeat},{cell(policy)}", [c[rows] for c in columns])

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from edgesim.errors import InputError, in_file
 from edgesim.files import write_json, write_whole_folder
-from edgesim.online.intervals import (
+from edgesim.measures.intervals import (
     Estimate,
     batch_spans,
     differences,
@@ -18,17 +18,15 @@ from edgesim.online.intervals import (
     method,
     sample,
 )
-from edgesim.online.measures import Account, OnlineMeasures, measure_span
-from edgesim.online.perfetto import write_window
-from edgesim.online.plot_data import Drawn, keep_for_plots
+from edgesim.measures.account import Account
+from edgesim.measures.measure import Measures, measure_span
+from edgesim.plotting.online_data import Drawn, keep_for_plots
+from edgesim.results.perfetto import write_window
 from edgesim.online.run import OnlineInputs, PolicyRun, run_repeat
-from edgesim.online.series import (
-    SERIES_COLUMNS,
-    check_samples,
-    dump_series,
-    sample_series,
-)
-from edgesim.online.tables import (
+from edgesim.measures.series import check_samples, sample_series
+from edgesim.results.series_table import SERIES_COLUMNS, dump_series
+from edgesim.results.tables import (
+    Names,
     REQUEST_COLUMNS,
     ROUND_COLUMNS,
     dump_header,
@@ -42,7 +40,7 @@ from edgesim.plotting.online import (
     plot_on_time,
 )
 from edgesim.plotting.style import save
-from edgesim.provenance import library_facts, provenance
+from edgesim.results.provenance import library_facts, provenance
 from solvers.registry import NO_SHARING
 
 OUTPUTS = (
@@ -64,8 +62,8 @@ SUMMARY = "edgesim.online-summary/1"
 class _Kept:
     """What is kept of one policy: everything but its records."""
 
-    samples: list[OnlineMeasures] = field(default_factory=list)
-    whole: list[OnlineMeasures] = field(default_factory=list)
+    samples: list[Measures] = field(default_factory=list)
+    whole: list[Measures] = field(default_factory=list)
     drawn: list[Drawn] = field(default_factory=list)
     runtime_s: list[float] = field(default_factory=list)
 
@@ -165,7 +163,7 @@ class _Tables:
             file = stack.enter_context(
                 (folder / name).open("w", encoding="utf-8", newline="")
             )
-            dump_header(file, columns)
+            dump_header(file, "policy", columns)
             return file
 
         self.series = begun("series.csv", SERIES_COLUMNS)
@@ -192,7 +190,8 @@ def _keep(inputs: OnlineInputs, one: PolicyRun, files: _Tables, kept: _Kept) -> 
     kept.runtime_s.append(one.runtime_s)
     dump_series(files.series, series, repeat, policy)
     if files.requests is not None and files.rounds is not None:
-        dump_requests(files.requests, account, users, repeat, policy, files.window_s)
+        names = Names(users)
+        dump_requests(files.requests, account, names, repeat, policy, files.window_s)
         dump_rounds(files.rounds, account, repeat, policy, files.window_s)
     if online.window_s is not None:
         place = files.folder / "perfetto"

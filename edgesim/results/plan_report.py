@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from edgesim import perfetto, results
-from edgesim.files import write_json, write_whole_folder
+from edgesim.files import write_json, write_whole, write_whole_folder
 from edgesim.formats import write_instance, write_schedule
-from edgesim.measures import Measures, mean_interval
+from edgesim.measures.student import mean_interval
 from edgesim.plotting import timeline
 from edgesim.plotting.style import save
 from edgesim.plotting.throughput import plot_throughput
-from edgesim.provenance import assumed_text, library_facts, library_text, provenance
+from edgesim.results.provenance import (
+    assumed_text,
+    library_facts,
+    library_text,
+    provenance,
+)
+from edgesim.results import perfetto
+from edgesim.results.tables import (
+    PLAN_REQUEST_COLUMNS,
+    PLAN_ROUND_COLUMNS,
+    Names,
+    dump_header,
+    dump_requests,
+    dump_rounds,
+)
 from edgesim.run import Inputs, PlanRun
 from solvers.registry import NO_SHARING
 
@@ -30,6 +42,26 @@ OUTPUTS = (
     "perfetto.json",
     "plans",
 )
+
+MEASURES = (
+    "in_time",
+    "late",
+    "dropped",
+    "on_time_ratio",
+    "in_time_per_s",
+    "latency_p50_s",
+    "latency_p95_s",
+    "latency_p99_s",
+    "span_s",
+    "load_s",
+    "compute_s",
+    "wait_s",
+    "idle_s",
+    "spectrum_use",
+    "bytes_loaded",
+    "bytes_saved",
+)
+"""Measures of a plan that ``summary.json`` holds, one value a repeat."""
 
 
 def write_report(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> None:
@@ -55,31 +87,19 @@ def write_report(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> None:
     """
     with write_whole_folder(folder, OUTPUTS) as temporary:
         write_json(temporary / "summary.json", summary(inputs, runs))
-        results.write_requests(
-            temporary / "requests.csv",
-            (
-                {**row, "user": user}
-                for one in runs
-                for row, user in zip(
-                    results.request_rows(one.run, repeat=one.repeat, solver=one.solver),
-                    one.epoch.trace_users,
-                    strict=True,
-                )
-            ),
-        )
-        results.write_rounds(
-            temporary / "rounds.csv",
-            (
-                row
-                for one in runs
-                for row in results.round_rows(
-                    one.run, repeat=one.repeat, solver=one.solver
-                )
-            ),
-        )
+        with write_whole(temporary / "requests.csv") as file:
+            dump_header(file, "solver", PLAN_REQUEST_COLUMNS)
+            for one in runs:
+                ids = [user.id for user in one.epoch.problem.users]
+                names = Names(one.epoch.trace_users, ids)
+                dump_requests(file, one.account, names, one.repeat, one.solver)
+        with write_whole(temporary / "rounds.csv") as file:
+            dump_header(file, "solver", PLAN_ROUND_COLUMNS)
+            for one in runs:
+                dump_rounds(file, one.account, one.repeat, one.solver)
         _write_plans(temporary / "plans", runs)
         _write_pictures(temporary, inputs, runs)
-        perfetto.write_trace(temporary / "perfetto.json", runs[0].run)
+        perfetto.write_plan(temporary / "perfetto.json", runs[0].account)
         runtime_s = {
             name: [one.result.runtime_s for one in of]
             for name, of in by_solver(runs).items()
@@ -116,8 +136,7 @@ def _write_pictures(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> No
     first = runs[0]
     schedule = first.result.schedule
     uplink_ax, _ = timeline.plot_timeline(
-        first.epoch.problem,
-        first.run,
+        first.account,
         name=f"{schedule.instance}, {schedule.solver}, {schedule.uplink} uplink",
     )
     save(uplink_ax, folder / "timeline.png")
@@ -195,9 +214,6 @@ def _condensed(runs: Sequence[PlanRun]) -> dict[str, Any]:
     goodput: Counter[str] = Counter()
     for one in runs:
         goodput.update(one.measures.goodput)
-    numbers = [
-        f.name for f in fields(Measures) if f.name not in ("requests", "goodput")
-    ]
     return {
         "status": [one.result.status for one in runs],
         "served": _interval([one.result.served for one in runs]),
@@ -205,7 +221,7 @@ def _condensed(runs: Sequence[PlanRun]) -> dict[str, Any]:
         "gap": _interval([one.result.gap for one in runs]),
         **{
             name: _interval([getattr(one.measures, name) for one in runs])
-            for name in numbers
+            for name in MEASURES
         },
         "goodput": dict(goodput),
     }

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesim.online.measures import Account
-from edgesim.online.perfetto import window_events, write_window
+from edgesim.measures.account import Account
+from edgesim.results.perfetto import window_events, write_window
 from solvers.core.tables import Tables
 from tests.engine.handmade import (
     USERS,

@@ -28,13 +28,14 @@ import numpy as np
 
 from edgesim.engine.records import Floats
 from edgesim.errors import InputError
-from edgesim.measures import student_t
-from edgesim.online.measures import Account, OnlineMeasures, measure_span
+from edgesim.measures.account import Account
+from edgesim.measures.measure import Measures, measure_span
+from edgesim.measures.student import student_t
 
 LEVEL = 0.95
 
 Fraction: TypeAlias = tuple[float, float]
-Quotient: TypeAlias = Callable[[OnlineMeasures], Fraction]
+Quotient: TypeAlias = Callable[[Measures], Fraction]
 
 
 def _percentile(value_s: float | None) -> Fraction:
@@ -120,7 +121,7 @@ def batch_spans(
 def sample(
     accounts: Sequence[Account],
     spans: Sequence[tuple[float, float]],
-) -> list[OnlineMeasures]:
+) -> list[Measures]:
     """Take the measures of each span of each run, run after run.
 
     One run and several spans are batch means; several runs (repeats) and one span are
@@ -130,7 +131,7 @@ def sample(
 
 
 def estimates(
-    samples: Sequence[OnlineMeasures],
+    samples: Sequence[Measures],
     quotients: Mapping[str, Quotient] = QUOTIENTS,
 ) -> dict[str, Estimate]:
     """Estimate measures from spans or repeats.
@@ -149,7 +150,7 @@ def estimates(
 
 
 def differences(
-    samples: Sequence[OnlineMeasures], others: Sequence[OnlineMeasures]
+    samples: Sequence[Measures], others: Sequence[Measures]
 ) -> dict[str, Estimate]:
     """Estimate by how much one policy is above another, span by span.
 
@@ -203,7 +204,7 @@ def correlation_limit(batches: int) -> float:
     return 1.96 / math.sqrt(batches)
 
 
-def _fractions(samples: Sequence[OnlineMeasures], quotient: Quotient) -> Floats:
+def _fractions(samples: Sequence[Measures], quotient: Quotient) -> Floats:
     """Numerators and denominators, shape (n, 2)."""
     return np.array([quotient(measures) for measures in samples], dtype=np.float64)
 

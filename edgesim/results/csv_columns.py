@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, TypeAlias
 
 import numpy as np
@@ -28,10 +28,41 @@ def quoted(texts: Iterable[str]) -> list[str]:
     return [*map(cell, texts), ""]
 
 
-def chunks(rows: Ints) -> Iterator[Ints]:
-    """Take row numbers apart, so that what is made of them stays small."""
+def write_table(
+    file: IO[str],
+    prefix: str,
+    columns: Mapping[str, Column],
+    names: Sequence[str],
+    rows: Ints | None = None,
+) -> None:
+    """Write rows of a table, chunk by chunk.
+
+    Parameters
+    ----------
+    file
+        Where to.
+    prefix
+        The first cells, the same in every row, as they are to be written.
+    columns
+        Columns by name, arrays of shape (n,).
+    names
+        Which of them, in order.
+    rows
+        Row numbers, in order; all by default.
+    """
+    chosen = [columns[name] for name in names]
+    if rows is None:
+        first = chosen[0]
+        rows = np.arange(len(first[1] if isinstance(first, tuple) else first))
     for start in range(0, len(rows), CHUNK_ROWS):
-        yield rows[start : start + CHUNK_ROWS]
+        chunk = rows[start : start + CHUNK_ROWS]
+        write_rows(file, prefix, [_taken(column, chunk) for column in chosen])
+
+
+def _taken(column: Column, rows: Ints) -> Column:
+    if isinstance(column, tuple):
+        return column[0], column[1][rows]
+    return column[rows]
 
 
 def write_rows(file: IO[str], prefix: str, columns: Sequence[Column]) -> None:

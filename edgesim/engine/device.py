@@ -1,0 +1,112 @@
+"""The GPU that a server drives: a part that ends its work by events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeAlias
+
+from simpy import Environment, Event
+
+from edgesim.engine.faults import Faults
+
+Factor: TypeAlias = Callable[[int], float]
+"""The factor on a nominal time, by the round's number."""
+
+
+class Device(Protocol):
+    """Loads models and computes batches, one of each at a time.
+
+    Work has ended when its event happens; the event's value is how long it took, in
+    seconds. A device that does not know that beforehand measures it.
+    """
+
+    def load(self, number: int, model: int, nominal_s: float) -> Event | None:
+        """Begin to load what a round is missing.
+
+        Parameters
+        ----------
+        number
+            The round's, counted from 0.
+        model
+            The model, by number.
+        nominal_s
+            How long it takes by the profile.
+
+        Returns
+        -------
+        Event or None
+            Happens when the model is loaded; None if that takes no time at all.
+        """
+        ...
+
+    def compute(self, number: int, model: int, batch: int, nominal_s: float) -> Event:
+        """Begin to compute a round's batch of at least one request.
+
+        Parameters
+        ----------
+        number, model, nominal_s
+            As for :meth:`load`.
+        batch
+            Requests in the batch.
+
+        Returns
+        -------
+        Event
+            Happens when the batch is done.
+        """
+        ...
+
+
+class SimulatedDevice:
+    """A GPU in simulated time: nominal times, noise, and faults.
+
+    Parameters
+    ----------
+    env
+        The simulation.
+    load_factor, compute_factor
+        Factors on the nominal times, asked for once a round; None for nominal times.
+    faults
+        Stalls and slow loads; None where there are none.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        load_factor: Factor | None = None,
+        compute_factor: Factor | None = None,
+        faults: Faults | None = None,
+    ) -> None:
+        self._env = env
+        self._load_factor = load_factor
+        self._compute_factor = compute_factor
+        self._faults = faults
+
+    def load(self, number: int, model: int, nominal_s: float) -> Event | None:
+        """Begin to load what a round is missing."""
+        del model
+        load_s = nominal_s
+        if self._load_factor is not None:
+            load_s *= self._load_factor(number)
+        if not load_s:
+            return None
+        if self._faults is not None:
+            now_s = self._env.now
+            load_s *= self._faults.load_factor(now_s)
+            load_s = self._faults.gpu_s(now_s, load_s)
+        return self._env.timeout(load_s, load_s)
+
+    def compute(self, number: int, model: int, batch: int, nominal_s: float) -> Event:
+        """Begin to compute a round's batch."""
+        del model, batch
+        compute_s = nominal_s
+        if self._compute_factor is not None:
+            compute_s *= self._compute_factor(number)
+        if self._faults is not None:
+            compute_s = self._faults.gpu_s(self._env.now, compute_s)
+        return self._env.timeout(compute_s, compute_s)
+
+
+def in_turn(factors: Iterator[float]) -> Factor:
+    """Take the factors of rounds one after the other, whatever their numbers."""
+    return lambda _: next(factors)

@@ -1,0 +1,1 @@
+"""Every measure of a run once, with its formula, and confidence intervals."""

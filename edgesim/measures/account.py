@@ -1,0 +1,83 @@
+"""A run, and what several of its measures need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from edgesim.engine.records import Floats, Ints, Run
+from edgesim.measures.gpu_time import Cover, GpuTime, cover, gpu_time
+from edgesim.measures.whole_models import whole_bytes
+from solvers.core.tables import Tables
+from solvers.schedule import Schedule
+
+
+@dataclass(frozen=True, eq=False)
+class Account:
+    """A run, and what several measures need of it; worked out when first asked for.
+
+    Parameters
+    ----------
+    run
+        The run.
+    tables
+        What it was simulated with: library, GPU, with or without sharing.
+    schedule
+        The plan that it followed, if it did.
+    """
+
+    run: Run
+    tables: Tables
+    schedule: Schedule | None = None
+
+    @cached_property
+    def gpu(self) -> GpuTime:
+        """What the GPU did when."""
+        return gpu_time(self.run.rounds)
+
+    @cached_property
+    def band(self) -> Cover:
+        """When the band carried anything."""
+        return cover(self.run.busy_s[:, 0], self.run.busy_s[:, 1])
+
+    @cached_property
+    def waiting_s(self) -> tuple[Floats, Floats]:
+        """From when to when requests waited, shape (n,) each: those with an input."""
+        requests = self.run.requests
+        there = ~np.isnan(requests.upload_end_s)
+        return requests.upload_end_s[there], self.leave_s[there]
+
+    @cached_property
+    def leave_s(self) -> Floats:
+        """When each request's batch started, or it was dropped, shape (K,)."""
+        requests = self.run.requests
+        leave_s = requests.end_s.copy()
+        computed = requests.round >= 0
+        leave_s[computed] = self.run.rounds.compute_start_s[requests.round[computed]]
+        return leave_s
+
+    @cached_property
+    def waiting(self) -> Cover:
+        """Request-seconds of waiting by when."""
+        return cover(*self.waiting_s)
+
+    @cached_property
+    def saved_bytes(self) -> Ints:
+        """Bytes that sharing saved, by round, shape (R,)."""
+        rounds = self.run.rounds
+        if not self.tables.sharing:
+            return np.zeros_like(rounds.loaded_bytes)
+        batch = np.maximum(rounds.chosen, rounds.batch)
+        if self.schedule is not None:
+            # The plan made room for what it had in a round.
+            batch = np.array([len(r.users) for r in self.schedule.rounds], np.int64)
+        return whole_bytes(self.tables, rounds.model, batch) - rounds.loaded_bytes
+
+    @property
+    def last_s(self) -> float:
+        """When the last outcome or round of the run was; 0 if there was nothing."""
+        requests, rounds = self.run.requests, self.run.rounds
+        ends_s = [requests.end_s.max(initial=0.0), rounds.end_s.max(initial=0.0)]
+        return float(max(ends_s))
