@@ -14,7 +14,7 @@ import pytest
 import solvers
 from edgesim import __version__
 from edgesim.cli import TERMINATED
-from edgesim.formats import read_schedule
+from edgesim.instances import read_schedule
 from tests.command import edgesim
 from tests.examples import instance
 

@@ -13,8 +13,8 @@ import pytest
 from safetensors.torch import save_file
 
 import solvers
-from edgesim.measures.measure import Measures
 from edgesim.measures.intervals import QUOTIENTS
+from edgesim.measures.measure import Measures
 from tests.command import edgesim
 from tests.small_networks import fine_tuned
 

@@ -42,16 +42,25 @@ what stands above them) may import any of these and is not listed.
 """
 
 UPWARDS = {
-    "edgesim.run": ("edgesim.sweep", "edgesim.report", "edgesim.cli"),
-    "edgesim.report": ("edgesim.sweep", "edgesim.cli"),
-    "edgesim.sweep": ("edgesim.report", "edgesim.cli"),
-    "edgesim.plotting": (
-        "edgesim.run",
-        "edgesim.sweep",
-        "edgesim.report",
+    "edgesim.experiment.plans": (
+        "edgesim.experiment.sweep",
+        "edgesim.results.report",
         "edgesim.cli",
     ),
-    "edgesim.replay": ("edgesim.run", "edgesim.sweep", "edgesim.report", "edgesim.cli"),
+    "edgesim.results.report": ("edgesim.experiment.sweep", "edgesim.cli"),
+    "edgesim.experiment.sweep": ("edgesim.results.report", "edgesim.cli"),
+    "edgesim.plotting": (
+        "edgesim.experiment.plans",
+        "edgesim.experiment.sweep",
+        "edgesim.results.report",
+        "edgesim.cli",
+    ),
+    "edgesim.replay": (
+        "edgesim.experiment.plans",
+        "edgesim.experiment.sweep",
+        "edgesim.results.report",
+        "edgesim.cli",
+    ),
 }
 """What some of those without a place in the table above must not import."""
 
@@ -62,7 +71,7 @@ AT_HOME = {
     "torchvision": _TORCH,
     "timm": _TORCH,
     "transformers": _TORCH,
-    "matplotlib": ("edgesim.plotting.", "edgesim.sweep"),
+    "matplotlib": ("edgesim.plotting.", "edgesim.experiment.sweep"),
     "typer": ("edgesim.cli",),
     "simpy": ("edgesim.engine.",),
     "pulp": ("solvers.ilp.",),

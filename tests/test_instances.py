@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgesim.formats import read_instance
+from edgesim.instances import read_instance
 from solvers import UPLINKS, Problem, RefusalError, solve
 from solvers.core.forest import Crossing, Forest, build_forest
 from solvers.core.tables import Tables

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgesim.formats import read_instance, read_schedule
+from edgesim.instances import read_instance, read_schedule
 from edgesim.profile.file import read_profile
 from edgesim.profile.values import Measured
 from tests.command import edgesim

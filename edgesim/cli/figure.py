@@ -14,7 +14,7 @@ def figure(
 ) -> None:
     """Sweep one parameter; write NAME.csv and NAME.png beside NAME.toml."""
     from edgesim.cli.progress import progress
-    from edgesim.sweep import run_figure
+    from edgesim.results.figure import run_figure
 
     with progress(file.stem) as advance:
         data, picture = run_figure(file, jobs=jobs, done=advance)

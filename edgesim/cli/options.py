@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias, cast
 
 from edgesim.errors import InputError
-from edgesim.online.spec import check_policies
-from edgesim.scenario import check_solvers
+from edgesim.names import check_policies, check_solvers
 from solvers import UPLINKS, Uplink
 
 Check: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
@@ -64,8 +64,14 @@ def run(
     several policies. A profile and a trace of your own need no scenario: --profile FILE
     --trace FILE.
     """
-    from edgesim.own_models import OWN_MODELS, OWN_MODELS_ONLINE
-    from edgesim.scenario import is_online, locate_scenario
+    from edgesim.cli.progress import progress
+    from edgesim.experiment.defaults import OWN_MODELS, OWN_MODELS_ONLINE
+    from edgesim.experiment.inputs import open_inputs
+    from edgesim.experiment.run import run_all
+    from edgesim.files import check_replaceable, keep_inputs
+    from edgesim.results.report import outputs_of, write_run
+    from edgesim.results.text import table
+    from edgesim.scenario.file import is_online, locate_scenario
 
     if scenario is None:
         shipped = ("campus", OWN_MODELS)
@@ -80,21 +86,22 @@ def run(
         "--policy": policy,
         "--uplink": uplink,
     }
-    shared = {"run.repeats": repeats, "run.seed": seed}
-    files = _Files(path, trace, profile, out)
-    if is_online(path):
-        _online(files, shared, chosen)
-    else:
-        _plan(files, shared, chosen)
-
-
-class _Files(NamedTuple):
-    """What is read, and where the results go: None where the scenario says so."""
-
-    scenario: Path
-    trace: Path | None
-    profile: str | None
-    out: Path | None
+    overrides = {
+        "run.repeats": repeats,
+        "run.seed": seed,
+        **(_online(path, chosen) if is_online(path) else _plan(path, chosen)),
+    }
+    given = {key: value for key, value in overrides.items() if value is not None}
+    with open_inputs(
+        path, trace_file=trace, profile_name=profile, overrides=given
+    ) as inputs:
+        folder = out or Path("results") / inputs.scenario.name
+        check_replaceable(folder, outputs_of(inputs))
+        keep_inputs(folder, *(source.path for source in inputs.sources.values()))
+        with progress(inputs.scenario.name) as advance:
+            report = write_run(folder, inputs, run_all(inputs, advance))
+    typer.echo(table(report))
+    typer.echo(f"results in {folder}")
 
 
 def _refuse(scenario: Path, chosen: Mapping[str, Any], why: str, *odd: str) -> None:
@@ -104,89 +111,31 @@ def _refuse(scenario: Path, chosen: Mapping[str, Any], why: str, *odd: str) -> N
             raise InputError(option, f"{why}: {scenario}")
 
 
-def _given(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in overrides.items() if value is not None}
-
-
-def _plan(files: _Files, shared: Mapping[str, Any], chosen: Mapping[str, Any]) -> None:
-    """Plan windows of requests with several solvers."""
+def _plan(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what options replace in a scenario that plans, by key path."""
     from edgesim.cli.options import positive, solver_names, uplink_name
-    from edgesim.cli.progress import progress
-    from edgesim.files import check_replaceable, keep_inputs
-    from edgesim.results.plan_report import OUTPUTS, table, write_report
-    from edgesim.run import PlanRun, load_inputs, run_all
 
     why = "is for scenarios with an [online] section, which this has not"
-    _refuse(files.scenario, chosen, why, "--policy")
+    _refuse(scenario, chosen, why, "--policy")
     solver, uplink = chosen["--solver"], chosen["--uplink"]
-    overrides = {
-        **shared,
+    return {
         "run.solvers": None if solver is None else solver_names("--solver", solver),
         "run.uplink": None if uplink is None else uplink_name("--uplink", uplink),
         "run.time_limit_s": positive("--time-limit", chosen["--time-limit"]),
         "run.iterations": chosen["--iterations"],
     }
-    inputs = load_inputs(
-        files.scenario,
-        trace_file=files.trace,
-        profile_name=files.profile,
-        overrides=_given(overrides),
-    )
-    folder = files.out or Path("results") / inputs.scenario.name
-    check_replaceable(folder, OUTPUTS)
-    keep_inputs(folder, *(source.path for source in inputs.sources.values()))
-    plans = inputs.scenario.run.repeats * len(inputs.scenario.run.solvers)
-    finished: list[PlanRun] = []
-
-    with progress(inputs.scenario.name) as advance:
-
-        def done(one: PlanRun) -> None:
-            finished.append(one)
-            advance(len(finished), plans)
-
-        runs = run_all(inputs, done)
-    write_report(folder, inputs, runs)
-    typer.echo(table(inputs, runs))
-    typer.echo(f"results in {folder}")
 
 
-def _online(
-    files: _Files, shared: Mapping[str, Any], chosen: Mapping[str, Any]
-) -> None:
-    """Serve requests as they come, by several policies."""
-    from tempfile import TemporaryDirectory
-
+def _online(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what options replace in a scenario that serves requests as they come."""
     from edgesim.cli.options import one_of, policy_names
-    from edgesim.cli.progress import progress
-    from edgesim.engine.uplinks.rules import RULES
-    from edgesim.files import check_replaceable, keep_inputs
-    from edgesim.online.run import load_online
-    from edgesim.results.online_report import OUTPUTS, run_and_report
-    from edgesim.results.online_text import table
-    from edgesim.results.provenance import assumed_text
+    from edgesim.names import UPLINK_RULES
 
     why = "is for plans, and this scenario has an [online] section"
-    _refuse(files.scenario, chosen, why, "--solver", "--time-limit", "--iterations")
+    _refuse(scenario, chosen, why, "--solver", "--time-limit", "--iterations")
     policy, uplink = chosen["--policy"], chosen["--uplink"]
-    overrides = {
-        **shared,
+    rules = UPLINK_RULES
+    return {
         "online.policies": None if policy is None else policy_names("--policy", policy),
-        "online.uplink": None if uplink is None else one_of("--uplink", uplink, RULES),
+        "online.uplink": None if uplink is None else one_of("--uplink", uplink, rules),
     }
-    with TemporaryDirectory(prefix="edgesim-") as temporary:
-        inputs = load_online(
-            files.scenario,
-            Path(temporary),
-            trace_file=files.trace,
-            profile_name=files.profile,
-            overrides=_given(overrides),
-        )
-        folder = files.out or Path("results") / inputs.scenario.name
-        check_replaceable(folder, OUTPUTS)
-        keep_inputs(folder, *(source.path for source in inputs.sources.values()))
-        with progress(inputs.scenario.name) as advance:
-            summary = run_and_report(folder, inputs, advance)
-    typer.echo(table(summary))
-    if inputs.assumed:
-        typer.echo(assumed_text(inputs.assumed))
-    typer.echo(f"results in {folder}")

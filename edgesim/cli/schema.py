@@ -17,6 +17,6 @@ def schema(
     ],
 ) -> None:
     """Print the JSON Schema of a file format."""
-    from edgesim.formats import json_schema
+    from edgesim.schemas import json_schema
 
     typer.echo(json.dumps(json_schema(name), indent=1, ensure_ascii=False))

@@ -40,7 +40,7 @@ def solve(
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
     from edgesim.files import keep_inputs, make_folder
-    from edgesim.formats import read_instance, write_schedule
+    from edgesim.instances import read_instance, write_schedule
 
     names = solver_names("--solver", solver)
     discipline = uplink_name("--uplink", uplink)

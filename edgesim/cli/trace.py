@@ -309,7 +309,7 @@ def scale(
 ) -> None:
     """Make a trace denser, slower or burstier, or cut it, as scenarios can do."""
     from edgesim.files import keep_inputs
-    from edgesim.scenario import workload_of
+    from edgesim.scenario.scenario import workload_of
     from edgesim.trace.generate import generator
     from edgesim.trace.requests import read_trace, write_trace
     from edgesim.trace.scale import scaled_window

@@ -6,57 +6,25 @@ that are compared meet the same channels and the same round-by-round jitter.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field
 
 from edgesim.engine.channel import Channel
 from edgesim.errors import short
-from solvers.problem import Problem, Value
+from solvers.problem import Problem
 
 HORIZON_DEADLINES = 10
 """An upload is given up at this many times the latest deadline of the problem."""
 
 _CHUNK_BLOCKS = 64
-_SIGMA_MAX = 3.0
 
 Floats = NDArray[np.float64]
-
-
-def _sigma(value: Any) -> Any:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if value == "profile" or (number and 0 <= value <= _SIGMA_MAX):
-        return value
-    raise ValueError(
-        f'must be a number between 0 and {_SIGMA_MAX:g} or "profile", '
-        f"found {short(value)}"
-    )
-
-
-Sigma = Annotated[
-    Annotated[float, Field(ge=0, le=_SIGMA_MAX)] | Literal["profile"],
-    BeforeValidator(_sigma),
-]
-
-
-class NoiseSpec(Value):
-    """The ``[noise]`` section of a scenario: what differs from the plan.
-
-    With ``fading`` each user's spectral efficiency is redrawn every ``coherence_s``.
-    ``load_sigma`` and ``compute_sigma`` are sigmas of lognormal factors with median 1
-    on the load and the compute time of every round; ``"profile"`` takes the spread
-    that the device profile states.
-    """
-
-    fading: bool = False
-    coherence_s: Annotated[float, Field(ge=1e-4, allow_inf_nan=False)] = 0.05
-    load_sigma: Sigma = 0.0
-    compute_sigma: Sigma = 0.0
 
 
 class FadingEfficiency(Protocol):
@@ -121,20 +89,34 @@ def horizon_s(problem: Problem) -> float:
     return HORIZON_DEADLINES * latest_s
 
 
-def draw(
-    spec: NoiseSpec,
-    problem: Problem,
-    rng: np.random.Generator,
-    *,
-    fading_efficiency: FadingEfficiency | None = None,
-    measured_load_sigma: float | None = None,
-    measured_compute_sigma: float | None = None,
-) -> Realisation:
+@dataclass(frozen=True)
+class Noise:
+    """How much differs from the plan.
+
+    Parameters
+    ----------
+    load_sigma, compute_sigma
+        Sigmas of lognormal factors with median 1 on the load and the compute time of
+        every round.
+    fading_efficiency
+        Draws each user's spectral efficiency anew for every coherence block after the
+        first, as blocks are needed; None for channels that do not change.
+    coherence_s
+        Length of a coherence block.
+    """
+
+    load_sigma: float = 0.0
+    compute_sigma: float = 0.0
+    fading_efficiency: FadingEfficiency | None = None
+    coherence_s: float = math.inf
+
+
+def draw(noise: Noise, problem: Problem, rng: np.random.Generator) -> Realisation:
     """Draw one realisation, to be used for every schedule of the problem.
 
     Parameters
     ----------
-    spec
+    noise
         What varies, and how much.
     problem
         The users; coherence block 0 of each has the efficiency that the problem
@@ -142,77 +124,32 @@ def draw(
     rng
         Spawns one generator for loads, one for computing and one for each user, so
         that no draw depends on another's number.
-    fading_efficiency
-        Draws the later blocks; needed with ``spec.fading``. It is called as blocks are
-        needed.
-    measured_load_sigma, measured_compute_sigma
-        The spreads that the profile states, for ``"profile"``; None if it states none.
-
-    Raises
-    ------
-    ValueError
-        Beginning with the key, when ``spec`` asks for what was not handed over.
     """
     users = problem.users
     load_rng, compute_rng, *user_rngs = rng.spawn(2 + len(users))
-    load_sigma = stated_sigma("load_sigma", spec.load_sigma, measured_load_sigma)
-    compute_sigma = stated_sigma(
-        "compute_sigma", spec.compute_sigma, measured_compute_sigma
-    )
     channels: list[Channel]
-    if not spec.fading:
+    if noise.fading_efficiency is None:
         channels = [Channel.constant(user.spectral_efficiency) for user in users]
-    elif fading_efficiency is None:
-        raise ValueError(
-            "noise.fading: needs a radio model to draw from, and this problem comes "
-            "without one; set it to false"
-        )
     else:
         channels = [
             Channel(
-                _Blocks(user.spectral_efficiency, number, fading_efficiency, user_rng),
-                spec.coherence_s,
+                _Blocks(
+                    user.spectral_efficiency, number, noise.fading_efficiency, user_rng
+                ),
+                noise.coherence_s,
             )
             for number, (user, user_rng) in enumerate(
                 zip(users, user_rngs, strict=True)
             )
         ]
     return Realisation(
-        load_factor=np.exp(load_sigma * load_rng.standard_normal(len(users))),
-        compute_factor=np.exp(compute_sigma * compute_rng.standard_normal(len(users))),
+        load_factor=np.exp(noise.load_sigma * load_rng.standard_normal(len(users))),
+        compute_factor=np.exp(
+            noise.compute_sigma * compute_rng.standard_normal(len(users))
+        ),
         channels=channels,
         horizon_s=horizon_s(problem),
     )
-
-
-def stated_sigma(
-    key: str, sigma: float | Literal["profile"], measured: float | None
-) -> float:
-    """Resolve a sigma of the ``[noise]`` section.
-
-    Parameters
-    ----------
-    key
-        The section's key, for messages.
-    sigma
-        What stands there.
-    measured
-        The spread that the profile states, for ``"profile"``; None if it states none.
-
-    Raises
-    ------
-    ValueError
-        Beginning with the key, when the profile states none and is asked for it.
-    """
-    if sigma != "profile":
-        return sigma
-    if measured is None:
-        of = "load times" if key == "load_sigma" else "batch latencies"
-        raise ValueError(
-            f'noise.{key}: is "profile", but the profile states no spread of {of}; '
-            f"give a number"
-        )
-    return measured
 
 
 def median_spread(sigmas: Collection[float]) -> float | None:

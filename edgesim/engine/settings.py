@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from edgesim.engine.faults import Faults
-from edgesim.engine.uplinks.rules import Rule
+from edgesim.names import UplinkRule
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Settings:
         the uplink, a part of its own, begins each upload when its request arrives.
     """
 
-    uplink: Rule = "fifo"
+    uplink: UplinkRule = "fifo"
     late: Literal["drop", "serve"] = "drop"
     queue_limit: int | None = None
     faults: Faults = field(default_factory=Faults)

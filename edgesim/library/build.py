@@ -21,7 +21,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from edgesim.library.spec import (
+from edgesim.profile.fit import copy_time, scaled
+from edgesim.profile.values import BlockProfile, Profile
+from edgesim.scenario.library import (
     AdaptersSpec,
     Backbone,
     Bases,
@@ -34,8 +36,6 @@ from edgesim.library.spec import (
     Mixture,
     ProfileSpec,
 )
-from edgesim.profile.fit import copy_time, scaled
-from edgesim.profile.values import BlockProfile, Profile
 from solvers.problem import Block, Model
 
 

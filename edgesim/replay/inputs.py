@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from edgesim.errors import InputError, short
 from edgesim.files import sha256
-from edgesim.formats import read_instance, read_schedule
+from edgesim.instances import read_instance, read_schedule
 from edgesim.profile.values import Profile, Tier
 from edgesim.replay.model_match import common_tier
 from edgesim.replay.placement import shares

@@ -177,9 +177,7 @@ def _bands(account: Account) -> list[_Slice]:
     return sorted(slices, key=lambda s: to_ns(s.start_s))
 
 
-def _uploads(
-    account: Account, users: Sequence[str], window_s: Window
-) -> list[_Slice]:
+def _uploads(account: Account, users: Sequence[str], window_s: Window) -> list[_Slice]:
     """List the uploads of a window, in order of start."""
     requests, names = account.run.requests, account.tables.model_names
     stop_s = np.where(

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from edgesim import __version__
-from edgesim.inputs import Source
+from edgesim.experiment.sources import Source
 from edgesim.library import sharing
 from edgesim.library.build import Library
 from edgesim.scenario import Scenario

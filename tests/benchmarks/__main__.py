@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgesim.formats import write_instance
+from edgesim.instances import write_instance
 from solvers import UPLINKS, Problem, solve
 from tests.benchmarks import online
 from tests.benchmarks.checkpoints import checkpoints

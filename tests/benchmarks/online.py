@@ -23,8 +23,8 @@ from typing import Any, Literal
 import numpy as np
 from simpy import Environment, Event, Resource
 
+from edgesim.experiment.policies import make_policy
 from edgesim.online import Arrival, Run, Settings, simulate
-from edgesim.online.registry import make_policy
 from solvers import Problem
 from solvers.core.tables import Tables
 

@@ -11,7 +11,7 @@ import pytest
 from edgesim.campaign.spec import locate_campaign, own_code, read_campaign, tasks_of
 from edgesim.errors import InputError
 from edgesim.files import read_toml
-from edgesim.formats import json_schema
+from edgesim.schemas import json_schema
 from tests.campaign.cases import job, write
 
 SCHEMA = "edgesim schema instance"

@@ -10,15 +10,15 @@ import pytest
 
 from edgesim.engine.faults import Faults, Outage, Span
 from edgesim.engine.records import NEVER_FITS
-from edgesim.engine.uplinks.rules import Rule
+from edgesim.experiment.policies import make_policy
+from edgesim.names import UplinkRule
 from edgesim.online import Arrival, Run, Settings, simulate
-from edgesim.online.registry import make_policy
 from solvers.core.tables import Tables
 from tests.engine.invariants import RandomPolicy, check_run, reason_of
 from tests.engine.test_server import A, B, First, crowded, make_tables
 
 POLICIES = ("fcfs", "edf", "clockwork", "greedy", "rolling", "random")
-RULES: tuple[Rule, ...] = ("fifo", "edf", "equal-share")
+RULES: tuple[UplinkRule, ...] = ("fifo", "edf", "equal-share")
 
 
 def test_a_stall_stops_what_runs_and_what_would_start() -> None:
@@ -114,7 +114,7 @@ def test_no_request_is_lost_to_a_fault(
 
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize("uplink", RULES)
-def test_a_burst_of_a_hundred_times_the_rate(name: str, uplink: Rule) -> None:
+def test_a_burst_of_a_hundred_times_the_rate(name: str, uplink: UplinkRule) -> None:
     """Two seconds at 400 requests/s in between 4/s: all have one outcome, most drop."""
     burst = [r._replace(arrival_s=r.arrival_s + 10.0) for r in stream(400.0, 2.0, 1)]
     arrivals = sorted([*stream(4.0, 40.0), *burst])

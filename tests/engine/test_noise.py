@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from edgesim.engine.noise import NoiseSpec, draw, horizon_s, nominal
+from edgesim.engine.noise import draw, horizon_s, nominal
+from edgesim.scenario.noise import NoiseSpec
 from solvers import Problem
 
 

@@ -21,7 +21,7 @@ from edgesim.engine.records import (
     TOO_LATE,
     UPLOAD_NEVER_ENDED,
 )
-from edgesim.engine.uplinks.rules import Rule
+from edgesim.names import UplinkRule
 from edgesim.online import Arrival, Policy, Request, Server, Settings, simulate
 from solvers import Problem
 from solvers.core.tables import Tables
@@ -183,7 +183,7 @@ def test_a_full_queue_turns_requests_away() -> None:
 
 
 @pytest.mark.parametrize("rule", ["fifo", "edf", "equal-share"])
-def test_who_waits_in_vain_takes_no_room_in_the_queue(rule: Rule) -> None:
+def test_who_waits_in_vain_takes_no_room_in_the_queue(rule: UplinkRule) -> None:
     """1 could start until 0.375 s, and A is in hand until 1 s: at 0.5 s, 2 has room."""
     arrivals = [
         Arrival(0.0, 0, A, 0.125, 9.0),
@@ -199,7 +199,7 @@ def test_who_waits_in_vain_takes_no_room_in_the_queue(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", ["fifo", "edf", "equal-share"])
-def test_who_uploads_in_vain_takes_no_room_in_the_queue(rule: Rule) -> None:
+def test_who_uploads_in_vain_takes_no_room_in_the_queue(rule: UplinkRule) -> None:
     """Its link is down until 9 s; it could start until 1.75 s, so 2 has its room."""
     arrivals = [
         Arrival(0.0, 0, A, 1.0, 2.0),

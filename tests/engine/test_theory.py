@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgesim.engine.uplinks.rules import Rule
+from edgesim.experiment.policies import make_policy
+from edgesim.names import UplinkRule
 from edgesim.online import Arrival, Run, Settings, simulate
-from edgesim.online.registry import make_policy
 from solvers import Problem
 from solvers.core.tables import Tables
 
@@ -78,7 +78,7 @@ def runs(
     rate: float,
     *,
     demand_s: Draw = nothing,
-    uplink: Rule = "fifo",
+    uplink: UplinkRule = "fifo",
     exponential: bool = False,
 ) -> Iterator[Run]:
     """Run fcfs several times, each with arrivals and factors of its own."""
@@ -199,7 +199,7 @@ def test_equal_shares_are_processor_sharing() -> None:
 
 
 @pytest.mark.parametrize("uplink", ["fifo", "equal-share"])
-def test_uplink_and_gpu_are_a_jackson_network(uplink: Rule) -> None:
+def test_uplink_and_gpu_are_a_jackson_network(uplink: UplinkRule) -> None:
     """Two exponential stations in a row: each behaves as if it were alone (Burke)."""
     rate, upload_mean_s, compute_s = 5.0, 0.1, 0.11
     tables = library(compute_s=compute_s)

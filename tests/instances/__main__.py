@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgesim.formats import write_instance
+from edgesim.instances import write_instance
 from tests.instances.cases import CASES, GROUPS, make
 
 

@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 from edgesim.errors import from_validation
 from edgesim.library.build import Library, build_library
 from edgesim.library.sharing import crossing, is_laminar
-from edgesim.library.spec import LibrarySpec, LoadSource
 from edgesim.profile.file import read_profile
 from edgesim.profile.values import CopyTime, Profile, Timing
+from edgesim.scenario.library import LibrarySpec, LoadSource
 from solvers.problem import Problem
 
 SPEC: TypeAdapter[LibrarySpec] = TypeAdapter(LibrarySpec)

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesim.engine.noise import NoiseSpec, draw
+from edgesim.engine.noise import draw
 from edgesim.engine.records import DROPPED, IN_TIME, LATE, Log
 from edgesim.measures.account import Account
 from edgesim.measures.measure import measure
 from edgesim.measures.student import mean_interval, student_t
+from edgesim.scenario.noise import NoiseSpec
 from solvers import UPLINKS, Problem, Uplink, solve
 from solvers.core.tables import Tables
 from solvers.core.timing import make_schedule

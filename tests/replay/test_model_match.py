@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from edgesim.library.build import build_library
-from edgesim.library.spec import (
+from edgesim.profile.values import Profile
+from edgesim.profiling import zoo
+from edgesim.replay import model_match as match
+from edgesim.scenario.library import (
     AdaptersSpec,
     CheckpointsSpec,
     ClustersSpec,
@@ -17,9 +20,6 @@ from edgesim.library.spec import (
     MixedSpec,
     ProfileSpec,
 )
-from edgesim.profile.values import Profile
-from edgesim.profiling import zoo
-from edgesim.replay import model_match as match
 from solvers import Problem
 from tests.replay import cases
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgesim.cli.progress import progress
-from edgesim.formats import write_instance, write_schedule
+from edgesim.instances import write_instance, write_schedule
 from edgesim.profile.file import write_profile
 from edgesim.replay import session
 from edgesim.replay.report import OUTPUTS

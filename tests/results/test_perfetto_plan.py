@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from edgesim.engine.noise import nominal
 from edgesim.engine.channel import Channel
+from edgesim.engine.noise import nominal
 from edgesim.measures.account import Account
 from edgesim.results.perfetto import plan_events, write_plan
 from solvers import UPLINKS, Problem, Uplink, solve
@@ -67,9 +67,7 @@ def make_run(uplink: Uplink = "dynamic", dead: bool = False) -> Account:
     noise = nominal(problem)
     if dead:
         noise = replace(noise, channels=[Channel.constant(0.0)] * 9)
-    return account_of(
-        problem, solve(problem, "greedy", uplink=uplink).schedule, noise
-    )
+    return account_of(problem, solve(problem, "greedy", uplink=uplink).schedule, noise)
 
 
 def slices(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -92,7 +92,9 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_request_is_one_row_in_the_problems_order(run: Account, tmp_path: Path) -> None:
+def test_a_request_is_one_row_in_the_problems_order(
+    run: Account, tmp_path: Path
+) -> None:
     """Ids survive quoting, floats read back exactly, what never happened is empty."""
     path = tmp_path / "requests.csv"
     write_requests(path, run, 3, "greedy")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesim.formats import read_instance
+from edgesim.instances import read_instance
 from edgesim.trace import scale
 from edgesim.trace.requests import Trace, read_trace, write_trace
 from edgesim.trace.scale import Burst, Scaling, scaled, scaled_window, window_rows

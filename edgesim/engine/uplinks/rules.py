@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Protocol
 
 from simpy import Environment
 
@@ -20,9 +20,7 @@ from edgesim.engine.request import Request
 from edgesim.engine.uplinks.equal_share import EqualShareUplink
 from edgesim.engine.uplinks.in_order import InOrderUplink, by_arrival, by_deadline
 from edgesim.engine.uplinks.links import Act
-
-Rule: TypeAlias = Literal["fifo", "edf", "equal-share"]
-RULES: tuple[Rule, ...] = get_args(Rule)
+from edgesim.names import UplinkRule
 
 
 class Uplink(Protocol):
@@ -73,7 +71,7 @@ class Uplink(Protocol):
         ...
 
 
-def make_uplink(rule: Rule, env: Environment, deliver: Act, drop: Act) -> Uplink:
+def make_uplink(rule: UplinkRule, env: Environment, deliver: Act, drop: Act) -> Uplink:
     """Make a rule.
 
     Parameters

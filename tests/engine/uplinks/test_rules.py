@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from simpy import Environment
 
 from edgesim.engine.request import DONE, Request
-from edgesim.engine.uplinks.rules import Rule, Uplink, make_uplink
+from edgesim.engine.uplinks.rules import Uplink, make_uplink
+from edgesim.names import UplinkRule
 
-RULES: tuple[Rule, ...] = ("fifo", "edf", "equal-share")
+RULES: tuple[UplinkRule, ...] = ("fifo", "edf", "equal-share")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Seen:
     busy_s: float = 0.0
 
 
-def drive(rule: Rule, sent: list[Sent], happenings: list[Happening]) -> Seen:
+def drive(rule: UplinkRule, sent: list[Sent], happenings: list[Happening]) -> Seen:
     """Run the rule."""
     env = Environment()
     seen = Seen()
@@ -91,7 +92,7 @@ def drive(rule: Rule, sent: list[Sent], happenings: list[Happening]) -> Seen:
     return seen
 
 
-def plain(rule: Rule, sent: list[Sent], happenings: list[Happening]) -> Seen:
+def plain(rule: UplinkRule, sent: list[Sent], happenings: list[Happening]) -> Seen:
     """Run the rule step by step: from event to event, every upload's share anew."""
     seen = Seen()
     left = [s.demand_s for s in sent]
@@ -139,7 +140,9 @@ def _down(user: int, now: float, happenings: list[Happening]) -> bool:
     return past.count("lose") > past.count("restore")
 
 
-def assert_same(rule: Rule, sent: list[Sent], happenings: list[Happening]) -> None:
+def assert_same(
+    rule: UplinkRule, sent: list[Sent], happenings: list[Happening]
+) -> None:
     """Compare the rule with its plain form."""
     found, wanted = drive(rule, sent, happenings), plain(rule, sent, happenings)
     assert found.delivered == pytest.approx(wanted.delivered, abs=1e-8)
@@ -181,7 +184,7 @@ def loads(draw: st.DrawFn) -> tuple[list[Sent], list[Happening]]:
 @settings(max_examples=150, deadline=None)
 @given(loads())
 def test_a_rule_is_what_it_says(
-    rule: Rule, drawn: tuple[list[Sent], list[Happening]]
+    rule: UplinkRule, drawn: tuple[list[Sent], list[Happening]]
 ) -> None:
     """Ends and drops at the times of a simulation that counts every share anew."""
     assert_same(rule, *drawn)
@@ -203,7 +206,9 @@ def test_an_earlier_deadline_takes_the_band_over() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_link_down_for_two_reasons_is_back_when_both_are_over(rule: Rule) -> None:
+def test_a_link_down_for_two_reasons_is_back_when_both_are_over(
+    rule: UplinkRule,
+) -> None:
     """From 1 to 3 s and from 2 to 5 s: 1 s is sent before, the rest from 5 s on."""
     sent = [Sent(0.0, 0, 2.0, 99.0), Sent(4.0, 0, 1.0, 99.5)]
     happenings = [
@@ -219,7 +224,7 @@ def test_a_link_down_for_two_reasons_is_back_when_both_are_over(rule: Rule) -> N
 
 @pytest.mark.parametrize("rule", RULES)
 def test_giving_up_an_upload_that_never_had_the_band_changes_nothing(
-    rule: Rule,
+    rule: UplinkRule,
 ) -> None:
     """Sent while its link is down, given up before it is back: others go on."""
     sent = [Sent(0.0, 0, 2.0, 99.0), Sent(0.5, 1, 1.0, 99.5)]
@@ -232,7 +237,7 @@ def test_giving_up_an_upload_that_never_had_the_band_changes_nothing(
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_uploads_end_however_late_it_is(rule: Rule) -> None:
+def test_uploads_end_however_late_it_is(rule: UplinkRule) -> None:
     """After 1e9 s clocks step by 1e-7 s; nothing hangs, nothing is lost."""
     sent = [Sent(1e9 + k / 7, k, 0.1 + k / 3, 2e9, 2e9) for k in range(20)]
     found = drive(rule, sent, [])
@@ -241,7 +246,7 @@ def test_uploads_end_however_late_it_is(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_forecast_comes_true(rule: Rule) -> None:
+def test_the_forecast_comes_true(rule: UplinkRule) -> None:
     """Asked at 1.5 s, who will end and when is what then happens, drops left out."""
     sent = [
         Sent(0.0, 0, 2.0, 9.0, 9.0),

@@ -1,0 +1,222 @@
+"""Scenarios for which a profile and a trace are all that has to be given.
+
+``own-models`` plans windows of requests, ``own-models-online`` serves them as they
+come. What a scenario states and these two leave open is chosen here, and every choice
+is stated in the output.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from edgesim.errors import InputError
+from edgesim.experiment.workload import Demand
+from edgesim.library.build import Library
+from edgesim.profile.values import PLACE, Profile, Tier
+from edgesim.radio import CellSpec
+from edgesim.scenario import Scenario
+from edgesim.shipped import data_file
+
+OWN_MODELS = "own-models"
+OWN_MODELS_ONLINE = "own-models-online"
+
+WINDOW_S = 1.0
+"""Requests of so many seconds are planned together."""
+
+MOST_WINDOWS = 10
+"""No more windows than these are planned, however long the trace is."""
+
+_PAIRS_NAMED = 3
+
+
+def is_own_models(scenario_file: Path) -> bool:
+    """Whether a path leads to a shipped one of these; a copy of it is its owner's."""
+    shipped = (
+        data_file("traces", f"{name}.toml") for name in (OWN_MODELS, OWN_MODELS_ONLINE)
+    )
+    return any(
+        path is not None and scenario_file.resolve() == path.resolve()
+        for path in shipped
+    )
+
+
+def choose(
+    profile_file: Path, profile: Profile, trace: Demand, scenario: Scenario
+) -> dict[str, Any]:
+    """Choose what a profile and a trace leave open.
+
+    - The library is of kind ``checkpoints`` when the profile knows the content of
+      blocks, else ``profile``: nothing is shared.
+    - Blocks are loaded from the first of pinned memory, pageable memory and disk that
+      the profile has times for, for every model.
+    - Models of the trace are those of the profile if all their names are there; else
+      the most requested one is the first of the profile, and so on, wrapping round.
+    - To be planned, the trace is cut into whole windows of 1 s, from the second of the
+      first request on, at most 10 of them; one shorter than 1 s is a single window.
+
+    Parameters
+    ----------
+    profile_file
+        For messages.
+    profile, trace
+        What is run.
+    scenario
+        The scenario that is to be completed.
+
+    Returns
+    -------
+    dict
+        Values of the scenario by key path.
+
+    Raises
+    ------
+    InputError
+        When no tier holds load times of every model.
+    """
+    values = {
+        "library.kind": "checkpoints" if profile.shares_content else "profile",
+        "gpu.load_from": _tier(profile_file, profile),
+        "workload.models": (
+            "name" if profile.models.keys() >= set(trace.models) else "round-robin"
+        ),
+    }
+    if scenario.online is not None:
+        return values
+    arrival_s = trace.arrival_s
+    first_s = float(arrival_s[0]) if len(arrival_s) else 0.0
+    last_s = float(arrival_s[-1]) if len(arrival_s) else 0.0
+    start_s = WINDOW_S * math.floor(first_s / WINDOW_S)
+    windows = math.floor((last_s - start_s) / WINDOW_S)
+    return values | {
+        "workload.start_s": start_s,
+        "workload.window_s": WINDOW_S if windows else None,
+        "run.repeats": max(1, min(windows, MOST_WINDOWS)),
+    }
+
+
+def _tier(profile_file: Path, profile: Profile) -> Tier:
+    tiers: tuple[Tier, ...] = get_args(Tier)
+    for tier in tiers:
+        if all(tier in model.tiers for model in profile.models.values()):
+            return tier
+    held = "; ".join(
+        f"{name}: {', '.join(model.tiers)}" for name, model in profile.models.items()
+    )
+    raise InputError(
+        f"{profile_file}: models",
+        f"must have load times from one tier that is the same for all of them, "
+        f"found {held}",
+    )
+
+
+def assumptions(
+    scenario: Scenario, trace: Demand, library: Library, model_names: Sequence[str]
+) -> tuple[str, ...]:
+    """Say in words what was chosen, or is as the scenario has it.
+
+    Parameters
+    ----------
+    scenario
+        As it is run.
+    trace, library, model_names
+        The requests, the models, and which model each of the trace's became.
+
+    Returns
+    -------
+    tuple of str
+        Lines for people.
+    """
+    models = f"models: {_models(scenario, trace, library, model_names)}"
+    if scenario.online is None:
+        return (
+            *_hardware(scenario),
+            f"requests: {_windows(scenario, trace)}",
+            f"deadlines: {_deadlines(scenario)}",
+            models,
+        )
+    gpu = scenario.gpu
+    stay = (
+        "what memory holds" if gpu.residency == "cache" else "those of the round before"
+    )
+    overlap = "" if gpu.overlap else "; no load while a batch is computed"
+    return (
+        *_hardware(scenario),
+        f"blocks that stay in GPU memory: {stay}{overlap}",
+        models,
+    )
+
+
+def _hardware(scenario: Scenario) -> tuple[str, ...]:
+    """Tell what is assumed of library, GPU and cell."""
+    gpu = scenario.gpu
+    shared = (
+        "blocks of the same content are one block"
+        if scenario.library.kind == "checkpoints"
+        else "the profile knows no contents, so models share nothing"
+    )
+    if gpu.load_rate_bytes_per_s is None:
+        loads = f"from {PLACE[gpu.load_from]}, as the profile times them"
+    else:
+        loads = f"at {gpu.load_rate_bytes_per_s / 1e9:g} GB/s"
+    memory = (
+        "without bound" if gpu.memory_bytes is None else f"{gpu.memory_bytes:,} bytes"
+    )
+    return (
+        f"library: {shared}",
+        f"loads: {loads}; GPU memory: {memory}",
+        f"cell: {_cell(scenario.cell)}",
+    )
+
+
+def _cell(cell: CellSpec) -> str:
+    return (
+        f"{cell.bandwidth_hz / 1e6:g} MHz at {cell.carrier_hz / 1e9:g} GHz, radius "
+        f"{cell.radius_m:g} m, {cell.path_loss} path loss, {cell.fading} fading, as in "
+        f"the scenario campus"
+    )
+
+
+def _windows(scenario: Scenario, trace: Demand) -> str:
+    window_s, start_s = scenario.workload.window_s, scenario.workload.start_s
+    if window_s is None:
+        return f"the whole trace in one plan ({len(trace.arrival_s)})"
+    repeats = scenario.run.repeats
+    end_s = start_s + repeats * window_s
+    first, after = np.searchsorted(trace.arrival_s, (start_s, end_s)).tolist()
+    count = f"{repeats} window{'s' if repeats > 1 else ''} of {window_s:g} s"
+    total = len(trace.arrival_s)
+    return (
+        f"{count}, from {start_s:g} to {end_s:g} s, each planned as a whole: "
+        f"{after - first:,} of the {total:,} in the trace, which ends at "
+        f"{trace.arrival_s[-1]:g} s"
+    )
+
+
+def _deadlines(scenario: Scenario) -> str:
+    if scenario.workload.deadline_s is not None:
+        return f"{scenario.workload.deadline_s:g} s for all"
+    return "each request's own (slo_s), from when its window is planned"
+
+
+def _models(
+    scenario: Scenario, demand: Demand, library: Library, model_names: Sequence[str]
+) -> str:
+    unused = len(library.models) - len(set(model_names))
+    rest = f"; nobody asks for the other {unused}" if unused else ""
+    if scenario.workload.models == "name":
+        return f"the trace's, found in the profile by their names{rest}"
+    absent = [name for name in demand.models if name not in library.models]
+    order = demand.popularity()[:_PAIRS_NAMED].tolist()
+    pairs = ", ".join(f"{demand.models[code]} as {model_names[code]}" for code in order)
+    more = ", …" if len(demand.models) > len(order) else ""
+    why = f"{absent[0]!r} of the trace is not in the profile, so " if absent else ""
+    return (
+        f"{why}its {len(demand.models)} models become the profile's "
+        f"{len(library.models)} in turn, the most requested first "
+        f"({pairs}{more}){rest}"
+    )

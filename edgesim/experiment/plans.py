@@ -1,0 +1,110 @@
+"""Plans: the requests of one window planned by several solvers, and executed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from edgesim import radio
+from edgesim.engine import noise
+from edgesim.engine.plan import simulate_plan
+from edgesim.errors import InputError
+from edgesim.experiment.inputs import Inputs
+from edgesim.experiment.trial import Trial
+from edgesim.experiment.workload import Epoch, plan_epoch
+from edgesim.measures.account import Account
+from edgesim.trace.requests import Trace
+from solvers import RefusalError, solve
+from solvers.core.tables import Tables
+
+
+def plan_repeat(inputs: Inputs, repeat: int) -> Iterator[Trial]:
+    """Plan one window with every solver of the scenario, and execute each plan.
+
+    All solvers meet the same requests, links and noise, and a repeat's draws do not
+    depend on how many repeats there are.
+
+    Parameters
+    ----------
+    inputs
+        Those of a scenario that plans.
+    repeat
+        Which one, from 0.
+
+    Yields
+    ------
+    Trial
+        One a solver, in the scenario's order.
+
+    Raises
+    ------
+    InputError
+        When a solver cannot take the problem, saying which condition fails.
+    """
+    scenario, trace = inputs.scenario, inputs.trace
+    assert isinstance(trace, Trace)
+    streams = np.random.default_rng(scenario.run.seed).spawn(3 + repeat)
+    radio_rng, noise_rng = streams[2 + repeat].spawn(2)
+    epoch = plan_epoch(
+        scenario,
+        trace,
+        inputs.scenario_file,
+        inputs.library,
+        inputs.model_names,
+        repeat,
+        radio_rng,
+    )
+    realisation = _realisation(inputs, epoch, noise_rng)
+    problem = epoch.problem
+    tables = Tables(problem)
+    for name in scenario.run.solvers:
+        try:
+            result = solve(
+                problem,
+                name,
+                uplink=scenario.run.uplink,
+                time_limit_s=scenario.run.time_limit_s,
+                seed=scenario.run.seed + repeat,
+                iterations=scenario.run.iterations,
+            )
+        except RefusalError as refusal:
+            raise InputError(
+                f"{inputs.scenario_file}: run.solvers", str(refusal)
+            ) from None
+        run = simulate_plan(problem, result.schedule, realisation, tables)
+        yield Trial(
+            repeat,
+            name,
+            Account(run, tables, result.schedule),
+            epoch.trace_users,
+            result.runtime_s,
+            inputs.length_s,
+            result,
+        )
+
+
+def _realisation(
+    inputs: Inputs, epoch: Epoch, rng: np.random.Generator
+) -> noise.Realisation | None:
+    """Draw what the plan does not know; None for a nominal run."""
+    spec = inputs.scenario.noise
+    if spec is None:
+        return None
+    load_sigma, compute_sigma = inputs.sigmas()
+    refade = partial(_refade, epoch, inputs.scenario.cell) if spec.fading else None
+    found = noise.Noise(load_sigma, compute_sigma, refade, spec.coherence_s)
+    return noise.draw(found, epoch.problem, rng)
+
+
+def _refade(
+    epoch: Epoch,
+    cell: radio.CellSpec,
+    user: int,
+    blocks: int,
+    rng: np.random.Generator,
+) -> noise.Floats:
+    """Draw a request's efficiency in later coherence blocks around its mean SNR."""
+    snr_db = np.full(blocks, epoch.mean_snr_db[user])
+    return radio.faded_efficiency(snr_db, cell, rng)

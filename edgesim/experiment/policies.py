@@ -1,0 +1,123 @@
+"""Make policies by name: those that edgesim ships, and the user's own."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from edgesim.engine.policy import Policy
+from edgesim.errors import InputError, short
+from edgesim.names import ALLOWED_POLICIES, own_parts, plain
+from edgesim.plugins import current_folder_importable, find_module, told
+
+# Imported on request: policies bring the solvers with them.
+_SHIPPED: dict[str, tuple[str, str]] = {
+    "fcfs": ("edgesim.engine.policies.in_order", "Fcfs"),
+    "edf": ("edgesim.engine.policies.in_order", "Edf"),
+    "clockwork": ("edgesim.engine.policies.in_order", "Clockwork"),
+    "greedy": ("edgesim.engine.policies.greedy", "Greedy"),
+    "rolling": ("edgesim.engine.policies.rolling", "Rolling"),
+}
+
+
+def make_policy(name: str, options: Mapping[str, Any]) -> Policy:
+    """Make a policy for one run.
+
+    Parameters
+    ----------
+    name
+        One of ``POLICIES``, or ``package.module:Class`` with or without ``-noshare``,
+        imported from the installed packages or the current folder.
+    options
+        Keywords of its constructor.
+
+    Raises
+    ------
+    InputError
+        When there is no such policy, or it refuses its options.
+    """
+    known = _SHIPPED.get(plain(name))
+    if known is not None:
+        made = getattr(importlib.import_module(known[0]), known[1])
+    else:
+        made = _imported_class(name)
+    where = f"online.{plain(name)}" if known is not None else plain(name)
+    try:
+        inspect.signature(made).bind(**options)
+    except TypeError as error:
+        raise InputError(
+            where, f"{error}; allowed are {_keywords(made) or 'no options'}"
+        ) from None
+    try:
+        policy = made(**options)
+    except InputError:
+        raise
+    except Exception as error:
+        # A constructor may raise anything: it is about the options all the same.
+        raise InputError(where, f"refuses its options: {_told(error)}") from error
+    assert isinstance(policy, Policy)
+    return policy
+
+
+def _imported_class(name: str) -> type[Policy]:
+    """Import a user's class."""
+    spec = own_parts(name)
+    if spec is None:
+        raise InputError(
+            "online.policies", f"{name!r} is no policy; allowed: {ALLOWED_POLICIES}"
+        )
+    place, attribute = spec
+    with current_folder_importable():
+        module = _module(place, plain(name))
+    made = getattr(module, attribute, None)
+    if made is None:
+        known = [key for key, value in vars(module).items() if _is_policy_class(value)]
+        raise InputError(
+            plain(name),
+            f"there is no class {attribute!r} in {place}; "
+            f"its policies are {', '.join(sorted(known)) or 'none'}",
+        )
+    if not _is_policy_class(made):
+        raise InputError(
+            plain(name),
+            f"must be a subclass of edgesim.online.Policy, found {short(made)}",
+        )
+    left = sorted(made.__abstractmethods__)
+    if left:
+        raise InputError(
+            plain(name), f"must define {', '.join(left)}, found none of its own"
+        )
+    policy: type[Policy] = made
+    return policy
+
+
+def _module(place: str, where: str) -> ModuleType:
+    try:
+        module = find_module(place)
+    except Exception as error:
+        # Whatever a user's module raises as it is read.
+        raise InputError(where, f"cannot be imported: {_told(error)}") from error
+    if module is None:
+        raise InputError(
+            where,
+            f"there is no module {place!r} here or among the installed packages",
+        )
+    return module
+
+
+def _is_policy_class(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Policy) and value is not Policy
+
+
+def _keywords(made: type[Policy]) -> str:
+    return ", ".join(inspect.signature(made).parameters)
+
+
+def _told(error: Exception) -> str:
+    """Tell an error of a policy's code; a ``ValueError`` says itself what is wrong."""
+    if isinstance(error, ValueError) and str(error).strip():
+        return str(error)
+    return told(error)

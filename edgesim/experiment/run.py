@@ -1,0 +1,68 @@
+"""Run a scenario: every repeat, under every solver or policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from edgesim.experiment.inputs import Inputs
+from edgesim.experiment.plans import plan_repeat
+from edgesim.experiment.streams import serve_repeat
+from edgesim.experiment.trial import Trial
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and how much there is to do."""
+
+
+def run_repeat(inputs: Inputs, repeat: int) -> Iterator[Trial]:
+    """Run one repeat under every solver or policy of the scenario, in its order."""
+    if inputs.scenario.online is None:
+        yield from plan_repeat(inputs, repeat)
+    else:
+        yield from serve_repeat(inputs, repeat)
+
+
+def run_all(inputs: Inputs, advance: Progress | None = None) -> Iterator[Trial]:
+    """Run every repeat, yielding trials as they end.
+
+    Parameters
+    ----------
+    inputs
+        What is run.
+    advance
+        Called with plans made, or requests arrived, and how many there will be.
+
+    Raises
+    ------
+    InputError
+        When a solver or policy refuses what it is given, or fails.
+    """
+    scenario = inputs.scenario
+    repeats = scenario.run.repeats
+    if scenario.online is None:
+        plans = repeats * len(scenario.run.solvers)
+        done = 0
+        for repeat in range(repeats):
+            for trial in plan_repeat(inputs, repeat):
+                done += 1
+                yield trial
+                if advance is not None:
+                    advance(done, plans)
+        return
+    for repeat in range(repeats):
+        yield from serve_repeat(inputs, repeat, _within(inputs, repeat, advance))
+
+
+def _within(
+    inputs: Inputs, repeat: int, advance: Progress | None
+) -> Callable[[str, int, int], None] | None:
+    """Turn progress within one policy's run into that of the whole."""
+    if advance is None:
+        return None
+    policies = inputs.online.policies
+    repeats = inputs.scenario.run.repeats
+
+    def arrived(policy: str, done: int, requests: int) -> None:
+        before = repeat * len(policies) + policies.index(policy)
+        advance(before * requests + done, repeats * len(policies) * requests)
+
+    return arrived

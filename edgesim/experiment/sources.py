@@ -1,0 +1,170 @@
+"""Where a run's files are: scenario, trace and profile, and the library they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from edgesim.errors import InputError, from_validation
+from edgesim.experiment import defaults as own_models
+from edgesim.files import is_file, sha256
+from edgesim.library.build import Library, build_library
+from edgesim.profile.file import shipped_profiles
+from edgesim.profile.values import Profile
+from edgesim.scenario import Scenario, read_scenario
+from edgesim.scenario.file import beside, locate_trace
+from edgesim.shipped import data_file
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that was read; no hash if it was a pipe, which can be read only once."""
+
+    path: Path
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Located:
+    """A scenario, and the files it leads to.
+
+    Parameters
+    ----------
+    scenario
+        As its file says, with what replaces it.
+    overrides
+        What replaced values of the file, by key path.
+    trace_file, profile_file
+        Where they are; their readers refuse what is no file.
+    sources
+        The three files, by role.
+    """
+
+    scenario: Scenario
+    overrides: Mapping[str, Any]
+    trace_file: Path
+    profile_file: Path
+    sources: Mapping[str, Source]
+
+
+def locate(
+    scenario_file: Path,
+    trace_file: Path | None = None,
+    profile_name: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Located:
+    """Read a scenario and find its trace and its profile.
+
+    Parameters
+    ----------
+    scenario_file
+        A scenario (TOML).
+    trace_file
+        A trace that replaces the scenario's: a path, or the file name of a shipped one.
+    profile_name
+        A profile that replaces the scenario's: a path, or the name of a shipped one.
+    overrides
+        Values that replace the scenario's, by key path.
+
+    Raises
+    ------
+    InputError
+        When the scenario is wrong or a file cannot be found.
+    """
+    replaced = dict(overrides or {})
+    profile_file = None
+    if profile_name is not None:
+        profile_file = _located("--profile", Path(profile_name), profile_name)
+        replaced["profile"] = Path(profile_name).name
+    scenario = read_scenario(scenario_file, replaced)
+    trace_file = _trace_file(scenario_file, scenario, trace_file)
+    if profile_file is None:
+        profile_file = _profile_file(scenario_file, scenario.profile)
+    files = {"scenario": scenario_file, "trace": trace_file, "profile": profile_file}
+    sources = {role: _source(path) for role, path in files.items()}
+    return Located(scenario, replaced, trace_file, profile_file, sources)
+
+
+def library_of(
+    scenario_file: Path, scenario: Scenario, profile: Profile, rng: np.random.Generator
+) -> Library:
+    """Build a scenario's model library from its profile.
+
+    Parameters
+    ----------
+    scenario_file
+        For messages.
+    scenario, profile
+        What the library is made of.
+    rng
+        Draws what the library leaves to chance.
+
+    Raises
+    ------
+    InputError
+        When profile and scenario do not fit together.
+    """
+    try:
+        library = build_library(scenario.library, profile, scenario.gpu, rng)
+    except ValidationError as error:
+        raise from_validation(f"{scenario_file}: library", error) from None
+    except ValueError as error:
+        raise InputError(scenario_file, str(error)) from None
+    resident = scenario.gpu.resident_model
+    if resident is not None and resident not in library.models:
+        raise InputError(
+            f"{scenario_file}: gpu.resident_model",
+            f"must name a model of the library ({next(iter(library.models))}, …), "
+            f"found {resident!r}",
+        )
+    return library
+
+
+def _source(path: Path) -> Source:
+    """Note a file and its content's hash; what is wrong with it is for its reader."""
+    try:
+        return Source(path, sha256(path) if path.is_file() else None)
+    except (OSError, ValueError):
+        return Source(path, None)
+
+
+def _trace_file(scenario_file: Path, scenario: Scenario, given: Path | None) -> Path:
+    """Find the trace: the one given, or the scenario's."""
+    if given is not None:
+        return locate_trace(given)
+    if scenario.workload.trace is None:
+        if own_models.is_own_models(scenario_file):
+            raise InputError(
+                "--trace",
+                "is needed: a trace says who asks for which model when; "
+                "edgesim trace generate draws one, and campus.csv is shipped",
+            )
+        raise InputError(
+            f"{scenario_file}: workload.trace",
+            "required key is missing (or name a trace with --trace)",
+        )
+    return beside(scenario_file, scenario.workload.trace, "traces")
+
+
+def _profile_file(scenario_file: Path, name: str) -> Path:
+    """Find the scenario's profile: beside it, or a shipped one by name."""
+    path = beside(scenario_file, name, "profiles")
+    return _located(f"{scenario_file}: profile", path, name)
+
+
+def _located(where: str, path: Path, name: str) -> Path:
+    """Return a profile's path if it leads to a file, else the shipped one's."""
+    shipped = data_file("profiles", f"{name}.json")
+    if is_file(path):
+        return path
+    if shipped is None:
+        raise InputError(
+            where,
+            f"must be a file or one of {', '.join(shipped_profiles())}, found {name!r}",
+        )
+    return shipped

@@ -1,0 +1,171 @@
+"""Requests as they arrive: a trace on disk, scaled, with the uplink each one meets.
+
+Every policy of every repeat meets the requests piece by piece. Memory holds one piece,
+the names of users and models, and the place of each request where the trace states it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim import radio
+from edgesim.engine.request import Arrival
+from edgesim.experiment.links import place_users
+from edgesim.library.build import Library
+from edgesim.scenario import Scenario
+from edgesim.trace.rows import REQUIRED
+from edgesim.trace.scale import Burst, Scaling, scaled, window_length_s, window_rows
+from edgesim.trace.stored import Columns, Floats, StoredTrace
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """The requests of one repeat; each time it is gone through they are the same.
+
+    Parameters
+    ----------
+    users
+        The trace's users, by number.
+    requests
+        How many there are.
+    per_model
+        How many want each model of the library, in its order.
+    duration_s
+        Length of the window; where the trace is not cut, its last arrival.
+    rows
+        Rows of the window, with ``place``, the position in ``mean_snr_db``, where that
+        is given.
+    model_number
+        The library's model for each of the trace, by number.
+    mean_snr_db
+        SNR averaged over fading, by place; None where the trace states efficiencies.
+    cell
+        The radio cell.
+    scaling, bursts
+        What becomes of the window.
+    scale_seed, fading_seed
+        Of what is drawn to scale the window, and of fading.
+    """
+
+    users: tuple[str, ...]
+    requests: int
+    per_model: tuple[int, ...]
+    duration_s: float
+    rows: Columns
+    model_number: NDArray[np.int64]
+    mean_snr_db: Floats | None
+    cell: radio.CellSpec
+    scaling: Scaling
+    bursts: tuple[Burst, ...]
+    scale_seed: int
+    fading_seed: int
+
+    def __iter__(self) -> Iterator[Arrival]:
+        """Go through the requests in order of arrival."""
+        for columns in self.chunks():
+            # Plain tuples: the simulation takes each apart at once.
+            rows = zip(*(values.tolist() for values in columns), strict=True)
+            yield from cast("Iterator[Arrival]", rows)
+
+    def chunks(self) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Go through the requests as columns, in the order of :class:`Arrival`."""
+        fading_rng = np.random.default_rng(self.fading_seed)
+        for piece in self.pieces():
+            if self.mean_snr_db is None:
+                efficiency = piece["spectral_efficiency"]
+            else:
+                snr_db = self.mean_snr_db[piece["place"]]
+                efficiency = radio.faded_efficiency(snr_db, self.cell, fading_rng)
+            with np.errstate(divide="ignore", over="ignore"):  # no link: infinite
+                demand_s = (
+                    8.0 * piece["input_bytes"] / (efficiency * self.cell.bandwidth_hz)
+                )
+            yield (
+                piece["arrival_s"],
+                piece["user"],
+                self.model_number[piece["model"]],
+                demand_s,
+                piece["slo_s"],
+            )
+
+    def pieces(self) -> Iterator[Columns]:
+        """Go through the window's rows as they are once scaled."""
+        rng = np.random.default_rng(self.scale_seed)
+        return scaled(self.rows, self.scaling, rng, self.bursts)
+
+
+def make_stream(
+    trace: StoredTrace,
+    scenario: Scenario,
+    scenario_file: Path,
+    library: Library,
+    model_names: tuple[str, ...],
+    repeat: int,
+    rng: np.random.Generator,
+) -> Stream:
+    """Prepare the requests of one repeat.
+
+    A user keeps its place and its shadowing, one place if the trace states none; each
+    request has fading of its own. What the trace says (efficiencies, or places) is
+    taken from there.
+
+    Parameters
+    ----------
+    trace
+        The trace.
+    scenario
+        Workload, cell and, of the online section, bursts.
+    scenario_file
+        For messages.
+    library, model_names
+        The library, and its model for each of the trace's, by number.
+    repeat
+        Which window, from 0.
+    rng
+        Draws places and shadowing, and the seeds of all else.
+
+    Raises
+    ------
+    InputError
+        When the run would be longer than ``MOST_WINDOW_S``.
+    """
+    scaling = scenario.workload.scaling(repeat)
+    first, after = window_rows(trace.arrival_s, scaling)
+    where = f"{scenario_file}: workload.window_s"
+    duration_s = window_length_s(where, trace.arrival_s, scaling)
+    scale_seed, fading_seed = rng.integers(2**63, size=2).tolist()
+    window = {name: values[first:after] for name, values in trace.columns.items()}
+    mean_snr_db: Floats | None = None
+    if "spectral_efficiency" in window:
+        link = {"spectral_efficiency": window["spectral_efficiency"]}
+    else:
+        mean_snr_db, place = place_users(scenario.cell, window, rng, len(trace.users))
+        link = {"place": place}
+    number = {name: number for number, name in enumerate(library.models)}
+    stream = Stream(
+        users=trace.users,
+        requests=0,
+        per_model=(),
+        duration_s=duration_s,
+        rows={**{name: window[name] for name in REQUIRED}, **link},
+        model_number=np.array([number[name] for name in model_names], dtype=np.int64),
+        mean_snr_db=mean_snr_db,
+        cell=scenario.cell,
+        scaling=scaling,
+        bursts=() if scenario.online is None else scenario.online.bursts,
+        scale_seed=scale_seed,
+        fading_seed=fading_seed,
+    )
+    per_model = np.zeros(len(number), dtype=np.int64)
+    for piece in stream.pieces():
+        numbers = stream.model_number[piece["model"]]
+        per_model += np.bincount(numbers, minlength=len(per_model))
+    return replace(
+        stream, requests=int(per_model.sum()), per_model=tuple(per_model.tolist())
+    )

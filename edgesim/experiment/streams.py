@@ -1,0 +1,131 @@
+"""Streams: the requests of one repeat, served as they come by several policies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from edgesim.engine.policy import PolicyError
+from edgesim.engine.request import Arrival
+from edgesim.engine.server import simulate
+from edgesim.engine.settings import Settings
+from edgesim.errors import InputError
+from edgesim.experiment.faults import online_faults
+from edgesim.experiment.inputs import Inputs
+from edgesim.experiment.policies import make_policy
+from edgesim.experiment.stream import Stream, make_stream
+from edgesim.experiment.trial import Trial
+from edgesim.experiment.workload import make_problem
+from edgesim.measures.account import Account
+from edgesim.names import shares
+from edgesim.trace.stored import StoredTrace
+from solvers import RefusalError
+from solvers.core.tables import Tables
+
+_ARRIVALS_BETWEEN = 4096  # two calls of the progress bar
+_FACTORS = 4096  # factors of noise drawn at a time
+
+
+def serve_repeat(
+    inputs: Inputs,
+    repeat: int,
+    advance: Callable[[str, int, int], None] | None = None,
+) -> Iterator[Trial]:
+    """Run one repeat's requests under every policy of the scenario.
+
+    All policies meet the same requests, links, faults and noise, and a repeat's draws
+    do not depend on how many repeats there are.
+
+    Parameters
+    ----------
+    inputs
+        Those of a scenario with an online section.
+    repeat
+        Which one, from 0.
+    advance
+        Called now and then with policy, requests that have come, and all there are.
+
+    Yields
+    ------
+    Trial
+        One a policy, in the scenario's order. Its records are large: a caller that does
+        not keep them needs memory for one policy.
+
+    Raises
+    ------
+    InputError
+        When a policy fails or chooses what cannot be run, or its solver refuses.
+    """
+    scenario, online = inputs.scenario, inputs.online
+    trace = inputs.trace
+    assert isinstance(trace, StoredTrace)
+    seed = np.random.SeedSequence(scenario.run.seed).spawn(3 + repeat)[2 + repeat]
+    stream_seed, noise_seed = seed.spawn(2)
+    stream = make_stream(
+        trace,
+        scenario,
+        inputs.scenario_file,
+        inputs.library,
+        inputs.model_names,
+        repeat,
+        np.random.default_rng(stream_seed),
+    )
+    faults = online_faults(str(inputs.scenario_file), online, stream.users)
+    load_sigma, compute_sigma = inputs.sigmas()
+    load_seed, compute_seed = noise_seed.spawn(2)
+    for name in online.policies:
+        tables = tables_of(inputs, sharing=shares(name))
+        policy = make_policy(name, online.options(name))
+        settings = Settings(
+            uplink=online.uplink,
+            late=online.late,
+            queue_limit=online.queue_limit,
+            faults=faults,
+            load_factor=_factors(load_sigma, load_seed),
+            compute_factor=_factors(compute_sigma, compute_seed),
+        )
+        arrivals = stream if advance is None else _counted(stream, name, advance)
+        began_s = time.perf_counter()
+        try:
+            run = simulate(tables, arrivals, policy, settings)
+        except (PolicyError, RefusalError) as error:
+            raise InputError(
+                f"{inputs.scenario_file}: online.policies", f"{name}: {error}"
+            ) from None
+        runtime_s = time.perf_counter() - began_s
+        account = Account(run, tables)
+        del run  # or its records would be in memory beside those of the next
+        yield Trial(repeat, name, account, stream.users, runtime_s, stream.duration_s)
+        del account
+
+
+def tables_of(inputs: Inputs, *, sharing: bool) -> Tables:
+    """Make the tables of a library and a GPU, without users."""
+    scenario = inputs.scenario
+    problem = make_problem(scenario, inputs.library, scenario.name)
+    return Tables(problem, sharing=sharing)
+
+
+def _factors(sigma: float, seed: np.random.SeedSequence) -> Iterator[float] | None:
+    """Draw lognormal factors of median 1, without end; None where all are 1."""
+    if not sigma:
+        return None
+
+    def drawn() -> Iterator[float]:
+        rng = np.random.default_rng(seed)
+        while True:
+            yield from np.exp(sigma * rng.standard_normal(_FACTORS)).tolist()
+
+    return drawn()
+
+
+def _counted(
+    stream: Stream, policy: str, advance: Callable[[str, int, int], None]
+) -> Iterator[Arrival]:
+    """Pass arrivals on, and say now and then how many there were."""
+    for number, arrival in enumerate(stream):
+        if number % _ARRIVALS_BETWEEN == 0:
+            advance(policy, number, stream.requests)
+        yield arrival

@@ -1,0 +1,174 @@
+"""A sweep: one parameter, several solvers or policies, common random numbers."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from edgesim.errors import InputError
+from edgesim.experiment.figure import Figure
+from edgesim.experiment.inputs import Inputs, load_inputs, open_inputs
+from edgesim.experiment.run import run_repeat
+from edgesim.experiment.trial import Trial
+from edgesim.measures.measure import measure_span
+from edgesim.scenario import read_scenario
+from edgesim.scenario.file import beside
+
+PLAN_COLUMNS = (
+    "value",
+    "repeat",
+    "solver",
+    "uplink",
+    "requests",
+    "in_time",
+    "served",
+    "bound",
+    "gap",
+    "status",
+    "load_s",
+    "compute_s",
+    "bytes_loaded",
+    "bytes_saved",
+)
+ONLINE_COLUMNS = (
+    "value",
+    "repeat",
+    "policy",
+    "uplink",
+    "requests",
+    "in_time",
+    "late",
+    "dropped",
+    "on_time_ratio",
+    "latency_p50_s",
+    "latency_p95_s",
+    "mean_batch",
+    "load_s",
+    "compute_s",
+    "wait_s",
+    "idle_s",
+    "bytes_loaded",
+    "bytes_saved",
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One value of the parameter in one repeat: what a worker is sent.
+
+    ``keys`` are the leading columns of its rows: the panel, if there are any, the value
+    and the repeat.
+    """
+
+    scenario_file: Path
+    overrides: Mapping[str, Any]
+    keys: Mapping[str, str | int | float]
+    repeat: int
+    online: bool
+
+
+def tasks_of(path: Path, figure: Figure) -> tuple[list[Task], list[Path]]:
+    """List what a figure computes and reads, checking every scenario it leads to.
+
+    Raises
+    ------
+    InputError
+        When a value does not make a valid scenario.
+    """
+    scenario_file = beside(path, figure.scenario, "traces")
+    read_scenario(scenario_file)
+    tasks, read = [], [path]
+    for panel, value in product(figure.panel or (None,), figure.sweep.values):
+        overrides = {
+            **figure.set,
+            **(panel.set if panel else {}),
+            figure.sweep.parameter: value,
+        }
+        keys = {"panel": panel.title, "value": value} if panel else {"value": value}
+        try:
+            scenario = read_scenario(scenario_file, overrides)
+            online = scenario.online is not None
+            with open_inputs(scenario_file, overrides=overrides) as inputs:
+                sources = inputs.sources
+        except InputError as error:
+            place = f"{panel.title}, " if panel else ""
+            what = f"{place}{figure.sweep.parameter} = {value!r}: {error}"
+            raise InputError(f"{path}: sweep, set or panel", what) from None
+        read += [source.path for source in sources.values()]
+        tasks += [
+            Task(scenario_file, overrides, {**keys, "repeat": repeat}, repeat, online)
+            for repeat in range(scenario.run.repeats)
+        ]
+    return tasks, read
+
+
+@lru_cache(maxsize=1)
+def _plan_inputs(scenario_file: Path, overrides: str) -> Inputs:
+    """Read the inputs of a value (its overrides as JSON) once for all its repeats."""
+    return load_inputs(scenario_file, overrides=json.loads(overrides))
+
+
+def compute(task: Task) -> list[dict[str, Any]]:
+    """Compute the rows of one task, one a solver or policy."""
+    if task.online:
+        with open_inputs(task.scenario_file, overrides=task.overrides) as inputs:
+            trials = run_repeat(inputs, task.repeat)
+            return [{**task.keys, **_online_row(inputs, trial)} for trial in trials]
+    inputs = _plan_inputs(task.scenario_file, json.dumps(task.overrides))
+    trials = run_repeat(inputs, task.repeat)
+    return [{**task.keys, **_plan_row(inputs, trial)} for trial in trials]
+
+
+def _plan_row(inputs: Inputs, trial: Trial) -> dict[str, Any]:
+    """One solver in one repeat."""
+    result, measures = trial.result, trial.measures
+    assert result is not None
+    return {
+        "solver": trial.name,
+        "uplink": inputs.scenario.run.uplink,
+        "requests": measures.requests,
+        "in_time": measures.in_time,
+        "served": result.served,
+        "bound": result.bound,
+        "gap": result.gap,
+        "status": result.status,
+        "load_s": measures.load_s,
+        "compute_s": measures.compute_s,
+        "bytes_loaded": measures.bytes_loaded,
+        "bytes_saved": measures.bytes_saved,
+    }
+
+
+def _online_row(inputs: Inputs, trial: Trial) -> dict[str, Any]:
+    """One policy in one repeat, measured from the end of the warm-up on."""
+    measures = measure_span(trial.account, inputs.online.warmup_s, trial.duration_s)
+    taken = {name: getattr(measures, name) for name in ONLINE_COLUMNS[4:]}
+    return {"policy": trial.name, "uplink": inputs.online.uplink, **taken}
+
+
+def computed(tasks: Sequence[Task], jobs: int) -> Iterator[list[dict[str, Any]]]:
+    """Compute tasks in order, on one process or several."""
+    if jobs == 1:
+        yield from map(compute, tasks)
+        return
+    # Spawned rather than forked: the engine of ilp keeps threads. An interrupt is for
+    # the parent alone, which then ends the others.
+    with ProcessPoolExecutor(
+        min(jobs, len(tasks)),
+        mp_context=get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as pool:
+        try:
+            yield from pool.map(compute, tasks)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

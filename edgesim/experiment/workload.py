@@ -1,0 +1,258 @@
+"""From a trace to problems: one window of requests, planned together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from edgesim import radio
+from edgesim.errors import InputError, from_validation, short
+from edgesim.experiment.links import place_users
+from edgesim.library.build import Library
+from edgesim.scenario import Scenario
+from edgesim.scenario.scenario import ModelMap
+from edgesim.trace.requests import Trace
+from edgesim.trace.scale import scaled_window
+from solvers import Problem, User
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Requests planned together at time 0, and what the radio knows of them.
+
+    Parameters
+    ----------
+    problem
+        The problem; its users are the requests of one window.
+    trace_users
+        The trace's user behind each request.
+    mean_snr_db
+        SNR of each request averaged over fading, shape (K,).
+    """
+
+    problem: Problem
+    trace_users: tuple[str, ...]
+    mean_snr_db: Floats
+
+
+class Demand(Protocol):
+    """When requests arrive and for which models: a trace, in memory or not."""
+
+    @property
+    def arrival_s(self) -> Floats:
+        """Arrivals in seconds from the start of the trace, in order."""
+        ...
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models, by number."""
+        ...
+
+    def popularity(self) -> NDArray[np.int32]:
+        """List every model's number, most requested first, ties by lower number."""
+        ...
+
+
+def map_models(
+    scenario_file: Path,
+    trace: Demand,
+    library: Library,
+    rule: ModelMap,
+    rng: np.random.Generator,
+) -> tuple[str, ...]:
+    """Say which library model each model of the trace stands for.
+
+    Parameters
+    ----------
+    scenario_file
+        For messages.
+    trace, library
+        What is to be matched.
+    rule
+        ``workload.models`` of the scenario.
+    rng
+        Draws the permutation of ``"random"``.
+
+    Returns
+    -------
+    tuple of str
+        Names in the library, by the trace's model number.
+
+    Raises
+    ------
+    InputError
+        When a name is not in the library, or there are more ranks than models.
+    """
+    names = list(library.models)
+    key = f"{scenario_file}: workload.models"
+    if rule == "name":
+        for name in trace.models:
+            if name not in library.models:
+                raise InputError(
+                    key,
+                    f"trace model {name!r} is not in the library "
+                    f"({short(names)}); with 'rank', 'round-robin' or 'random' the "
+                    f"names need not match",
+                )
+        return trace.models
+    if rule != "round-robin" and len(trace.models) > len(names):
+        raise InputError(
+            key,
+            f"{rule!r} needs at least as many library models ({len(names)}) as the "
+            f"trace has ({len(trace.models)}); 'round-robin' reuses them",
+        )
+    if rule == "random":
+        names = [names[i] for i in rng.permutation(len(names))]
+    rank = np.empty(len(trace.models), dtype=np.int64)
+    rank[trace.popularity()] = np.arange(len(trace.models))
+    return tuple(names[r % len(names)] for r in rank)
+
+
+def check_windows(
+    scenario_file: Path, scenario: Scenario, trace_file: Path, arrival_s: Floats
+) -> None:
+    """Refuse more windows than a trace has, before any work is done.
+
+    Parameters
+    ----------
+    scenario_file, trace_file
+        For messages.
+    scenario
+        Its windows, and by how much it stretches arrival times.
+    arrival_s
+        Arrivals of the trace, in order.
+
+    Raises
+    ------
+    InputError
+        Saying for how many windows there is room.
+    """
+    workload, repeats = scenario.workload, scenario.run.repeats
+    last_s = float(arrival_s[-1]) * workload.time_scale if len(arrival_s) else 0.0
+    if len(arrival_s) and workload.start_s > last_s:
+        raise InputError(
+            f"{scenario_file}: workload.start_s",
+            f"must not be after the last arrival of {trace_file} ({last_s:g} s), "
+            f"found {workload.start_s:g}",
+        )
+    window_s = workload.window_s or math.inf
+    possible = max(0, math.floor((last_s - workload.start_s) / window_s) + 1)
+    if repeats > max(possible, 1):
+        raise InputError(
+            f"{scenario_file}: run.repeats",
+            f"{repeats} windows of {window_s:g} s from {workload.start_s:g} s on are "
+            f"more than {trace_file} has: it ends at {last_s:g} s, room for {possible}",
+        )
+
+
+def make_problem(
+    scenario: Scenario, library: Library, name: str, users: tuple[User, ...] = ()
+) -> Problem:
+    """Put a library, the scenario's band and GPU, and users together.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        When they do not make a problem.
+    """
+    gpu = scenario.gpu
+    return Problem(
+        name=name,
+        bandwidth_hz=scenario.cell.bandwidth_hz,
+        gpu_memory_bytes=gpu.memory_bytes,
+        resident_model=gpu.resident_model,
+        residency=gpu.residency,
+        eviction=gpu.eviction,
+        overlap=gpu.overlap,
+        blocks=library.blocks,
+        models=library.models,
+        users=users,
+    )
+
+
+def plan_epoch(
+    scenario: Scenario,
+    trace: Trace,
+    scenario_file: Path,
+    library: Library,
+    model_names: tuple[str, ...],
+    repeat: int,
+    rng: np.random.Generator,
+) -> Epoch:
+    """Gather the requests of one repeat's window into a problem.
+
+    Parameters
+    ----------
+    scenario, trace, library
+        What is run.
+    scenario_file
+        For messages.
+    model_names
+        From :func:`map_models`.
+    repeat
+        Which window, from 0.
+    rng
+        Draws places, shadowing and fading, and what is scaled.
+
+    Raises
+    ------
+    InputError
+        When a request cannot be part of a problem: a common deadline before its
+        release, say.
+    """
+    workload = scenario.workload
+    window = scaled_window(
+        trace,
+        workload.scaling(repeat),
+        rng.spawn(1)[0],
+        f"{scenario_file}: workload.window_s",
+    )
+    cell = scenario.cell
+    if window.spectral_efficiency is not None:
+        efficiency = window.spectral_efficiency
+        snr_db = radio.snr_db_of_efficiency(efficiency, cell)
+    else:
+        mean_snr_db, place = place_users(cell, window.columns(), rng)
+        # Users keep their places; every request has fading of its own.
+        snr_db = mean_snr_db[place]
+        efficiency = radio.faded_efficiency(snr_db, cell, rng)
+    if workload.releases == "trace":
+        release_s = window.arrival_s
+    else:
+        release_s = np.zeros(len(window))
+    deadline_s = release_s + window.slo_s
+    if workload.deadline_s is not None:
+        last_s = float(release_s.max(initial=0.0))
+        if workload.deadline_s <= last_s:
+            raise InputError(
+                f"{scenario_file}: workload.deadline_s",
+                f"must be later than every release of its window ({last_s:g} s), "
+                f"found {workload.deadline_s:g}",
+            )
+        deadline_s = np.full(len(window), workload.deadline_s)
+    width = len(str(len(window)))
+    try:
+        users = tuple(
+            User(
+                id=f"q{i + 1:0{width}}",
+                model=model_names[window.model[i]],
+                input_bits=8.0 * float(window.input_bytes[i]),
+                spectral_efficiency=float(efficiency[i]),
+                release_s=float(release_s[i]),
+                deadline_s=float(deadline_s[i]),
+            )
+            for i in range(len(window))
+        )
+        problem = make_problem(scenario, library, f"{scenario.name}-{repeat}", users)
+    except ValidationError as error:
+        raise from_validation(scenario_file, error) from None
+    names = tuple(window.users[code] for code in window.user)
+    return Epoch(problem, names, snr_db)

@@ -1,0 +1,43 @@
+"""Problems and schedules as JSON files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgesim.files import check_file, read_json, write_json
+from solvers import Problem, Schedule
+
+INSTANCE = "edgesim.instance/1"
+SCHEDULE = "edgesim.schedule/1"
+
+
+def read_instance(path: Path) -> Problem:
+    """Read and check an instance file.
+
+    Raises
+    ------
+    InputError
+        Naming the file, the key, what was found and what is allowed.
+    """
+    return check_file(path, read_json(path), Problem, INSTANCE)
+
+
+def read_schedule(path: Path) -> Schedule:
+    """Read and check a schedule file (its form; ``verify`` judges its content).
+
+    Raises
+    ------
+    InputError
+        Naming the file, the key, what was found and what is allowed.
+    """
+    return check_file(path, read_json(path), Schedule, SCHEDULE)
+
+
+def write_instance(path: Path, problem: Problem) -> None:
+    """Write a problem as an instance file, whole or not at all."""
+    write_json(path, {"schema": INSTANCE, **problem.model_dump(exclude_none=True)})
+
+
+def write_schedule(path: Path, schedule: Schedule) -> None:
+    """Write a schedule file, whole or not at all; times are not rounded."""
+    write_json(path, {"schema": SCHEDULE, **schedule.model_dump(exclude_none=True)})

@@ -1,0 +1,87 @@
+"""Names of policies, uplink rules and solvers, to be checked without importing them."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+from edgesim.errors import short
+from solvers.registry import NO_SHARING, SOLVERS
+
+UplinkRule: TypeAlias = Literal["fifo", "edf", "equal-share"]
+UPLINK_RULES: tuple[UplinkRule, ...] = get_args(UplinkRule)
+
+SHIPPED_POLICIES = ("fcfs", "edf", "clockwork", "greedy", "rolling")
+
+POLICIES: tuple[str, ...] = tuple(
+    name + twin for twin in ("", NO_SHARING) for name in SHIPPED_POLICIES
+)
+"""Names of the policies that edgesim ships; those with ``-noshare`` load whole models
+at every change of model."""
+
+ALLOWED_POLICIES = (
+    f"{', '.join(SHIPPED_POLICIES)}, package.module:Class, or one of these + "
+    f"{NO_SHARING}"
+)
+
+_WORD = r"[^\W\d]\w*"
+POLICY_PATTERN = (
+    rf"^({'|'.join(SHIPPED_POLICIES)}|{_WORD}(\.{_WORD})*:{_WORD})({NO_SHARING})?$"
+)
+"""What :func:`is_policy` takes, as a regular expression for JSON Schema."""
+
+
+def shares(name: str) -> bool:
+    """Whether a policy of this name runs with parameter sharing."""
+    return not name.endswith(NO_SHARING)
+
+
+def plain(name: str) -> str:
+    """Return the name without ``-noshare``."""
+    return name.removesuffix(NO_SHARING)
+
+
+def own_parts(name: str) -> tuple[str, str] | None:
+    """Split ``package.module:Class``; None if the name is not of that form."""
+    place, colon, attribute = plain(name).partition(":")
+    if not colon or not attribute.isidentifier():
+        return None
+    if not all(part.isidentifier() for part in place.split(".")):
+        return None
+    return place, attribute
+
+
+def is_policy(name: str) -> bool:
+    """Whether a name is that of a shipped policy, or of the form of a user's own."""
+    return plain(name) in SHIPPED_POLICIES or own_parts(name) is not None
+
+
+def check_policies(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse unknown policies and the same one twice; return the names.
+
+    Raises
+    ------
+    ValueError
+        Naming the policies there are.
+    """
+    for name in names:
+        if not is_policy(name):
+            raise ValueError(f"must be of {ALLOWED_POLICIES}, found {short(name)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"must name each policy once, found {', '.join(names)}")
+    return names
+
+
+def check_solvers(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse unknown solvers and the same one twice; return the names.
+
+    Raises
+    ------
+    ValueError
+        Naming the solvers there are.
+    """
+    for name in names:
+        if name not in SOLVERS:
+            raise ValueError(f"must be of {', '.join(SOLVERS)}, found {name!r}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"must name each solver once, found {', '.join(names)}")
+    return names

@@ -1,0 +1,1 @@
+"""What a run leaves: tables, summaries, provenance, traces for viewers, and text."""

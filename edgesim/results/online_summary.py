@@ -1,0 +1,197 @@
+"""What an online run comes to: summary, time series and pictures."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgesim.errors import in_file
+from edgesim.experiment.inputs import Inputs
+from edgesim.experiment.trial import Trial
+from edgesim.measures.intervals import (
+    Estimate,
+    batch_spans,
+    differences,
+    estimates,
+    method,
+    sample,
+)
+from edgesim.measures.measure import Measures, measure_span
+from edgesim.measures.series import sample_series
+from edgesim.plotting.online import (
+    plot_goodput,
+    plot_gpu,
+    plot_latency,
+    plot_on_time,
+)
+from edgesim.plotting.online_data import Drawn, keep_for_plots
+from edgesim.plotting.style import save
+from edgesim.results.perfetto import write_window
+from edgesim.results.provenance import library_facts
+from edgesim.results.series_table import SERIES_COLUMNS, dump_series
+from edgesim.results.tables import dump_header
+from solvers.registry import NO_SHARING
+
+OUTPUTS = (
+    "summary.json",
+    "requests.csv",
+    "rounds.csv",
+    "series.csv",
+    "run.json",
+    "latency.png",
+    "on-time.png",
+    "gpu-time.png",
+    "goodput.png",
+    "perfetto",
+)
+SUMMARY = "edgesim.online-summary/1"
+
+
+@dataclass
+class _Kept:
+    """What is kept of one policy: everything but its records."""
+
+    samples: list[Measures] = field(default_factory=list)
+    whole: list[Measures] = field(default_factory=list)
+    drawn: list[Drawn] = field(default_factory=list)
+    runtime_s: list[float] = field(default_factory=list)
+
+
+class OnlineSummary:
+    """Collects the trials of an online run, and keeps what is small.
+
+    Parameters
+    ----------
+    inputs
+        What is run.
+    folder, stack
+        Where the time series, windows and pictures go, and how long the series is open;
+        None to write none of them.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        folder: Path | None = None,
+        stack: ExitStack | None = None,
+    ) -> None:
+        self._inputs = inputs
+        self._folder = folder
+        self._kept: dict[str, _Kept] = {}
+        # Spans each run is divided into: batches of one run, or repeats as they are.
+        self._batches = inputs.online.batches if inputs.scenario.run.repeats == 1 else 1
+        self._series = None
+        if folder is not None and stack is not None:
+            self._series = stack.enter_context(
+                (folder / "series.csv").open("w", encoding="utf-8", newline="")
+            )
+            dump_header(self._series, "policy", SERIES_COLUMNS)
+
+    def add(self, trial: Trial) -> None:
+        """Measure a trial, and write its series and its window for a viewer."""
+        online, account = self._inputs.online, trial.account
+        kept = self._kept.setdefault(trial.name, _Kept())
+        whole = batch_spans(online.warmup_s, trial.duration_s)
+        spans = batch_spans(online.warmup_s, trial.duration_s, self._batches)
+        measures = measure_span(account, *whole[0])
+        with in_file(self._inputs.scenario_file):
+            series = sample_series(account, online.sample_s)
+        kept.samples += sample([account], spans)
+        kept.whole.append(measures)
+        kept.drawn.append(keep_for_plots(account, measures, series, whole[0]))
+        kept.runtime_s.append(trial.runtime_s)
+        if self._series is not None:
+            dump_series(self._series, series, trial.repeat, trial.name)
+        if self._folder is not None and online.window_s is not None:
+            place = self._folder / "perfetto"
+            place.mkdir(exist_ok=True)
+            name = f"{trial.repeat}-{trial.name.replace(':', '-')}.json"
+            write_window(place / name, account, trial.users, online.window_s)
+
+    def runtime_s(self) -> dict[str, list[float]]:
+        """Wall-clock times by policy, one a repeat."""
+        return {name: kept.runtime_s for name, kept in self._kept.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """Condense the run: every measure by policy, and what sharing gains."""
+        scenario, online, kept = self._inputs.scenario, self._inputs.online, self._kept
+        first = next(iter(kept.values()))
+        repeats = scenario.run.repeats
+        end_s = online.warmup_s + first.whole[0].span_s
+        return {
+            "schema": SUMMARY,
+            "scenario": scenario.name,
+            "uplink": online.uplink,
+            "late": online.late,
+            "residency": scenario.gpu.residency,
+            "overlap": scenario.gpu.overlap,
+            "seed": scenario.run.seed,
+            "repeats": repeats,
+            "batches": self._batches,
+            "warmup_s": online.warmup_s,
+            "measured_s": [measures.span_s for measures in first.whole],
+            "method": method(repeats, self._batches, online.warmup_s, end_s),
+            "library": library_facts(self._inputs.library),
+            "requests": [measures.requests for measures in first.whole],
+            "policies": {name: _condensed(of) for name, of in kept.items()},
+            "sharing_gain": {
+                name: {
+                    measure: _interval(found)
+                    for measure, found in differences(
+                        of.samples, kept[name + NO_SHARING].samples
+                    ).items()
+                }
+                for name, of in kept.items()
+                if name + NO_SHARING in kept
+            },
+        }
+
+    def write_pictures(self) -> None:
+        """Draw latencies, shares in time, GPU time and goodput of all policies."""
+        folder, scenario = self._folder, self._inputs.scenario
+        online = self._inputs.online
+        assert folder is not None
+        runs = {name: of.drawn for name, of in self._kept.items()}
+        rest = ", loads overlap batches" if scenario.gpu.overlap else ""
+        title = (
+            f"{scenario.name}, {online.uplink} uplink, "
+            f"residency {scenario.gpu.residency}{rest}"
+        )
+        save(plot_latency(runs, title=title), folder / "latency.png")
+        on_time = plot_on_time(runs, warmup_s=online.warmup_s, title=title)
+        save(on_time, folder / "on-time.png")
+        save(plot_gpu(runs, title=title), folder / "gpu-time.png")
+        save(plot_goodput(runs, title=title)[0], folder / "goodput.png")
+
+
+def _interval(found: Estimate) -> dict[str, Any]:
+    return {
+        "mean": found.mean,
+        "half_width_95": found.half_width,
+        "lag1": found.lag1,
+        "values": list(found.values),
+    }
+
+
+def _condensed(of: _Kept) -> dict[str, Any]:
+    """Totals over all that is measured, and each measure with its interval."""
+    dropped_by: dict[str, int] = {}
+    models = dict.fromkeys(name for m in of.whole for name in m.offered_per_s)
+    for measures in of.whole:
+        for reason, count in measures.dropped_by.items():
+            dropped_by[reason] = dropped_by.get(reason, 0) + count
+    measured_s = sum(m.span_s for m in of.whole)
+    return {
+        "in_time": sum(m.in_time for m in of.whole),
+        "late": sum(m.late for m in of.whole),
+        "dropped": sum(m.dropped for m in of.whole),
+        "dropped_by": dropped_by,
+        "measures": {n: _interval(e) for n, e in estimates(of.samples).items()},
+        "goodput_per_s": {
+            name: sum(m.goodput_per_s.get(name, 0.0) * m.span_s for m in of.whole)
+            / measured_s
+            for name in models
+        },
+    }

@@ -1,0 +1,203 @@
+"""What a run of plans comes to: summary, schedules and pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from edgesim.experiment.inputs import Inputs
+from edgesim.experiment.trial import Trial
+from edgesim.instances import write_instance, write_schedule
+from edgesim.measures.student import mean_interval
+from edgesim.plotting import timeline
+from edgesim.plotting.style import save
+from edgesim.plotting.throughput import plot_throughput
+from edgesim.results import perfetto
+from edgesim.results.provenance import library_facts
+from solvers import Result
+from solvers.registry import NO_SHARING
+
+OUTPUTS = (
+    "summary.json",
+    "requests.csv",
+    "rounds.csv",
+    "run.json",
+    "throughput.png",
+    "timeline.png",
+    "perfetto.json",
+    "plans",
+)
+
+MEASURES = (
+    "in_time",
+    "late",
+    "dropped",
+    "on_time_ratio",
+    "in_time_per_s",
+    "latency_p50_s",
+    "latency_p95_s",
+    "latency_p99_s",
+    "span_s",
+    "load_s",
+    "compute_s",
+    "wait_s",
+    "idle_s",
+    "spectrum_use",
+    "bytes_loaded",
+    "bytes_saved",
+)
+"""Measures of a plan that ``summary.json`` holds, one value a repeat."""
+
+
+class PlanSummary:
+    """Collects the trials of plans.
+
+    Parameters
+    ----------
+    inputs
+        What is run.
+    folder
+        Where schedules and pictures go; None to write neither.
+    """
+
+    def __init__(self, inputs: Inputs, folder: Path | None = None) -> None:
+        self._inputs = inputs
+        self._folder = folder
+        self._trials: list[Trial] = []
+
+    def add(self, trial: Trial) -> None:
+        """Take in a trial, and write its schedule."""
+        self._trials.append(trial)
+        if self._folder is None:
+            return
+        place = self._folder / "plans" / str(trial.repeat)
+        if not place.is_dir():
+            place.mkdir(parents=True)
+            write_instance(place / "instance.json", trial.account.tables.problem)
+        write_schedule(place / f"{trial.name}.json", _planned(trial).schedule)
+
+    def runtime_s(self) -> dict[str, list[float]]:
+        """Wall-clock times by solver, one a repeat."""
+        return {
+            name: [trial.runtime_s for trial in of]
+            for name, of in by_name(self._trials).items()
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Condense the run: every measure by solver, and what sharing gains.
+
+        Each measure has its values, one a repeat, their mean, and half the width of its
+        95 % interval (null for one repeat); ``goodput`` is summed over repeats. A gain
+        is the difference of a solver and its twin without sharing in the same repeat.
+        """
+        scenario, trials = self._inputs.scenario, self._trials
+        return {
+            "schema": "edgesim.summary/1",
+            "scenario": scenario.name,
+            "uplink": scenario.run.uplink,
+            "seed": scenario.run.seed,
+            "repeats": scenario.run.repeats,
+            "noise": scenario.noise is not None,
+            "library": library_facts(self._inputs.library),
+            "requests": [
+                next(of).measures.requests
+                for _, of in groupby(trials, key=lambda trial: trial.repeat)
+            ],
+            "solvers": {name: _condensed(of) for name, of in by_name(trials).items()},
+            "sharing_gain_in_time": {
+                name: _interval(values) for name, values in _gains(trials).items()
+            },
+        }
+
+    def write_pictures(self) -> None:
+        """Draw requests in time, and the first plan over time and for a viewer."""
+        folder, trials = self._folder, self._trials
+        assert folder is not None
+        in_time = {
+            name: [float(trial.measures.in_time) for trial in of]
+            for name, of in by_name(trials).items()
+        }
+        requests = {trial.measures.requests for trial in trials}
+        ax = plot_throughput(
+            in_time,
+            bound=_bounds(trials) or None,
+            requests=requests.pop() if len(requests) == 1 else None,
+            title=self._title(),
+        )
+        save(ax, folder / "throughput.png")
+        first = trials[0]
+        schedule = _planned(first).schedule
+        uplink_ax, _ = timeline.plot_timeline(
+            first.account,
+            name=f"{schedule.instance}, {schedule.solver}, {schedule.uplink} uplink",
+        )
+        save(uplink_ax, folder / "timeline.png")
+        perfetto.write_plan(folder / "perfetto.json", first.account)
+
+    def _title(self) -> str:
+        scenario = self._inputs.scenario
+        noise = "" if scenario.noise is None else ", with noise"
+        return f"{scenario.name}, {scenario.run.uplink} uplink{noise}"
+
+
+def by_name(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+    """Group trials by solver or policy, in the order of the scenario."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.name, []).append(trial)
+    return groups
+
+
+def _planned(trial: Trial) -> Result:
+    assert trial.result is not None
+    return trial.result
+
+
+def _bounds(trials: Sequence[Trial]) -> list[float]:
+    """List each repeat's least bound over the solvers that share, if there are any."""
+    least: dict[int, float] = {}
+    for trial in trials:
+        if not trial.name.endswith(NO_SHARING):
+            bound = float(_planned(trial).bound)
+            least[trial.repeat] = min(least.get(trial.repeat, bound), bound)
+    return list(least.values())
+
+
+def _gains(trials: Sequence[Trial]) -> dict[str, list[float]]:
+    """Count the requests in time that sharing gains, by solver with a twin."""
+    groups = by_name(trials)
+    return {
+        name: [
+            float(one.measures.in_time - twin.measures.in_time)
+            for one, twin in zip(of, groups[name + NO_SHARING], strict=True)
+        ]
+        for name, of in groups.items()
+        if name + NO_SHARING in groups
+    }
+
+
+def _interval(values: Sequence[float | None]) -> dict[str, Any]:
+    known = [float(value) for value in values if value is not None]
+    mean, half_width = mean_interval(known) if known else (None, None)
+    return {"mean": mean, "half_width_95": half_width, "values": list(values)}
+
+
+def _condensed(trials: Sequence[Trial]) -> dict[str, Any]:
+    goodput: Counter[str] = Counter()
+    for trial in trials:
+        goodput.update(trial.measures.goodput)
+    results = [_planned(trial) for trial in trials]
+    return {
+        "status": [result.status for result in results],
+        "served": _interval([result.served for result in results]),
+        "bound": _interval([result.bound for result in results]),
+        "gap": _interval([result.gap for result in results]),
+        **{
+            name: _interval([getattr(trial.measures, name) for trial in trials])
+            for name in MEASURES
+        },
+        "goodput": dict(goodput),
+    }

@@ -1,0 +1,144 @@
+"""Write what a run leaves in its folder, as trials end, so that one is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from edgesim.errors import InputError, in_file
+from edgesim.experiment.inputs import Inputs
+from edgesim.experiment.trial import Trial
+from edgesim.files import write_json, write_whole_folder
+from edgesim.measures.series import check_samples
+from edgesim.results import online_summary, plan_summary
+from edgesim.results.online_summary import OnlineSummary
+from edgesim.results.plan_summary import PlanSummary
+from edgesim.results.provenance import provenance
+from edgesim.results.tables import (
+    PLAN_REQUEST_COLUMNS,
+    PLAN_ROUND_COLUMNS,
+    REQUEST_COLUMNS,
+    ROUND_COLUMNS,
+    Names,
+    Window,
+    dump_header,
+    dump_requests,
+    dump_rounds,
+)
+
+
+class Report(NamedTuple):
+    """What ``summary.json`` and ``run.json`` hold of a run."""
+
+    summary: dict[str, Any]
+    run: dict[str, Any]
+
+
+def outputs_of(inputs: Inputs) -> tuple[str, ...]:
+    """List the files and folders that a run of these inputs leaves."""
+    plans = inputs.scenario.online is None
+    return plan_summary.OUTPUTS if plans else online_summary.OUTPUTS
+
+
+def check_outputs(inputs: Inputs) -> None:
+    """Refuse what the outputs cannot show, before anything is simulated.
+
+    Raises
+    ------
+    InputError
+        When the time series would be too long, or the window for a viewer begins after
+        the last arrival.
+    """
+    if inputs.scenario.online is None:
+        return
+    window_s, length_s = inputs.online.window_s, inputs.length_s
+    with in_file(inputs.scenario_file):
+        check_samples(length_s, inputs.online.sample_s)
+        if window_s is not None and window_s[0] > length_s:
+            raise InputError(
+                "online.window_s",
+                f"must begin within the {length_s:g} s in which requests arrive, "
+                f"found [{window_s[0]:g}, {window_s[1]:g}]",
+            )
+
+
+def write_run(folder: Path, inputs: Inputs, trials: Iterable[Trial]) -> Report:
+    """Write every output of a run into a folder, all of them or none.
+
+    ``summary.json``, ``requests.csv``, ``rounds.csv``, ``run.json`` and pictures. Of
+    plans also ``plans/REPEAT/`` with the instance and each schedule, and
+    ``perfetto.json`` of the first solver's plan in repeat 0; online ``series.csv`` and
+    ``perfetto/REPEAT-POLICY.json`` of the window, where one is given, and requests and
+    rounds as ``online.records`` says. All but ``run.json``, which holds run times and
+    versions, are the same bytes for the same inputs and seed, unless a time limit ended
+    a solver.
+
+    Parameters
+    ----------
+    folder
+        Made, or replaced if it holds an earlier run.
+    inputs, trials
+        What is run, and what came out, repeat by repeat. Trials are taken one by one.
+
+    Raises
+    ------
+    InputError
+        As :func:`check_outputs` does, and when the folder holds something else or
+        cannot be written.
+    """
+    check_outputs(inputs)
+    with write_whole_folder(folder, outputs_of(inputs)) as temporary:
+        with ExitStack() as stack:
+            tables = _Tables(temporary, inputs, stack)
+            results: PlanSummary | OnlineSummary
+            if inputs.scenario.online is None:
+                results = PlanSummary(inputs, temporary)
+            else:
+                results = OnlineSummary(inputs, temporary, stack)
+            for trial in trials:
+                tables.add(trial)
+                results.add(trial)
+                del trial  # before the next one is simulated
+        summary = results.summary()
+        write_json(temporary / "summary.json", summary)
+        results.write_pictures()
+        run = provenance(
+            inputs.scenario, inputs.sources, results.runtime_s(), inputs.assumed
+        )
+        write_json(temporary / "run.json", run)
+    return Report(summary, run)
+
+
+class _Tables:
+    """Requests and rounds, trial by trial; open while the block of a stack lasts."""
+
+    def __init__(self, folder: Path, inputs: Inputs, stack: ExitStack) -> None:
+        online = inputs.scenario.online
+
+        def begun(name: str, columns: Sequence[str]) -> IO[str]:
+            file = stack.enter_context(
+                (folder / name).open("w", encoding="utf-8", newline="")
+            )
+            dump_header(file, "solver" if online is None else "policy", columns)
+            return file
+
+        self._requests = self._rounds = None
+        self._window_s: Window | None = None
+        if online is None:
+            self._requests = begun("requests.csv", PLAN_REQUEST_COLUMNS)
+            self._rounds = begun("rounds.csv", PLAN_ROUND_COLUMNS)
+        elif online.records != "none":
+            self._requests = begun("requests.csv", REQUEST_COLUMNS)
+            self._rounds = begun("rounds.csv", ROUND_COLUMNS)
+            self._window_s = online.window_s if online.records == "window" else None
+
+    def add(self, trial: Trial) -> None:
+        """Append a trial's rows."""
+        if self._requests is None or self._rounds is None:
+            return
+        which = trial.repeat, trial.name, self._window_s
+        names = Names(trial.users, trial.ids)
+        dump_requests(self._requests, trial.account, names, *which)
+        dump_rounds(self._rounds, trial.account, *which)

@@ -1,0 +1,173 @@
+"""What people read of a run: a row a solver or policy, and what sharing gains."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgesim.engine.records import NEVER_FITS, NO_LINK
+from edgesim.measures.intervals import correlation_limit
+from edgesim.measures.student import mean_interval
+from edgesim.results.online_summary import SUMMARY
+from edgesim.results.provenance import assumed_text, library_text
+from edgesim.results.report import Report
+from edgesim.text import (
+    ABSENT,
+    TEXT_WIDTH,
+    counted,
+    number,
+    percent,
+    seconds,
+    shortened,
+)
+from edgesim.text import table as columns_of
+
+
+def table(report: Report) -> str:
+    """Write a run for people: the library, a row a solver or policy, the gains.
+
+    What was assumed stands below, where a scenario leaves that to edgesim.
+    """
+    if report.summary["schema"] == SUMMARY:
+        lines = _online_lines(report.summary)
+    else:
+        lines = _plan_lines(report.summary, report.run["runtime_s"])
+    assumed = report.run["assumed"]
+    if assumed:
+        lines.append(assumed_text(assumed))
+    return "\n".join(lines)
+
+
+def _plan_lines(
+    summary: Mapping[str, Any], runtime_s: Mapping[str, Sequence[float]]
+) -> list[str]:
+    """Write a row a solver, means over repeats."""
+    lines = [
+        library_text(summary["library"]),
+        f"{'solver':<22}{'in time':>14}{'planned':>9}{'bound':>8}{'gap':>8}"
+        f"{'optimal':>10}{'solver time':>14}",
+    ]
+    solvers = summary["solvers"]
+    for name, of in solvers.items():
+        in_time, half = of["in_time"]["mean"], of["in_time"]["half_width_95"]
+        interval = "" if half is None else f" ± {half:.1f}"
+        proven = sum(status == "optimal" for status in of["status"])
+        repeats = len(of["status"])
+        lines.append(
+            f"{name:<22}{f'{in_time:.1f}{interval}':>14}"
+            f"{of['served']['mean']:>9.1f}"
+            f"{of['bound']['mean']:>8.1f}"
+            f"{of['gap']['mean']:>8.1%}"
+            f"{f'{proven}/{repeats}':>10}"
+            f"{_mean(runtime_s[name]):>12.3f} s"
+        )
+    for name, of in summary["sharing_gain_in_time"].items():
+        gain, half = of["mean"], of["half_width_95"]
+        interval = "" if half is None else f" ± {half:.1f}"
+        alone = solvers[name]["in_time"]["mean"] - gain
+        share = f" ({gain / alone:+.0%})" if alone else ""
+        lines.append(f"sharing gains {name} {gain:+.1f}{interval} in time{share}")
+    requests = summary["requests"]
+    lines.append(
+        f"of {_mean(requests):.1f} requests on average; "
+        f"means over {len(requests)} repeat{'s' if len(requests) > 1 else ''}"
+        + (", ± half a 95 % interval" if len(requests) > 1 else "")
+    )
+    return lines
+
+
+def _mean(values: Sequence[float]) -> float:
+    return mean_interval([float(value) for value in values])[0]
+
+
+HEAD = (
+    "policy",
+    "on time",
+    "in time/s",
+    "late",
+    "dropped",
+    "p50",
+    "p95",
+    "batch",
+    "load",
+    "compute",
+    "wait",
+    "idle",
+)
+
+
+def _online_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Write a row a policy, what sharing gains, and how it was measured."""
+    lines = [library_text(summary["library"])]
+    lines += columns_of(
+        HEAD, [_row(name, of) for name, of in summary["policies"].items()]
+    )
+    for name, gain in summary["sharing_gain"].items():
+        lines.append(
+            f"sharing gains {shortened(name)} {_points(gain['on_time_ratio'])}"
+        )
+    requests = summary["requests"]
+    lines += _wrapped(f"of {counted(sum(requests), 'request')}. {summary['method']}")
+    lines += [_lost(reason, summary) for reason in (NO_LINK, NEVER_FITS)]
+    limit = correlation_limit(summary["batches"])
+    correlated = [
+        name
+        for name, of in summary["policies"].items()
+        if summary["repeats"] == 1
+        and (of["measures"]["on_time_ratio"]["lag1"] or 0.0) > limit
+    ]
+    if correlated:
+        lines += _wrapped(
+            f"batches are correlated for {', '.join(map(shortened, correlated))}: "
+            f"their intervals are too narrow; take fewer batches or a longer trace"
+        )
+    return list(filter(None, lines))
+
+
+def _lost(reason: str, summary: Mapping[str, Any]) -> str:
+    """Tell of requests that no policy can serve; nothing where there are none."""
+    first = next(iter(summary["policies"].values()))
+    count = first["dropped_by"].get(reason, 0)
+    return f"{counted(count, 'request')} dropped by all: {reason}" if count else ""
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, TEXT_WIDTH, break_on_hyphens=False)
+
+
+def _row(name: str, of: Mapping[str, Any]) -> list[str]:
+    measures = of["measures"]
+
+    def share(measure: str) -> str:
+        return percent(measures[measure]["mean"])
+
+    def time(measure: str) -> str:
+        mean = measures[measure]["mean"]
+        return ABSENT if mean is None else seconds(mean)
+
+    on_time, batch = measures["on_time_ratio"], measures["mean_batch"]["mean"]
+    half = on_time["half_width_95"]
+    interval = "" if half is None else f" ± {100 * half:.1f}"
+    return [
+        shortened(name),
+        ABSENT
+        if on_time["mean"] is None
+        else f"{100 * on_time['mean']:.1f}{interval} %",
+        number(measures["in_time_per_s"]["mean"]),
+        share("late_ratio"),
+        share("dropped_ratio"),
+        time("latency_p50_s"),
+        time("latency_p95_s"),
+        ABSENT if batch is None else f"{batch:.2f}",
+        *(share(f"{part}_share") for part in ("load", "compute", "wait", "idle")),
+    ]
+
+
+def _points(gain: Mapping[str, Any]) -> str:
+    """Write a difference of ratios in percentage points."""
+    if gain["mean"] is None:
+        return "nothing: no requests are measured"
+    half = gain["half_width_95"]
+    interval = "" if half is None else f" ± {100 * half:.1f}"
+    return f"{100 * gain['mean']:+.1f}{interval} points on time"

@@ -1,0 +1,247 @@
+"""A scenario: what a TOML file says of library, cell, GPU, workload and run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from edgesim.errors import InputError, from_validation
+from edgesim.names import check_solvers
+from edgesim.radio import CellSpec
+from edgesim.scenario.library import LibrarySpec, LoadSource
+from edgesim.scenario.noise import NoiseSpec
+from edgesim.scenario.online import OnlineSpec
+from edgesim.trace.scale import SCALE_INTERVAL_S, Scale, ScaleInterval, Scaling
+from solvers import SOLVERS, Uplink
+from solvers.problem import (
+    Bytes,
+    Eviction,
+    Name,
+    PositiveSeconds,
+    Residency,
+    Seconds,
+    Value,
+    whole,
+)
+
+SCENARIO = "edgesim.scenario/1"
+
+# What a trace's models become, by popularity: the library's model of the same name,
+# of the same rank, of the rank modulo the library, or of the same rank in a seeded
+# permutation of the library.
+ModelMap = Literal["name", "rank", "round-robin", "random"]
+
+
+# A file name as TOML may hold it: relative to the scenario, or a shipped name.
+FileName = Annotated[
+    str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f]+$")
+]
+
+# Also the name of a folder, so one plain component of a path.
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$")]
+
+
+class Gpu(LoadSource):
+    """``[gpu]``: memory, what stays in it, and where blocks are loaded from."""
+
+    memory_bytes: Bytes | None = None
+    resident_model: Name | None = None
+    residency: Residency = "previous"
+    eviction: Eviction = "lru"
+    overlap: bool = False
+
+
+class Workload(Value):
+    """``[workload]``: which requests there are.
+
+    ``time_scale`` stretches the trace's arrival times. Then it is cut into windows of
+    ``window_s`` from ``start_s`` on; each repeat takes one. Then ``cv_scale`` and
+    ``rate_scale`` change how bursty and how dense arrivals are, in intervals of
+    ``scale_interval_s`` (:mod:`edgesim.trace.scale`).
+
+    A plan with ``releases = "zero"`` has the requests gathered in a window all there
+    when it is planned, at time 0, and their deadlines count from then; with ``"trace"``
+    they come at their own times within the window, known beforehand. ``deadline_s``
+    replaces every request's own deadline by one for all. Online, requests come at their
+    own times, with their own deadlines, and nobody knows beforehand.
+    """
+
+    trace: FileName | None = None
+    start_s: Seconds = 0.0
+    window_s: PositiveSeconds | None = None
+    models: ModelMap = "name"
+    releases: Literal["zero", "trace"] = "zero"
+    deadline_s: PositiveSeconds | None = None
+    rate_scale: Scale = 1.0
+    time_scale: Scale = 1.0
+    cv_scale: Scale = 1.0
+    scale_interval_s: ScaleInterval = SCALE_INTERVAL_S
+
+    def scaling(self, repeat: int) -> Scaling:
+        """Say which part of a trace a repeat takes, and what becomes of it."""
+        window_s = self.window_s
+        return Scaling(
+            time=self.time_scale,
+            start_s=self.start_s + repeat * (window_s or 0.0),
+            window_s=math.inf if window_s is None else window_s,
+            cv=self.cv_scale,
+            rate=self.rate_scale,
+            interval_s=self.scale_interval_s,
+        )
+
+
+def workload_of(options: Mapping[str, Any]) -> Workload:
+    """Make a workload of a command's options, called as the keys are.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
+    try:
+        return Workload.model_validate(dict(options))
+    except ValidationError as error:
+        key = str(error.errors()[0]["loc"][0])
+        what = from_validation(key, error).what
+        raise InputError(f"--{key.replace('_', '-')}", what) from None
+
+
+class RunSpec(Value):
+    """``[run]``: solvers and their limits, uplink discipline, repeats and seed.
+
+    Of a plan, that is; online only ``repeats`` and ``seed`` apply.
+    """
+
+    solvers: Annotated[
+        tuple[Annotated[str, Field(json_schema_extra={"enum": list(SOLVERS)})], ...],
+        Field(min_length=1, strict=False),
+        AfterValidator(check_solvers),
+    ] = ()
+    uplink: Uplink = "dynamic"
+    repeats: Annotated[int, Field(ge=1), BeforeValidator(whole)] = 1
+    seed: Annotated[int, Field(ge=0), BeforeValidator(whole)] = 0
+    time_limit_s: PositiveSeconds | None = None
+    iterations: Annotated[int, Field(ge=1), BeforeValidator(whole)] | None = None
+
+
+_PLAN_ONLY = {
+    "run": ("uplink", "time_limit_s", "iterations"),
+    "workload": ("releases", "deadline_s"),
+}
+
+
+def _and_in_schema() -> dict[str, Any]:
+    """Say in JSON Schema what ``Scenario._check`` refuses, as far as that goes."""
+    kinds: dict[str, type[Value]] = {"run": RunSpec, "workload": Workload}
+    plan_only: dict[str, dict[str, Any]] = {
+        section: {
+            key: {"const": kinds[section].model_fields[key].default} for key in keys
+        }
+        for section, keys in _PLAN_ONLY.items()
+    }
+    plan_only["run"]["solvers"] = False
+    plan_only["gpu"] = {"eviction": {"const": "lru"}}
+    plan_only["noise"] = {"fading": {"const": False}}
+    several = {"repeats": {"exclusiveMinimum": 1}}
+    window = {"required": ["window_s"], "properties": {"window_s": {"type": "number"}}}
+    return {
+        "allOf": [
+            {
+                "if": _with("online", {"type": "object"}),
+                "then": {
+                    "properties": {
+                        section: {"properties": keys}
+                        for section, keys in plan_only.items()
+                    }
+                },
+                "else": _with("run", {"required": ["solvers"]}),
+            },
+            {
+                "if": _with("run", {"required": ["repeats"], "properties": several}),
+                "then": _with("workload", window),
+            },
+        ]
+    }
+
+
+def _with(key: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"required": [key], "properties": {key: schema}}
+
+
+class Scenario(Value):
+    """Everything a run depends on, but the trace and the profile themselves.
+
+    With an ``[online]`` section requests are served as they come, by its policies; else
+    they are planned by the solvers of ``[run]``. It is one or the other.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_and_in_schema())
+
+    name: RunName
+    about: str = ""
+    profile: FileName
+    library: LibrarySpec
+    cell: CellSpec
+    gpu: Gpu = Gpu()
+    workload: Workload = Workload()
+    run: RunSpec = RunSpec()
+    noise: NoiseSpec | None = None
+    online: OnlineSpec | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Scenario:
+        if self.workload.window_s is None and self.run.repeats > 1:
+            raise ValueError(
+                f"workload.window_s is needed when run.repeats is above 1 "
+                f"(found {self.run.repeats}): each repeat takes one window"
+            )
+        if self.online is not None:
+            self._check_online(self.online)
+        elif not self.run.solvers:
+            raise ValueError(
+                "run.solvers is needed to plan, or a section [online] to serve "
+                "requests as they come; found neither"
+            )
+        return self
+
+    def _check_online(self, online: OnlineSpec) -> None:
+        """Refuse what means nothing online, rather than leave it without effect."""
+        if self.run.solvers:
+            raise ValueError(
+                "run.solvers plans, [online] serves requests as they come; found both, "
+                "remove one"
+            )
+        for section, keys in _PLAN_ONLY.items():
+            found = getattr(self, section)
+            for key in keys:
+                if getattr(found, key) != type(found).model_fields[key].default:
+                    raise ValueError(
+                        f"{section}.{key} is for plans and does not apply [online], "
+                        f"found {getattr(found, key)!r}"
+                    )
+        if self.gpu.eviction != "lru":
+            raise ValueError(
+                f"gpu.eviction must be 'lru' online, where nobody knows the next use, "
+                f"found {self.gpu.eviction!r}"
+            )
+        if self.noise is not None and self.noise.fading:
+            raise ValueError(
+                "noise.fading does not apply online, where each request has one draw "
+                "of cell.fading; remove it or set it to false"
+            )
+        window_s = self.workload.window_s
+        if window_s is not None and online.warmup_s >= window_s:
+            raise ValueError(
+                f"online.warmup_s must be less than workload.window_s ({window_s:g}), "
+                f"found {online.warmup_s:g}"
+            )

@@ -1,1 +1,0 @@
-"""Tests of the online simulation, and what they share."""
