@@ -16,53 +16,34 @@ import networkx as nx
 REPOSITORY = Path(__file__).parents[1]
 PACKAGES = ("edgesim", "solvers")
 
-GROUND = {
-    f"edgesim.{name}" for name in ("errors", "files", "plugins", "shipped", "text")
-}
-"""Files of the ground floor, one room together."""
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("solvers",),
+    tuple(
+        f"edgesim.{name}"
+        for name in (
+            *("errors", "files", "instances", "names", "plugins", "shipped", "text"),
+        )
+    ),
+    ("edgesim.engine", "edgesim.radio"),
+    ("edgesim.trace", "edgesim.profile", "edgesim.measures"),
+    ("edgesim.scenario",),
+    ("edgesim.library",),
+    ("edgesim.experiment", "edgesim.checkpoints"),
+    ("edgesim.plotting",),
+    ("edgesim.results", "edgesim.profiling"),
+    ("edgesim.replay", "edgesim.campaign"),
+    ("edgesim.api", "edgesim.online", "edgesim.schemas"),
+    ("edgesim.cli",),
+    ("edgesim.__main__", "edgesim.campaign.worker"),
+)
+"""Rooms by floor, from the ground up: a room imports from lower floors alone.
 
-BELOW: dict[str, set[str]] = {
-    "solvers": set(),
-    "ground": {"solvers"},
-    "edgesim.engine": {"solvers", "ground"},
-    "edgesim.trace": {"solvers", "ground"},
-    "edgesim.profile": {"solvers", "ground"},
-    "edgesim.library": {"solvers", "ground", "edgesim.profile"},
-    "edgesim.checkpoints": {"solvers", "ground", "edgesim.profile", "edgesim.library"},
-    "edgesim.profiling": {
-        *("solvers", "ground"),
-        *("edgesim.profile", "edgesim.library", "edgesim.checkpoints"),
-    },
-    "edgesim.campaign": {"solvers", "ground", "edgesim.cli"},
-}
-"""The rooms that each room may import.
-
-What no room is built for yet (plans and streams, which are to become one engine, and
-what stands above them) may import any of these and is not listed.
+The files of floor 1 are one room, and so are engine and radio. A worker of a campaign
+is a process of its own that runs the command, as ``__main__`` does.
 """
 
-UPWARDS = {
-    "edgesim.experiment.plans": (
-        "edgesim.experiment.sweep",
-        "edgesim.results.report",
-        "edgesim.cli",
-    ),
-    "edgesim.results.report": ("edgesim.experiment.sweep", "edgesim.cli"),
-    "edgesim.experiment.sweep": ("edgesim.results.report", "edgesim.cli"),
-    "edgesim.plotting": (
-        "edgesim.experiment.plans",
-        "edgesim.experiment.sweep",
-        "edgesim.results.report",
-        "edgesim.cli",
-    ),
-    "edgesim.replay": (
-        "edgesim.experiment.plans",
-        "edgesim.experiment.sweep",
-        "edgesim.results.report",
-        "edgesim.cli",
-    ),
-}
-"""What some of those without a place in the table above must not import."""
+TOGETHER = (1, 2)
+"""Floors whose rooms are one."""
 
 _TORCH = ("edgesim.profiling.", "edgesim.replay.", "edgesim.checkpoints.pickled")
 
@@ -112,42 +93,33 @@ def _imported(tree: ast.AST) -> Iterator[str]:
                 yield inner if inner in modules() else node.module
 
 
-def room(name: str) -> str | None:
-    """Name the room of a module; None where none is built for it yet."""
-    if name in GROUND:
-        return "ground"
-    for room in BELOW:
-        if name == room or name.startswith(f"{room}."):
-            return room
-    return None
+def place(name: str) -> tuple[int, str] | None:
+    """Find a module's floor and room; None for the packages' own ``__init__``."""
+    found = [
+        (len(room), floor, room)
+        for floor, rooms in enumerate(FLOORS)
+        for room in rooms
+        if name == room or name.startswith(f"{room}.")
+    ]
+    if not found:
+        return None
+    _, floor, room = max(found)
+    return floor, "together" if floor in TOGETHER else room
 
 
-def test_every_room_imports_from_below_alone() -> None:
-    """Neither a room on its own floor or above, nor what has no room yet."""
+def test_every_room_imports_from_lower_floors_alone() -> None:
+    """Neither from its own floor nor from above; a room may use itself."""
     wrong = []
     for name in modules():
-        home = room(name)
+        home = place(name)
         if home is None:
             continue
         for found in imports(name):
-            if found.split(".")[0] not in PACKAGES or found == "edgesim":
+            other = place(found)
+            if found.split(".")[0] not in PACKAGES or other is None:
                 continue
-            other = room(found) or found
-            if other != home and other not in BELOW[home]:
+            if other != home and other[0] >= home[0]:
                 wrong.append(f"{name} imports {found}")
-    assert wrong == []
-
-
-def test_nothing_imports_what_is_above_it() -> None:
-    """Pictures run nothing, a run draws no sweep, and nobody calls the command line."""
-    wrong = [
-        f"{name} imports {found}"
-        for below, above in UPWARDS.items()
-        for name in modules()
-        if name == below or name.startswith(f"{below}.")
-        for found in imports(name)
-        if any(found == one or found.startswith(f"{one}.") for one in above)
-    ]
     assert wrong == []
 
 
@@ -186,4 +158,19 @@ def test_the_guard_sees_every_file() -> None:
         path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py")
     ]
     assert len(modules()) == len([path for path in files if "_data" not in path.parts])
-    assert {room(name) for name in modules()} == {*BELOW, None}
+    assert {name for name in modules() if place(name) is None} == {"edgesim"}
+
+
+def test_policies_know_the_protocol_and_nothing_of_the_engine() -> None:
+    """They see the server through the view, never server, GPU or queue."""
+    allowed = ("edgesim.engine.policy", "edgesim.engine.request", "edgesim.errors")
+    wrong = [
+        f"{name} imports {found}"
+        for name in modules()
+        if name.startswith("edgesim.engine.policies.")
+        for found in imports(name)
+        if found.startswith("edgesim.")
+        and found not in allowed
+        and not found.startswith("edgesim.engine.policies.")
+    ]
+    assert wrong == []

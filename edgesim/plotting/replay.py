@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from edgesim.plotting.style import plain_ticks, style
-from edgesim.replay.comparison import Pair
 
 _LOAD = ("load", "#0072b2", "o")
 _COMPUTE = ("compute", "#d55e00", "^")
@@ -17,7 +17,41 @@ _ROOM = 1.3
 """Times on logarithmic axes: the room left beyond the least and the largest."""
 
 
-def plot_replay(pairs: Sequence[Pair], *, title: str) -> Figure:
+class MeasuredRound(Protocol):
+    """One round in one repeat: simulated, and measured."""
+
+    @property
+    def round(self) -> int:
+        """Its number in the plan."""
+        ...
+
+    @property
+    def loaded_blocks(self) -> int:
+        """How many blocks it loads."""
+        ...
+
+    @property
+    def simulated_load_s(self) -> float:
+        """Time of its load in the plan."""
+        ...
+
+    @property
+    def measured_load_s(self) -> float:
+        """Time of its load as measured."""
+        ...
+
+    @property
+    def simulated_compute_s(self) -> float:
+        """Time of its batch in the plan."""
+        ...
+
+    @property
+    def measured_compute_s(self) -> float | None:
+        """Time of its batch as measured; None if it was left out."""
+        ...
+
+
+def plot_replay(pairs: Sequence[MeasuredRound], *, title: str) -> Figure:
     """Draw two panels; loads and batches differ in colour and marker.
 
     Left: measured against simulated time of each round and repeat, on logarithmic axes

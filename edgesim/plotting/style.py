@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -20,6 +20,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from edgesim.files import write_whole
 from edgesim.plotting.colours import INK
+
+Drawing: TypeAlias = Figure | Axes
+"""What can be written as a picture."""
 
 _STYLE = {
     "axes.axisbelow": True,
@@ -61,7 +64,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def save(drawing: Figure | Axes, path: Path) -> None:
+def save(drawing: Drawing, path: Path) -> None:
     """Write a figure as PNG, whole or not at all; same figure, same bytes.
 
     Parameters
@@ -80,7 +83,7 @@ def save(drawing: Figure | Axes, path: Path) -> None:
         dump(drawing, file)
 
 
-def dump(drawing: Figure | Axes, file: IO[bytes]) -> None:
+def dump(drawing: Drawing, file: IO[bytes]) -> None:
     """Write a figure as PNG into an open file, as :func:`save` does."""
     figure = drawing if isinstance(drawing, Figure) else root_figure(drawing)
     with style():

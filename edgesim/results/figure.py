@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgesim.errors import InputError
 from edgesim.experiment.figure import Figure, read_figure
@@ -16,13 +16,9 @@ from edgesim.experiment.sweep import (
     tasks_of,
 )
 from edgesim.files import keep_inputs, write_whole
-from edgesim.plotting.style import dump
+from edgesim.plotting.style import Drawing, dump
 from edgesim.plotting.sweep import SERVED_LABEL, SweepPoint, plot_panels, plot_sweep
 from edgesim.results.rows import dump_csv
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
 
 ON_TIME_LABEL = "share of requests in time"
 
@@ -83,7 +79,7 @@ def _columns(figure: Figure, tasks: Sequence[Task]) -> tuple[str, ...]:
 
 def _draw(
     figure: Figure, rows: Sequence[Mapping[str, Any]], *, online: bool
-) -> Drawing | Axes:
+) -> Drawing:
     """Draw requests in time, or online the share of them, on axes for each panel."""
     panels: dict[str, list[SweepPoint]] = {}
     for row in rows:
