@@ -2,7 +2,7 @@
 
 A source never has everything a trace needs. What it lacks is filled in from
 :class:`Fill`, and the :class:`ConversionReport` says what was made up.
-``traces/README.md`` describes each source.
+``docs/traces.md`` describes each source.
 """
 
 from __future__ import annotations

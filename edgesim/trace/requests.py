@@ -1,6 +1,6 @@
 """Request traces as columns: who asks for which model when.
 
-The format of their files is described in ``traces/README.md``, and read row by row in
+The format of their files is described in ``docs/traces.md``, and read row by row in
 :mod:`edgesim.trace.rows`, block by block in :mod:`edgesim.trace.chunks`.
 """
 

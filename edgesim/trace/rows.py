@@ -1,6 +1,6 @@
 """The rows of a trace: every rule of the CSV format, and errors that name the line.
 
-The format is described in ``traces/README.md``.
+The format is described in ``docs/traces.md``.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Published traces fit no given GPU. Here a trace's arrival times are stretched, a window
 is cut out of it, and within intervals of the window arrivals are made denser or sparser
-and more or less bursty. ``traces/README.md`` tells users the same.
+and more or less bursty. ``docs/traces.md`` tells users the same.
 """
 
 from __future__ import annotations

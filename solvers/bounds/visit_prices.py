@@ -1,7 +1,8 @@
 """A bound for ``static`` whose price of GPU time changes with time.
 
 A user in a round that starts at s holds w/s of the band, so late GPU time is dear, and
-a model's own load right before its visit takes some of it. See the README, section 6.
+a model's own load right before its visit takes some of it. ``docs/mathematics.md``,
+section 6, has the proof.
 """
 
 from __future__ import annotations

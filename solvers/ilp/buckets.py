@@ -3,7 +3,7 @@
 Time up to the latest compute start is cut into buckets; users, batches and loads are
 counted by bucket instead of by round. After the idea of partial time grids: N. Boland,
 M. Hewitt, L. Marshall and M. Savelsbergh, "The continuous-time service network design
-problem", Operations Research 65 (2017). ``solvers/README.md`` proves each row.
+problem", Operations Research 65 (2017). ``docs/mathematics.md`` proves each row.
 """
 
 from __future__ import annotations

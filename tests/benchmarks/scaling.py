@@ -2,7 +2,7 @@
 
 Users, models and blocks per model grow one at a time. Each time is the median of three
 runs, averaged over three draws. The exponent is the slope of a straight line through
-the upper half of a range, in log-log; beside it stands what solvers/README.md states.
+the upper half of a range, in log-log; beside it stands what docs/mathematics.md states.
 """
 
 from __future__ import annotations
