@@ -6,29 +6,51 @@ import doctest
 import re
 import shlex
 import tomllib
+import unicodedata
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from safetensors.torch import save_file
 
 import solvers
+from edgesim.cli import app
 from edgesim.measures.intervals import QUOTIENTS
 from edgesim.measures.measure import Measures
 from tests.command import edgesim
 from tests.small_networks import fine_tuned
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+def _text(document: str) -> str:
+    return (REPOSITORY / document).read_text(encoding="utf-8")
+
+
+PAGES = tuple(
+    f"docs/{name}"
+    for name in re.findall(r"^ *- (\S+\.md)$", _text("mkdocs.yml"), re.MULTILINE)
+)
+"""Pages of docs/, in the order in which a reader meets them."""
+
 DOCUMENTS = (
     "README.md",
+    "CONTRIBUTING.md",
+    *PAGES,
     *(f"{d}/README.md" for d in ("traces", "profiles", "figures", "solvers")),
     "tests/instances/README.md",
 )
 
+NEEDS_FRONT_DOOR = ("README.md", "docs/python.md")
+"""Documents whose Python cannot run yet: `import edgesim` has no `run` so far."""
+
 
 def _blocks(document: str, language: str) -> list[str]:
-    text = (REPOSITORY / document).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", _text(document), re.MULTILINE | re.DOTALL
+    )
 
 
 def _files(document: str) -> list[tuple[str, str]]:
@@ -38,20 +60,40 @@ def _files(document: str) -> list[tuple[str, str]]:
     return [(name[1], block) for name, block in named if name]
 
 
-def test_readme_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command of the README, typed in its order, succeeds."""
+def _script(document: str) -> str:
+    """Python that stands for itself: neither a session nor a file."""
+    blocks = _blocks(document, "python")
+    return "\n".join(
+        block
+        for block in blocks
+        if ">>> " not in block and not re.match(r"# \w+\.py\n", block)
+    )
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """Each page of docs/ once, and no others."""
+    there = {f"docs/{path.name}" for path in (REPOSITORY / "docs").iterdir()}
+    assert sorted(PAGES) == sorted(there)
+
+
+def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command after a $, typed in the order of the pages, succeeds."""
     monkeypatch.chdir(tmp_path)
     for number, name in enumerate(("cats", "dogs", "foxes")):
         weights = fine_tuned(seed=number, frozen=number + 1).state_dict()
         save_file(weights, f"{name}.safetensors")
-    for name, code in _files("README.md"):
-        Path(name).write_text(code, encoding="utf-8")
-    commands = [
-        line.removeprefix("$ edgesim ")
-        for block in _blocks("README.md", "console")
+    for document in DOCUMENTS:
+        for name, code in _files(document):
+            Path(name).write_text(code, encoding="utf-8")
+    lines = [
+        line
+        for document in DOCUMENTS
+        for block in _blocks(document, "console")
         for line in block.splitlines()
     ]
-    assert len(commands) >= 8
+    assert all(line.startswith("$ edgesim ") for line in lines)
+    commands = dict.fromkeys(line.removeprefix("$ edgesim ") for line in lines)
+    assert len(commands) >= 16
     for command in commands:
         finished = edgesim(*shlex.split(command))
         assert finished.code == 0, (command, finished.err)
@@ -60,15 +102,61 @@ def test_readme_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert (tmp_path / name).is_file()
 
 
+def _commands_shown(document: str) -> list[str]:
+    """Every command line in a block or a sentence, run above or not."""
+    text = re.sub(r"\\\n\s*", "", _text(document))
+    blocks = re.findall(r"^```(?:sh|console)\n(.*?)^```$", text, re.M | re.S)
+    pattern = r"^(?:\$ |\.venv/bin/)?edgesim (.+)$"
+    in_blocks = [line for b in blocks for line in re.findall(pattern, b, re.M)]
+    return in_blocks + re.findall(r"`edgesim ([a-z][^`\n]*)`", text)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_python_examples(document: str) -> None:
-    """Every Python example gives the output that stands below it."""
+def test_commands_and_options_exist(document: str) -> None:
+    """Those that take too long to run here are commands too, options and all."""
+    for line in _commands_shown(document):
+        words = shlex.split(line)
+        command: Any = typer.main.get_command(app)
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        assert not words or not hasattr(command, "commands"), line
+        params = command.params
+        options = {name for p in params for name in (*p.opts, *p.secondary_opts)}
+        used = {word for word in words if word.startswith("--")}
+        assert used <= options, (line, used - options)
+
+
+def test_commands_are_found_wherever_they_are_shown() -> None:
+    """In blocks that are not run, over several lines, and in sentences."""
+    assert any("--factory" in line for line in _commands_shown("docs/own-models.md"))
+    shown = _commands_shown("docs/traces.md")
+    assert any("convert csv" in line and "--size-unit kB" in line for line in shown)
+    assert "schema scenario" in _commands_shown("docs/scenarios.md")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_python_sessions(document: str) -> None:
+    """Every Python session gives the output that stands below it."""
     parser = doctest.DocTestParser()
     examples = "\n".join(_blocks(document, "python"))
     test = parser.get_doctest(examples, {}, document, document, 0)
     assert doctest.DocTestRunner().run(test).failed == 0
-    if document == "README.md":
-        assert len(test.examples) >= 4
+    if document == "docs/solvers.md":
+        assert len(test.examples) >= 7
+
+
+SCRIPTS = tuple(document for document in DOCUMENTS if _script(document))
+
+
+@pytest.mark.parametrize("document", SCRIPTS)
+def test_python_scripts(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python without a prompt runs from the top of a document to its end."""
+    if document in NEEDS_FRONT_DOOR:
+        pytest.skip("the front door is not there yet")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(_script(document), document, "exec"), {})
 
 
 def test_package_example() -> None:
@@ -78,26 +166,86 @@ def test_package_example() -> None:
     assert result.failed == 0
 
 
+def _anchors(path: Path) -> set[str]:
+    """Anchors of a document's headings, where GitHub and MkDocs make the same one."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    plain = [heading.replace("`", "").strip().lower() for heading in headings]
+    on_github = [re.sub(r"[^\w\- ]", "", h).replace(" ", "-") for h in plain]
+    ascii_only = [
+        unicodedata.normalize("NFKD", h).encode("ascii", "ignore").decode()
+        for h in plain
+    ]
+    in_mkdocs = [
+        re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", h).strip()) for h in ascii_only
+    ]
+    pairs = zip(on_github, in_mkdocs, strict=True)
+    same = [one for one, other in pairs if one == other]
+    return {anchor for anchor in same if same.count(anchor) == 1}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links(document: str) -> None:
-    """Every file that a document links to or shows is there."""
+    """Every file and every heading that a document links to, or shows, is there."""
     path = REPOSITORY / document
-    targets = re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8"))
-    for target in targets:
-        if "://" not in target:
-            assert (path.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)\s]+)\)", _text(document)):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        there = path.parent / file if file else path
+        assert there.exists(), target
+        if anchor:
+            assert anchor in _anchors(there), target
+
+
+def test_pages_link_out_from_their_own_folder_only() -> None:
+    """A page in docs/ is one level deep, and the first one links to pages alone.
+
+    The site serves a page NAME.md as NAME/, where ../figures/ is what it is in the
+    files; index.md is served as the root, where it is not.
+    """
+    assert all(page.count("/") == 1 for page in PAGES)
+    assert "](../" not in _text("docs/index.md")
+
+
+def test_code_refers_to_documents_that_are_there() -> None:
+    """Comments and docstrings name documents by a path that holds."""
+    named = set()
+    for folder in ("edgesim", "solvers", "tests", "traces"):
+        for path in (REPOSITORY / folder).rglob("*"):
+            if path.suffix in {".py", ".toml"} and "_data" not in path.parts:
+                text = path.read_text(encoding="utf-8")
+                named |= set(re.findall(r"\b(?:docs|profiles|traces)/[\w-]+\.md", text))
+    assert {"docs/mathematics.md", "docs/traces.md"} <= named
+    assert {name for name in named if not (REPOSITORY / name).is_file()} == set()
+
+
+def test_the_readme_is_one_screen() -> None:
+    """A picture, two commands, ten lines of Python, and what is not claimed."""
+    text = _text("README.md")
+    assert len(text.splitlines()) <= 60
+    assert text.count("![") == 1
+    (commands,) = _blocks("README.md", "sh")
+    assert [line.split()[:2] for line in commands.splitlines()] == [
+        ["make", "run"],
+        ["make", "test"],
+    ]
+    (script,) = _blocks("README.md", "python")
+    assert len(script.splitlines()) <= 10
+    assert "Only its abstract" in text
+    assert "**no figure here claims\nto be a figure of theirs**" in text
 
 
 def test_a_policy_is_as_short_as_promised() -> None:
-    """The policy that the README shows, and the commands above run, has ≤ 20 lines."""
-    [(name, code)] = _files("README.md")
+    """The policy that is shown, and that the commands above run, has ≤ 20 lines."""
+    [(name, code)] = _files("docs/policies.md")
     assert name == "soonest.py"
     assert len(code.partition("import Policy\n")[2].strip().splitlines()) <= 20
 
 
 def test_measures_are_all_defined() -> None:
-    """The README's tables define every measure that a summary holds."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    """The tables define every measure that a summary holds."""
+    text = _text("docs/measures.md")
     counted = {"requests", "late", "dropped"}
     for field in fields(Measures):
         name = field.name.replace("latency_p95_s", "_p95_s")
@@ -110,13 +258,56 @@ def test_measures_are_all_defined() -> None:
 
 
 def test_dependencies_are_all_named() -> None:
-    """The README gives the reason of every dependency."""
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    section = text.split("## Dependencies")[1].split("\n## ")[0]
+    """The page of dependencies gives the reason of every one."""
+    file = tomllib.loads(_text("pyproject.toml"))
+    project = file["project"]
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", _text("docs/dependencies.md"), re.M)
+    named = " ".join(package for package, reason in rows if reason.strip())
     extras = project["optional-dependencies"].values()
-    wanted = [*project["dependencies"], *(name for extra in extras for name in extra)]
+    wanted = [
+        *file["build-system"]["requires"],
+        *project["dependencies"],
+        *(name for extra in extras for name in extra),
+    ]
     for requirement in wanted:
         name = re.match(r"[A-Za-z0-9-]+", requirement)
         assert name is not None
-        assert name[0] in section, name[0]
+        assert name[0] in re.findall(r"[\w-]+", named), name[0]
+
+
+def test_terms_are_defined_once() -> None:
+    """The glossary has one heading for each of the words that the pages rely on."""
+    headings = re.findall(r"^### (.+)$", _text("docs/glossary.md"), re.MULTILINE)
+    assert len(headings) == len(set(headings))
+    terms = "Block Model Atom Laminar Residency Demand Batch Round Visit Admission Span"
+    assert set(terms.split()) <= set(headings)
+
+
+def test_every_room_is_described() -> None:
+    """CONTRIBUTING names every folder of edgesim, and no other."""
+    named = set(re.findall(r"`edgesim/(\w+)/`", _text("CONTRIBUTING.md")))
+    rooms = (REPOSITORY / "edgesim").glob("*/__init__.py")
+    assert named == {path.parent.name for path in rooms}
+
+
+def test_the_citation_is_of_this_version() -> None:
+    """It has the version of the package, and names the paper as a reference only."""
+    text = _text("CITATION.cff")
+    project = tomllib.loads(_text("pyproject.toml"))["project"]
+    assert f"\nversion: {project['version']}\n" in text
+    own, _, paper = text.partition("references:")
+    assert "Qu" not in own
+    assert "arXiv:2503.22982" in paper
+
+
+def test_hooks_need_no_network() -> None:
+    """Every hook runs a tool of the environment that the dev extra installs."""
+    text = _text(".pre-commit-config.yaml")
+    project = tomllib.loads(_text("pyproject.toml"))["project"]
+    dev = {
+        re.split(r"[>=<]", name)[0] for name in project["optional-dependencies"]["dev"]
+    }
+    assert re.findall(r"repo: (\S+)", text) == ["local"]
+    tools = re.findall(r"entry: (\S+)", text)
+    assert set(tools) == {"ruff", "mypy"} <= dev
+    assert text.count("language: system") == len(tools)

@@ -68,11 +68,11 @@ def best_order(library: HasBlocks) -> LoadingOrder:
 
     Clusters share nothing, so each is ordered for itself. Where sharing is laminar a
     depth-first order of the forest loads every block once, and no order loads any less
-    (docs/mathematics.md, section 3). Where blocks cross, the least is that of a shortest
-    path through all models, which is NP-hard to find: the order is the best of the one
-    given and of nearest neighbour (always on to the model that shares the most bytes
-    with the last) from up to ``NEAREST_STARTS`` models, a heuristic that comes with no
-    promise. It is proven best all the same if it loads every block once.
+    (``docs/mathematics.md``, section 3). Where blocks cross, the least is that of a
+    shortest path through all models, which is NP-hard to find: the order is the best of
+    the one given and of nearest neighbour (always on to the model that shares the most
+    bytes with the last) from up to ``NEAREST_STARTS`` models, a heuristic that comes
+    with no promise. It is proven best all the same if it loads every block once.
 
     Notes
     -----

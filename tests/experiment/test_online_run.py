@@ -156,9 +156,9 @@ def test_ctrl_c_leaves_nothing(
 
 
 def test_every_output_is_explained(served: Path, tmp_path: Path) -> None:
-    """Columns of the tables and keys of the summary stand in traces/README.md."""
+    """Columns of the tables and keys of the summary stand in docs/results.md."""
     assert edgesim("run", served, "--out", tmp_path / "out").code == 0
-    text = (REPOSITORY / "traces" / "README.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
     section = text.partition("## What an online run leaves")[2].partition("\n## ")[0]
     summary = summary_of(tmp_path / "out")
     names = {*REQUEST_COLUMNS, *ROUND_COLUMNS, *SERIES_COLUMNS}

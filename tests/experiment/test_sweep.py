@@ -168,15 +168,15 @@ def test_published_data_can_be_computed_again(
     assert len(wanted) == runs
 
 
-def test_the_gains_by_tier_in_the_readme_are_those_of_the_figure() -> None:
+def test_the_gains_by_tier_that_are_stated_are_those_of_the_figure() -> None:
     """Mean and 95 % half-width of the paired differences over 30 repeats."""
     rows = _rows(REPOSITORY / "figures" / "gpu-tiers.csv")
     served: dict[tuple[str, float, str], list[int]] = {}
     for row in rows:
         key = row["panel"], 1e3 * float(row["value"]), row["solver"]
         served.setdefault(key, []).append(int(row["in_time"]))
-    text = (REPOSITORY / "profiles" / "README.md").read_text(encoding="utf-8")
-    table = text.partition("### What sharing gains on it\n")[2]
+    text = (REPOSITORY / "docs" / "measurements.md").read_text(encoding="utf-8")
+    table = text.partition("### What sharing gains on the H200\n")[2]
     found = re.findall(
         r"^\| (.+) \| (\d+) ms \| (\S+) ± (\S+) \((\d+) %\) \|$", table, re.MULTILINE
     )
@@ -302,9 +302,30 @@ def test_published_online_data_can_be_computed_again(name: str, tmp_path: Path) 
     assert len(wanted) == len(policies) * len(figure.panel)
 
 
-def test_the_readme_states_the_gains_that_the_data_hold() -> None:
-    """The gains of sharing online in the README are those of the committed figures."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+def test_the_findings_state_what_sharing_gains_in_plans() -> None:
+    """The gains of ``dp`` by bandwidth and deadline are those of the figures."""
+    text = (REPOSITORY / "docs" / "findings.md").read_text(encoding="utf-8")
+    bandwidth, deadline = "throughput-vs-bandwidth", "throughput-vs-deadline"
+    for name, value, words in (
+        (bandwidth, 1e6, "5 % at 1 MHz"),
+        (bandwidth, 8e6, "25 % at 8 MHz"),
+        (bandwidth, 64e6, "29 % at 64 MHz"),
+        (deadline, 0.2, "44 % at 0.2 s"),
+        (deadline, 1.0, "25 % at 1 s"),
+        (deadline, 2.0, "1 % at 2 s"),
+    ):
+        served = {"dp": 0, "dp-noshare": 0}
+        for row in _rows(REPOSITORY / "figures" / f"{name}.csv"):
+            if float(row["value"]) == value and row["solver"] in served:
+                served[row["solver"]] += int(row["in_time"])
+        gain = served["dp"] / served["dp-noshare"] - 1
+        assert words.startswith(f"{100 * gain:.0f} % at ")
+        assert words in text
+
+
+def test_the_findings_state_the_gains_that_the_data_hold() -> None:
+    """What sharing gains online, as stated, is what the committed figures hold."""
+    text = (REPOSITORY / "docs" / "findings.md").read_text(encoding="utf-8")
     stated = {
         ("online-load", 0, 1.0, "fcfs"): "+19.2 ± 2.4",
         ("online-load", 0, 1.0, "greedy"): "+9.1 ± 0.8",
@@ -330,4 +351,24 @@ def test_the_readme_states_the_gains_that_the_data_hold() -> None:
         ]
         mean, half = mean_interval(gains)
         assert f"{mean:+.1f} ± {half:.1f}" == words
+        assert words in text
+
+
+def test_the_findings_state_the_shares_that_the_data_hold() -> None:
+    """Shares of requests in time at load 1.5, the round before resident."""
+    text = (REPOSITORY / "docs" / "findings.md").read_text(encoding="utf-8")
+    path = REPOSITORY / "figures" / "online-load.toml"
+    title = read_figure(path).panel[0].title
+    for policy, words in (
+        ("greedy-noshare", "70.0 %"),
+        ("fcfs", "63.5 %"),
+        ("rolling", "84.8 %"),
+    ):
+        shares = [
+            100 * float(row["on_time_ratio"])
+            for row in _rows(path.with_suffix(".csv"))
+            if (row["panel"], row["policy"]) == (title, policy)
+            and float(row["value"]) == 1.5
+        ]
+        assert f"{mean(shares):.1f} %" == words
         assert words in text

@@ -163,19 +163,19 @@ def test_profiles_of_a_gpu_hold_what_moves_their_numbers() -> None:
         assert all(len(b.load_s["pinned"].runs_s or ()) == 3 for b in model.blocks)
 
 
-def _readme_rows(heading: str) -> list[list[str]]:
-    """Cells of the first table after a heading of profiles/README.md."""
-    text = (REPOSITORY / "profiles" / "README.md").read_text(encoding="utf-8")
+def _rows_after(heading: str) -> list[list[str]]:
+    """Cells of the first table after a heading of docs/measurements.md."""
+    text = (REPOSITORY / "docs" / "measurements.md").read_text(encoding="utf-8")
     after = text.partition(f"{heading}\n")[2]
     lines = after[after.index("\n|") + 1 :].partition("\n\n")[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_the_readme_tells_the_numbers_of_the_h200() -> None:
+def test_the_page_tells_the_numbers_of_the_h200() -> None:
     """Bytes, loads by tier, and batches of 1 and 32, to three digits."""
     profiles = [read_profile(name) for name in GPU_PROFILES]
     models = {name: m for profile in profiles for name, m in profile.models.items()}
-    rows = _readme_rows("## What the H200 measurements show")
+    rows = _rows_after("## The H200")
     assert [row[0].removesuffix(" (one run)") for row in rows] == list(models)
     for row, model in zip(rows, models.values(), strict=True):
         loads = [
@@ -195,12 +195,12 @@ def test_the_readme_tells_the_numbers_of_the_h200() -> None:
         assert row[1:] == found
 
 
-def test_the_readme_tells_what_replays_on_the_h200_gave() -> None:
+def test_the_page_tells_what_replays_on_the_h200_gave() -> None:
     """Its table is that of the committed errors; sums from memory are within 2 %."""
-    rows = _readme_rows("### Replays on the H200")
+    rows = _rows_after("### Replays on the H200")
     assert len(rows) == 9
     for row in rows:
-        file = row[0].partition("](")[2].partition(")")[0]
+        file = row[0].partition("](../profiles/")[2].partition(")")[0]
         lines = (
             (REPOSITORY / "profiles" / file).read_text(encoding="utf-8").splitlines()
         )
