@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 import solvers
 from edgesim.cli import app
+from edgesim.formats import json_schema
 from edgesim.measures.intervals import QUOTIENTS
 from edgesim.measures.measure import Measures
 from tests.command import edgesim
@@ -233,7 +234,9 @@ def test_the_readme_is_one_screen() -> None:
     (script,) = _blocks("README.md", "python")
     assert len(script.splitlines()) <= 10
     assert "Only its abstract" in text
-    assert "**no figure here claims\nto be a figure of theirs**" in text
+    assert "**no figure here claims to be a figure of theirs**" in " ".join(
+        text.split()
+    )
 
 
 def test_a_policy_is_as_short_as_promised() -> None:
@@ -255,6 +258,17 @@ def test_measures_are_all_defined() -> None:
         stem = name.removesuffix("_per_s")
         known = {f"`{n}`" for n in (name, stem, name.replace("latency", ""))}
         assert any(n in text for n in known), name
+
+
+def test_keys_of_a_scenario_are_all_listed() -> None:
+    """The page of scenarios lists every key that its JSON Schema allows."""
+    schema = json_schema("scenario")
+    keys = set(schema["properties"])
+    for part in schema["$defs"].values():
+        keys |= set(part.get("properties", ()))
+    assert len(keys) >= 60
+    words = set(re.findall(r"\w+", _text("docs/scenarios.md")))
+    assert keys - words == set()
 
 
 def test_dependencies_are_all_named() -> None:

@@ -302,9 +302,15 @@ def test_published_online_data_can_be_computed_again(name: str, tmp_path: Path) 
     assert len(wanted) == len(policies) * len(figure.panel)
 
 
+def _findings() -> str:
+    """Return the page of findings, on one line: where it breaks does not matter."""
+    text = (REPOSITORY / "docs" / "findings.md").read_text(encoding="utf-8")
+    return " ".join(text.split())
+
+
 def test_the_findings_state_what_sharing_gains_in_plans() -> None:
     """The gains of ``dp`` by bandwidth and deadline are those of the figures."""
-    text = (REPOSITORY / "docs" / "findings.md").read_text(encoding="utf-8")
+    text = _findings()
     bandwidth, deadline = "throughput-vs-bandwidth", "throughput-vs-deadline"
     for name, value, words in (
         (bandwidth, 1e6, "5 % at 1 MHz"),
@@ -325,7 +331,7 @@ def test_the_findings_state_what_sharing_gains_in_plans() -> None:
 
 def test_the_findings_state_the_gains_that_the_data_hold() -> None:
     """What sharing gains online, as stated, is what the committed figures hold."""
-    text = (REPOSITORY / "docs" / "findings.md").read_text(encoding="utf-8")
+    text = _findings()
     stated = {
         ("online-load", 0, 1.0, "fcfs"): "+19.2 ± 2.4",
         ("online-load", 0, 1.0, "greedy"): "+9.1 ± 0.8",
@@ -356,7 +362,7 @@ def test_the_findings_state_the_gains_that_the_data_hold() -> None:
 
 def test_the_findings_state_the_shares_that_the_data_hold() -> None:
     """Shares of requests in time at load 1.5, the round before resident."""
-    text = (REPOSITORY / "docs" / "findings.md").read_text(encoding="utf-8")
+    text = _findings()
     path = REPOSITORY / "figures" / "online-load.toml"
     title = read_figure(path).panel[0].title
     for policy, words in (
