@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import typer
+from edgesim.formats import json_schema
 from safetensors.torch import save_file
 
 import solvers
 from edgesim.cli import app
-from edgesim.formats import json_schema
 from edgesim.measures.intervals import QUOTIENTS
 from edgesim.measures.measure import Measures
 from tests.command import edgesim
