@@ -113,6 +113,20 @@ def check_file(
     InputError
         Naming the file, the key, what was found and what is allowed.
     """
+    try:
+        return kind.model_validate(without_schema(path, content, schema))
+    except ValidationError as error:
+        raise from_validation(path, error) from None
+
+
+def without_schema(path: str | Path, content: Any, schema: str) -> dict[str, Any]:
+    """Check the schema's name in a file's content, and return the rest.
+
+    Raises
+    ------
+    InputError
+        When there is none, or another.
+    """
     if not isinstance(content, dict):
         raise InputError(path, f"must hold one object, found {short(content)}")
     if "schema" not in content:
@@ -121,10 +135,7 @@ def check_file(
         raise InputError(
             f"{path}: schema", f"must be {schema!r}, found {short(content['schema'])}"
         )
-    try:
-        return kind.model_validate({k: v for k, v in content.items() if k != "schema"})
-    except ValidationError as error:
-        raise from_validation(path, error) from None
+    return {key: value for key, value in content.items() if key != "schema"}
 
 
 @contextmanager

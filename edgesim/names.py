@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, TypeAlias, get_args
 
 from edgesim.errors import short
 from solvers.registry import NO_SHARING, SOLVERS
@@ -55,8 +56,22 @@ def is_policy(name: str) -> bool:
     return plain(name) in SHIPPED_POLICIES or own_parts(name) is not None
 
 
-def check_policies(names: tuple[str, ...]) -> tuple[str, ...]:
+OWN = "own"
+"""Where a validation is told the names of objects that were handed over."""
+
+
+def own_names(context: Mapping[str, Any] | None) -> Collection[str]:
+    """Return the names of solvers and policies that were handed over as objects."""
+    found: Collection[str] = (context or {}).get(OWN, ())
+    return found
+
+
+def check_policies(
+    names: tuple[str, ...], own: Collection[str] = ()
+) -> tuple[str, ...]:
     """Refuse unknown policies and the same one twice; return the names.
+
+    Those in ``own`` are known.
 
     Raises
     ------
@@ -64,15 +79,17 @@ def check_policies(names: tuple[str, ...]) -> tuple[str, ...]:
         Naming the policies there are.
     """
     for name in names:
-        if not is_policy(name):
+        if not is_policy(name) and name not in own:
             raise ValueError(f"must be of {ALLOWED_POLICIES}, found {short(name)}")
     if len(set(names)) < len(names):
         raise ValueError(f"must name each policy once, found {', '.join(names)}")
     return names
 
 
-def check_solvers(names: tuple[str, ...]) -> tuple[str, ...]:
+def check_solvers(names: tuple[str, ...], own: Collection[str] = ()) -> tuple[str, ...]:
     """Refuse unknown solvers and the same one twice; return the names.
+
+    Those in ``own`` are known.
 
     Raises
     ------
@@ -80,7 +97,7 @@ def check_solvers(names: tuple[str, ...]) -> tuple[str, ...]:
         Naming the solvers there are.
     """
     for name in names:
-        if name not in SOLVERS:
+        if name not in SOLVERS and name not in own:
             raise ValueError(f"must be of {', '.join(SOLVERS)}, found {name!r}")
     if len(set(names)) < len(names):
         raise ValueError(f"must name each solver once, found {', '.join(names)}")

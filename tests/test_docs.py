@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 import typer
-from edgesim.formats import json_schema
 from safetensors.torch import save_file
 
 import solvers
 from edgesim.cli import app
 from edgesim.measures.intervals import QUOTIENTS
 from edgesim.measures.measure import Measures
+from edgesim.schemas import json_schema
 from tests.command import edgesim
 from tests.small_networks import fine_tuned
 

@@ -92,9 +92,7 @@ def run(
         **(_online(path, chosen) if is_online(path) else _plan(path, chosen)),
     }
     given = {key: value for key, value in overrides.items() if value is not None}
-    with open_inputs(
-        path, trace_file=trace, profile_name=profile, overrides=given
-    ) as inputs:
+    with open_inputs(path, trace=trace, profile=profile, overrides=given) as inputs:
         folder = out or Path("results") / inputs.scenario.name
         check_replaceable(folder, outputs_of(inputs))
         keep_inputs(folder, *(source.path for source in inputs.sources.values()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +20,7 @@ from edgesim.experiment.workload import check_windows, map_models
 from edgesim.library.build import Library
 from edgesim.measures.intervals import batch_spans
 from edgesim.profile.file import read_profile
+from edgesim.profile.values import Profile
 from edgesim.scenario import Scenario, read_scenario
 from edgesim.scenario.online import OnlineSpec
 from edgesim.trace.requests import Trace, read_trace
@@ -39,29 +40,30 @@ class Inputs:
         Its requests: in memory for plans, in temporary files for an online run.
     model_names
         The library's model for each model of the trace.
+    scenario_file
+        Where the scenario was read, for messages.
     sources
         What was read, by role: scenario, trace, profile.
     assumed
         What was chosen because neither file states it, a line each, for people.
+    own
+        Solvers and policies handed over as objects, by name.
     """
 
     scenario: Scenario
     library: Library
     trace: Trace | StoredTrace
     model_names: tuple[str, ...]
+    scenario_file: Path
     sources: Mapping[str, Source]
     assumed: tuple[str, ...] = ()
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def online(self) -> OnlineSpec:
         """The scenario's online section, of an online run."""
         assert self.scenario.online is not None
         return self.scenario.online
-
-    @property
-    def scenario_file(self) -> Path:
-        """Where the scenario was read."""
-        return self.sources["scenario"].path
 
     @property
     def length_s(self) -> float:
@@ -90,17 +92,19 @@ class Inputs:
 
 @contextmanager
 def open_inputs(
-    scenario_file: Path,
+    scenario: Path | Scenario,
     *,
-    trace_file: Path | None = None,
-    profile_name: str | None = None,
+    trace: Path | Trace | None = None,
+    profile: str | Path | Profile | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Iterator[Inputs]:
     """Read what a run needs, for as long as the block lasts.
 
+    The requests of an online run are kept in temporary files.
+
     Parameters
     ----------
-    scenario_file, trace_file, profile_name, overrides
+    scenario, trace, profile, overrides
         As for :func:`edgesim.experiment.sources.locate`.
 
     Raises
@@ -110,62 +114,81 @@ def open_inputs(
     """
     with TemporaryDirectory(prefix="edgesim-") as folder:
         yield load_inputs(
-            scenario_file,
+            scenario,
             Path(folder),
-            trace_file=trace_file,
-            profile_name=profile_name,
+            trace=trace,
+            profile=profile,
             overrides=overrides,
         )
 
 
 def load_inputs(
-    scenario_file: Path,
+    scenario: Path | Scenario,
     folder: Path | None = None,
     *,
-    trace_file: Path | None = None,
-    profile_name: str | None = None,
+    trace: Path | Trace | None = None,
+    profile: str | Path | Profile | None = None,
     overrides: Mapping[str, Any] | None = None,
+    own: Mapping[str, Any] | None = None,
 ) -> Inputs:
     """Read a scenario and its profile, build its library, and check its trace.
 
     Parameters
     ----------
-    scenario_file, trace_file, profile_name, overrides
+    scenario, trace, profile, overrides
         As for :func:`edgesim.experiment.sources.locate`. What they leave open in
         ``own-models`` is chosen here (:mod:`edgesim.experiment.defaults`).
     folder
-        Where the trace of an online run is kept as columns; it outlives the inputs.
+        Where the requests of an online run are kept; in memory if not given. It
+        outlives the inputs.
+    own
+        Solvers and policies handed over as objects, by name.
 
     Raises
     ------
     InputError
         For whatever is wrong with any of the files, naming file and place.
     """
-    found = locate(scenario_file, trace_file, profile_name, overrides)
-    profile = read_profile(found.profile_file)
-    trace = _trace(found, folder)
-    scenario = found.scenario
-    own = defaults.is_own_models(scenario_file)
-    if own:
-        chosen = defaults.choose(found.profile_file, profile, trace, scenario)
-        scenario = read_scenario(scenario_file, {**chosen, **found.overrides})
-    check_windows(scenario_file, scenario, found.trace_file, trace.arrival_s)
-    library_rng, map_rng = np.random.default_rng(scenario.run.seed).spawn(2)
-    library = library_of(scenario_file, scenario, profile, library_rng)
-    names = map_models(scenario_file, trace, library, scenario.workload.models, map_rng)
-    assumed = defaults.assumptions(scenario, trace, library, names) if own else ()
-    inputs = Inputs(scenario, library, trace, names, found.sources, assumed)
-    if scenario.online is not None:
+    own = own or {}
+    found = locate(scenario, trace, profile, overrides, own)
+    where = found.scenario_file
+    device = profile if isinstance(profile, Profile) else None
+    device = device or read_profile(found.profile_file)
+    given = trace if isinstance(trace, Trace) else None
+    requests = _requests(found, folder, given)
+    chosen = found.scenario
+    completed = isinstance(scenario, Path) and defaults.is_own_models(where)
+    if completed:
+        values = defaults.choose(found.profile_file, device, requests, chosen)
+        chosen = read_scenario(where, {**values, **found.overrides}, own)
+    check_windows(where, chosen, found.trace_file, requests.arrival_s)
+    library_rng, map_rng = np.random.default_rng(chosen.run.seed).spawn(2)
+    library = library_of(where, chosen, device, library_rng)
+    names = map_models(where, requests, library, chosen.workload.models, map_rng)
+    assumed: tuple[str, ...] = ()
+    if completed:
+        assumed = defaults.assumptions(chosen, requests, library, names)
+    inputs = Inputs(
+        chosen, library, requests, names, where, found.sources, assumed, own
+    )
+    if chosen.online is not None:
         _check_online(inputs)
     return inputs
 
 
-def _trace(found: Located, folder: Path | None) -> Trace | StoredTrace:
+def _requests(
+    found: Located, folder: Path | None, given: Trace | None
+) -> Trace | StoredTrace:
+    """Read the trace, or take the one that was given."""
     if found.scenario.online is None:
-        return read_trace(found.trace_file)
-    if folder is None:
-        raise ValueError("folder is needed for an online run: its trace is kept there")
-    return open_trace(found.trace_file, folder)
+        return given or read_trace(found.trace_file)
+    if given is None and folder is not None:
+        return open_trace(found.trace_file, folder)
+    trace = given or read_trace(found.trace_file)
+    per_model = np.bincount(trace.model, minlength=len(trace.models))
+    return StoredTrace(
+        found.trace_file, trace.columns(), trace.users, trace.models, per_model
+    )
 
 
 def _check_online(inputs: Inputs) -> None:
@@ -173,7 +196,7 @@ def _check_online(inputs: Inputs) -> None:
     online, length_s = inputs.online, inputs.length_s
     with in_file(inputs.scenario_file):
         for name in online.policies:
-            make_policy(name, online.options(name))
+            make_policy(name, online.options(name), inputs.own)
         if not length_s:
             raise InputError(
                 "workload.window_s",

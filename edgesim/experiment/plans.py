@@ -63,7 +63,7 @@ def plan_repeat(inputs: Inputs, repeat: int) -> Iterator[Trial]:
         try:
             result = solve(
                 problem,
-                name,
+                inputs.own.get(name, name),
                 uplink=scenario.run.uplink,
                 time_limit_s=scenario.run.time_limit_s,
                 seed=scenario.run.seed + repeat,

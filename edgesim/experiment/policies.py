@@ -23,7 +23,9 @@ _SHIPPED: dict[str, tuple[str, str]] = {
 }
 
 
-def make_policy(name: str, options: Mapping[str, Any]) -> Policy:
+def make_policy(
+    name: str, options: Mapping[str, Any], own: Mapping[str, Any] | None = None
+) -> Policy:
     """Make a policy for one run.
 
     Parameters
@@ -33,6 +35,8 @@ def make_policy(name: str, options: Mapping[str, Any]) -> Policy:
         imported from the installed packages or the current folder.
     options
         Keywords of its constructor.
+    own
+        Classes, or functions that make a policy, by the name they are run under.
 
     Raises
     ------
@@ -40,7 +44,10 @@ def make_policy(name: str, options: Mapping[str, Any]) -> Policy:
         When there is no such policy, or it refuses its options.
     """
     known = _SHIPPED.get(plain(name))
-    if known is not None:
+    given = (own or {}).get(name)
+    if given is not None:
+        made, known = given, None
+    elif known is not None:
         made = getattr(importlib.import_module(known[0]), known[1])
     else:
         made = _imported_class(name)
@@ -58,7 +65,8 @@ def make_policy(name: str, options: Mapping[str, Any]) -> Policy:
     except Exception as error:
         # A constructor may raise anything: it is about the options all the same.
         raise InputError(where, f"refuses its options: {_told(error)}") from error
-    assert isinstance(policy, Policy)
+    if not isinstance(policy, Policy):
+        raise InputError(where, f"must make an edgesim.Policy, found {short(policy)}")
     return policy
 
 

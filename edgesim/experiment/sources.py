@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ from edgesim.profile.values import Profile
 from edgesim.scenario import Scenario, read_scenario
 from edgesim.scenario.file import beside, locate_trace
 from edgesim.shipped import data_file
+from edgesim.trace.requests import Trace
+
+IN_MEMORY = Path("(in memory)")
+"""Where a value is that was handed over, not read."""
 
 
 @dataclass(frozen=True)
@@ -39,37 +43,43 @@ class Located:
         As its file says, with what replaces it.
     overrides
         What replaced values of the file, by key path.
-    trace_file, profile_file
-        Where they are; their readers refuse what is no file.
+    scenario_file, trace_file, profile_file
+        Where they are, or ``IN_MEMORY``; readers refuse what is no file.
     sources
         The three files, by role.
     """
 
     scenario: Scenario
     overrides: Mapping[str, Any]
+    scenario_file: Path
     trace_file: Path
     profile_file: Path
     sources: Mapping[str, Source]
 
 
 def locate(
-    scenario_file: Path,
-    trace_file: Path | None = None,
-    profile_name: str | None = None,
+    scenario: Path | Scenario,
+    trace: Path | Trace | None = None,
+    profile: str | Path | Profile | None = None,
     overrides: Mapping[str, Any] | None = None,
+    own: Collection[str] = (),
 ) -> Located:
     """Read a scenario and find its trace and its profile.
 
     Parameters
     ----------
-    scenario_file
-        A scenario (TOML).
-    trace_file
-        A trace that replaces the scenario's: a path, or the file name of a shipped one.
-    profile_name
-        A profile that replaces the scenario's: a path, or the name of a shipped one.
+    scenario
+        A scenario: its file (TOML), or the value.
+    trace
+        A trace that replaces the scenario's: a path, the file name of a shipped one, or
+        the value.
+    profile
+        A profile that replaces the scenario's: a path, the name of a shipped one, or
+        the value.
     overrides
         Values that replace the scenario's, by key path.
+    own
+        Names of solvers and policies that were handed over as objects.
 
     Raises
     ------
@@ -78,16 +88,27 @@ def locate(
     """
     replaced = dict(overrides or {})
     profile_file = None
-    if profile_name is not None:
-        profile_file = _located("--profile", Path(profile_name), profile_name)
-        replaced["profile"] = Path(profile_name).name
-    scenario = read_scenario(scenario_file, replaced)
-    trace_file = _trace_file(scenario_file, scenario, trace_file)
+    if isinstance(profile, Profile):
+        profile_file = IN_MEMORY
+    elif profile is not None:
+        profile_file = _located("profile", Path(profile), str(profile))
+        replaced["profile"] = Path(profile).name
+    if isinstance(scenario, Scenario):
+        scenario_file = scenario.file or IN_MEMORY
+        found = scenario.replace(own=own, **replaced) if replaced else scenario
+        source_file = IN_MEMORY
+    else:
+        scenario_file = source_file = scenario
+        found = read_scenario(scenario_file, replaced, own)
+    if isinstance(trace, Trace):
+        trace_file = IN_MEMORY
+    else:
+        trace_file = _trace_file(scenario_file, found, trace)
     if profile_file is None:
-        profile_file = _profile_file(scenario_file, scenario.profile)
-    files = {"scenario": scenario_file, "trace": trace_file, "profile": profile_file}
+        profile_file = _profile_file(scenario_file, found.profile)
+    files = {"scenario": source_file, "trace": trace_file, "profile": profile_file}
     sources = {role: _source(path) for role, path in files.items()}
-    return Located(scenario, replaced, trace_file, profile_file, sources)
+    return Located(found, replaced, scenario_file, trace_file, profile_file, sources)
 
 
 def library_of(

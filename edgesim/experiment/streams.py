@@ -77,7 +77,7 @@ def serve_repeat(
     load_seed, compute_seed = noise_seed.spawn(2)
     for name in online.policies:
         tables = tables_of(inputs, sharing=shares(name))
-        policy = make_policy(name, online.options(name))
+        policy = make_policy(name, online.options(name), inputs.own)
         settings = Settings(
             uplink=online.uplink,
             late=online.late,

@@ -12,7 +12,7 @@ from edgesim.engine.records import Floats, Ints
 CHUNK_ROWS = 65_536
 
 
-# A column of numbers; or of cells by number, the last of them for −1 (none).
+# A column of numbers; or of texts by number, the last of them for −1 (none).
 Column: TypeAlias = Floats | Ints | tuple[Sequence[str], Ints]
 
 
@@ -23,9 +23,9 @@ def cell(text: str) -> str:
     return text
 
 
-def quoted(texts: Iterable[str]) -> list[str]:
-    """Make cells of texts; number −1 is an empty one."""
-    return [*map(cell, texts), ""]
+def texts_of(texts: Iterable[str]) -> list[str]:
+    """List texts for a column; number −1 is an empty one."""
+    return [*texts, ""]
 
 
 def write_table(
@@ -50,13 +50,19 @@ def write_table(
     rows
         Row numbers, in order; all by default.
     """
-    chosen = [columns[name] for name in names]
+    chosen = [_quoted(columns[name]) for name in names]
     if rows is None:
         first = chosen[0]
         rows = np.arange(len(first[1] if isinstance(first, tuple) else first))
     for start in range(0, len(rows), CHUNK_ROWS):
         chunk = rows[start : start + CHUNK_ROWS]
         write_rows(file, prefix, [_taken(column, chunk) for column in chosen])
+
+
+def _quoted(column: Column) -> Column:
+    if isinstance(column, tuple):
+        return [cell(text) for text in column[0]], column[1]
+    return column
 
 
 def _taken(column: Column, rows: Ints) -> Column:

@@ -31,6 +31,8 @@ OUTPUTS = (
     "plans",
 )
 
+PLAN_SUMMARY = "edgesim.summary/1"
+
 MEASURES = (
     "in_time",
     "late",
@@ -95,7 +97,7 @@ class PlanSummary:
         """
         scenario, trials = self._inputs.scenario, self._trials
         return {
-            "schema": "edgesim.summary/1",
+            "schema": PLAN_SUMMARY,
             "scenario": scenario.name,
             "uplink": scenario.run.uplink,
             "seed": scenario.run.seed,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgesim.engine.records import DROPPED, Floats, Ints, Run
 from edgesim.measures.account import Account
 from edgesim.measures.gpu_time import wait_s
-from edgesim.results.csv_columns import Column, cell, quoted, write_table
+from edgesim.results.csv_columns import Column, cell, texts_of, write_table
 from solvers.schedule import Round
 
 PLAN_REQUEST_COLUMNS = (
@@ -128,12 +128,12 @@ def request_columns(account: Account, names: Names) -> dict[str, Column]:
     columns: dict[str, Column] = {
         "id": np.arange(len(dropped))
         if names.ids is None
-        else (quoted(names.ids), requests.user),
-        "user": (quoted(names.users), requests.user),
-        "model": (quoted(account.tables.model_names), requests.model),
-        "outcome": (quoted(OUTCOMES), np.minimum(requests.outcome, DROPPED)),
+        else (texts_of(names.ids), requests.user),
+        "user": (texts_of(names.users), requests.user),
+        "model": (texts_of(account.tables.model_names), requests.model),
+        "outcome": (texts_of(OUTCOMES), np.minimum(requests.outcome, DROPPED)),
         "reason": (
-            quoted(run.reasons),
+            texts_of(run.reasons),
             np.where(dropped, requests.outcome - DROPPED, -1),
         ),
         "round": requests.round,
@@ -187,7 +187,7 @@ def round_columns(account: Account) -> dict[str, Column]:
     rounds = account.run.rounds
     columns: dict[str, Column] = {
         "round": np.arange(len(rounds.model)),
-        "model": (quoted(account.tables.model_names), rounds.model),
+        "model": (texts_of(account.tables.model_names), rounds.model),
         "chosen": rounds.chosen,
         "batch": rounds.batch,
         "loaded_bytes": rounds.loaded_bytes,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgesim.errors import InputError
-from edgesim.files import check_file, is_file, read_toml
-from edgesim.scenario.scenario import SCENARIO, Scenario
+from edgesim.errors import in_file
+from edgesim.files import is_file, read_toml, without_schema
+from edgesim.scenario.scenario import SCENARIO, Scenario, scenario_of, set_value
 from edgesim.shipped import data_file, locate
 
 
@@ -46,7 +46,11 @@ def locate_trace(path: Path) -> Path:
     return path if shipped is None else shipped
 
 
-def read_scenario(path: Path, overrides: Mapping[str, Any] | None = None) -> Scenario:
+def read_scenario(
+    path: Path,
+    overrides: Mapping[str, Any] | None = None,
+    own: Collection[str] = (),
+) -> Scenario:
     """Read and check a scenario file.
 
     Parameters
@@ -56,6 +60,8 @@ def read_scenario(path: Path, overrides: Mapping[str, Any] | None = None) -> Sce
     overrides
         Values that replace the file's, by key path (``"cell.bandwidth_hz"``,
         ``"library.clusters.0.variants"``).
+    own
+        Names of solvers and policies that are handed over as objects.
 
     Raises
     ------
@@ -63,24 +69,11 @@ def read_scenario(path: Path, overrides: Mapping[str, Any] | None = None) -> Sce
         Naming the file, the key, what was found and what is allowed.
     """
     content = read_toml(path)
-    for key, value in (overrides or {}).items():
-        _override(path, content, key, value)
-    return check_file(path, content, Scenario, SCENARIO)
-
-
-def _override(path: Path, content: dict[str, Any], key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    place: Any = content
-    for part in parents:
-        if isinstance(place, list) and part.isdigit() and int(part) < len(place):
-            place = place[int(part)]
-        elif isinstance(place, dict):
-            place = place.setdefault(part, {})
-        else:
-            break
-    if not isinstance(place, dict):
-        raise InputError(f"{path}: {key}", "no such key to replace")
-    place[last] = value
+    with in_file(path):
+        for key, value in (overrides or {}).items():
+            set_value(content, key, value)
+    body = without_schema(path, content, SCENARIO)
+    return scenario_of(str(path), body, path, own)
 
 
 def beside(file: Path, name: str, folder: str) -> Path:

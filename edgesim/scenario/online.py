@@ -6,10 +6,23 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 from edgesim.errors import short
-from edgesim.names import POLICY_PATTERN, UplinkRule, check_policies, plain
+from edgesim.names import (
+    POLICY_PATTERN,
+    UplinkRule,
+    check_policies,
+    own_names,
+    plain,
+)
 from edgesim.profile.values import by_kind
 from edgesim.trace import scale
 from solvers.problem import Name, PositiveSeconds, Seconds, Value, whole
@@ -97,6 +110,10 @@ _WINDOW_NEEDED: dict[str, Any] = {
 }
 
 
+def _policies(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    return check_policies(names, own_names(info.context))
+
+
 PolicyName = Annotated[Name, Field(json_schema_extra={"pattern": POLICY_PATTERN})]
 
 
@@ -122,7 +139,7 @@ class OnlineSpec(Value):
             Annotated[Name, Field(json_schema_extra={"pattern": POLICY_PATTERN})], ...
         ],
         Field(min_length=1, strict=False, json_schema_extra={"uniqueItems": True}),
-        AfterValidator(check_policies),
+        AfterValidator(_policies),
     ]
     uplink: UplinkRule = "fifo"
     late: Literal["drop", "serve"] = "drop"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -11,12 +12,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
 from edgesim.errors import InputError, from_validation
-from edgesim.names import check_solvers
+from edgesim.names import OWN, check_solvers, own_names
 from edgesim.radio import CellSpec
 from edgesim.scenario.library import LibrarySpec, LoadSource
 from edgesim.scenario.noise import NoiseSpec
@@ -116,6 +119,10 @@ def workload_of(options: Mapping[str, Any]) -> Workload:
         raise InputError(f"--{key.replace('_', '-')}", what) from None
 
 
+def _solvers(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    return check_solvers(names, own_names(info.context))
+
+
 class RunSpec(Value):
     """``[run]``: solvers and their limits, uplink discipline, repeats and seed.
 
@@ -125,7 +132,7 @@ class RunSpec(Value):
     solvers: Annotated[
         tuple[Annotated[str, Field(json_schema_extra={"enum": list(SOLVERS)})], ...],
         Field(min_length=1, strict=False),
-        AfterValidator(check_solvers),
+        AfterValidator(_solvers),
     ] = ()
     uplink: Uplink = "dynamic"
     repeats: Annotated[int, Field(ge=1), BeforeValidator(whole)] = 1
@@ -197,6 +204,32 @@ class Scenario(Value):
     run: RunSpec = RunSpec()
     noise: NoiseSpec | None = None
     online: OnlineSpec | None = None
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> Path | None:
+        """Where it was read; files that it names lie beside it."""
+        return self._file
+
+    def replace(self, *, own: Collection[str] = (), **changes: Any) -> Scenario:
+        """Return a scenario in which some values are others.
+
+        Parameters
+        ----------
+        own
+            Names of solvers and policies that are handed over as objects.
+        changes
+            Values by key path: ``scenario.replace(**{"cell.bandwidth_hz": 40e6})``.
+
+        Raises
+        ------
+        InputError
+            Naming the key, what was found and what is allowed.
+        """
+        content = self.model_dump(exclude_unset=True)
+        for key, value in changes.items():
+            set_value(content, key, value)
+        return scenario_of("scenario", content, self._file, own)
 
     @model_validator(mode="after")
     def _check(self) -> Scenario:
@@ -245,3 +278,59 @@ class Scenario(Value):
                 f"online.warmup_s must be less than workload.window_s ({window_s:g}), "
                 f"found {online.warmup_s:g}"
             )
+
+
+def scenario_of(
+    where: str, content: Any, file: Path | None, own: Collection[str] = ()
+) -> Scenario:
+    """Check what a scenario says, and remember where it was read.
+
+    Parameters
+    ----------
+    where
+        For messages.
+    content
+        The keys and values, without ``schema``.
+    file
+        The file, if it was read from one.
+    own
+        Names of solvers and policies that are handed over as objects.
+
+    Raises
+    ------
+    InputError
+        Naming the key, what was found and what is allowed.
+    """
+    try:
+        found = Scenario.model_validate(content, context={OWN: frozenset(own)})
+    except ValidationError as error:
+        raise from_validation(where, error) from None
+    found._file = file
+    return found
+
+
+def set_value(content: dict[str, Any], key: str, value: Any) -> None:
+    """Replace a value by its key path, ``"library.clusters.0.variants"``.
+
+    Raises
+    ------
+    InputError
+        When there is no such place.
+    """
+    *parents, last = key.replace("[", ".").replace("]", "").split(".")
+    place: Any = content
+    for part in parents:
+        if isinstance(place, (list, tuple)) and part.isdigit():
+            if int(part) >= len(place):
+                break
+            place = place[int(part)]
+        elif isinstance(place, dict):
+            inner = place.setdefault(part, {})
+            if isinstance(inner, tuple):
+                inner = place[part] = list(inner)
+            place = inner
+        else:
+            break
+    if not isinstance(place, dict):
+        raise InputError(key, "no such key to replace")
+    place[last] = value

@@ -45,9 +45,9 @@ def test_an_hour_of_azure_functions_under_every_policy(tmp_path: Path) -> None:
     names = []
     # serve_repeat checks that every request has one outcome: Log.run raises if not.
     for one in serve_repeat(inputs, 0):
-        names.append(one.policy)
-        columns = one.run.requests
+        names.append(one.name)
+        columns = one.account.run.requests
         assert len(columns.outcome) == requests
-        batches = one.run.rounds.batch
+        batches = one.account.run.rounds.batch
         assert int(batches.sum()) == int((columns.round >= 0).sum()) > 0
     assert tuple(names) == policies

@@ -13,12 +13,14 @@ import pytest
 from edgesim.errors import InputError
 from edgesim.experiment.defaults import MOST_WINDOWS, choose, is_own_models
 from edgesim.profile.values import Profile
+from edgesim.scenario.file import locate_scenario, read_scenario
 from edgesim.shipped import data_file
 from edgesim.trace.requests import Trace
 from tests.command import edgesim
 
 SHARED = "5a" * 16
 FILE = Path("p.json")
+PLANS = read_scenario(locate_scenario("own-models"))
 
 
 def document(tiers: dict[str, list[str]], *, content: bool = True) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def test_windows_follow_from_the_trace(
     arrivals: tuple[float, ...], start_s: float, repeats: int
 ) -> None:
     """Whole seconds from that of the first request on, at most ten; or all at once."""
-    found = choose(FILE, profile(BOTH), trace_at(*arrivals))
+    found = choose(FILE, profile(BOTH), trace_at(*arrivals), PLANS)
     assert found["workload.start_s"] == start_s
     assert found["run.repeats"] == repeats
     whole = max(arrivals, default=0.0) - start_s >= 1.0
@@ -119,7 +121,7 @@ def test_loads_come_from_the_fastest_tier_of_all(
     tiers: dict[str, list[str]], expected: str
 ) -> None:
     """Pinned, else pageable, else disk: the first that every model has."""
-    found = choose(FILE, profile(tiers, content=False), trace_at())
+    found = choose(FILE, profile(tiers, content=False), trace_at(), PLANS)
     assert found["gpu.load_from"] == expected
 
 
@@ -127,18 +129,18 @@ def test_no_tier_in_common_is_refused() -> None:
     """The message says which model has which tier."""
     tiers = {"cats": ["disk"], "dogs": ["pinned"]}
     with pytest.raises(InputError) as caught:
-        choose(FILE, profile(tiers, content=False), trace_at())
+        choose(FILE, profile(tiers, content=False), trace_at(), PLANS)
     assert caught.value.where == "p.json: models"
     assert caught.value.what.endswith("found cats: disk; dogs: pinned")
 
 
 def test_sharing_and_names_decide_library_and_models() -> None:
     """Contents make it checkpoints; a name that is not there makes it round-robin."""
-    known = choose(FILE, profile(BOTH), trace_at(0.0, 1.0))
+    known = choose(FILE, profile(BOTH), trace_at(0.0, 1.0), PLANS)
     assert known["library.kind"] == "checkpoints"
     assert known["workload.models"] == "name"
     bare = profile(BOTH, content=False)
-    other = choose(FILE, bare, trace_at(0.0, 1.0, models=("cats", "cows")))
+    other = choose(FILE, bare, trace_at(0.0, 1.0, models=("cats", "cows")), PLANS)
     assert other["library.kind"] == "profile"
     assert other["workload.models"] == "round-robin"
 

@@ -12,10 +12,12 @@ import pytest
 
 from edgesim.experiment.inputs import Inputs, load_inputs
 from edgesim.experiment.run import run_all
+from edgesim.experiment.trial import Trial
 from edgesim.instances import read_instance, read_schedule
 from edgesim.profile.file import read_profile
 from solvers import UPLINKS, Result, solve, verify
 from tests.command import edgesim
+from tests.engine.plan_records import records_of
 from tests.examples import SCENARIO, TRACE
 
 OUTPUTS = {
@@ -49,6 +51,11 @@ def _edit(file: Path, **replaced: Any) -> None:
         assert old in text
         text = text.replace(old, new)
     file.write_text(text)
+
+
+def trials_of(inputs: Inputs) -> list[Trial]:
+    """Run every repeat under every solver."""
+    return list(run_all(inputs))
 
 
 def test_outputs(small: Path, tmp_path: Path) -> None:
@@ -101,26 +108,26 @@ def test_seed_changes_the_channels(small: Path, tmp_path: Path) -> None:
 
 def test_first_repeats_do_not_depend_on_their_number(small: Path) -> None:
     """Repeat 0 of two repeats is repeat 0 of one."""
-    one = run_all(load_inputs(small, overrides={"run.repeats": 1}))
-    two = run_all(load_inputs(small, overrides={"run.repeats": 2}))
-    assert [r.result.schedule for r in one] == [
-        r.result.schedule for r in two if r.repeat == 0
+    one = trials_of(load_inputs(small, overrides={"run.repeats": 1}))
+    two = trials_of(load_inputs(small, overrides={"run.repeats": 2}))
+    assert [r.result and r.result.schedule for r in one] == [
+        r.result and r.result.schedule for r in two if r.repeat == 0
     ]
 
 
 @pytest.mark.parametrize("uplink", UPLINKS)
 def test_nominal_run_lands_on_the_plan(small: Path, uplink: str) -> None:
     """Without noise every round ends when planned, within 1e-9 s."""
-    runs = run_all(load_inputs(small, overrides={"run.uplink": uplink}))
+    runs = trials_of(load_inputs(small, overrides={"run.uplink": uplink}))
     compared = 0
     for one in runs:
         assert one.measures.in_time == one.result.served
         for actual, planned in zip(
-            one.run.rounds, one.result.schedule.rounds, strict=True
+            records_of(one.account).rounds, one.result.schedule.rounds, strict=True
         ):
             for name in ("load_start_s", "load_s", "compute_start_s", "end_s"):
                 error_s = getattr(actual, name) - getattr(planned, name)
-                assert abs(error_s) <= 1e-9, (one.solver, name)
+                assert abs(error_s) <= 1e-9, (one.name, name)
                 compared += 1
     assert compared > 0
 
@@ -128,22 +135,24 @@ def test_nominal_run_lands_on_the_plan(small: Path, uplink: str) -> None:
 def test_noise_makes_plans_slip(small: Path) -> None:
     """With noise rounds keep their order but not their times; solvers see the same."""
     _edit(small, **{"[run]": "[noise]\nfading = true\nload_sigma = 0.5\n\n[run]"})
-    runs = run_all(load_inputs(small, overrides={"run.solvers": ["dp", "ilp"]}))
+    runs = trials_of(load_inputs(small, overrides={"run.solvers": ["dp", "ilp"]}))
     for one in runs:
         models = [r.model for r in one.result.schedule.rounds]
-        assert [r.model for r in one.run.rounds] == models
+        assert [r.model for r in records_of(one.account).rounds] == models
     planned = [r.end_s for one in runs for r in one.result.schedule.rounds]
-    actual = [r.end_s for one in runs for r in one.run.rounds]
+    actual = [r.end_s for one in runs for r in records_of(one.account).rounds]
     assert planned != actual
 
 
 def test_solvers_meet_the_same_noise(small: Path) -> None:
     """Two solvers with the same plan have the same run, noise and all."""
     _edit(small, **{"[run]": "[noise]\nfading = true\nload_sigma = 0.5\n\n[run]"})
-    runs = run_all(load_inputs(small, overrides={"run.solvers": ["dp", "dp-noshare"]}))
+    runs = trials_of(
+        load_inputs(small, overrides={"run.solvers": ["dp", "dp-noshare"]})
+    )
     pairs = [(runs[0], runs[1]), (runs[2], runs[3])]
     same = [
-        (a.run.rounds, b.run.rounds)
+        (records_of(a.account).rounds, records_of(b.account).rounds)
         for a, b in pairs
         if a.result.schedule.rounds == b.result.schedule.rounds
     ]
@@ -186,7 +195,9 @@ def test_measured_spreads_of_the_profile_are_used(small: Path) -> None:
     plain = load_inputs(small, overrides={"noise": {}})
 
     def ends(inputs: Inputs) -> list[float]:
-        return [r.end_s for one in run_all(inputs) for r in one.run.rounds]
+        return [
+            r.end_s for one in trials_of(inputs) for r in records_of(one.account).rounds
+        ]
 
     assert ends(taken) == pytest.approx(ends(stated), rel=1e-12)
     assert ends(taken) != pytest.approx(ends(plain), rel=1e-6)
@@ -218,15 +229,17 @@ def test_own_releases_and_deadlines(small: Path) -> None:
             '"dp", "dp-noshare"': '"greedy"',
         },
     )
-    runs = run_all(load_inputs(small))
-    users = runs[0].epoch.problem.users
+    runs = trials_of(load_inputs(small))
+    users = runs[0].account.tables.problem.users
     assert [u.release_s for u in users] == [0.0, 0.1, 0.1]
     assert [u.deadline_s for u in users] == pytest.approx([0.5, 0.6, 0.6])
 
 
 def test_what_stays_in_memory_is_for_the_scenario_to_say(small: Path) -> None:
     """``[gpu]`` reaches the problem; loads overlap batches, and the run lands on it."""
-    assert run_all(load_inputs(small))[0].epoch.problem.residency == "previous"
+    assert (
+        trials_of(load_inputs(small))[0].account.tables.problem.residency == "previous"
+    )
     _edit(small, **{'"dp", "dp-noshare"': '"greedy", "greedy-noshare"'})
     rules = {"residency": "cache", "eviction": "furthest-next-use", "overlap": True}
     _edit(
@@ -236,13 +249,15 @@ def test_what_stays_in_memory_is_for_the_scenario_to_say(small: Path) -> None:
             'eviction = "furthest-next-use"'
         },
     )
-    runs = run_all(load_inputs(small))
+    runs = trials_of(load_inputs(small))
     beside = 0
     for one in runs:
-        assert rules.items() <= one.epoch.problem.model_dump().items()
+        assert rules.items() <= one.account.tables.problem.model_dump().items()
         assert one.measures.in_time == one.result.served
-        ends_s = [record.end_s for record in one.run.rounds]
-        starts_s = [record.load_start_s for record in one.run.rounds[1:]]
+        ends_s = [record.end_s for record in records_of(one.account).rounds]
+        starts_s = [
+            record.load_start_s for record in records_of(one.account).rounds[1:]
+        ]
         beside += sum(
             start_s < end_s for start_s, end_s in zip(starts_s, ends_s, strict=False)
         )
@@ -259,15 +274,15 @@ def test_limits_reach_the_solver(small: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("edgesim.experiment.plans.solve", spy)
     _edit(small, **{"[run]": "[run]\niterations = 7\ntime_limit_s = 2.5"})
-    run_all(load_inputs(small))
-    run_all(load_inputs(small, overrides={"run.iterations": 9}))
+    trials_of(load_inputs(small))
+    trials_of(load_inputs(small, overrides={"run.iterations": 9}))
     assert given == [(2.5, 7)] * 4 + [(2.5, 9)] * 4
 
 
 def test_common_deadline_replaces_slo(small: Path) -> None:
     """``workload.deadline_s`` is everybody's deadline."""
     inputs = load_inputs(small, overrides={"workload.deadline_s": 0.25})
-    problem = run_all(inputs)[0].epoch.problem
+    problem = trials_of(inputs)[0].account.tables.problem
     assert {u.deadline_s for u in problem.users} == {0.25}
 
 
@@ -293,7 +308,7 @@ def test_trace_says_efficiency_or_place(small: Path) -> None:
     small.with_name("small.csv").write_text(
         "\n".join([lines[0] + ",spectral_efficiency", *(x + ",2.5" for x in lines[1:])])
     )
-    users = run_all(load_inputs(small))[0].epoch.problem.users
+    users = trials_of(load_inputs(small))[0].account.tables.problem.users
     assert {u.spectral_efficiency for u in users} == {2.5}
     small.with_name("small.csv").write_text(
         "\n".join([lines[0] + ",x_m,y_m", *(x + ",30.0,40.0" for x in lines[1:])])
@@ -301,7 +316,7 @@ def test_trace_says_efficiency_or_place(small: Path) -> None:
     inputs = load_inputs(
         small, overrides={"cell.fading": "none", "cell.path_loss": "log-distance"}
     )
-    users = run_all(inputs)[0].epoch.problem.users
+    users = trials_of(inputs)[0].account.tables.problem.users
     assert len({u.spectral_efficiency for u in users}) == 1
 
 

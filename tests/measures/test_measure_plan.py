@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesim.engine.noise import draw
+from edgesim.engine.noise import Noise, draw
 from edgesim.engine.records import DROPPED, IN_TIME, LATE, Log
 from edgesim.measures.account import Account
 from edgesim.measures.measure import measure
 from edgesim.measures.student import mean_interval, student_t
-from edgesim.scenario.noise import NoiseSpec
 from solvers import UPLINKS, Problem, Uplink, solve
 from solvers.core.tables import Tables
 from solvers.core.timing import make_schedule
@@ -163,7 +162,7 @@ def test_gpu_time_adds_up_with_cache_and_overlap(
     tables = Tables(problem, sharing=sharing)
     schedule = make_schedule(tables, rounds, uplink, solver="any", bound=None)
     assert schedule is not None
-    spec = NoiseSpec(load_sigma=0.5, compute_sigma=0.5)
+    spec = Noise(load_sigma=0.5, compute_sigma=0.5)
     noise = draw(spec, problem, np.random.default_rng(seed))
     for realisation in (None, noise):
         found = measure(account_of(problem, schedule, realisation))
@@ -210,7 +209,7 @@ def test_gpu_time_adds_up_and_only_sharing_saves(solver: str, uplink: str) -> No
     """With noise too: load + compute + wait + idle = span; baselines save 0 bytes."""
     problem = make_problem()
     schedule = solve(problem, solver, uplink=uplink).schedule  # type: ignore[arg-type]
-    spec = NoiseSpec(load_sigma=0.5, compute_sigma=0.5)
+    spec = Noise(load_sigma=0.5, compute_sigma=0.5)
     noise = draw(spec, problem, np.random.default_rng(3))
     found = measure(account_of(problem, schedule, noise))
     parts_s = found.load_s + found.compute_s + found.wait_s + found.idle_s

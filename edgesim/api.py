@@ -1,0 +1,286 @@
+"""The front door: what ``import edgesim`` gives, one function for each thing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pydantic import ValidationError
+
+import solvers as solving
+from edgesim.engine.policy import Policy
+from edgesim.engine.server import simulate as simulate_stream
+from edgesim.engine.settings import Settings
+from edgesim.errors import InputError, from_validation, short
+from edgesim.experiment.inputs import load_inputs
+from edgesim.experiment.request import Request, arrivals_of
+from edgesim.experiment.run import Progress, run_all
+from edgesim.instances import read_instance
+from edgesim.instances import read_schedule as read_schedule_file
+from edgesim.library.build import Library
+from edgesim.measures.account import Account
+from edgesim.names import UPLINK_RULES, UplinkRule
+from edgesim.profile.file import locate_profile
+from edgesim.profile.file import read_profile as read_profile_file
+from edgesim.profile.values import Profile
+from edgesim.results import runs as results
+from edgesim.results.runs import Runs, Simulation
+from edgesim.scenario.file import locate_scenario, locate_trace
+from edgesim.scenario.file import read_scenario as read_scenario_file
+from edgesim.scenario.scenario import Scenario
+from edgesim.trace.requests import Trace
+from edgesim.trace.requests import read_trace as read_trace_file
+from solvers.core.tables import Tables
+from solvers.own_solver import OwnSolver
+from solvers.problem import Problem
+from solvers.schedule import Result, Schedule, Uplink
+
+PolicyMaker: TypeAlias = Callable[..., Policy]
+Solvers: TypeAlias = Sequence[str | OwnSolver] | Mapping[str, str | OwnSolver]
+Policies: TypeAlias = Sequence[str | PolicyMaker] | Mapping[str, str | PolicyMaker]
+
+
+def run(
+    scenario: str | Path | Scenario,
+    *,
+    solvers: Solvers | None = None,
+    policies: Policies | None = None,
+    trace: str | Path | Trace | None = None,
+    profile: str | Path | Profile | None = None,
+    uplink: str | None = None,
+    repeats: int | None = None,
+    seed: int | None = None,
+    time_limit_s: float | None = None,
+    iterations: int | None = None,
+    own_code: bool = False,
+    progress: Progress | None = None,
+) -> Runs:
+    """Run a scenario under several solvers or policies. Nothing is written.
+
+    Parameters
+    ----------
+    scenario
+        The name of a shipped one, a file, or a :class:`Scenario`.
+    solvers, policies
+        Instead of the scenario's: names, or objects of your own. A solver is a function
+        ``(problem, uplink, options) -> [(model, [user ids]), …]``, a policy a subclass
+        of :class:`Policy` or a function that makes one. They are called by their
+        ``__name__``; a mapping gives them names of your choice.
+    trace, profile
+        Instead of the scenario's: a name, a file or the object.
+    uplink, repeats, seed, time_limit_s, iterations
+        Instead of the scenario's; ``uplink`` is a discipline of plans, or a rule.
+    own_code
+        Whether code of your own may run that the scenario's file names.
+    progress
+        Called now and then with how much is done, and how much there is to do.
+
+    Returns
+    -------
+    Runs
+        Tables, measures, and all that the command would write.
+
+    Raises
+    ------
+    InputError
+        For whatever is wrong with the inputs, or with what a policy or solver answers.
+    """
+    value = scenario if isinstance(scenario, Scenario) else read_scenario(scenario)
+    own: dict[str, Any] = {}
+    online = value.online is not None
+    section = "online" if online else "run"
+    overrides: dict[str, Any] = {
+        "run.solvers": _names("solvers", solvers, own),
+        "online.policies": _names("policies", policies, own),
+        f"{section}.uplink": uplink,
+        "run.repeats": repeats,
+        "run.seed": seed,
+        "run.time_limit_s": time_limit_s,
+        "run.iterations": iterations,
+    }
+    if solvers is not None and online:
+        raise InputError("solvers", "are for plans, and this scenario is online")
+    if policies is not None and not online:
+        raise InputError("policies", "are for online scenarios, and this one plans")
+    inputs = load_inputs(
+        scenario if isinstance(scenario, Scenario) else locate_scenario(str(scenario)),
+        trace=locate_trace(Path(trace)) if isinstance(trace, (str, Path)) else trace,
+        profile=profile,
+        overrides={key: given for key, given in overrides.items() if given is not None},
+        own=own,
+    )
+    del own_code
+    return results.runs_of(inputs, list(run_all(inputs, progress)))
+
+
+def _names(
+    parameter: str, given: Sequence[Any] | Mapping[str, Any] | None, own: dict[str, Any]
+) -> list[str] | None:
+    """List names, and note the objects that some of them stand for."""
+    if given is None:
+        return None
+    if isinstance(given, str) or not isinstance(given, (Sequence, Mapping)):
+        raise InputError(parameter, f"must be a list or mapping, found {short(given)}")
+    if isinstance(given, Mapping):
+        pairs = list(given.items())
+    else:
+        pairs = [
+            (one if isinstance(one, str) else _name_of(parameter, one), one)
+            for one in given
+        ]
+    for name, one in pairs:
+        if not isinstance(one, str):
+            own[name] = one
+        elif one != name:
+            raise InputError(
+                parameter, f"{short(name)} must be an object of your own, found {one!r}"
+            )
+    return [name for name, _ in pairs]
+
+
+def _name_of(parameter: str, one: Any) -> str:
+    if not callable(one):
+        raise InputError(parameter, f"must be names or callables, found {short(one)}")
+    return str(getattr(one, "__name__", type(one).__name__))
+
+
+def solve(
+    problem: str | Path | Problem,
+    solver: str | OwnSolver,
+    *,
+    uplink: Uplink = "dynamic",
+    time_limit_s: float | None = None,
+    seed: int = 0,
+    mip: str = "highs",
+    iterations: int | None = None,
+) -> Result:
+    """Schedule one problem with one solver, as :func:`solvers.solve` does.
+
+    Parameters
+    ----------
+    problem
+        A :class:`Problem`, or an instance file (JSON).
+    solver
+        A name, or a callable of problem, uplink and options that answers with rounds,
+        ``[(model, [user ids]), …]``: they are timed, verified and bounded as ours are.
+    uplink, time_limit_s, seed, mip, iterations
+        As for :func:`solvers.solve`.
+    """
+    return solving.solve(
+        problem if isinstance(problem, Problem) else read_problem(problem),
+        solver,
+        uplink=uplink,
+        time_limit_s=time_limit_s,
+        seed=seed,
+        mip=mip,
+        iterations=iterations,
+    )
+
+
+def simulate(
+    library: Library | Problem,
+    requests: Sequence[Request],
+    policy: str | Policy,
+    *,
+    uplink: UplinkRule = "fifo",
+    late: Literal["drop", "serve"] = "drop",
+    bandwidth_hz: float = 20e6,
+    gpu_memory_bytes: int | None = None,
+    residency: Literal["previous", "cache"] = "previous",
+    overlap: bool = False,
+    queue_limit: int | None = None,
+    sharing: bool = True,
+) -> Simulation:
+    """Serve requests as they come by one policy: an online run from values.
+
+    Parameters
+    ----------
+    library
+        Blocks and models: a library, or those of a problem.
+    requests
+        In any order.
+    policy
+        A policy for this run alone, or the name of a shipped one.
+    uplink
+        The rule for sharing the band: ``fifo``, ``edf`` or ``equal-share``.
+    late
+        Whether requests that cannot end in time are dropped, or served all the same.
+    bandwidth_hz, gpu_memory_bytes, residency, overlap
+        The band and the GPU.
+    queue_limit
+        How many requests may be uploading or waiting; more are turned away.
+    sharing
+        Whether models share blocks; if not, every change of model loads all of it.
+
+    Raises
+    ------
+    InputError
+        Naming the parameter that is wrong.
+    PolicyError
+        When the policy fails, or chooses what cannot be run.
+    """
+    from edgesim.experiment.policies import make_policy
+
+    for name, value, allowed in (
+        ("uplink", uplink, UPLINK_RULES),
+        ("late", late, ("drop", "serve")),
+    ):
+        if value not in allowed:
+            raise InputError(
+                name, f"must be one of {', '.join(allowed)}, found {short(value)}"
+            )
+    try:
+        problem = Problem(
+            name="simulate",
+            bandwidth_hz=bandwidth_hz,
+            gpu_memory_bytes=gpu_memory_bytes,
+            residency=residency,
+            overlap=overlap,
+            blocks=library.blocks,
+            models=library.models,
+            users=(),
+        )
+    except ValidationError as error:
+        raise from_validation("simulate", error) from None
+    if isinstance(policy, str):
+        policy = make_policy(policy, {})
+    elif not isinstance(policy, Policy):
+        raise InputError("policy", f"must be a policy, found {short(policy)}")
+    number = {name: k for k, name in enumerate(problem.models)}
+    arrivals, users = arrivals_of(requests, number, bandwidth_hz)
+    tables = Tables(problem, sharing=sharing)
+    settings = Settings(uplink=uplink, late=late, queue_limit=queue_limit)
+    return Simulation(
+        Account(simulate_stream(tables, arrivals, policy, settings), tables), users
+    )
+
+
+def read_scenario(path_or_name: str | Path) -> Scenario:
+    """Read a scenario (TOML), or a shipped one by its name."""
+    return read_scenario_file(locate_scenario(str(path_or_name)))
+
+
+def read_trace(path_or_name: str | Path) -> Trace:
+    """Read a trace (CSV), or a shipped one by its file name."""
+    return read_trace_file(locate_trace(Path(path_or_name)))
+
+
+def read_profile(path_or_name: str | Path) -> Profile:
+    """Read a profile (JSON), or a shipped one by its name."""
+    return read_profile_file(locate_profile(str(path_or_name)))
+
+
+def read_problem(path: str | Path) -> Problem:
+    """Read an instance file (JSON)."""
+    return read_instance(Path(path))
+
+
+def read_schedule(path: str | Path) -> Schedule:
+    """Read a schedule file (JSON); ``solvers.verify`` judges its content."""
+    return read_schedule_file(Path(path))
+
+
+def read_run(folder: str | Path) -> Runs:
+    """Read what a run has left in a folder."""
+    return results.read_run(Path(folder))

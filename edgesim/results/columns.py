@@ -1,0 +1,132 @@
+"""Tables as columns: numpy arrays by name."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.errors import InputError
+from edgesim.results.csv_columns import Column
+
+Array: TypeAlias = NDArray[Any]
+
+_WHOLE = (
+    *("repeat", "round", "planned_batch", "chosen", "batch", "loaded_blocks"),
+    *("loaded_bytes", "reused_bytes"),
+)
+_TEXT = ("solver", "policy", "user", "model", "outcome", "reason")
+
+
+class Columns(Mapping[str, Array]):
+    """A table, as a mapping from a column's name to its values.
+
+    Numbers are float64 or int64, texts are objects; what a table leaves empty is NaN,
+    −1 or an empty text.
+
+    Parameters
+    ----------
+    arrays
+        Columns of equal length, by name.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self._arrays = dict(arrays)
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __repr__(self) -> str:
+        rows = len(next(iter(self._arrays.values()), ()))
+        return f"Columns({rows} rows: {', '.join(self._arrays)})"
+
+    def to_pandas(self) -> Any:
+        """Return a pandas data frame.
+
+        Raises
+        ------
+        ImportError
+            Where pandas is not installed.
+        """
+        import pandas as pd  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+        return pd.DataFrame(self._arrays)
+
+
+def decoded(column: Column) -> Array:
+    """Turn a column of a table into an array: numbers as they are, texts as objects."""
+    if not isinstance(column, tuple):
+        return column
+    texts, numbers = column
+    found = np.empty(len(numbers), dtype=object)
+    found[:] = [texts[number] for number in numbers.tolist()]
+    return found
+
+
+def joined(kind: str, parts: Sequence[tuple[int, str, Mapping[str, Array]]]) -> Columns:
+    """Put the tables of trials below one another, their repeat and name before them.
+
+    Parameters
+    ----------
+    kind
+        ``"solver"`` or ``"policy"``.
+    parts
+        Repeat, name, and columns of each trial; at least one.
+    """
+    lengths = [len(next(iter(columns.values()))) for _, _, columns in parts]
+    names = np.empty(len(parts), dtype=object)
+    names[:] = [name for _, name, _ in parts]
+    arrays: dict[str, Array] = {
+        "repeat": np.repeat(np.array([r for r, _, _ in parts], np.int64), lengths),
+        kind: np.repeat(names, lengths),
+    }
+    for column in parts[0][2]:
+        arrays[column] = np.concatenate([columns[column] for _, _, columns in parts])
+    return Columns(arrays)
+
+
+def read_columns(path: Path) -> Columns:
+    """Read a table that a run has written.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, or a row has cells too few or too many.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+            columns = list(zip(*rows, strict=True)) or [()] * len(header)
+    except OSError as error:
+        raise InputError(path, f"cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, ValueError) as error:
+        raise InputError(path, f"is no table of a run: {error}") from None
+    arrays = {}
+    for name, cells in zip(header, columns, strict=True):
+        try:
+            arrays[name] = _parsed(name, cells)
+        except ValueError as error:
+            raise InputError(f"{path}: {name}", str(error)) from None
+    return Columns(arrays)
+
+
+def _parsed(name: str, cells: Sequence[str]) -> Array:
+    if name in _WHOLE:
+        return np.array([int(cell) if cell else -1 for cell in cells], dtype=np.int64)
+    if name in _TEXT or (name == "id" and not all(cell.isdigit() for cell in cells)):
+        found = np.empty(len(cells), dtype=object)
+        found[:] = cells
+        return found
+    if name == "id":
+        return np.array(cells, dtype=np.int64)
+    return np.array([float(cell) if cell else np.nan for cell in cells], np.float64)

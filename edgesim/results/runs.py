@@ -1,0 +1,227 @@
+"""Results of a run: in memory, or back from the folder that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgesim.errors import InputError
+from edgesim.experiment.inputs import Inputs
+from edgesim.experiment.trial import Trial
+from edgesim.files import check_replaceable, keep_inputs, read_json
+from edgesim.measures.account import Account
+from edgesim.measures.measure import Measures, measure
+from edgesim.results.columns import Columns, decoded, joined, read_columns
+from edgesim.results.online_summary import SUMMARY, OnlineSummary
+from edgesim.results.plan_summary import PLAN_SUMMARY, PlanSummary
+from edgesim.results.provenance import provenance
+from edgesim.results.report import Report, outputs_of, write_run
+from edgesim.results.tables import (
+    PLAN_REQUEST_COLUMNS,
+    PLAN_ROUND_COLUMNS,
+    REQUEST_COLUMNS,
+    ROUND_COLUMNS,
+    Names,
+    request_columns,
+    round_columns,
+)
+from edgesim.results.text import table
+
+
+class Runs:
+    """What every solver or policy did in every repeat.
+
+    Made by :func:`edgesim.run` and :func:`edgesim.read_run`.
+
+    Attributes
+    ----------
+    summary
+        What ``summary.json`` holds: every measure with its interval, gains of sharing.
+    info
+        What ``run.json`` holds: versions, the scenario, hashes of inputs, run times.
+    trials
+        The runs themselves; empty if they were read from a folder.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        inputs: Inputs | None = None,
+        trials: Sequence[Trial] = (),
+        folder: Path | None = None,
+    ) -> None:
+        self.summary: dict[str, Any] = report.summary
+        self.info: dict[str, Any] = report.run
+        self.trials = tuple(trials)
+        self._report = report
+        self._inputs = inputs
+        self._folder = folder
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.summary[self._plural])
+        repeats = self.summary["repeats"]
+        return f"Runs({self.summary['scenario']!r}: {names}; repeats: {repeats})"
+
+    @property
+    def _kind(self) -> str:
+        return "policy" if self.summary["schema"] == SUMMARY else "solver"
+
+    @property
+    def _plural(self) -> str:
+        return "policies" if self._kind == "policy" else "solvers"
+
+    def table(self) -> str:
+        """Write what the command prints: a row a solver or policy, and the gains."""
+        return table(self._report)
+
+    def to_dict(self, orient: str = "records") -> list[dict[str, Any]]:
+        """Return what the table shows as data: one row a solver or policy.
+
+        Parameters
+        ----------
+        orient
+            ``"records"``, the only one there is.
+
+        Returns
+        -------
+        list of dict
+            Name, mean of each measure over repeats or batches, and half-width of its
+            95 % interval as ``MEASURE_half_width_95``; None where there is none.
+        """
+        if orient != "records":
+            raise ValueError(f"orient must be 'records', found {orient!r}")
+        rows = []
+        for name, of in self.summary[self._plural].items():
+            row: dict[str, Any] = {self._kind: name}
+            measures = of.get("measures", of)
+            for measure_name, found in measures.items():
+                if isinstance(found, dict) and "mean" in found:
+                    row[measure_name] = found["mean"]
+                    row[f"{measure_name}_half_width_95"] = found["half_width_95"]
+            rows.append(row)
+        return rows
+
+    def requests(self) -> Columns:
+        """Return one row a request: the columns of ``requests.csv``."""
+        if self._folder is not None:
+            return read_columns(self._folder / "requests.csv")
+        return joined(
+            self._kind,
+            [
+                (t.repeat, t.name, _requests(t.account, Names(t.users, t.ids)))
+                for t in self.trials
+            ],
+        )
+
+    def rounds(self) -> Columns:
+        """Return one row a round: the columns of ``rounds.csv``."""
+        if self._folder is not None:
+            return read_columns(self._folder / "rounds.csv")
+        return joined(
+            self._kind, [(t.repeat, t.name, _rounds(t.account)) for t in self.trials]
+        )
+
+    def write(self, folder: str | Path) -> Path:
+        """Write the folder that ``edgesim run`` leaves, all of it or nothing.
+
+        Parameters
+        ----------
+        folder
+            Made, or replaced if it holds an earlier run.
+
+        Raises
+        ------
+        InputError
+            When these runs were read from a folder, or the folder holds something else
+            or cannot be written.
+        """
+        place = Path(folder)
+        inputs = self._inputs
+        if inputs is None:
+            raise InputError(
+                place, "cannot be written: these runs are those of a folder"
+            )
+        check_replaceable(place, outputs_of(inputs))
+        keep_inputs(place, *(source.path for source in inputs.sources.values()))
+        write_run(place, inputs, self.trials)
+        return place
+
+
+class Simulation:
+    """What one policy did with the requests it was given.
+
+    Made by :func:`edgesim.simulate`.
+
+    Attributes
+    ----------
+    account
+        The run, and what it was simulated with.
+    """
+
+    def __init__(self, account: Account, users: Sequence[str]) -> None:
+        self.account = account
+        self._users = users
+
+    @property
+    def measures(self) -> Measures:
+        """The measures of the whole run."""
+        return measure(self.account)
+
+    def requests(self) -> Columns:
+        """Return one row a request, in order of arrival."""
+        return Columns(_requests(self.account, Names(self._users)))
+
+    def rounds(self) -> Columns:
+        """Return one row a round, in order."""
+        return Columns(_rounds(self.account))
+
+
+def runs_of(inputs: Inputs, trials: Sequence[Trial]) -> Runs:
+    """Condense trials that are in memory."""
+    results: PlanSummary | OnlineSummary
+    if inputs.scenario.online is None:
+        results = PlanSummary(inputs)
+    else:
+        results = OnlineSummary(inputs)
+    for trial in trials:
+        results.add(trial)
+    run = provenance(
+        inputs.scenario, inputs.sources, results.runtime_s(), inputs.assumed
+    )
+    return Runs(Report(results.summary(), run), inputs, trials)
+
+
+def read_run(folder: Path) -> Runs:
+    """Read what a run has left in a folder.
+
+    Raises
+    ------
+    InputError
+        When the folder holds no run.
+    """
+    summary = read_json(folder / "summary.json")
+    run = read_json(folder / "run.json")
+    if not (
+        isinstance(summary, dict)
+        and isinstance(run, dict)
+        and summary.get("schema") in (SUMMARY, PLAN_SUMMARY)
+    ):
+        raise InputError(
+            f"{folder / 'summary.json'}: schema",
+            f"must be {PLAN_SUMMARY!r} or {SUMMARY!r}; this is no folder of a run",
+        )
+    return Runs(Report(summary, run), folder=folder)
+
+
+def _requests(account: Account, names: Names) -> dict[str, Any]:
+    planned = account.schedule is not None
+    order = PLAN_REQUEST_COLUMNS if planned else REQUEST_COLUMNS
+    columns = request_columns(account, names)
+    return {name: decoded(columns[name]) for name in order}
+
+
+def _rounds(account: Account) -> dict[str, Any]:
+    order = ROUND_COLUMNS if account.schedule is None else PLAN_ROUND_COLUMNS
+    columns = round_columns(account)
+    return {name: decoded(columns[name]) for name in order}
