@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from edgesim import own_models
+from edgesim.consent import check_consent
 from edgesim.errors import InputError, from_validation
 from edgesim.files import is_file, sha256
 from edgesim.library.build import Library, build_library
@@ -56,6 +57,8 @@ def locate(
     trace_file: Path | None = None,
     profile_name: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    *,
+    own_code: bool = False,
 ) -> Located:
     """Read a scenario and find its trace and its profile.
 
@@ -69,6 +72,9 @@ def locate(
         A profile that replaces the scenario's: a path, or the name of a shipped one.
     overrides
         Values that replace the scenario's, by key path.
+    own_code
+        Whether solvers and policies of the user's own may run that the file names;
+        those named in ``overrides`` may.
 
     Raises
     ------
@@ -81,6 +87,7 @@ def locate(
         profile_file = _located("--profile", Path(profile_name), profile_name)
         replaced["profile"] = Path(profile_name).name
     scenario = read_scenario(scenario_file, replaced)
+    check_consent(scenario_file, scenario, own_code=own_code, given=replaced)
     trace_file = _trace_file(scenario_file, scenario, trace_file)
     if profile_file is None:
         profile_file = _profile_file(scenario_file, scenario.profile)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
@@ -16,8 +16,10 @@ from edgesim.measures import Measures, mean_interval
 from edgesim.plotting import timeline
 from edgesim.plotting.style import save
 from edgesim.plotting.throughput import plot_throughput
+from edgesim.plugins import file_name
 from edgesim.provenance import assumed_text, library_facts, library_text, provenance
 from edgesim.run import Inputs, PlanRun
+from edgesim.text import shortened
 from solvers.registry import NO_SHARING
 
 OUTPUTS = (
@@ -32,7 +34,12 @@ OUTPUTS = (
 )
 
 
-def write_report(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> None:
+def write_report(
+    folder: Path,
+    inputs: Inputs,
+    runs: Sequence[PlanRun],
+    failed: Mapping[str, Exception] | None = None,
+) -> None:
     """Write every output of a run into a folder, all of them or none.
 
     ``summary.json``, ``requests.csv``, ``rounds.csv``, ``run.json``,
@@ -47,6 +54,8 @@ def write_report(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> None:
         Made, or replaced if it holds an earlier run.
     inputs, runs
         What was run and what came out, repeat by repeat.
+    failed
+        Solvers of the user's own that are left out, and why, for ``run.json``.
 
     Raises
     ------
@@ -86,7 +95,9 @@ def write_report(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> None:
         }
         write_json(
             temporary / "run.json",
-            provenance(inputs.scenario, inputs.sources, runtime_s, inputs.assumed),
+            provenance(
+                inputs.scenario, inputs.sources, runtime_s, inputs.assumed, failed
+            ),
         )
 
 
@@ -97,7 +108,8 @@ def _write_plans(folder: Path, runs: Sequence[PlanRun]) -> None:
         for number, one in enumerate(group):
             if number == 0:
                 write_instance(place / "instance.json", one.epoch.problem)
-            write_schedule(place / f"{one.solver}.json", one.result.schedule)
+            name = file_name(one.solver)
+            write_schedule(place / f"{name}.json", one.result.schedule)
 
 
 def _write_pictures(folder: Path, inputs: Inputs, runs: Sequence[PlanRun]) -> None:
@@ -230,7 +242,7 @@ def table(inputs: Inputs, runs: Sequence[PlanRun]) -> str:
         interval = "" if half is None else f" ± {half:.1f}"
         proven = sum(one.result.status == "optimal" for one in of)
         lines.append(
-            f"{name:<22}{f'{in_time:.1f}{interval}':>14}"
+            f"{shortened(name, 21):<22}{f'{in_time:.1f}{interval}':>14}"
             f"{_mean([one.result.served for one in of]):>9.1f}"
             f"{_mean([one.result.bound for one in of]):>8.1f}"
             f"{_mean([one.result.gap for one in of]):>8.1%}"

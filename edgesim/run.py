@@ -13,15 +13,17 @@ import numpy as np
 from edgesim import own_models, radio
 from edgesim.engine import noise
 from edgesim.engine.plan import Run, simulate_plan
-from edgesim.errors import InputError
+from edgesim.errors import InputError, in_file
 from edgesim.inputs import Source, library_of, locate
 from edgesim.library.build import Library
 from edgesim.measures import Measures, measure
+from edgesim.own_solvers import check_solvers_there, solve_by_name
+from edgesim.plugins import is_own
 from edgesim.profile.file import read_profile
 from edgesim.scenario import Scenario, read_scenario
 from edgesim.trace.requests import Trace, read_trace
 from edgesim.workload import Epoch, check_windows, map_models, plan_epoch
-from solvers import RefusalError, Result, solve
+from solvers import EdgesimError, OwnSolverError, RefusalError, Result
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,13 @@ def load_inputs(
     trace_file: Path | None = None,
     profile_name: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    own_code: bool = False,
 ) -> Inputs:
     """Read a scenario, its trace and its profile, and build its library.
 
     Parameters
     ----------
-    scenario_file, trace_file, profile_name, overrides
+    scenario_file, trace_file, profile_name, overrides, own_code
         As for :func:`edgesim.inputs.locate`. What they leave open in ``own-models`` is
         chosen here (:mod:`edgesim.own_models`).
 
@@ -80,8 +83,12 @@ def load_inputs(
     InputError
         For whatever is wrong with any of them, naming file and place.
     """
-    found = locate(scenario_file, trace_file, profile_name, overrides)
+    found = locate(
+        scenario_file, trace_file, profile_name, overrides, own_code=own_code
+    )
     scenario = found.scenario
+    with in_file(scenario_file):
+        check_solvers_there(scenario.run.solvers)
     trace = read_trace(found.trace_file)
     profile = read_profile(found.profile_file)
     own = own_models.is_own_models(scenario_file)
@@ -96,7 +103,9 @@ def load_inputs(
     return Inputs(scenario, trace, library, names, found.sources, assumed)
 
 
-def run_repeat(inputs: Inputs, repeat: int) -> Iterator[PlanRun]:
+def run_repeat(
+    inputs: Inputs, repeat: int, failed: dict[str, EdgesimError] | None = None
+) -> Iterator[PlanRun]:
     """Plan one window with every solver of the scenario, and execute each plan.
 
     All solvers meet the same requests, links and noise, and a repeat's draws do not
@@ -108,6 +117,9 @@ def run_repeat(inputs: Inputs, repeat: int) -> Iterator[PlanRun]:
         From :func:`load_inputs`.
     repeat
         Which one, from 0.
+    failed
+        Solvers of the user's own that are left out, and why; one that fails is added.
+        If None, its failure ends the run.
 
     Yields
     ------
@@ -117,7 +129,8 @@ def run_repeat(inputs: Inputs, repeat: int) -> Iterator[PlanRun]:
     Raises
     ------
     InputError
-        When a solver cannot take the problem, saying which condition fails.
+        When a solver cannot take the problem, saying which condition fails, or one of
+        the user's own breaks a rule.
     """
     scenario = inputs.scenario
     streams = np.random.default_rng(scenario.run.seed).spawn(3 + repeat)
@@ -133,8 +146,10 @@ def run_repeat(inputs: Inputs, repeat: int) -> Iterator[PlanRun]:
     )
     realisation = _realisation(inputs, epoch, noise_rng)
     for name in scenario.run.solvers:
+        if failed and name in failed:
+            continue
         try:
-            result = solve(
+            result = solve_by_name(
                 epoch.problem,
                 name,
                 uplink=scenario.run.uplink,
@@ -142,10 +157,13 @@ def run_repeat(inputs: Inputs, repeat: int) -> Iterator[PlanRun]:
                 seed=scenario.run.seed + repeat,
                 iterations=scenario.run.iterations,
             )
-        except RefusalError as refusal:
+        except (RefusalError, OwnSolverError) as error:
+            if failed is not None and is_own(name):
+                failed[name] = error
+                continue
             raise InputError(
-                f"{inputs.sources['scenario'].path}: run.solvers", str(refusal)
-            ) from None
+                f"{inputs.sources['scenario'].path}: run.solvers", str(error)
+            ) from error
         run = simulate_plan(epoch.problem, result.schedule, realisation)
         measures = measure(epoch.problem, run)
         yield PlanRun(repeat, name, epoch, result, run, measures)
@@ -185,7 +203,9 @@ def _refade(
 
 
 def run_all(
-    inputs: Inputs, done: Callable[[PlanRun], None] | None = None
+    inputs: Inputs,
+    done: Callable[[PlanRun], None] | None = None,
+    failed: dict[str, EdgesimError] | None = None,
 ) -> list[PlanRun]:
     """Run every repeat with every solver.
 
@@ -195,11 +215,14 @@ def run_all(
         From :func:`load_inputs`.
     done
         Called after each plan, for a progress bar.
+    failed
+        Takes up the solvers of the user's own that fail, and why: what they did before
+        is left out. If None, a failure ends the run.
     """
     runs = []
     for repeat in range(inputs.scenario.run.repeats):
-        for plan_run in run_repeat(inputs, repeat):
+        for plan_run in run_repeat(inputs, repeat, failed):
             runs.append(plan_run)
             if done is not None:
                 done(plan_run)
-    return runs
+    return [one for one in runs if one.solver not in (failed or ())]

@@ -21,6 +21,7 @@ from edgesim.errors import InputError, from_validation
 from edgesim.files import check_file, is_file, read_toml
 from edgesim.library.spec import LibrarySpec, LoadSource
 from edgesim.online.spec import OnlineSpec
+from edgesim.plugins import OWN_NAME, file_name, is_own
 from edgesim.radio import CellSpec
 from edgesim.shipped import data_file, locate
 from edgesim.trace.scale import SCALE_INTERVAL_S, Scale, ScaleInterval, Scaling
@@ -35,6 +36,7 @@ from solvers.problem import (
     Value,
     whole,
 )
+from solvers.registry import NO_SHARING
 
 SCENARIO = "edgesim.scenario/1"
 
@@ -121,17 +123,33 @@ def workload_of(options: Mapping[str, Any]) -> Workload:
 def check_solvers(names: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse unknown solvers and the same one twice; return the names.
 
+    Solvers of the user's own need only have the form of such a name: nothing is
+    imported.
+
     Raises
     ------
     ValueError
         Naming the solvers there are.
     """
     for name in names:
-        if name not in SOLVERS:
-            raise ValueError(f"must be of {', '.join(SOLVERS)}, found {name!r}")
+        if name not in SOLVERS and not is_own(name):
+            raise ValueError(
+                f"must be of {', '.join(SOLVERS)}, package.module:function, or that + "
+                f"{NO_SHARING}, found {name!r}"
+            )
     if len(set(names)) < len(names):
         raise ValueError(f"must name each solver once, found {', '.join(names)}")
+    if len(set(map(file_name, names))) < len(names):
+        raise ValueError(
+            f"must name solvers that differ by more than ':' and '-', as their files "
+            f"would not, found {', '.join(names)}"
+        )
     return names
+
+
+_SOLVER_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"enum": list(SOLVERS)}, {"pattern": rf"^{OWN_NAME}({NO_SHARING})?$"}]
+}
 
 
 class RunSpec(Value):
@@ -141,7 +159,7 @@ class RunSpec(Value):
     """
 
     solvers: Annotated[
-        tuple[Annotated[str, Field(json_schema_extra={"enum": list(SOLVERS)})], ...],
+        tuple[Annotated[str, Field(json_schema_extra=_SOLVER_SCHEMA)], ...],
         Field(min_length=1, strict=False),
         AfterValidator(check_solvers),
     ] = ()

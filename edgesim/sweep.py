@@ -20,6 +20,7 @@ from matplotlib.figure import Figure as Drawing
 from pydantic import Field, model_validator
 
 from edgesim import results
+from edgesim.consent import check_consent
 from edgesim.errors import InputError
 from edgesim.files import check_file, keep_inputs, read_toml, write_whole
 from edgesim.online.measures import measure as measure_online
@@ -27,6 +28,7 @@ from edgesim.online.run import OnlineInputs, PolicyRun, load_online
 from edgesim.online.run import run_repeat as online_repeat
 from edgesim.plotting.style import dump
 from edgesim.plotting.sweep import SERVED_LABEL, SweepPoint, plot_panels, plot_sweep
+from edgesim.plugins import ConsentError
 from edgesim.run import Inputs, load_inputs, run_repeat
 from edgesim.scenario import FileName, beside, read_scenario
 from solvers.problem import Name, Positive, Value
@@ -136,7 +138,8 @@ class Task:
     """One value of the parameter in one repeat: what a worker is sent.
 
     ``keys`` are the leading columns of its rows: the panel, if there are any, the value
-    and the repeat.
+    and the repeat. ``place`` names all that for messages. ``own_code``: whether the
+    user consents to code that the files name.
     """
 
     scenario_file: Path
@@ -144,6 +147,8 @@ class Task:
     keys: Mapping[str, results.Cell]
     repeat: int
     online: bool
+    place: str
+    own_code: bool
 
 
 def read_figure(path: Path) -> Figure:
@@ -157,11 +162,15 @@ def read_figure(path: Path) -> Figure:
     return check_file(path, read_toml(path), Figure, FIGURE)
 
 
-def tasks_of(path: Path, figure: Figure) -> tuple[list[Task], list[Path]]:
+def tasks_of(
+    path: Path, figure: Figure, *, own_code: bool = False
+) -> tuple[list[Task], list[Path]]:
     """List what a figure computes and reads, checking every scenario it leads to.
 
     Raises
     ------
+    ConsentError
+        When it leads to code of the user's own and ``own_code`` is false.
     InputError
         When a value does not make a valid scenario.
     """
@@ -175,21 +184,35 @@ def tasks_of(path: Path, figure: Figure) -> tuple[list[Task], list[Path]]:
             figure.sweep.parameter: value,
         }
         keys = {"panel": panel.title, "value": value} if panel else {"value": value}
+        place = f"{panel.title}, " if panel else ""
+        place += f"{figure.sweep.parameter} = {value!r}"
         try:
             scenario = read_scenario(scenario_file, overrides)
+            check_consent(path, scenario, own_code=own_code)
             online = scenario.online is not None
             if online:
-                with online_inputs(scenario_file, overrides) as inputs:
+                with online_inputs(scenario_file, overrides, own_code) as inputs:
                     sources = inputs.sources
             else:
-                sources = load_inputs(scenario_file, overrides=overrides).sources
+                sources = load_inputs(
+                    scenario_file, overrides=overrides, own_code=own_code
+                ).sources
+        except ConsentError:
+            raise
         except InputError as error:
-            place = f"{panel.title}, " if panel else ""
-            what = f"{place}{figure.sweep.parameter} = {value!r}: {error}"
-            raise InputError(f"{path}: sweep, set or panel", what) from None
+            what = f"{place}: {error}"
+            raise InputError(f"{path}: sweep, set or panel", what) from error
         read += [source.path for source in sources.values()]
         tasks += [
-            Task(scenario_file, overrides, {**keys, "repeat": repeat}, repeat, online)
+            Task(
+                scenario_file,
+                overrides,
+                {**keys, "repeat": repeat},
+                repeat,
+                online,
+                f"{place}, repeat {repeat}",
+                own_code,
+            )
             for repeat in range(scenario.run.repeats)
         ]
     return tasks, read
@@ -197,28 +220,45 @@ def tasks_of(path: Path, figure: Figure) -> tuple[list[Task], list[Path]]:
 
 @contextmanager
 def online_inputs(
-    scenario_file: Path, overrides: Mapping[str, Any]
+    scenario_file: Path, overrides: Mapping[str, Any], own_code: bool
 ) -> Iterator[OnlineInputs]:
     """Read the inputs of an online run, for as long as the block lasts."""
     with TemporaryDirectory(prefix="edgesim-") as folder:
-        yield load_online(scenario_file, Path(folder), overrides=overrides)
+        yield load_online(
+            scenario_file, Path(folder), overrides=overrides, own_code=own_code
+        )
 
 
 @lru_cache(maxsize=1)
-def _inputs(scenario_file: Path, overrides: str) -> Inputs:
+def _inputs(scenario_file: Path, overrides: str, own_code: bool) -> Inputs:
     """Read the inputs of a value (its overrides as JSON) once for all its repeats."""
-    return load_inputs(scenario_file, overrides=json.loads(overrides))
+    return load_inputs(
+        scenario_file, overrides=json.loads(overrides), own_code=own_code
+    )
 
 
 def compute(task: Task) -> list[dict[str, Any]]:
-    """Compute the rows of one task, one a solver or policy."""
+    """Compute the rows of one task, one a solver or policy.
+
+    Raises
+    ------
+    InputError
+        When a solver or policy fails, naming value, repeat, and which it was.
+    """
+    try:
+        return _rows(task)
+    except InputError as error:
+        raise InputError(error.where, f"{task.place}: {error.what}") from error
+
+
+def _rows(task: Task) -> list[dict[str, Any]]:
     if task.online:
-        with online_inputs(task.scenario_file, task.overrides) as served:
+        with online_inputs(task.scenario_file, task.overrides, task.own_code) as served:
             return [
                 {**task.keys, **_online_row(served, one)}
                 for one in online_repeat(served, task.repeat)
             ]
-    inputs = _inputs(task.scenario_file, json.dumps(task.overrides))
+    inputs = _inputs(task.scenario_file, json.dumps(task.overrides), task.own_code)
     return [
         {
             **task.keys,
@@ -249,7 +289,11 @@ def _online_row(inputs: OnlineInputs, one: PolicyRun) -> dict[str, Any]:
 
 
 def run_figure(
-    path: Path, *, jobs: int = 1, done: Callable[[int, int], None] | None = None
+    path: Path,
+    *,
+    jobs: int = 1,
+    own_code: bool = False,
+    done: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, Path]:
     """Compute a figure and write its data and picture beside its file.
 
@@ -263,6 +307,9 @@ def run_figure(
         A figure file, ``NAME.toml``.
     jobs
         How many processes work at once.
+    own_code
+        Whether solvers and policies of the user's own may run that the figure's files
+        name.
     done
         Called with how many tasks are done and how many there are.
 
@@ -274,7 +321,8 @@ def run_figure(
     Raises
     ------
     InputError
-        For whatever is wrong with the figure or its scenario.
+        For whatever is wrong with the figure or its scenario, and when a solver or
+        policy of the user's own fails: then nothing is written.
     """
     if jobs < 1:
         raise InputError("--jobs", f"must be 1 or more, found {jobs}")
@@ -282,7 +330,7 @@ def run_figure(
         raise InputError(path, "a figure's name must end in .toml")
     figure = read_figure(path)
     data, picture = path.with_suffix(".csv"), path.with_suffix(".png")
-    tasks, read = tasks_of(path, figure)
+    tasks, read = tasks_of(path, figure, own_code=own_code)
     keep_inputs(data, *read)
     keep_inputs(picture, *read)
     rows: list[dict[str, Any]] = []

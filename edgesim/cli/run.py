@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from edgesim.cli.own_code import OwnCode, Traceback
 from edgesim.errors import InputError
 
 
@@ -31,11 +32,12 @@ def run(
         ),
     ] = None,
     solver: Annotated[
-        str | None, typer.Option(help="Solvers instead of the scenario's: dp,greedy.")
+        str | None,
+        typer.Option(help="Solvers instead of the scenario's: dp,mine:solve."),
     ] = None,
     policy: Annotated[
         str | None,
-        typer.Option(help="Online policies instead of the scenario's: fcfs,greedy."),
+        typer.Option(help="Online policies instead of the scenario's: fcfs,mine:Mine."),
     ] = None,
     uplink: Annotated[
         str | None,
@@ -57,6 +59,8 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results [results/NAME].")
     ] = None,
+    own_code: OwnCode = False,
+    traceback: Traceback = False,
 ) -> None:
     """Plan a scenario with several solvers, simulate the plans, compare them.
 
@@ -64,6 +68,7 @@ def run(
     several policies. A profile and a trace of your own need no scenario: --profile FILE
     --trace FILE.
     """
+    del traceback
     from edgesim.own_models import OWN_MODELS, OWN_MODELS_ONLINE
     from edgesim.scenario import is_online, locate_scenario
 
@@ -81,7 +86,7 @@ def run(
         "--uplink": uplink,
     }
     shared = {"run.repeats": repeats, "run.seed": seed}
-    files = _Files(path, trace, profile, out)
+    files = _Files(path, trace, profile, out, own_code)
     if is_online(path):
         _online(files, shared, chosen)
     else:
@@ -89,12 +94,16 @@ def run(
 
 
 class _Files(NamedTuple):
-    """What is read, and where the results go: None where the scenario says so."""
+    """What is read, and where the results go: None where the scenario says so.
+
+    ``own_code``: whether code may run that the scenario names.
+    """
 
     scenario: Path
     trace: Path | None
     profile: str | None
     out: Path | None
+    own_code: bool
 
 
 def _refuse(scenario: Path, chosen: Mapping[str, Any], why: str, *odd: str) -> None:
@@ -111,10 +120,12 @@ def _given(overrides: Mapping[str, Any]) -> dict[str, Any]:
 def _plan(files: _Files, shared: Mapping[str, Any], chosen: Mapping[str, Any]) -> None:
     """Plan windows of requests with several solvers."""
     from edgesim.cli.options import positive, solver_names, uplink_name
+    from edgesim.cli.own_code import kept_text, own_failures
     from edgesim.cli.progress import progress
     from edgesim.files import check_replaceable, keep_inputs
-    from edgesim.report import OUTPUTS, table, write_report
+    from edgesim.report import OUTPUTS, by_solver, table, write_report
     from edgesim.run import PlanRun, load_inputs, run_all
+    from solvers import EdgesimError
 
     why = "is for scenarios with an [online] section, which this has not"
     _refuse(files.scenario, chosen, why, "--policy")
@@ -131,12 +142,14 @@ def _plan(files: _Files, shared: Mapping[str, Any], chosen: Mapping[str, Any]) -
         trace_file=files.trace,
         profile_name=files.profile,
         overrides=_given(overrides),
+        own_code=files.own_code,
     )
     folder = files.out or Path("results") / inputs.scenario.name
     check_replaceable(folder, OUTPUTS)
     keep_inputs(folder, *(source.path for source in inputs.sources.values()))
     plans = inputs.scenario.run.repeats * len(inputs.scenario.run.solvers)
     finished: list[PlanRun] = []
+    failed: dict[str, EdgesimError] = {}
 
     with progress(inputs.scenario.name) as advance:
 
@@ -144,10 +157,15 @@ def _plan(files: _Files, shared: Mapping[str, Any], chosen: Mapping[str, Any]) -
             finished.append(one)
             advance(len(finished), plans)
 
-        runs = run_all(inputs, done)
-    write_report(folder, inputs, runs)
-    typer.echo(table(inputs, runs))
-    typer.echo(f"results in {folder}")
+        runs = run_all(inputs, done, failed)
+    if runs:
+        write_report(folder, inputs, runs, failed)
+        typer.echo(table(inputs, runs))
+        if failed:
+            typer.echo(kept_text(list(by_solver(runs)), failed))
+        typer.echo(f"results in {folder}")
+    if failed:
+        raise own_failures(f"{files.scenario}: run.solvers", failed)
 
 
 def _online(
@@ -180,6 +198,7 @@ def _online(
             trace_file=files.trace,
             profile_name=files.profile,
             overrides=_given(overrides),
+            own_code=files.own_code,
         )
         folder = files.out or Path("results") / inputs.scenario.name
         check_replaceable(folder, OUTPUTS)

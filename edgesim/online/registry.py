@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 from edgesim.engine.policy import Policy
 from edgesim.errors import InputError, short
-from edgesim.plugins import current_folder_importable, find_module, told
+from edgesim.plugins import OWN_NAME, import_own, is_own, split_name, told_where
 from solvers.registry import NO_SHARING
 
 # Imported when asked for, so that names can be checked without the solvers.
@@ -30,8 +29,7 @@ at every change of model."""
 
 ALLOWED = f"{', '.join(_SHIPPED)}, package.module:Class, or one of these + {NO_SHARING}"
 
-_WORD = r"[^\W\d]\w*"
-PATTERN = rf"^({'|'.join(_SHIPPED)}|{_WORD}(\.{_WORD})*:{_WORD})({NO_SHARING})?$"
+PATTERN = rf"^({'|'.join(_SHIPPED)}|{OWN_NAME})({NO_SHARING})?$"
 """What :func:`is_policy` takes, as a regular expression for JSON Schema."""
 
 
@@ -50,7 +48,7 @@ def is_policy(name: str) -> bool:
 
     Nothing is imported.
     """
-    return plain(name) in _SHIPPED or _own(name) is not None
+    return plain(name) in _SHIPPED or is_own(name)
 
 
 def make_policy(name: str, options: Mapping[str, Any]) -> Policy:
@@ -92,27 +90,15 @@ def make_policy(name: str, options: Mapping[str, Any]) -> Policy:
     return policy
 
 
-def _own(name: str) -> tuple[str, str] | None:
-    """Split ``package.module:Class``; None if the name is not of that form."""
-    place, colon, attribute = plain(name).partition(":")
-    if not colon or not attribute.isidentifier():
-        return None
-    if not all(part.isidentifier() for part in place.split(".")):
-        return None
-    return place, attribute
-
-
 def _imported_class(name: str) -> type[Policy]:
     """Import a user's class."""
-    spec = _own(name)
+    spec = split_name(plain(name))
     if spec is None:
         raise InputError(
             "online.policies", f"{name!r} is no policy; allowed: {ALLOWED}"
         )
     place, attribute = spec
-    with current_folder_importable():
-        module = _module(place, plain(name))
-    made = getattr(module, attribute, None)
+    module, made = import_own(plain(name))
     if made is None:
         known = [key for key, value in vars(module).items() if _is_policy_class(value)]
         raise InputError(
@@ -134,20 +120,6 @@ def _imported_class(name: str) -> type[Policy]:
     return policy
 
 
-def _module(place: str, where: str) -> ModuleType:
-    try:
-        module = find_module(place)
-    except Exception as error:
-        # Whatever a user's module raises as it is read.
-        raise InputError(where, f"cannot be imported: {_told(error)}") from error
-    if module is None:
-        raise InputError(
-            where,
-            f"there is no module {place!r} here or among the installed packages",
-        )
-    return module
-
-
 def _is_policy_class(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Policy) and value is not Policy
 
@@ -160,4 +132,4 @@ def _told(error: Exception) -> str:
     """Tell an error of a policy's code; a ``ValueError`` says itself what is wrong."""
     if isinstance(error, ValueError) and str(error).strip():
         return str(error)
-    return told(error)
+    return told_where(error)

@@ -42,6 +42,7 @@ from edgesim.plotting.online import (
     plot_on_time,
 )
 from edgesim.plotting.style import save
+from edgesim.plugins import file_name
 from edgesim.provenance import library_facts, provenance
 from solvers.registry import NO_SHARING
 
@@ -197,7 +198,7 @@ def _keep(inputs: OnlineInputs, one: PolicyRun, files: _Tables, kept: _Kept) -> 
     if online.window_s is not None:
         place = files.folder / "perfetto"
         place.mkdir(exist_ok=True)
-        name = f"{repeat}-{policy.replace(':', '-')}.json"
+        name = f"{repeat}-{file_name(policy)}.json"
         write_window(place / name, account, users, online.window_s)
 
 

@@ -24,6 +24,7 @@ from edgesim.online.intervals import batch_spans
 from edgesim.online.registry import make_policy, shares
 from edgesim.online.spec import OnlineSpec, online_faults
 from edgesim.online.stream import Spool, Stream, make_stream, open_trace
+from edgesim.own_solvers import with_solver
 from edgesim.profile.file import read_profile
 from edgesim.scenario import Scenario, read_scenario
 from edgesim.trace.scale import window_length_s
@@ -112,6 +113,7 @@ def load_online(
     trace_file: Path | None = None,
     profile_name: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    own_code: bool = False,
 ) -> OnlineInputs:
     """Read a scenario and its profile, build its library, and check its trace.
 
@@ -121,7 +123,7 @@ def load_online(
         A scenario (TOML) with an ``online`` section.
     folder
         Where the trace's columns are kept; it outlives the inputs.
-    trace_file, profile_name, overrides
+    trace_file, profile_name, overrides, own_code
         As for :func:`edgesim.inputs.locate`.
 
     Raises
@@ -129,7 +131,9 @@ def load_online(
     InputError
         For whatever is wrong with any of them, naming file and place.
     """
-    found = locate(scenario_file, trace_file, profile_name, overrides)
+    found = locate(
+        scenario_file, trace_file, profile_name, overrides, own_code=own_code
+    )
     scenario = found.scenario
     profile = read_profile(found.profile_file)
     spool = open_trace(found.trace_file, folder)
@@ -154,7 +158,7 @@ def _check(inputs: OnlineInputs) -> None:
     online, length_s = inputs.online, inputs.length_s
     with in_file(inputs.scenario_file):
         for name in online.policies:
-            make_policy(name, online.options(name))
+            make_policy(name, with_solver(name, online.options(name)))
         if not length_s:
             raise InputError(
                 "workload.window_s",
@@ -265,7 +269,7 @@ def run_repeat(
     load_seed, compute_seed = noise_seed.spawn(2)
     for name in online.policies:
         tables = tables_of(inputs, sharing=shares(name))
-        policy = make_policy(name, online.options(name))
+        policy = make_policy(name, with_solver(name, online.options(name)))
         settings = Settings(
             uplink=online.uplink,
             late=online.late,
@@ -281,7 +285,7 @@ def run_repeat(
         except (PolicyError, RefusalError) as error:
             raise InputError(
                 f"{inputs.scenario_file}: online.policies", f"{name}: {error}"
-            ) from None
+            ) from error
         runtime_s = time.perf_counter() - began_s
         yield PolicyRun(repeat, name, stream, tables, run, runtime_s)
         del run  # or its records would be in memory beside those of the next
