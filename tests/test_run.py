@@ -256,7 +256,7 @@ def test_limits_reach_the_solver(small: Path, monkeypatch: pytest.MonkeyPatch) -
         given.append((options["time_limit_s"], options["iterations"]))
         return solve(*args, **options)
 
-    monkeypatch.setattr("edgesim.run.solve", spy)
+    monkeypatch.setattr("edgesim.own_solvers.solve", spy)
     _edit(small, **{"[run]": "[run]\niterations = 7\ntime_limit_s = 2.5"})
     run_all(load_inputs(small))
     run_all(load_inputs(small, overrides={"run.iterations": 9}))
