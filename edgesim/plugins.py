@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ OWN_NAME = rf"{_WORD}(\.{_WORD})*:{_WORD}"
 """What :func:`split_name` takes, as a regular expression for JSON Schema."""
 
 _OURS = tuple(Path(file).parent for file in (__file__, solvers.__file__))
+_INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib"))
 
 
 class ConsentError(InputError):
@@ -132,17 +134,19 @@ def told_where(error: Exception) -> str:
 def own_line(error: Exception) -> str | None:
     """Find where in the user's code an error was: ``mine.py:12``.
 
-    The file is the first that the error went through and that is not edgesim's, the
-    line the last one in it; None if it went through no such file.
+    The file is the first that the error went through and that is not edgesim's, nor
+    installed if one is not; the line is the last one in it. None if it went through no
+    such file.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not _is_ours(frame.filename)]
-    own = [frame for frame in theirs if frame.filename == theirs[0].filename]
-    return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else None
+    theirs = [frame for frame in frames if not _lies_in(frame.filename, _OURS)]
+    here = [frame for frame in theirs if not _lies_in(frame.filename, _INSTALLED)]
+    own = here or theirs
+    lines = [frame.lineno for frame in own if frame.filename == own[0].filename]
+    return f"{Path(own[0].filename).name}:{lines[-1]}" if own else None
 
 
-def _is_ours(file: str) -> bool:
-    """Whether a line is of edgesim, or of Python's way to import a module."""
-    if file.startswith("<frozen ") or file == importlib.__file__:
-        return True
-    return any(folder in Path(file).parents for folder in _OURS)
+def _lies_in(file: str, folders: Iterable[Path]) -> bool:
+    """Whether a file is in one of some folders, or is none but part of Python."""
+    parents = Path(file).parents
+    return file.startswith("<frozen ") or any(f in parents for f in folders)

@@ -22,6 +22,7 @@ from edgesim.engine.uplinks.planned import TIME_TOLERANCE_S
 from edgesim.errors import InputError
 from solvers import SOLVERS, OwnSolver, OwnSolverError, RefusalError, Uplink, solve
 from solvers.exhaustive import MOST_USERS
+from solvers.own_solver import name_of
 
 ONE_DEADLINE = ("dp",)
 """Solvers that need one deadline and no releases."""
@@ -308,10 +309,13 @@ class Rolling(Policy):
                     seed=self._seed,
                     iterations=self._iterations,
                 )
-            except OwnSolverError as error:
-                raise PolicyError(str(error)) from error
-            except RefusalError as error:
-                raise InputError("online.rolling: solver", str(error)) from None
+            except (OwnSolverError, RefusalError) as error:
+                if isinstance(solver, str):
+                    where = "online.rolling: solver"
+                    raise InputError(where, str(error)) from None
+                name = name_of(solver)
+                what = str(error).removeprefix(f"{name}: ")
+                raise PolicyError(f"{name}: {what}") from error
             if result.served or not one_deadline:
                 of_id = {str(w.request.number): w.request for w in wanted}
                 return [
