@@ -289,8 +289,8 @@ def test_a_function_plans_as_the_solver_that_it_stands_for(problem: Problem) -> 
     assert served(known, Rolling(solver=by_greedy, horizon_s=1.0, seed=3)) == ours
 
 
-# Each can be in time, not all can: there is something to plan.
-LATE = [(0.0, name, {"a": 0.15, "b": 0.25}[name]) for name in ("a", "b", "a", "b")]
+# Not all of b can be in time after those of a: there is something to plan.
+LATE = [(0.0, name, {"a": 0.16, "b": 0.259}[name]) for name in ("a", "b", "a", "b")]
 TWO = {
     "a": ({"x": 0.1}, (0.02, 0.03)),
     "b": ({"y": 0.1}, (0.02, 0.03)),
@@ -312,9 +312,9 @@ def test_what_a_function_raises_is_told_with_its_line() -> None:
 @pytest.mark.parametrize(
     ("answer", "rule"),
     [
-        ([("a", ["2"]), ("a", ["2"])], "round 1: user '2' is in round 0 already"),
-        ([("c", ["2"])], "round 0: there is no model 'c'"),
-        ([("a", ["2"]), ("b", ["1"])], "round 1: a batch of 1 of 'b' cannot end"),
+        ([("b", ["1"]), ("b", ["1"])], "round 1: user '1' is in round 0 already"),
+        ([("c", ["1"])], "round 0: there is no model 'c'"),
+        ([("b", ["1"]), ("b", ["3"])], "round 1: a batch of 1 of 'b' cannot end"),
     ],
 )
 def test_a_rule_that_a_function_breaks_is_an_error_of_the_policy(
