@@ -109,8 +109,8 @@ def run(
         profile=profile,
         overrides={key: given for key, given in overrides.items() if given is not None},
         own=own,
+        own_code=own_code,
     )
-    del own_code
     return results.runs_of(inputs, list(run_all(inputs, progress)))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 from edgesim.errors import short
+from edgesim.plugins import OWN_NAME, file_name, is_own
 from solvers.registry import NO_SHARING, SOLVERS
 
 UplinkRule: TypeAlias = Literal["fifo", "edf", "equal-share"]
@@ -24,10 +25,10 @@ ALLOWED_POLICIES = (
     f"{NO_SHARING}"
 )
 
-_WORD = r"[^\W\d]\w*"
-POLICY_PATTERN = (
-    rf"^({'|'.join(SHIPPED_POLICIES)}|{_WORD}(\.{_WORD})*:{_WORD})({NO_SHARING})?$"
-)
+SOLVER_PATTERN = rf"^{OWN_NAME}({NO_SHARING})?$"
+"""Form of the name of a user's own solver, for JSON Schema."""
+
+POLICY_PATTERN = rf"^({'|'.join(SHIPPED_POLICIES)}|{OWN_NAME})({NO_SHARING})?$"
 """What :func:`is_policy` takes, as a regular expression for JSON Schema."""
 
 
@@ -41,19 +42,9 @@ def plain(name: str) -> str:
     return name.removesuffix(NO_SHARING)
 
 
-def own_parts(name: str) -> tuple[str, str] | None:
-    """Split ``package.module:Class``; None if the name is not of that form."""
-    place, colon, attribute = plain(name).partition(":")
-    if not colon or not attribute.isidentifier():
-        return None
-    if not all(part.isidentifier() for part in place.split(".")):
-        return None
-    return place, attribute
-
-
 def is_policy(name: str) -> bool:
     """Whether a name is that of a shipped policy, or of the form of a user's own."""
-    return plain(name) in SHIPPED_POLICIES or own_parts(name) is not None
+    return plain(name) in SHIPPED_POLICIES or is_own(name)
 
 
 OWN = "own"
@@ -89,7 +80,8 @@ def check_policies(
 def check_solvers(names: tuple[str, ...], own: Collection[str] = ()) -> tuple[str, ...]:
     """Refuse unknown solvers and the same one twice; return the names.
 
-    Those in ``own`` are known.
+    Those in ``own`` are known; solvers of the user's own need only have the form of
+    such a name: nothing is imported.
 
     Raises
     ------
@@ -97,8 +89,16 @@ def check_solvers(names: tuple[str, ...], own: Collection[str] = ()) -> tuple[st
         Naming the solvers there are.
     """
     for name in names:
-        if name not in SOLVERS and name not in own:
-            raise ValueError(f"must be of {', '.join(SOLVERS)}, found {name!r}")
+        if not (name in SOLVERS or name in own or is_own(name)):
+            raise ValueError(
+                f"must be of {', '.join(SOLVERS)}, package.module:function, or that + "
+                f"{NO_SHARING}, found {name!r}"
+            )
     if len(set(names)) < len(names):
         raise ValueError(f"must name each solver once, found {', '.join(names)}")
+    if len(set(map(file_name, names))) < len(names):
+        raise ValueError(
+            f"must name solvers that differ by more than ':' and '-', as their files "
+            f"would not, found {', '.join(names)}"
+        )
     return names

@@ -20,6 +20,7 @@ from solvers.errors import (
     RefusalError,
     VerificationError,
 )
+from solvers.own_solver import OwnSolver
 from solvers.problem import Block, Model, Problem, User
 from solvers.registry import SOLVERS
 from solvers.schedule import (
@@ -43,6 +44,7 @@ __all__ = [
     "EdgesimError",
     "Model",
     "Options",
+    "OwnSolver",
     "OwnSolverError",
     "Problem",
     "RefusalError",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from solvers.core.algorithm import Options
 from solvers.errors import OwnSolverError
-from solvers.problem import Problem
+from solvers.problem import Block, Problem
 from solvers.schedule import Uplink
 
 if TYPE_CHECKING:
@@ -25,6 +26,24 @@ def name_of(solver: OwnSolver) -> str:
     return str(getattr(solver, "__name__", type(solver).__name__))
 
 
+def without_sharing(problem: Problem) -> Problem:
+    """Give each model one block of its own, called as the model, in place of all its.
+
+    Loading the whole of a model costs the same time and memory; models, users and the
+    rest stay as they are.
+    """
+    blocks, models = {}, {}
+    for name, model in problem.models.items():
+        parts = [problem.blocks[block] for block in model.blocks]
+        # Sums may exceed what a block of a file may have; they are not checked again.
+        blocks[name] = Block.model_construct(
+            bytes=sum(part.bytes for part in parts),
+            load_s=math.fsum(part.load_s for part in parts),
+        )
+        models[name] = model.model_copy(update={"blocks": (name,)})
+    return problem.model_copy(update={"blocks": blocks, "models": models})
+
+
 def planned_rounds(
     tables: Tables, answer: Any, uplink: Uplink, name: str
 ) -> list[PlannedRound]:
@@ -33,7 +52,7 @@ def planned_rounds(
     Parameters
     ----------
     tables
-        The problem's, with sharing.
+        The problem's, with or without sharing.
     answer
         What the solver gave; anything.
     uplink
@@ -53,69 +72,96 @@ def planned_rounds(
     from solvers.core.tables import PlannedRound
     from solvers.core.timing import time_rounds
 
-    rounds = [
-        PlannedRound(*_numbers(tables, pair, f"{name}: round {number}"))
-        for number, pair in enumerate(_listed(answer, f"{name}: its answer"))
-    ]
+    model_number = {name: number for number, name in enumerate(tables.model_names)}
+    user_number = {name: number for number, name in enumerate(tables.user_ids)}
+    rounds: list[PlannedRound] = []
     seen: dict[int, int] = {}
-    for number, (_, users) in enumerate(rounds):
+    for number, pair in enumerate(_listed(answer, f"{name}: its answer")):
+        where = f"{name}: round {number}"
+        model, users = _numbers(model_number, user_number, pair, where)
         for user in users:
             if user in seen:
                 raise OwnSolverError(
-                    f"{name}: round {number}: user {tables.user_ids[user]!r} is in "
-                    f"round {seen[user]} already"
+                    f"{where}: user {tables.user_ids[user]!r} is in round "
+                    f"{seen[user]} already"
                 )
             seen[user] = number
+        _check_batch(tables, model, users, where)
+        rounds.append(PlannedRound(model, users))
     if time_rounds(tables, rounds, uplink) is None:
         late = next(
             number
             for number in range(len(rounds))
             if time_rounds(tables, rounds[: number + 1], uplink) is None
         )
-        model = tables.model_names[rounds[late].model]
+        model_name = tables.model_names[rounds[late].model]
         raise OwnSolverError(
-            f"{name}: round {late}: a batch of {len(rounds[late].users)} of {model!r} "
-            f"cannot end by the deadlines of its users after the rounds before it "
-            f"(uplink {uplink!r})"
+            f"{name}: round {late}: a batch of {len(rounds[late].users)} of "
+            f"{model_name!r} cannot end by the deadlines of its users after the rounds "
+            f"before it (uplink {uplink!r})"
         )
     return rounds
 
 
 def _listed(value: Any, where: str) -> list[Any]:
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
+    try:
+        # What a generator raises is not about whether it is one: list() comes after.
+        found = None if isinstance(value, str) else iter(value)
+    except TypeError:
+        found = None
+    if found is None:
         raise OwnSolverError(f"{where} must be a list, found {value!r:.80}")
-    return list(value)
+    return list(found)
 
 
-def _numbers(tables: Tables, pair: Any, where: str) -> tuple[int, tuple[int, ...]]:
-    """Turn a model's name and user ids into numbers, once they go together."""
+def _numbers(
+    model_number: Mapping[str, int],
+    user_number: Mapping[str, int],
+    pair: Any,
+    where: str,
+) -> tuple[int, tuple[int, ...]]:
+    """Turn a model's name and user ids into numbers, if they are those of anything."""
     parts = _listed(pair, where)
     if len(parts) != 2:
         raise OwnSolverError(
             f"{where} must be a pair (model, [user ids]), found {pair!r:.80}"
         )
-    model_number = {name: number for number, name in enumerate(tables.model_names)}
-    user_number = {name: number for number, name in enumerate(tables.user_ids)}
-    if parts[0] not in model_number:
-        raise OwnSolverError(f"{where}: there is no model {parts[0]!r:.80}")
-    model = model_number[parts[0]]
-    users = []
-    for user in _listed(parts[1], f"{where}: its users"):
-        if user not in user_number:
+    model, users = parts
+    # Names first of all: what is no text may not even be hashable.
+    if not isinstance(model, str) or model not in model_number:
+        raise OwnSolverError(f"{where}: there is no model {model!r:.80}")
+    numbers = []
+    for user in _listed(users, f"{where}: its users"):
+        if not isinstance(user, str) or user not in user_number:
             raise OwnSolverError(f"{where}: there is no user {user!r:.80}")
-        number = user_number[user]
-        wanted = tables.model_names[int(tables.user_model[number])]
-        if wanted != parts[0]:
+        numbers.append(user_number[user])
+    return model_number[model], tuple(numbers)
+
+
+def _check_batch(tables: Tables, model: int, users: Sequence[int], where: str) -> None:
+    """Refuse a batch that could be run at no time at all."""
+    name = tables.model_names[model]
+    for user in users:
+        given = tables.problem.users[user]
+        if given.model != name:
             raise OwnSolverError(
-                f"{where}: user {user!r} wants {wanted!r}, not {parts[0]!r}"
+                f"{where}: user {given.id!r} wants {given.model!r}, not {name!r}"
             )
-        users.append(number)
+        if math.isinf(tables.demand_s[user]):
+            raise OwnSolverError(
+                f"{where}: user {given.id!r} has no link "
+                f"(spectral_efficiency {given.spectral_efficiency:g})"
+            )
     if not users:
         raise OwnSolverError(f"{where}: must serve a user, found none")
-    most = len(tables.latency_s[model]) - 1
-    if len(users) > most:
+    latency_s = tables.latency_s[model]
+    if len(users) >= len(latency_s):
         raise OwnSolverError(
-            f"{where}: a batch of {parts[0]!r} holds at most {most} users, found "
-            f"{len(users)}"
+            f"{where}: a batch of {name!r} holds at most {len(latency_s) - 1} users, "
+            f"found {len(users)}"
         )
-    return model, tuple(users)
+    if math.isinf(latency_s[len(users)]):
+        raise OwnSolverError(
+            f"{where}: a batch of {len(users)} of {name!r} does not fit in GPU memory "
+            f"({tables.problem.gpu_memory_bytes} bytes)"
+        )

@@ -6,7 +6,12 @@ import time
 
 from solvers.core.algorithm import MIP_ENGINES, Found, Options
 from solvers.errors import RefusalError
-from solvers.own_solver import OwnSolver, name_of, planned_rounds
+from solvers.own_solver import (
+    OwnSolver,
+    name_of,
+    planned_rounds,
+    without_sharing,
+)
 from solvers.problem import Problem
 from solvers.registry import ALGORITHMS, NO_SHARING, OWN, SOLVERS, algorithm
 from solvers.schedule import UPLINKS, Result, Uplink
@@ -22,6 +27,8 @@ def solve(
     seed: int = 0,
     mip: str = "highs",
     iterations: int | None = None,
+    name: str | None = None,
+    sharing: bool = True,
 ) -> Result:
     """Schedule a problem with one solver and verify what it returns.
 
@@ -46,6 +53,12 @@ def solve(
     iterations
         Iteration limit of ``local-search``; None for its own. Without a time limit the
         same seed and iterations give the same schedule.
+    name
+        What schedules and messages call a solver of one's own; None for the function's
+        or class's name, with ``-noshare`` behind it where ``sharing`` is false.
+    sharing
+        If false, a solver of one's own is asked about the problem in which each model
+        has a block of its own, and its rounds load the whole model at every change.
 
     Returns
     -------
@@ -61,12 +74,17 @@ def solve(
         When a solver of one's own breaks a rule, naming it. What it raises itself is
         passed on.
     ValueError
-        For an unknown solver, discipline or engine, or a limit that is not positive.
+        For an unknown solver, discipline or engine, a limit that is not positive, or
+        ``name`` or ``sharing`` where the solver is one of ``SOLVERS``.
     """
     if isinstance(solver, str) and solver not in ALGORITHMS:
         raise ValueError(
             f"solver must be one of {', '.join(SOLVERS)}, or a callable, found "
             f"{solver!r}"
+        )
+    if isinstance(solver, str) and (name is not None or not sharing):
+        raise ValueError(
+            f"name and sharing are for a solver of one's own, found solver {solver!r}"
         )
     if uplink not in UPLINKS:
         raise ValueError(
@@ -86,8 +104,11 @@ def solve(
     if not isinstance(solver, str) and not callable(solver):
         raise TypeError(f"solver must be a name or a callable, found {solver!r}")
     started = time.perf_counter()
-    entry = ALGORITHMS[solver] if isinstance(solver, str) else OWN
-    name = solver if isinstance(solver, str) else name_of(solver)
+    if isinstance(solver, str):
+        entry, name = ALGORITHMS[solver], solver
+    else:
+        entry = OWN._replace(sharing=sharing)
+        name = name or name_of(solver) + ("" if sharing else NO_SHARING)
     if not entry.extended:
         _refuse_extensions(problem, name)
     tables = Tables(problem, sharing=entry.sharing)
@@ -99,7 +120,8 @@ def solve(
     if isinstance(solver, str):
         found = algorithm(entry)(tables, uplink, options)
     else:
-        answer = solver(problem, uplink, options)
+        asked = problem if sharing else without_sharing(problem)
+        answer = solver(asked, uplink, options)
         found = Found(planned_rounds(tables, answer, uplink, name))
     bound = found.bound
     if bound is None and not found.proven:

@@ -132,7 +132,7 @@ def test_limits_reach_the_solver(
         given.append({k: options[k] for k in ("iterations", "time_limit_s", "seed")})
         return original(*args, **options)
 
-    monkeypatch.setattr(solvers, "solve", spy)
+    monkeypatch.setattr("edgesim.experiment.own_solvers.solve", spy)
     words = ("solve", file, "--solver", "greedy", "--out", tmp_path / "out.json")
     limits = ("--iterations", 7, "--time-limit", 2.5, "--seed", 3)
     assert edgesim(*words).code == 0

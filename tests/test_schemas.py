@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import jsonschema
@@ -16,6 +17,7 @@ from edgesim.instances import (
     write_instance,
     write_schedule,
 )
+from edgesim.names import check_solvers
 from edgesim.profile.file import read_profile
 from edgesim.schemas import SCHEMAS, json_schema
 from solvers import UPLINKS, solve, verify
@@ -122,6 +124,33 @@ def test_schema_refuses_what_edgesim_refuses() -> None:
     for wrong in ({"bandwidth_hz": 0}, {"bandwith_hz": 1.0}, {"users": {}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(instance() | wrong, json_schema("instance"))
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("local-search-noshare", True),
+        ("mine:solve", True),
+        ("my.solvers:best-noshare", True),
+        ("magic", False),
+        ("mine:", False),
+        ("mine:solve-noshare-noshare", False),
+        ("a b:c", False),
+    ],
+)
+def test_schema_of_a_scenario_knows_solvers_as_edgesim_does(
+    name: str, known: bool
+) -> None:
+    """Those that it ships, and the form of names of the user's own."""
+    document = tomllib.loads(SCENARIO)
+    document["run"]["solvers"] = [name]
+    schema = json_schema("scenario")
+    assert jsonschema.Draft202012Validator(schema).is_valid(document) is known
+    if known:
+        assert check_solvers((name,)) == (name,)
+    else:
+        with pytest.raises(ValueError, match="must be of dp, greedy"):
+            check_solvers((name,))
 
 
 def test_unknown_schema_name() -> None:

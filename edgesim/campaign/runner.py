@@ -13,6 +13,7 @@ from edgesim.campaign.spec import Task
 from edgesim.campaign.state import Ending, Record, State, write_state
 from edgesim.errors import InputError
 from edgesim.files import make_folder
+from edgesim.plugins import ConsentError
 from edgesim.text import ABSENT, counted, plain, table
 
 DONE_BEFORE = "done before"
@@ -28,18 +29,18 @@ def check_own_code(tasks: Sequence[Task], *, allowed: bool) -> None:
 
     Raises
     ------
-    InputError
-        Naming the first such job, the word, and the option that allows it.
+    ConsentError
+        Naming the first such job, and the word.
     """
     from edgesim.campaign.spec import own_code
 
     for task in tasks:
         word = own_code(task.words)
         if word is not None and not allowed:
-            raise InputError(
+            raise ConsentError(
                 f"job {task.name}",
-                f"{word!r} runs code that is not part of edgesim; give --own-code if "
-                f"you trust it",
+                f"{word!r} runs code that is not part of edgesim, which needs your "
+                f"consent",
             )
 
 

@@ -242,7 +242,8 @@ def own_code(words: Iterable[str]) -> str | None:
     """Find the first word of a command that makes edgesim run somebody's own code.
 
     That is a function, ``[NAME=]package.module:function``, of no known source of
-    networks; ``--factories call``; or a policy or solver with a colon in its name.
+    networks; a policy or solver with a colon in its name; or consent to what the files
+    of the command name, ``--own-code`` and ``--factories call``.
 
     Returns
     -------
@@ -267,7 +268,7 @@ def _runs_own_code(word: str, two_before: str, before: str, *, options: bool) ->
     option, equals, value = word.partition("=")
     if not (equals and option.startswith("--")):
         option, value = before, word
-    if option == "--factories" and value == "call":
+    if word == "--own-code" or (option == "--factories" and value == "call"):
         return True
     if option in _OWN_CODE_OPTIONS and ":" in value:
         return True

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from typing import Annotated
 
 import typer
 
 from edgesim import __version__
 from edgesim.cli.figure import figure
+from edgesim.cli.own_code import TRACEBACK, consenting
 from edgesim.cli.profile import app as profile_app
 from edgesim.cli.replay import replay
 from edgesim.cli.run import run
@@ -18,6 +20,7 @@ from edgesim.cli.schema import schema
 from edgesim.cli.solve import solve
 from edgesim.cli.trace import app as trace_app
 from edgesim.errors import InputError
+from edgesim.plugins import ConsentError
 
 app = typer.Typer(
     help="Simulate and schedule parameter-sharing model inference on one edge GPU.",
@@ -72,7 +75,11 @@ def main() -> None:
 def _run() -> None:
     try:
         code = app(prog_name="edgesim", standalone_mode=False)
+    except ConsentError as error:
+        _fail(f"{error}; if you trust it: {consenting(sys.argv[1:])}")
     except InputError as error:
+        if TRACEBACK in sys.argv:
+            traceback.print_exc()
         _fail(str(error))
     except BrokenPipeError:
         # The reader has gone; keep Python from failing again when it flushes.

@@ -7,15 +7,20 @@ from typing import Annotated
 
 import typer
 
+from edgesim.cli.own_code import OwnCode, Traceback
+
 
 def figure(
     file: Annotated[Path, typer.Argument(help="A figure file (TOML).")],
     jobs: Annotated[int, typer.Option(help="Processes to use.")] = 1,
+    own_code: OwnCode = False,
+    traceback: Traceback = False,
 ) -> None:
     """Sweep one parameter; write NAME.csv and NAME.png beside NAME.toml."""
+    del traceback
     from edgesim.cli.progress import progress
     from edgesim.results.figure import run_figure
 
     with progress(file.stem) as advance:
-        data, picture = run_figure(file, jobs=jobs, done=advance)
+        data, picture = run_figure(file, jobs=jobs, own_code=own_code, done=advance)
     typer.echo(f"{data}\n{picture}")

@@ -35,7 +35,7 @@ def names_of(option: str, text: str, check: Check) -> tuple[str, ...]:
 
 
 def solver_names(option: str, text: str) -> tuple[str, ...]:
-    """Read ``dp,greedy``: known solvers, each once, by :func:`names_of`."""
+    """Read ``dp,mine:solve``: solvers, each once, by :func:`names_of`."""
     return names_of(option, text, check_solvers)
 
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from edgesim.cli.own_code import OwnCode
+
 
 def replay(
     schedule: Annotated[Path, typer.Argument(help="A schedule file (JSON).")],
@@ -37,11 +39,12 @@ def replay(
             "--paced/--back-to-back", help="Wait for inputs as the plan does, or never."
         ),
     ] = True,
+    own_code: OwnCode = False,
     factories: Annotated[
         str | None,
         typer.Option(
-            help="call or skip: what to do with functions (package.module:factory) "
-            "that the profile names as architectures; calling them runs code."
+            help="skip: leave out what functions (package.module:factory) compute that "
+            "the profile names as architectures; call is an older name of --own-code."
         ),
     ] = None,
     check_memory: Annotated[
@@ -62,6 +65,7 @@ def replay(
     from edgesim.cli.needs import need_torch
     from edgesim.cli.options import one_of
     from edgesim.cli.progress import progress
+    from edgesim.errors import InputError
     from edgesim.files import check_replaceable, keep_inputs
     from edgesim.profile.file import locate_profile, read_profile
     from edgesim.replay import inputs
@@ -71,6 +75,10 @@ def replay(
     need_torch("edgesim replay")
     if factories is not None:
         one_of("--factories", factories, ("call", "skip"))
+    if own_code:
+        if factories == "skip":
+            raise InputError("--factories", "skip and --own-code exclude each other")
+        factories = "call"
     instance_file = instance or schedule.parent / "instance.json"
     problem, planned = inputs.read_plan(schedule, instance_file)
     profile_file = locate_profile(profile)
@@ -94,11 +102,13 @@ def replay(
         ("--load-from", load_from, None),
         ("--repeats", repeats, 5),
         ("--seed", seed, 0),
-        ("--factories", factories, None),
+        ("--factories", None if own_code else factories, None),
         ("--out", out and shown_path(out), None),
     ):
         if value != default:
             words += [option, str(value)]
+    if own_code:
+        words.append("--own-code")
     if not paced:
         words.append("--back-to-back")
     if not check_memory:

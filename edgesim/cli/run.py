@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgesim.cli.own_code import OwnCode, Traceback
 from edgesim.errors import InputError
 
 
@@ -31,11 +32,12 @@ def run(
         ),
     ] = None,
     solver: Annotated[
-        str | None, typer.Option(help="Solvers instead of the scenario's: dp,greedy.")
+        str | None,
+        typer.Option(help="Solvers instead of the scenario's: dp,mine:solve."),
     ] = None,
     policy: Annotated[
         str | None,
-        typer.Option(help="Online policies instead of the scenario's: fcfs,greedy."),
+        typer.Option(help="Online policies instead of the scenario's: fcfs,mine:Mine."),
     ] = None,
     uplink: Annotated[
         str | None,
@@ -57,6 +59,8 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results [results/NAME].")
     ] = None,
+    own_code: OwnCode = False,
+    traceback: Traceback = False,
 ) -> None:
     """Plan a scenario with several solvers, simulate the plans, compare them.
 
@@ -64,6 +68,8 @@ def run(
     several policies. A profile and a trace of your own need no scenario: --profile FILE
     --trace FILE.
     """
+    del traceback
+    from edgesim.cli.own_code import kept_text, own_failures
     from edgesim.cli.progress import progress
     from edgesim.experiment.defaults import OWN_MODELS, OWN_MODELS_ONLINE
     from edgesim.experiment.inputs import open_inputs
@@ -72,6 +78,7 @@ def run(
     from edgesim.results.report import outputs_of, write_run
     from edgesim.results.text import table
     from edgesim.scenario.file import is_online, locate_scenario
+    from solvers import EdgesimError
 
     if scenario is None:
         shipped = ("campus", OWN_MODELS)
@@ -92,14 +99,23 @@ def run(
         **(_online(path, chosen) if is_online(path) else _plan(path, chosen)),
     }
     given = {key: value for key, value in overrides.items() if value is not None}
-    with open_inputs(path, trace=trace, profile=profile, overrides=given) as inputs:
+    with open_inputs(
+        path, trace=trace, profile=profile, overrides=given, own_code=own_code
+    ) as inputs:
         folder = out or Path("results") / inputs.scenario.name
         check_replaceable(folder, outputs_of(inputs))
         keep_inputs(folder, *(source.path for source in inputs.sources.values()))
+        failed: dict[str, EdgesimError] = {}
         with progress(inputs.scenario.name) as advance:
-            report = write_run(folder, inputs, run_all(inputs, advance))
-    typer.echo(table(report))
-    typer.echo(f"results in {folder}")
+            trials = run_all(inputs, advance, failed)
+            report = write_run(folder, inputs, trials, failed)
+    if report is not None:
+        typer.echo(table(report))
+        if failed:
+            typer.echo(kept_text(list(report.run["runtime_s"]), failed))
+        typer.echo(f"results in {folder}")
+    if failed:
+        raise own_failures(f"{path}: run.solvers", failed)
 
 
 def _refuse(scenario: Path, chosen: Mapping[str, Any], why: str, *odd: str) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from edgesim.cli.own_code import Traceback
+from edgesim.text import shortened
 
 if TYPE_CHECKING:
     from solvers import Problem, Result
@@ -14,7 +18,8 @@ if TYPE_CHECKING:
 def solve(
     instance: Annotated[Path, typer.Argument(help="An instance file (JSON).")],
     solver: Annotated[
-        str, typer.Option(help="One solver, or several with commas between.")
+        str,
+        typer.Option(help="One solver, or several with commas between: dp,mine:solve."),
     ],
     out: Annotated[
         Path,
@@ -33,14 +38,19 @@ def solve(
         int, typer.Option(min=0, help="Seed of random and local-search.")
     ] = 0,
     mip: Annotated[str, typer.Option(help="Engine of ilp: highs or cbc.")] = "highs",
+    traceback: Traceback = False,
 ) -> None:
     """Schedule one instance and write what comes out."""
+    del traceback
     import solvers
     from edgesim.cli.options import one_of, positive, solver_names, uplink_name
+    from edgesim.cli.own_code import kept_text, own_failures
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
+    from edgesim.experiment.own_solvers import check_solvers_there, solve_by_name
     from edgesim.files import keep_inputs, make_folder
     from edgesim.instances import read_instance, write_schedule
+    from edgesim.plugins import file_name, is_own
 
     names = solver_names("--solver", solver)
     discipline = uplink_name("--uplink", uplink)
@@ -48,12 +58,14 @@ def solve(
     engine = one_of("--mip", mip, solvers.MIP_ENGINES)
     keep_inputs(out, instance)
     problem = read_instance(instance)
-    results = []
+    check_solvers_there(names)
+    results: dict[str, solvers.Result] = {}
+    failed: dict[str, solvers.EdgesimError] = {}
     with progress(problem.name) as advance:
         for number, name in enumerate(names):
             advance(number, len(names))
             try:
-                result = solvers.solve(
+                results[name] = solve_by_name(
                     problem,
                     name,
                     uplink=discipline,
@@ -62,22 +74,28 @@ def solve(
                     mip=engine,
                     iterations=iterations,
                 )
-            except solvers.RefusalError as refusal:
-                raise InputError(instance, str(refusal)) from None
-            results.append(result)
-    if len(names) == 1:
-        write_schedule(out, results[0].schedule)
-    else:
+            except (solvers.RefusalError, solvers.OwnSolverError) as error:
+                if not is_own(name):
+                    raise InputError(instance, str(error)) from None
+                failed[name] = error
+    if len(names) > 1 and results:
         make_folder(out)
-        for name, result in zip(names, results, strict=True):
-            write_schedule(out / f"{name}.json", result.schedule)
-    typer.echo(_table(problem, results))
+    for name, result in results.items():
+        place = out if len(names) == 1 else out / f"{file_name(name)}.json"
+        write_schedule(place, result.schedule)
+    if results:
+        typer.echo(_table(problem, results.values()))
+    if failed:
+        if results:
+            typer.echo(kept_text(list(results), failed))
+        raise own_failures(str(instance), failed)
 
 
-def _table(problem: Problem, results: list[Result]) -> str:
+def _table(problem: Problem, results: Iterable[Result]) -> str:
     lines = [f"{'solver':<22}{'served':>8}{'bound':>8}{'gap':>8}{'time':>10}  status"]
     lines += [
-        f"{result.schedule.solver:<22}{result.served:>8}{result.bound:>8}"
+        f"{shortened(result.schedule.solver, 21):<22}"
+        f"{result.served:>8}{result.bound:>8}"
         f"{result.gap:>8.1%}{result.runtime_s:>8.3f} s  {result.status}"
         for result in results
     ]

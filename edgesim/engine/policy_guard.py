@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from edgesim.engine.policy import Choice, Policy, PolicyError, View
 from edgesim.engine.request import DONE, Request
 from edgesim.errors import InputError, short
-from edgesim.plugins import told
+from edgesim.plugins import told_where
 from solvers import RefusalError
 
 # Raised on purpose: these say all there is to say.
@@ -91,8 +88,7 @@ class PolicyGuard:
         """Report what a policy raised, and where in its code."""
         if isinstance(error, _DELIBERATE):
             raise error
-        where = _place(self._policy, error)
-        raise PolicyError(f"{hook} raised {told(error)}, at {where}") from error
+        raise PolicyError(f"{hook} raised {told_where(error)}") from error
 
 
 def check_reason(reason: object) -> None:
@@ -117,18 +113,3 @@ def _requests(hook: str, answer: Sequence[Request]) -> list[Request]:
         if type(request) is not Request:
             raise PolicyError(f"{hook} answered {short(request)}, which is no request")
     return requests
-
-
-def _place(policy: Policy, error: Exception) -> str:
-    """Find the last line of a policy's own file that an error went through.
-
-    If it went through none, the last line of all.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    try:
-        file = inspect.getfile(type(policy))
-    except (OSError, TypeError):  # typed in, not read from a file
-        file = ""
-    own = [frame for frame in frames if frame.filename == file]
-    last = (own or frames)[-1]
-    return f"{Path(last.filename).name}:{last.lineno}"

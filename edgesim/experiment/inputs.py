@@ -14,6 +14,7 @@ import numpy as np
 from edgesim.engine.noise import median_spread
 from edgesim.errors import InputError, in_file
 from edgesim.experiment import defaults
+from edgesim.experiment.own_solvers import check_solvers_there, with_solver
 from edgesim.experiment.policies import make_policy
 from edgesim.experiment.sources import Located, Source, library_of, locate
 from edgesim.experiment.workload import check_windows, map_models
@@ -97,6 +98,7 @@ def open_inputs(
     trace: Path | Trace | None = None,
     profile: str | Path | Profile | None = None,
     overrides: Mapping[str, Any] | None = None,
+    own_code: bool = False,
 ) -> Iterator[Inputs]:
     """Read what a run needs, for as long as the block lasts.
 
@@ -104,7 +106,7 @@ def open_inputs(
 
     Parameters
     ----------
-    scenario, trace, profile, overrides
+    scenario, trace, profile, overrides, own_code
         As for :func:`edgesim.experiment.sources.locate`.
 
     Raises
@@ -119,6 +121,7 @@ def open_inputs(
             trace=trace,
             profile=profile,
             overrides=overrides,
+            own_code=own_code,
         )
 
 
@@ -130,12 +133,13 @@ def load_inputs(
     profile: str | Path | Profile | None = None,
     overrides: Mapping[str, Any] | None = None,
     own: Mapping[str, Any] | None = None,
+    own_code: bool = False,
 ) -> Inputs:
     """Read a scenario and its profile, build its library, and check its trace.
 
     Parameters
     ----------
-    scenario, trace, profile, overrides
+    scenario, trace, profile, overrides, own_code
         As for :func:`edgesim.experiment.sources.locate`. What they leave open in
         ``own-models`` is chosen here (:mod:`edgesim.experiment.defaults`).
     folder
@@ -150,8 +154,10 @@ def load_inputs(
         For whatever is wrong with any of the files, naming file and place.
     """
     own = own or {}
-    found = locate(scenario, trace, profile, overrides, own)
+    found = locate(scenario, trace, profile, overrides, own, own_code=own_code)
     where = found.scenario_file
+    with in_file(where):
+        check_solvers_there(n for n in found.scenario.run.solvers if n not in own)
     device = profile if isinstance(profile, Profile) else None
     device = device or read_profile(found.profile_file)
     given = trace if isinstance(trace, Trace) else None
@@ -196,7 +202,7 @@ def _check_online(inputs: Inputs) -> None:
     online, length_s = inputs.online, inputs.length_s
     with in_file(inputs.scenario_file):
         for name in online.policies:
-            make_policy(name, online.options(name), inputs.own)
+            make_policy(name, with_solver(name, online.options(name)), inputs.own)
         if not length_s:
             raise InputError(
                 "workload.window_s",

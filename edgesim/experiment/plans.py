@@ -12,15 +12,19 @@ from edgesim.engine import noise
 from edgesim.engine.plan import simulate_plan
 from edgesim.errors import InputError
 from edgesim.experiment.inputs import Inputs
+from edgesim.experiment.own_solvers import solve_by_name
 from edgesim.experiment.trial import Trial
 from edgesim.experiment.workload import Epoch, plan_epoch
 from edgesim.measures.account import Account
+from edgesim.plugins import is_own
 from edgesim.trace.requests import Trace
-from solvers import RefusalError, solve
+from solvers import EdgesimError, OwnSolverError, RefusalError
 from solvers.core.tables import Tables
 
 
-def plan_repeat(inputs: Inputs, repeat: int) -> Iterator[Trial]:
+def plan_repeat(
+    inputs: Inputs, repeat: int, failed: dict[str, EdgesimError] | None = None
+) -> Iterator[Trial]:
     """Plan one window with every solver of the scenario, and execute each plan.
 
     All solvers meet the same requests, links and noise, and a repeat's draws do not
@@ -32,6 +36,9 @@ def plan_repeat(inputs: Inputs, repeat: int) -> Iterator[Trial]:
         Those of a scenario that plans.
     repeat
         Which one, from 0.
+    failed
+        Solvers of the user's own that are left out, and why; one that fails is added.
+        If None, its failure ends the run.
 
     Yields
     ------
@@ -41,7 +48,8 @@ def plan_repeat(inputs: Inputs, repeat: int) -> Iterator[Trial]:
     Raises
     ------
     InputError
-        When a solver cannot take the problem, saying which condition fails.
+        When a solver cannot take the problem, saying which condition fails, or one of
+        the user's own breaks a rule.
     """
     scenario, trace = inputs.scenario, inputs.trace
     assert isinstance(trace, Trace)
@@ -60,19 +68,25 @@ def plan_repeat(inputs: Inputs, repeat: int) -> Iterator[Trial]:
     problem = epoch.problem
     tables = Tables(problem)
     for name in scenario.run.solvers:
+        if failed and name in failed:
+            continue
         try:
-            result = solve(
+            result = solve_by_name(
                 problem,
-                inputs.own.get(name, name),
+                name,
+                inputs.own,
                 uplink=scenario.run.uplink,
                 time_limit_s=scenario.run.time_limit_s,
                 seed=scenario.run.seed + repeat,
                 iterations=scenario.run.iterations,
             )
-        except RefusalError as refusal:
+        except (RefusalError, OwnSolverError) as error:
+            if failed is not None and (name in inputs.own or is_own(name)):
+                failed[name] = error
+                continue
             raise InputError(
-                f"{inputs.scenario_file}: run.solvers", str(refusal)
-            ) from None
+                f"{inputs.scenario_file}: run.solvers", str(error)
+            ) from error
         run = simulate_plan(problem, result.schedule, realisation, tables)
         yield Trial(
             repeat,

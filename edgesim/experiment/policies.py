@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 from edgesim.engine.policy import Policy
 from edgesim.errors import InputError, short
-from edgesim.names import ALLOWED_POLICIES, own_parts, plain
-from edgesim.plugins import current_folder_importable, find_module, told
+from edgesim.names import ALLOWED_POLICIES, plain
+from edgesim.plugins import import_own, split_name, told_where
 
 # Imported on request: policies bring the solvers with them.
 _SHIPPED: dict[str, tuple[str, str]] = {
@@ -72,15 +71,13 @@ def make_policy(
 
 def _imported_class(name: str) -> type[Policy]:
     """Import a user's class."""
-    spec = own_parts(name)
+    spec = split_name(plain(name))
     if spec is None:
         raise InputError(
             "online.policies", f"{name!r} is no policy; allowed: {ALLOWED_POLICIES}"
         )
     place, attribute = spec
-    with current_folder_importable():
-        module = _module(place, plain(name))
-    made = getattr(module, attribute, None)
+    module, made = import_own(plain(name))
     if made is None:
         known = [key for key, value in vars(module).items() if _is_policy_class(value)]
         raise InputError(
@@ -102,20 +99,6 @@ def _imported_class(name: str) -> type[Policy]:
     return policy
 
 
-def _module(place: str, where: str) -> ModuleType:
-    try:
-        module = find_module(place)
-    except Exception as error:
-        # Whatever a user's module raises as it is read.
-        raise InputError(where, f"cannot be imported: {_told(error)}") from error
-    if module is None:
-        raise InputError(
-            where,
-            f"there is no module {place!r} here or among the installed packages",
-        )
-    return module
-
-
 def _is_policy_class(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Policy) and value is not Policy
 
@@ -128,4 +111,4 @@ def _told(error: Exception) -> str:
     """Tell an error of a policy's code; a ``ValueError`` says itself what is wrong."""
     if isinstance(error, ValueError) and str(error).strip():
         return str(error)
-    return told(error)
+    return told_where(error)

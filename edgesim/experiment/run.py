@@ -8,6 +8,7 @@ from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.plans import plan_repeat
 from edgesim.experiment.streams import serve_repeat
 from edgesim.experiment.trial import Trial
+from solvers import EdgesimError
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and how much there is to do."""
@@ -21,7 +22,11 @@ def run_repeat(inputs: Inputs, repeat: int) -> Iterator[Trial]:
         yield from serve_repeat(inputs, repeat)
 
 
-def run_all(inputs: Inputs, advance: Progress | None = None) -> Iterator[Trial]:
+def run_all(
+    inputs: Inputs,
+    advance: Progress | None = None,
+    failed: dict[str, EdgesimError] | None = None,
+) -> Iterator[Trial]:
     """Run every repeat, yielding trials as they end.
 
     Parameters
@@ -30,6 +35,9 @@ def run_all(inputs: Inputs, advance: Progress | None = None) -> Iterator[Trial]:
         What is run.
     advance
         Called with plans made, or requests arrived, and how many there will be.
+    failed
+        Takes the solvers of the user's own that fail, and why: none of their trials is
+        yielded. If None, a failure ends the run.
 
     Raises
     ------
@@ -40,13 +48,14 @@ def run_all(inputs: Inputs, advance: Progress | None = None) -> Iterator[Trial]:
     repeats = scenario.run.repeats
     if scenario.online is None:
         plans = repeats * len(scenario.run.solvers)
-        done = 0
+        trials: list[Trial] = []
         for repeat in range(repeats):
-            for trial in plan_repeat(inputs, repeat):
-                done += 1
-                yield trial
+            for trial in plan_repeat(inputs, repeat, failed):
+                trials.append(trial)
                 if advance is not None:
-                    advance(done, plans)
+                    advance(len(trials), plans)
+        # A solver may fail in a later repeat than the first.
+        yield from (trial for trial in trials if trial.name not in (failed or ()))
         return
     for repeat in range(repeats):
         yield from serve_repeat(inputs, repeat, _within(inputs, repeat, advance))

@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from edgesim.errors import InputError, from_validation
-from edgesim.experiment import defaults as own_models
+from edgesim.experiment import defaults
+from edgesim.experiment.consent import check_consent
 from edgesim.files import is_file, sha256
 from edgesim.library.build import Library, build_library
 from edgesim.profile.file import shipped_profiles
@@ -63,6 +64,8 @@ def locate(
     profile: str | Path | Profile | None = None,
     overrides: Mapping[str, Any] | None = None,
     own: Collection[str] = (),
+    *,
+    own_code: bool = False,
 ) -> Located:
     """Read a scenario and find its trace and its profile.
 
@@ -80,9 +83,14 @@ def locate(
         Values that replace the scenario's, by key path.
     own
         Names of solvers and policies that were handed over as objects.
+    own_code
+        Whether solvers and policies of the user's own may run that the file names;
+        those named in ``overrides`` may, and so may those of a scenario's value.
 
     Raises
     ------
+    ConsentError
+        When the file names code of the user's own, and that is not allowed.
     InputError
         When the scenario is wrong or a file cannot be found.
     """
@@ -100,6 +108,7 @@ def locate(
     else:
         scenario_file = source_file = scenario
         found = read_scenario(scenario_file, replaced, own)
+        check_consent(scenario_file, found, own_code=own_code, given=replaced)
     if isinstance(trace, Trace):
         trace_file = IN_MEMORY
     else:
@@ -159,7 +168,7 @@ def _trace_file(scenario_file: Path, scenario: Scenario, given: Path | None) -> 
     if given is not None:
         return locate_trace(given)
     if scenario.workload.trace is None:
-        if own_models.is_own_models(scenario_file):
+        if defaults.is_own_models(scenario_file):
             raise InputError(
                 "--trace",
                 "is needed: a trace says who asks for which model when; "

@@ -14,6 +14,7 @@ from edgesim.engine.settings import Settings
 from edgesim.errors import InputError
 from edgesim.experiment.faults import online_faults
 from edgesim.experiment.inputs import Inputs
+from edgesim.experiment.own_solvers import with_solver
 from edgesim.experiment.policies import make_policy
 from edgesim.experiment.stream import Stream, make_stream
 from edgesim.experiment.trial import Trial
@@ -77,7 +78,8 @@ def serve_repeat(
     load_seed, compute_seed = noise_seed.spawn(2)
     for name in online.policies:
         tables = tables_of(inputs, sharing=shares(name))
-        policy = make_policy(name, online.options(name), inputs.own)
+        options = with_solver(name, online.options(name))
+        policy = make_policy(name, options, inputs.own)
         settings = Settings(
             uplink=online.uplink,
             late=online.late,
@@ -93,7 +95,7 @@ def serve_repeat(
         except (PolicyError, RefusalError) as error:
             raise InputError(
                 f"{inputs.scenario_file}: online.policies", f"{name}: {error}"
-            ) from None
+            ) from error
         runtime_s = time.perf_counter() - began_s
         account = Account(run, tables)
         del run  # or its records would be in memory beside those of the next

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.errors import InputError
+from edgesim.experiment.consent import check_consent
 from edgesim.experiment.figure import Figure
 from edgesim.experiment.inputs import Inputs, load_inputs, open_inputs
 from edgesim.experiment.run import run_repeat
 from edgesim.experiment.trial import Trial
 from edgesim.measures.measure import measure_span
+from edgesim.plugins import ConsentError
 from edgesim.scenario import read_scenario
 from edgesim.scenario.file import beside
 
@@ -65,7 +67,8 @@ class Task:
     """One value of the parameter in one repeat: what a worker is sent.
 
     ``keys`` are the leading columns of its rows: the panel, if there are any, the value
-    and the repeat.
+    and the repeat. ``place`` names all that for messages. ``own_code``: whether the
+    user consents to code that the files name.
     """
 
     scenario_file: Path
@@ -73,13 +76,19 @@ class Task:
     keys: Mapping[str, str | int | float]
     repeat: int
     online: bool
+    place: str
+    own_code: bool
 
 
-def tasks_of(path: Path, figure: Figure) -> tuple[list[Task], list[Path]]:
+def tasks_of(
+    path: Path, figure: Figure, *, own_code: bool = False
+) -> tuple[list[Task], list[Path]]:
     """List what a figure computes and reads, checking every scenario it leads to.
 
     Raises
     ------
+    ConsentError
+        When it leads to code of the user's own and ``own_code`` is false.
     InputError
         When a value does not make a valid scenario.
     """
@@ -93,36 +102,67 @@ def tasks_of(path: Path, figure: Figure) -> tuple[list[Task], list[Path]]:
             figure.sweep.parameter: value,
         }
         keys = {"panel": panel.title, "value": value} if panel else {"value": value}
+        place = f"{panel.title}, " if panel else ""
+        place += f"{figure.sweep.parameter} = {value!r}"
         try:
             scenario = read_scenario(scenario_file, overrides)
+            check_consent(path, scenario, own_code=own_code)
             online = scenario.online is not None
-            with open_inputs(scenario_file, overrides=overrides) as inputs:
+            with open_inputs(
+                scenario_file, overrides=overrides, own_code=own_code
+            ) as inputs:
                 sources = inputs.sources
+        except ConsentError:
+            raise
         except InputError as error:
-            place = f"{panel.title}, " if panel else ""
-            what = f"{place}{figure.sweep.parameter} = {value!r}: {error}"
-            raise InputError(f"{path}: sweep, set or panel", what) from None
+            what = f"{place}: {error}"
+            raise InputError(f"{path}: sweep, set or panel", what) from error
         read += [source.path for source in sources.values()]
         tasks += [
-            Task(scenario_file, overrides, {**keys, "repeat": repeat}, repeat, online)
+            Task(
+                scenario_file,
+                overrides,
+                {**keys, "repeat": repeat},
+                repeat,
+                online,
+                f"{place}, repeat {repeat}",
+                own_code,
+            )
             for repeat in range(scenario.run.repeats)
         ]
     return tasks, read
 
 
 @lru_cache(maxsize=1)
-def _plan_inputs(scenario_file: Path, overrides: str) -> Inputs:
+def _plan_inputs(scenario_file: Path, overrides: str, own_code: bool) -> Inputs:
     """Read the inputs of a value (its overrides as JSON) once for all its repeats."""
-    return load_inputs(scenario_file, overrides=json.loads(overrides))
+    return load_inputs(
+        scenario_file, overrides=json.loads(overrides), own_code=own_code
+    )
 
 
 def compute(task: Task) -> list[dict[str, Any]]:
-    """Compute the rows of one task, one a solver or policy."""
+    """Compute the rows of one task, one a solver or policy.
+
+    Raises
+    ------
+    InputError
+        When a solver or policy fails, naming value, repeat, and which it was.
+    """
+    try:
+        return _rows(task)
+    except InputError as error:
+        raise InputError(error.where, f"{task.place}: {error.what}") from error
+
+
+def _rows(task: Task) -> list[dict[str, Any]]:
     if task.online:
-        with open_inputs(task.scenario_file, overrides=task.overrides) as inputs:
+        with open_inputs(
+            task.scenario_file, overrides=task.overrides, own_code=task.own_code
+        ) as inputs:
             trials = run_repeat(inputs, task.repeat)
             return [{**task.keys, **_online_row(inputs, trial)} for trial in trials]
-    inputs = _plan_inputs(task.scenario_file, json.dumps(task.overrides))
+    inputs = _plan_inputs(task.scenario_file, json.dumps(task.overrides), task.own_code)
     trials = run_repeat(inputs, task.repeat)
     return [{**task.keys, **_plan_row(inputs, trial)} for trial in trials]
 

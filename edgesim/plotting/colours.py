@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
+from zlib import crc32
 
 from matplotlib.colors import to_rgb
 
@@ -12,6 +13,7 @@ from solvers.problem import Problem
 from solvers.registry import NO_SHARING
 
 Colour: TypeAlias = tuple[float, float, float]
+Marker: TypeAlias = str | tuple[int, int, int]
 
 COLOURS: Mapping[str, str] = {
     "dp": "#0072b2",
@@ -42,50 +44,57 @@ MARKERS: Mapping[str, str] = {
 """Marker by solver or policy."""
 
 INK = "#222222"
-_OTHER_COLOUR = "#333333"
-_OTHER_MARKER = "h"
 _HUES = tuple(COLOURS.values())[:8]
-# What no shipped policy has, for policies of the user's own.
-_SPARE = ("dp", "local-search", "exhaustive", "ilp", "random")
+
+# Of solvers and policies of the user's own: none of the above.
+_OWN_COLOURS = ("#ee0055", "#2222ee", "#ccaa55", "#7700bb", "#997799")
+_OWN_MARKERS: tuple[Marker, ...] = ("<", ">", "h", (4, 1, 0), (6, 1, 0))
 
 
 class Look(NamedTuple):
-    """Colour and marker of a policy and of its twin without sharing."""
+    """Colour and marker of a solver or policy and of its twin without sharing."""
 
     colour: str
-    marker: str
+    marker: Marker
 
 
 def colour(solver: str) -> str:
-    """Colour of a solver; that of its sharing twin for a name with ``-noshare``."""
-    return COLOURS.get(solver.removesuffix(NO_SHARING), _OTHER_COLOUR)
+    """Colour of a solver alone; that of its sharing twin for a ``-noshare`` name."""
+    return looks([solver])[solver].colour
 
 
-def marker(solver: str) -> str:
-    """Marker of a solver; that of its sharing twin for a name with ``-noshare``."""
-    return MARKERS.get(solver.removesuffix(NO_SHARING), _OTHER_MARKER)
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """Give each solver or policy of a figure its colour and marker.
 
-
-def policy_looks(policies: Iterable[str]) -> dict[str, Look]:
-    """Give each policy of a run its colour and marker.
-
-    Shipped ones have their own in every run. Those of the user's own take, in their
-    order, what shipped policies leave; after five of them all look alike.
+    Those that edgesim ships have their own. The user's have looks that none of these
+    has: a name the same one in every figure, but where two names of a figure would look
+    alike. Twenty-five of them can be told apart.
 
     Parameters
     ----------
-    policies
+    names
         Names, with or without ``-noshare``.
     """
-    looks: dict[str, Look] = {}
-    spare = iter(_SPARE)
-    for name in policies:
-        base = name.removesuffix(NO_SHARING)
-        if base not in looks:
-            like = base if base in COLOURS else next(spare, base)
-            looks[base] = Look(colour(like), marker(like))
-        looks[name] = looks[base]
-    return looks
+    found = {name: Look(COLOURS[name], MARKERS[name]) for name in COLOURS}
+    names = list(names)
+    own = {name.removesuffix(NO_SHARING) for name in names}.difference(found)
+    liked = {base: _liked(base) for base in sorted(own)}
+    # Of several that like one look best the first gets it; the others come last.
+    first = {best: base for base, (best, *_) in reversed(liked.items())}
+    for base in sorted(own, key=lambda base: (first[liked[base][0]] != base, base)):
+        left = [look for look in liked[base] if look not in found.values()]
+        found[base] = (left or liked[base])[0]
+    return {name: found[name.removesuffix(NO_SHARING)] for name in names}
+
+
+def _liked(name: str) -> list[Look]:
+    """List all looks for one of the user's own, best first, by its name alone."""
+    count, first = len(_OWN_COLOURS), crc32(name.encode())
+    return [
+        Look(_OWN_COLOURS[at % count], _OWN_MARKERS[(at + turn) % count])
+        for turn in range(count)
+        for at in range(first, first + count)
+    ]
 
 
 def lighter(shade: str | Colour, share: float) -> Colour:

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from edgesim.engine.records import Floats, Ints
-from edgesim.plotting.colours import INK, policy_looks
+from edgesim.plotting.colours import INK, looks
 from edgesim.plotting.online_data import LATENCY_GRID_S, Drawn
 from edgesim.plotting.style import new_axes, plain_ticks, set_title, side_legend, style
 from edgesim.text import shortened
@@ -279,7 +279,7 @@ def _curve(
     y: Floats,
 ) -> None:
     """Draw a policy's curve, with some markers, at other places than the others'."""
-    look = policy_looks(runs)[name]
+    look = looks(runs)[name]
     shared = not name.endswith(NO_SHARING)
     every = max(1, len(x) // 8)
     ax.plot(

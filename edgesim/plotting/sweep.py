@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from edgesim.measures.student import mean_interval
-from edgesim.plotting.colours import COLOURS, colour, marker
+from edgesim.plotting.colours import COLOURS, Look, looks
 from edgesim.plotting.style import (
     new_axes,
     repeats_text,
@@ -22,9 +22,11 @@ from edgesim.plotting.style import (
     side_legend,
     style,
 )
+from edgesim.text import shortened
 from solvers.registry import NO_SHARING
 
 _MOST_TICKS = 6  # values of the parameter that each get a tick
+_LABEL_WIDTH = 28
 SERVED_LABEL = "requests served in time per plan"
 
 
@@ -45,6 +47,7 @@ def plot_sweep(
     log_x: bool = False,
     title: str | None = None,
     legend: bool = True,
+    names: Iterable[str] = (),
 ) -> Axes:
     """Draw a measure over a parameter, one line a solver, with 95 % intervals.
 
@@ -67,6 +70,8 @@ def plot_sweep(
         What was run.
     legend
         Whether to explain the lines.
+    names
+        Solvers of all axes of the figure, so that each looks the same in all of them.
     """
     with style():
         if ax is None:
@@ -78,6 +83,7 @@ def plot_sweep(
         words = any(isinstance(row.value, str) for row in rows)
         ticks = list(dict.fromkeys(str(row.value) for row in rows))
         order = sorted(groups, key=lambda s: (_rank(s), s.endswith(NO_SHARING)))
+        seen = looks({**groups, **dict.fromkeys(names)})
         for number, solver in enumerate(order):
             points = groups[solver]
             xs = (
@@ -86,7 +92,7 @@ def plot_sweep(
                 else [cast("float", value) for value in points]
             )
             shift_pt = (number - (len(order) - 1) / 2) * min(1.5, 7.5 / len(order))
-            _line(ax, solver, xs, list(points.values()), shift_pt)
+            _line(ax, solver, xs, list(points.values()), shift_pt, seen[solver])
         if words:
             ax.set_xticks(range(len(ticks)), ticks)
             ax.set_xlim(-0.4, len(ticks) - 0.6)
@@ -146,6 +152,7 @@ def plot_panels(
                 log_x=log_x,
                 title=name,
                 legend=number == across - 1,
+                names=[row.solver for rows in panels.values() for row in rows],
             )
             values = sorted({v.value for v in rows if not isinstance(v.value, str)})
             if not log_x and 0 < len(values) <= _MOST_TICKS:
@@ -168,6 +175,7 @@ def _line(
     xs: Sequence[float],
     repeats: Sequence[Sequence[float]],
     shift_pt: float,
+    look: Look,
 ) -> None:
     by_x = np.argsort(xs, kind="stable")
     x = np.array(xs)[by_x]
@@ -175,18 +183,17 @@ def _line(
     mean = np.array([m for m, _ in intervals])
     half = np.array([h or 0.0 for _, h in intervals])
     shared = not solver.endswith(NO_SHARING)
-    base = solver.removesuffix(NO_SHARING)
-    hue = colour(solver)
+    base = shortened(solver.removesuffix(NO_SHARING), _LABEL_WIDTH)
     ax.errorbar(
         x,
         mean,
         half if half.any() else None,
-        color=hue,
+        color=look.colour,
         linestyle="-" if shared else (0, (4, 2)),
-        marker=marker(solver),
+        marker=look.marker,
         markersize=5.5,
-        markerfacecolor=hue if shared else "white",
-        markeredgecolor=hue,
+        markerfacecolor=look.colour if shared else "white",
+        markeredgecolor=look.colour,
         elinewidth=1.0,
         capsize=2.5,
         transform=ax.transData  # shifted on paper, so the limits need the data, below

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from edgesim.measures.student import mean_interval
-from edgesim.plotting.colours import INK, colour, lighter
+from edgesim.plotting.colours import INK, lighter, looks
 from edgesim.plotting.style import (
     new_axes,
     repeats_text,
@@ -17,7 +17,10 @@ from edgesim.plotting.style import (
     side_legend,
     style,
 )
+from edgesim.text import shortened
 from solvers.registry import NO_SHARING
+
+_LABEL_WIDTH = 14  # what the width of a pair of bars has room for
 
 
 def plot_throughput(
@@ -54,7 +57,8 @@ def plot_throughput(
             pair = [n for n in (name, name + NO_SHARING) if n in served]
             width = 0.38 if len(pair) == 2 else 0.44
             for n, side in zip(pair, (-0.5, 0.5) if pair[1:] else (0.0,), strict=True):
-                _bar(ax, place + side * (width + 0.04), width, n, served[n])
+                hue = looks(served)[n].colour
+                _bar(ax, place + side * (width + 0.04), width, n, served[n], hue)
         handles: list[object] = []
         if any(name.endswith(NO_SHARING) for name in served):
             handles += [
@@ -66,7 +70,7 @@ def plot_throughput(
             line = ax.axhline(mean, color=INK, linestyle=(0, (5, 2)), linewidth=1.2)
             line.set_label(f"upper bound {_number(mean, len(bound))}")
             handles.append(line)
-        ax.set_xticks(range(len(names)), names)
+        ax.set_xticks(range(len(names)), [shortened(n, _LABEL_WIDTH) for n in names])
         ax.tick_params(axis="x", length=0)
         ax.set_xlim(-0.6, len(names) - 0.4)
         of = "" if requests is None else f" (of {requests:g})"
@@ -82,11 +86,10 @@ def plot_throughput(
 
 
 def _bar(
-    ax: Axes, x: float, width: float, solver: str, values: Sequence[float]
+    ax: Axes, x: float, width: float, solver: str, values: Sequence[float], hue: str
 ) -> None:
     mean, half = mean_interval(values)
     shared = not solver.endswith(NO_SHARING)
-    hue = colour(solver)
     ax.bar(
         x,
         mean,

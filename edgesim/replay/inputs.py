@@ -9,6 +9,7 @@ from typing import NamedTuple
 from edgesim.errors import InputError, short
 from edgesim.files import sha256
 from edgesim.instances import read_instance, read_schedule
+from edgesim.plugins import ConsentError
 from edgesim.profile.values import Profile, Tier
 from edgesim.replay.model_match import common_tier
 from edgesim.replay.placement import shares
@@ -94,15 +95,15 @@ def check_factories(plan: ReplayPlan, profile_file: Path, answer: str | None) ->
 
     Raises
     ------
-    InputError
+    ConsentError
         Naming the first such function.
     """
     named = [network for network in plan.networks if network.is_factory]
     if named and answer is None:
-        raise InputError(
+        raise ConsentError(
             profile_file,
             f"names {named[0].architecture} as an architecture, which is code to run; "
-            f"--factories call runs it, --factories skip leaves its compute out",
+            f"--factories skip leaves its compute out",
         )
 
 

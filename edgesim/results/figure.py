@@ -24,7 +24,11 @@ ON_TIME_LABEL = "share of requests in time"
 
 
 def run_figure(
-    path: Path, *, jobs: int = 1, done: Callable[[int, int], None] | None = None
+    path: Path,
+    *,
+    jobs: int = 1,
+    own_code: bool = False,
+    done: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, Path]:
     """Compute a figure and write its data and picture beside its file.
 
@@ -38,6 +42,9 @@ def run_figure(
         A figure file, ``NAME.toml``.
     jobs
         How many processes work at once.
+    own_code
+        Whether solvers and policies of the user's own may run that the figure's files
+        name.
     done
         Called with how many tasks are done and how many there are.
 
@@ -49,7 +56,8 @@ def run_figure(
     Raises
     ------
     InputError
-        For whatever is wrong with the figure or its scenario.
+        For whatever is wrong with the figure or its scenario, and when a solver or
+        policy of the user's own fails: then nothing is written.
     """
     if jobs < 1:
         raise InputError("--jobs", f"must be 1 or more, found {jobs}")
@@ -57,7 +65,7 @@ def run_figure(
         raise InputError(path, "a figure's name must end in .toml")
     figure = read_figure(path)
     data, picture = path.with_suffix(".csv"), path.with_suffix(".png")
-    tasks, read = tasks_of(path, figure)
+    tasks, read = tasks_of(path, figure, own_code=own_code)
     keep_inputs(data, *read)
     keep_inputs(picture, *read)
     rows: list[dict[str, Any]] = []

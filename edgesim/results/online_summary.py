@@ -28,6 +28,7 @@ from edgesim.plotting.online import (
 )
 from edgesim.plotting.online_data import Drawn, keep_for_plots
 from edgesim.plotting.style import save
+from edgesim.plugins import file_name
 from edgesim.results.perfetto import write_window
 from edgesim.results.provenance import library_facts
 from edgesim.results.series_table import SERIES_COLUMNS, dump_series
@@ -107,7 +108,7 @@ class OnlineSummary:
         if self._folder is not None and online.window_s is not None:
             place = self._folder / "perfetto"
             place.mkdir(exist_ok=True)
-            name = f"{trial.repeat}-{trial.name.replace(':', '-')}.json"
+            name = f"{trial.repeat}-{file_name(trial.name)}.json"
             write_window(place / name, account, trial.users, online.window_s)
 
     def runtime_s(self) -> dict[str, list[float]]:

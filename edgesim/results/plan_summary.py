@@ -15,6 +15,7 @@ from edgesim.measures.student import mean_interval
 from edgesim.plotting import timeline
 from edgesim.plotting.style import save
 from edgesim.plotting.throughput import plot_throughput
+from edgesim.plugins import file_name
 from edgesim.results import perfetto
 from edgesim.results.provenance import library_facts
 from solvers import Result
@@ -79,7 +80,9 @@ class PlanSummary:
         if not place.is_dir():
             place.mkdir(parents=True)
             write_instance(place / "instance.json", trial.account.tables.problem)
-        write_schedule(place / f"{trial.name}.json", _planned(trial).schedule)
+        write_schedule(
+            place / f"{file_name(trial.name)}.json", _planned(trial).schedule
+        )
 
     def runtime_s(self) -> dict[str, list[float]]:
         """Wall-clock times by solver, one a repeat."""

@@ -22,6 +22,7 @@ def provenance(
     sources: Mapping[str, Source],
     runtime_s: Mapping[str, Sequence[float]],
     assumed: Sequence[str] = (),
+    failed: Mapping[str, Exception] | None = None,
 ) -> dict[str, Any]:
     """Say what made the results, for ``run.json``.
 
@@ -33,6 +34,8 @@ def provenance(
         Wall-clock times by solver or policy, one a repeat.
     assumed
         What nobody stated and was chosen, a line each.
+    failed
+        Solvers of the user's own that failed and are left out, and why.
     """
     return {
         "schema": "edgesim.run/1",
@@ -47,6 +50,7 @@ def provenance(
         "scenario": scenario.model_dump(mode="json", exclude_none=True),
         "assumed": list(assumed),
         "runtime_s": {name: list(times) for name, times in runtime_s.items()},
+        **({"failed": {n: str(why) for n, why in failed.items()}} if failed else {}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -64,7 +64,12 @@ def check_outputs(inputs: Inputs) -> None:
             )
 
 
-def write_run(folder: Path, inputs: Inputs, trials: Iterable[Trial]) -> Report:
+def write_run(
+    folder: Path,
+    inputs: Inputs,
+    trials: Iterable[Trial],
+    failed: Mapping[str, Exception] | None = None,
+) -> Report | None:
     """Write every output of a run into a folder, all of them or none.
 
     ``summary.json``, ``requests.csv``, ``rounds.csv``, ``run.json`` and pictures. Of
@@ -81,6 +86,14 @@ def write_run(folder: Path, inputs: Inputs, trials: Iterable[Trial]) -> Report:
         Made, or replaced if it holds an earlier run.
     inputs, trials
         What is run, and what came out, repeat by repeat. Trials are taken one by one.
+    failed
+        Solvers of the user's own that are left out, and why, for ``run.json``; read
+        once all trials are taken.
+
+    Returns
+    -------
+    Report or None
+        None, and nothing is written, if there is no trial at all.
 
     Raises
     ------
@@ -89,6 +102,12 @@ def write_run(folder: Path, inputs: Inputs, trials: Iterable[Trial]) -> Report:
         cannot be written.
     """
     check_outputs(inputs)
+    trials = iter(trials)
+    first = next(trials, None)
+    if first is None:
+        return None
+    waiting = [first]
+    del first
     with write_whole_folder(folder, outputs_of(inputs)) as temporary:
         with ExitStack() as stack:
             tables = _Tables(temporary, inputs, stack)
@@ -97,7 +116,7 @@ def write_run(folder: Path, inputs: Inputs, trials: Iterable[Trial]) -> Report:
                 results = PlanSummary(inputs, temporary)
             else:
                 results = OnlineSummary(inputs, temporary, stack)
-            for trial in trials:
+            for trial in _first_and_rest(waiting, trials):
                 tables.add(trial)
                 results.add(trial)
                 del trial  # before the next one is simulated
@@ -105,10 +124,20 @@ def write_run(folder: Path, inputs: Inputs, trials: Iterable[Trial]) -> Report:
         write_json(temporary / "summary.json", summary)
         results.write_pictures()
         run = provenance(
-            inputs.scenario, inputs.sources, results.runtime_s(), inputs.assumed
+            inputs.scenario,
+            inputs.sources,
+            results.runtime_s(),
+            inputs.assumed,
+            failed,
         )
         write_json(temporary / "run.json", run)
     return Report(summary, run)
+
+
+def _first_and_rest(first: list[Trial], rest: Iterator[Trial]) -> Iterator[Trial]:
+    """Chain them without keeping the first."""
+    yield first.pop()
+    yield from rest
 
 
 class _Tables:

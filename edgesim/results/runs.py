@@ -32,7 +32,7 @@ from edgesim.results.text import table
 class Runs:
     """What every solver or policy did in every repeat.
 
-    Made by :func:`edgesim.run` and :func:`edgesim.read_run`.
+    Made by :func:`edgesim.experiment.plans` and :func:`edgesim.read_run`.
 
     Attributes
     ----------

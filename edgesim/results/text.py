@@ -55,7 +55,7 @@ def _plan_lines(
         proven = sum(status == "optimal" for status in of["status"])
         repeats = len(of["status"])
         lines.append(
-            f"{name:<22}{f'{in_time:.1f}{interval}':>14}"
+            f"{shortened(name, 21):<22}{f'{in_time:.1f}{interval}':>14}"
             f"{of['served']['mean']:>9.1f}"
             f"{of['bound']['mean']:>8.1f}"
             f"{of['gap']['mean']:>8.1%}"

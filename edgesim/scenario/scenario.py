@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from edgesim.errors import InputError, from_validation
-from edgesim.names import OWN, check_solvers, own_names
+from edgesim.names import OWN, SOLVER_PATTERN, check_solvers, own_names
 from edgesim.radio import CellSpec
 from edgesim.scenario.library import LibrarySpec, LoadSource
 from edgesim.scenario.noise import NoiseSpec
@@ -123,6 +123,11 @@ def _solvers(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     return check_solvers(names, own_names(info.context))
 
 
+_SOLVER_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"enum": list(SOLVERS)}, {"pattern": SOLVER_PATTERN}]
+}
+
+
 class RunSpec(Value):
     """``[run]``: solvers and their limits, uplink discipline, repeats and seed.
 
@@ -130,7 +135,7 @@ class RunSpec(Value):
     """
 
     solvers: Annotated[
-        tuple[Annotated[str, Field(json_schema_extra={"enum": list(SOLVERS)})], ...],
+        tuple[Annotated[str, Field(json_schema_extra=_SOLVER_SCHEMA)], ...],
         Field(min_length=1, strict=False),
         AfterValidator(_solvers),
     ] = ()

@@ -261,7 +261,7 @@ def test_own_code_needs_consent(tmp_path: Path) -> None:
     finished = campaign(file)
     assert finished.code == 2
     assert finished.err.startswith("error: job b: 'own:tells' runs code")
-    assert "--own-code" in finished.err
+    assert finished.err.endswith("--out out --own-code\n")
     assert not Path("out").exists()
 
 

@@ -98,6 +98,7 @@ def test_refusals(
         ("run --solver=my:Mine", "--solver=my:Mine"),
         ("replay x.json --factories call", "call"),
         ("replay x.json --factories=call", "--factories=call"),
+        ("run x.toml --own-code", "--own-code"),
     ],
 )
 def test_own_code_is_recognised(command: str, word: str | None) -> None:

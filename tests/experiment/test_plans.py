@@ -272,7 +272,7 @@ def test_limits_reach_the_solver(small: Path, monkeypatch: pytest.MonkeyPatch) -
         given.append((options["time_limit_s"], options["iterations"]))
         return solve(*args, **options)
 
-    monkeypatch.setattr("edgesim.experiment.plans.solve", spy)
+    monkeypatch.setattr("edgesim.experiment.own_solvers.solve", spy)
     _edit(small, **{"[run]": "[run]\niterations = 7\ntime_limit_s = 2.5"})
     trials_of(load_inputs(small))
     trials_of(load_inputs(small, overrides={"run.iterations": 9}))

@@ -17,7 +17,7 @@ from edgesim.measures.intervals import batch_spans
 from edgesim.measures.measure import measure_span
 from edgesim.measures.series import sample_series
 from edgesim.plotting import online_data as summaries
-from edgesim.plotting.colours import COLOURS, MARKERS, policy_looks
+from edgesim.plotting.colours import COLOURS, MARKERS, looks
 from edgesim.plotting.online import (
     plot_goodput,
     plot_gpu,
@@ -245,15 +245,28 @@ def test_a_policy_has_one_look_in_every_figure(plot: Callable[..., Axes]) -> Non
 
 
 def test_policies_of_the_users_own_look_different_from_all_others() -> None:
-    """The first five have looks that no shipped policy has, the same for a twin."""
-    own = [f"pkg.mod:P{k}" for k in range(6)]
-    looks = policy_looks(["fcfs", *own[:2], "pkg.mod:P0-noshare", *own[2:], "rolling"])
-    assert looks["pkg.mod:P0-noshare"] == looks["pkg.mod:P0"]
-    distinct = {looks[name] for name in ("fcfs", "rolling", *own)}
-    assert len(distinct) == 8
-    assert {looks[name].colour for name in own[:5]}.isdisjoint(
-        COLOURS[name.removesuffix("-noshare")] for name in POLICIES
-    )
+    """Twenty-five have looks that no shipped one has, the same for a twin."""
+    own = [f"pkg.mod:P{k}" for k in range(25)]
+    found = looks(["fcfs", *own[:2], "pkg.mod:P0-noshare", *own[2:], "rolling"])
+    assert found["pkg.mod:P0-noshare"] == found["pkg.mod:P0"]
+    assert len({found[name] for name in ("fcfs", "rolling", *own)}) == 27
+    assert {found[name].colour for name in own}.isdisjoint(COLOURS.values())
+    assert {found[name].marker for name in own}.isdisjoint(MARKERS.values())
+
+
+def test_looks_of_the_users_own_stay_as_they_are() -> None:
+    """In other company, in another order, and without any; colours come first."""
+    few = [f"pkg.mod:P{k}" for k in range(5)]
+    found = looks(few)
+    assert len({look.colour for look in found.values()}) == 5
+    assert len({look.marker for look in found.values()}) == 5
+    assert looks(["dp", *reversed(few), "rolling"]).items() >= found.items()
+    # Only where two would look alike does one give way.
+    alone = [looks([name])[name] for name in few]
+    for name, look in zip(few, alone, strict=True):
+        assert found[name] == look or alone.count(look) > 1
+    assert len(set(alone)) > 1
+    assert looks(["mine:a", "mine:a-noshare"])["mine:a"] == looks(["mine:a"])["mine:a"]
 
 
 def test_a_class_is_named_without_its_module_where_that_is_clear() -> None:

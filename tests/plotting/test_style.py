@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from edgesim.engine.noise import nominal
 from edgesim.measures.student import mean_interval
-from edgesim.plotting.colours import COLOURS, colour, model_colours
+from edgesim.plotting.colours import COLOURS, colour, looks, model_colours
 from edgesim.plotting.style import save, style
 from edgesim.plotting.sweep import SweepPoint, plot_sweep
 from edgesim.plotting.throughput import plot_throughput
@@ -94,7 +94,7 @@ def assert_nothing_cut_off(figure: Figure) -> None:
 
 
 def test_every_solver_has_its_colour_and_shares_it_with_its_twin() -> None:
-    """Ten names, ten colours; ``-noshare`` has the same; others are grey."""
+    """Ten names, ten colours; ``-noshare`` has the same; others have others."""
     assert len(set(COLOURS.values())) == len(COLOURS) == 10
     assert colour("dp-noshare") == colour("dp") == COLOURS["dp"]
     assert colour("mine") not in COLOURS.values()
@@ -124,10 +124,15 @@ SIGHT = {
 
 @pytest.mark.parametrize("sight", SIGHT)
 def test_solver_colours_are_told_apart(sight: str) -> None:
-    """Any two differ by at least 15 in CIE L*a*b*, however the reader sees them."""
+    """Any two differ by at least 15 in CIE L*a*b*, however the reader sees them.
 
-    def seen(name: str) -> np.ndarray:
-        rgb = np.array(to_rgb(COLOURS[name]))
+    Those of the user's own solvers among them.
+    """
+    own = {look.colour for look in looks(f"mine:f{k}" for k in range(20)).values()}
+    assert len(own) == 5
+
+    def seen(shade: str) -> np.ndarray:
+        rgb = np.array(to_rgb(shade))
         linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         to_xyz = [
             [0.4124, 0.3576, 0.1805],
@@ -138,7 +143,7 @@ def test_solver_colours_are_told_apart(sight: str) -> None:
         x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
         return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
-    for one, other in combinations(COLOURS, 2):
+    for one, other in combinations([*COLOURS.values(), *own], 2):
         assert np.linalg.norm(seen(one) - seen(other)) > 15, (one, other)
 
 

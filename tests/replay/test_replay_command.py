@@ -238,7 +238,10 @@ def test_the_command_names_no_folder_of_this_machine(tmp_path: Path) -> None:
 def test_code_that_a_profile_names_runs_only_when_told() -> None:
     """Neither called nor silently left out: the two answers are named."""
     _files(architecture="os:abort")
-    _refused(_replay(), "small.json", "os:abort", "call", "skip")
+    done = _replay()
+    _refused(done, "small.json", "os:abort", "--factories skip", "if you trust it: ")
+    assert done.err.endswith(" --own-code\n")
+    _refused(_replay("--own-code", "--factories", "skip"), "--factories", "exclude")
 
 
 @pytest.mark.parametrize(

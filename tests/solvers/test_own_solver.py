@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
 
 from solvers import (
     UPLINKS,
@@ -20,7 +22,9 @@ from solvers import (
     Uplink,
     User,
     solve,
+    verify,
 )
+from solvers.own_solver import Answer
 from tests.solvers.strategies import problems
 
 FEW = settings(max_examples=60, suppress_health_check=list(HealthCheck))
@@ -140,21 +144,40 @@ CATS = ("cats", ["u0"])
         ([CATS, CATS], "round 1: user 'u0' is in round 0 already"),
         ([("cats", ["u0", "u0"])], "round 0: user 'u0' is in round 0 already"),
         ([("cats", [])], "round 0: must serve a user, found none"),
-        (
-            [CATS, ("dogs", ["u1"]), ("cats", ["u2"]), ("dogs", ["u3"])],
-            None,
-        ),
+        (list, "its answer must be a list, found <class 'list'>"),
+        ([(["cats"], ["u0"])], r"round 0: there is no model \['cats'\]"),
+        ([({}, ["u0"])], r"round 0: there is no model {}"),
+        ([("cats", [["u0"]])], r"round 0: there is no user \['u0'\]"),
+        ([("cats", [0])], "round 0: there is no user 0"),
+        ([("cats", 0)], "round 0: its users must be a list, found 0"),
     ],
 )
-def test_a_broken_rule_is_named(answer: Any, rule: str | None) -> None:
-    """With the round that breaks it; rules that hold are no error."""
-    if rule is None:
-        assert solve(_problem(), Answers(answer)).served == 4
-        return
+def test_a_broken_rule_is_named(answer: Any, rule: str) -> None:
+    """With the round that breaks it, whatever stands where names should."""
     with pytest.raises(OwnSolverError, match=f"^Answers: {rule}") as caught:
         solve(_problem(), Answers(answer))
     assert isinstance(caught.value, EdgesimError)
     assert isinstance(caught.value, ValueError)
+
+
+def test_a_model_may_come_again() -> None:
+    """Rounds that keep all rules are no error."""
+    rounds = [CATS, ("dogs", ["u1"]), ("cats", ["u2"]), ("dogs", ["u3"])]
+    assert solve(_problem(), Answers(rounds)).served == 4
+
+
+def test_answers_may_come_in_any_form() -> None:
+    """From a generator, as the pairs of a dictionary, or as arrays of names."""
+
+    def one_by_one(problem: Problem, uplink: Uplink, options: Options) -> Answer:
+        yield from by_model(problem, uplink, options)
+
+    def as_arrays(problem: Problem, uplink: Uplink, options: Options) -> Any:
+        found = by_model(problem, uplink, options)
+        return {model: np.array(ids) for model, ids in found}.items()
+
+    for solver in (one_by_one, as_arrays):
+        assert solve(_problem(), solver).served == 4
 
 
 def test_a_batch_that_is_too_large_is_named() -> None:
@@ -168,6 +191,36 @@ def test_a_batch_that_is_too_large_is_named() -> None:
         solve(problem, Answers([("cats", ["u0", "u2", "u4"])]))
 
 
+def test_a_batch_that_does_not_fit_in_memory_is_named() -> None:
+    """It is not late: two activations and the weights are more than there is."""
+    problem = _problem(gpu_memory_bytes=13)
+    models = {
+        name: model.model_copy(update={"activation_bytes": (3, 4)})
+        for name, model in problem.models.items()
+    }
+    problem = problem.model_copy(update={"models": models})
+    assert solve(problem, Answers([CATS])).served == 1
+    with pytest.raises(
+        OwnSolverError,
+        match=r"^Answers: round 0: a batch of 2 of 'cats' does not fit in GPU memory "
+        r"\(13 bytes\)$",
+    ):
+        solve(problem, Answers([("cats", ["u0", "u2"])]))
+
+
+def test_a_user_without_a_link_is_named() -> None:
+    """Whose upload would never end is not just late."""
+    problem = _problem()
+    first, *others = problem.users
+    cut_off = first.model_copy(update={"spectral_efficiency": 0.0})
+    problem = problem.model_copy(update={"users": (cut_off, *others)})
+    with pytest.raises(
+        OwnSolverError,
+        match=r"^Answers: round 0: user 'u0' has no link \(spectral_efficiency 0\)$",
+    ):
+        solve(problem, Answers([CATS]))
+
+
 @pytest.mark.parametrize("uplink", UPLINKS)
 def test_a_round_that_is_too_late_is_named(uplink: Uplink) -> None:
     """Loading as much twice does not fit: it is the second round that cannot be."""
@@ -179,6 +232,83 @@ def test_a_round_that_is_too_late_is_named(uplink: Uplink) -> None:
     rounds = [("cats", ["u0"]), ("dogs", ["u1"])]
     with pytest.raises(OwnSolverError, match="round 1: a batch of 1 of 'dogs' cannot"):
         solve(problem, Answers(rounds), uplink=uplink)
+
+
+def test_without_sharing_each_model_has_a_block_of_its_own() -> None:
+    """It is asked about those, and its rounds load whole models, by its twin's name."""
+    solver = Answers([CATS])
+    problem = _problem(residency="cache")
+    found = solve(problem, solver, sharing=False)
+    ((asked, _, _),) = solver.asked
+    assert {name: model.blocks for name, model in asked.models.items()} == {
+        "cats": ("cats",),
+        "dogs": ("dogs",),
+    }
+    assert asked.blocks["cats"] == Block(bytes=10, load_s=0.098)
+    assert asked.users == problem.users
+    assert asked.residency == "cache"
+    (planned,) = found.schedule.rounds
+    assert planned.loaded_blocks == ("backbone", "cats")
+    assert found.schedule.solver == "Answers-noshare"
+
+
+@FEW
+@given(problems(deadlines="any", releases=True, extensions=True))
+def test_without_sharing_rounds_are_timed_as_those_of_our_twin(
+    problem: Problem,
+) -> None:
+    """The rounds of ``greedy-noshare`` give its schedule, and are what it was shown."""
+    theirs = solve(problem, "greedy-noshare").schedule
+    rounds = [(r.model, r.users) for r in theirs.rounds]
+    solver = Answers(rounds)
+    ours = solve(problem, solver, name="mine:solve-noshare", sharing=False).schedule
+    assert ours.rounds == theirs.rounds
+    assert ours.solver == "mine:solve-noshare"
+    # With nothing shared it makes no difference any more whether sharing is on.
+    ((asked, _, _),) = solver.asked
+    whole = solve(asked, Answers(rounds)).schedule
+    assert [(r.load_start_s, r.end_s) for r in whole.rounds] == [
+        (r.load_start_s, r.end_s) for r in ours.rounds
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(problems(deadlines="any", releases=True, extensions=True), st.data())
+def test_any_rounds_are_taken_or_refused_by_name(
+    problem: Problem, data: st.DataObject
+) -> None:
+    """Whatever a solver answers, it is judged: a rule is named, or it is all right."""
+    late = any(user.release_s for user in problem.users)
+    uplink = data.draw(st.sampled_from(("dynamic",) if late else UPLINKS))
+    odd = st.sampled_from([None, 3, "x", ["a"], {}, ("m0", 1)])
+    models = st.sampled_from([*problem.models]) | odd
+    ids = st.sampled_from([user.id for user in problem.users])
+    users = st.lists(ids, max_size=3) | st.lists(ids | odd, max_size=2) | odd
+    # Rounds that are right but for their times, too: else hardly any would be taken.
+    wanting = [
+        (user.model, [user.id]) for user in data.draw(st.permutations(problem.users))
+    ]
+    answer = data.draw(
+        st.integers(0, len(wanting)).map(lambda most: wanting[:most])
+        | st.lists(st.tuples(models, users) | odd, max_size=3)
+        | odd
+    )
+    sharing = data.draw(st.booleans())
+    try:
+        found = solve(problem, Answers(answer), uplink=uplink, sharing=sharing)
+    except OwnSolverError as error:
+        event(str(error).split(": ")[1][:9])
+    else:
+        event("taken")
+        verify(problem, found.schedule, sharing=sharing)
+        assert found.served == sum(len(users) for _, users in answer)
+
+
+@pytest.mark.parametrize("changes", [{"name": "mine"}, {"sharing": False}])
+def test_ours_have_their_names(changes: dict[str, Any]) -> None:
+    """The twin of ``dp`` is ``dp-noshare``."""
+    with pytest.raises(ValueError, match="name and sharing are for a solver of one's"):
+        solve(_problem(), "dp", **changes)
 
 
 def test_what_it_raises_is_passed_on() -> None:

@@ -16,11 +16,12 @@ from edgesim.engine.policies.helpers import (
     outlook,
 )
 from edgesim.engine.policies.planning import PlanningLibrary, Wanted
-from edgesim.engine.policy import Policy, View
+from edgesim.engine.policy import Policy, PolicyError, View
 from edgesim.engine.request import CHOSEN, Request
 from edgesim.errors import InputError
-from solvers import SOLVERS, RefusalError, Uplink, solve
+from solvers import SOLVERS, OwnSolver, OwnSolverError, RefusalError, Uplink, solve
 from solvers.exhaustive import MOST_USERS
+from solvers.own_solver import name_of
 from solvers.tolerance import TIME_TOLERANCE_S
 
 ONE_DEADLINE = ("dp",)
@@ -50,7 +51,9 @@ class Rolling(Policy):
     Parameters
     ----------
     solver
-        Any of ``solvers.SOLVERS`` without ``-noshare``. ``dp`` needs one deadline: the
+        Any of ``solvers.SOLVERS`` without ``-noshare``, or a function as
+        :func:`solvers.solve` takes it; what it raises, and a rule that it breaks, ends
+        the run. ``dp`` needs one deadline: the
         earliest of those considered, and while it serves nobody by then, that request
         is left out. Solvers that take neither a cache nor overlap plan without them:
         what is resident costs nothing to load.
@@ -76,7 +79,7 @@ class Rolling(Policy):
 
     def __init__(
         self,
-        solver: str = "greedy",
+        solver: str | OwnSolver = "greedy",
         horizon_s: float = 0.0,
         most: int = 64,
         follow: int = 8,
@@ -84,9 +87,10 @@ class Rolling(Policy):
         time_limit_s: float | None = None,
         seed: int = 0,
     ) -> None:
-        if solver not in PLANNERS:
+        if solver not in PLANNERS and not callable(solver):
             raise ValueError(
-                f"solver must be one of {', '.join(PLANNERS)}, found {solver!r} "
+                f"solver must be one of {', '.join(PLANNERS)}, or of your own "
+                f"(package.module:function), found {solver!r} "
                 f"(sharing is switched off by the policy's name, rolling-noshare)"
             )
         _check_number("horizon_s", horizon_s, least=0)
@@ -290,7 +294,11 @@ class Rolling(Policy):
         while wanted:
             by_s = wanted[0].request.deadline_s if one_deadline else None
             problem = self._library.problem(
-                server, wanted, start_s, by_s, extended=solver in EXTENDED
+                server,
+                wanted,
+                start_s,
+                by_s,
+                extended=callable(solver) or solver in EXTENDED,
             )
             try:
                 result = solve(
@@ -301,8 +309,13 @@ class Rolling(Policy):
                     seed=self._seed,
                     iterations=self._iterations,
                 )
-            except RefusalError as error:
-                raise InputError("online.rolling: solver", str(error)) from None
+            except (OwnSolverError, RefusalError) as error:
+                if isinstance(solver, str):
+                    where = "online.rolling: solver"
+                    raise InputError(where, str(error)) from None
+                name = name_of(solver)
+                what = str(error).removeprefix(f"{name}: ")
+                raise PolicyError(f"{name}: {what}") from error
             if result.served or not one_deadline:
                 of_id = {str(w.request.number): w.request for w in wanted}
                 return [

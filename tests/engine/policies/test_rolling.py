@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,11 +15,13 @@ from edgesim.engine.policies.helpers import UNMEETABLE
 from edgesim.engine.policies.in_order import Edf
 from edgesim.engine.policies.planning import Wanted
 from edgesim.engine.policies.rolling import Rolling
+from edgesim.engine.policy import PolicyError
 from edgesim.engine.records import IN_TIME
 from edgesim.errors import InputError
 from edgesim.online import Arrival, Request, Server, Settings, simulate
-from solvers import Problem, solve
+from solvers import Options, Problem, Uplink, solve
 from solvers.core.tables import Tables
+from solvers.own_solver import Answer
 from tests.engine.policy_cases import library, outcomes, rounds_of, run
 from tests.solvers.strategies import problems
 
@@ -269,3 +272,58 @@ def test_wrong_options_are_refused(options: dict[str, Any], said: str) -> None:
     """Each wrong option is named, with what is allowed."""
     with pytest.raises(ValueError, match=said):
         Rolling(**options)
+
+
+def by_greedy(problem: Problem, uplink: Uplink, options: Options) -> Answer:
+    """Answer as ``greedy`` does."""
+    found = solve(problem, "greedy", uplink=uplink, seed=options.seed)
+    return [(r.model, r.users) for r in found.schedule.rounds]
+
+
+@settings(max_examples=20, deadline=None)
+@given(problems(deadlines="own", min_users=1, extensions=True))
+def test_a_function_plans_as_the_solver_that_it_stands_for(problem: Problem) -> None:
+    """It is given what ``greedy`` is, a cache and overlap among it."""
+    known = at_hand(problem)
+    ours = served(known, Rolling(solver="greedy", horizon_s=1.0, seed=3))
+    assert served(known, Rolling(solver=by_greedy, horizon_s=1.0, seed=3)) == ours
+
+
+# Not all of b can be in time after those of a: there is something to plan.
+LATE = [(0.0, name, {"a": 0.16, "b": 0.259}[name]) for name in ("a", "b", "a", "b")]
+TWO = {
+    "a": ({"x": 0.1}, (0.02, 0.03)),
+    "b": ({"y": 0.1}, (0.02, 0.03)),
+}
+
+
+def test_what_a_function_raises_is_told_with_its_line() -> None:
+    """As of a policy of one's own."""
+
+    def fails(problem: Problem, uplink: Uplink, options: Options) -> Answer:
+        raise KeyError("nothing")
+
+    line = inspect.getsourcelines(fails)[1] + 1
+    said = f"choose raised KeyError: .*nothing.*, at test_rolling.py:{line}$"
+    with pytest.raises(PolicyError, match=said):
+        run(library(TWO), Rolling(solver=fails), LATE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "rule"),
+    [
+        ([("b", ["1"]), ("b", ["1"])], "round 1: user '1' is in round 0 already"),
+        ([("c", ["1"])], "round 0: there is no model 'c'"),
+        ([("b", ["1"]), ("b", ["3"])], "round 1: a batch of 1 of 'b' cannot end"),
+    ],
+)
+def test_a_rule_that_a_function_breaks_is_an_error_of_the_policy(
+    answer: list[tuple[str, list[str]]], rule: str
+) -> None:
+    """Named, with the function."""
+
+    def wrong(problem: Problem, uplink: Uplink, options: Options) -> Answer:
+        return answer
+
+    with pytest.raises(PolicyError, match=f"^wrong: {rule}"):
+        run(library(TWO), Rolling(solver=wrong), LATE)
