@@ -88,7 +88,7 @@ def _imported_class(name: str) -> type[Policy]:
     if not _is_policy_class(made):
         raise InputError(
             plain(name),
-            f"must be a subclass of edgesim.online.Policy, found {short(made)}",
+            f"must be a subclass of edgesim.Policy, found {short(made)}",
         )
     left = sorted(made.__abstractmethods__)
     if left:

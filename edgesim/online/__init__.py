@@ -1,22 +1,32 @@
-"""Requests that arrive over time, served by a policy: the online simulation.
+"""Older names of what ``edgesim`` and its engine hold, for one more version."""
 
-``simulate`` runs a stream of arrivals through uplink and GPU; ``Policy`` is what
-decides which batch is next. Nothing is known beforehand: neither arrivals nor noise.
-"""
+from __future__ import annotations
 
-from edgesim.engine.policy import Policy, View
-from edgesim.engine.records import Run
-from edgesim.engine.request import Arrival, Request
-from edgesim.engine.server import Server, simulate
-from edgesim.engine.settings import Settings
+import warnings
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "Arrival",
-    "Policy",
-    "Request",
-    "Run",
-    "Server",
-    "Settings",
-    "View",
-    "simulate",
-]
+_NOW = {
+    "Arrival": "edgesim.engine.request",
+    "Policy": "edgesim.engine.policy",
+    "Request": "edgesim.engine.request",
+    "Server": "edgesim.engine.server",
+    "Settings": "edgesim.engine.settings",
+    "View": "edgesim.engine.policy",
+    "simulate": "edgesim.engine.server",
+}
+_PUBLIC = ("Policy", "View")
+
+
+def __getattr__(name: str) -> Any:
+    """Hand on a name, and say where it is now."""
+    if name not in _NOW:
+        raise AttributeError(f"module 'edgesim.online' has no attribute {name!r}")
+    place = "edgesim" if name in _PUBLIC else _NOW[name]
+    warnings.warn(
+        f"edgesim.online.{name} is {place}.{name} now; the older name goes with the "
+        f"next version",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return getattr(import_module(_NOW[name]), name)

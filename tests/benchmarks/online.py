@@ -23,8 +23,11 @@ from typing import Any, Literal
 import numpy as np
 from simpy import Environment, Event, Resource
 
+from edgesim.engine.records import Run
+from edgesim.engine.request import Arrival
+from edgesim.engine.server import simulate
+from edgesim.engine.settings import Settings
 from edgesim.experiment.policies import make_policy
-from edgesim.online import Arrival, Run, Settings, simulate
 from solvers import Problem
 from solvers.core.tables import Tables
 

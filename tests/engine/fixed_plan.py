@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from edgesim.online import Arrival, Policy, Request, Run, Server, simulate
-from edgesim.online import Settings as OnlineSettings
+from edgesim.engine.policy import Policy
+from edgesim.engine.records import Run
+from edgesim.engine.request import Arrival, Request
+from edgesim.engine.server import Server, simulate
+from edgesim.engine.settings import Settings as OnlineSettings
 from solvers.core import timing
 from solvers.core.tables import Rounds, Tables
 

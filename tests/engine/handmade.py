@@ -8,9 +8,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgesim.engine.faults import Faults, Outage, Span
-from edgesim.engine.records import DROPPED, IN_TIME, LATE, REASONS, RequestLog, RoundLog
-from edgesim.engine.server import simulate
-from edgesim.online import Arrival, Policy, Request, Run, Server, Settings
+from edgesim.engine.policy import Policy
+from edgesim.engine.records import (
+    DROPPED,
+    IN_TIME,
+    LATE,
+    REASONS,
+    RequestLog,
+    RoundLog,
+    Run,
+)
+from edgesim.engine.request import Arrival, Request
+from edgesim.engine.server import Server, simulate
+from edgesim.engine.settings import Settings
 from solvers import Problem
 from solvers.core.tables import Tables
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgesim.engine.policy import Policy
 from edgesim.engine.records import (
     DROPPED,
     IN_TIME,
@@ -19,8 +20,11 @@ from edgesim.engine.records import (
     NO_LINK,
     TOO_LATE,
     UPLOAD_NEVER_ENDED,
+    Run,
 )
-from edgesim.online import Arrival, Policy, Request, Run, Server, Settings
+from edgesim.engine.request import Arrival, Request
+from edgesim.engine.server import Server
+from edgesim.engine.settings import Settings
 from solvers import Problem
 from solvers.core import residency
 from solvers.core.tables import PlannedRound, Tables

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgesim.engine.records import DROPPED, IN_TIME, LATE
-from edgesim.online import Arrival, Policy, Run, Settings, simulate
+from edgesim.engine.policy import Policy
+from edgesim.engine.records import DROPPED, IN_TIME, LATE, Run
+from edgesim.engine.request import Arrival
+from edgesim.engine.server import simulate
+from edgesim.engine.settings import Settings
 from solvers import Block, Model, Problem
 from solvers.core.tables import Tables
 

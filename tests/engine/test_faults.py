@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from edgesim.engine.faults import Faults, Outage, Span
-from edgesim.engine.records import NEVER_FITS
+from edgesim.engine.records import NEVER_FITS, Run
+from edgesim.engine.request import Arrival
+from edgesim.engine.server import simulate
+from edgesim.engine.settings import Settings
 from edgesim.experiment.policies import make_policy
 from edgesim.names import UplinkRule
-from edgesim.online import Arrival, Run, Settings, simulate
 from solvers.core.tables import Tables
 from tests.engine.invariants import RandomPolicy, check_run, reason_of
 from tests.engine.test_server import A, B, First, crowded, make_tables

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from edgesim.engine.policies.in_order import Fcfs
-from edgesim.engine.policy import PolicyError
+from edgesim.engine.policy import Policy, PolicyError, View
+from edgesim.engine.request import Arrival, Request
+from edgesim.engine.server import Server, simulate
+from edgesim.engine.settings import Settings
 from edgesim.errors import InputError
-from edgesim.online import Arrival, Policy, Request, Server, Settings, View, simulate
 from solvers import RefusalError
 from tests.engine.test_server import A, B, make_tables
 

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edgesim.engine.faults import Faults, Outage, Span
-from edgesim.engine.policy import PolicyError
+from edgesim.engine.policy import Policy, PolicyError
 from edgesim.engine.records import (
     NEVER_CHOSEN,
     NEVER_STARTED,
@@ -21,8 +21,10 @@ from edgesim.engine.records import (
     TOO_LATE,
     UPLOAD_NEVER_ENDED,
 )
+from edgesim.engine.request import Arrival, Request
+from edgesim.engine.server import Server, simulate
+from edgesim.engine.settings import Settings
 from edgesim.names import UplinkRule
-from edgesim.online import Arrival, Policy, Request, Server, Settings, simulate
 from solvers import Problem
 from solvers.core.tables import Tables
 from tests.engine.invariants import RandomPolicy, check_run, for_online, reason_of

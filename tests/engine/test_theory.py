@@ -16,9 +16,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgesim.engine.records import Run
+from edgesim.engine.request import Arrival
+from edgesim.engine.server import simulate
+from edgesim.engine.settings import Settings
 from edgesim.experiment.policies import make_policy
 from edgesim.names import UplinkRule
-from edgesim.online import Arrival, Run, Settings, simulate
 from solvers import Problem
 from solvers.core.tables import Tables
 

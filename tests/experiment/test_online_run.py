@@ -138,7 +138,7 @@ def test_ctrl_c_leaves_nothing(
 ) -> None:
     """Neither outputs nor a folder beside them, nor the trace's columns elsewhere."""
     (tmp_path / "stopped_for_test.py").write_text(
-        "from edgesim.online import Policy\n"
+        "from edgesim import Policy\n"
         "class Stopped(Policy):\n"
         "    def choose(self, server):\n"
         "        raise KeyboardInterrupt\n"
@@ -175,7 +175,7 @@ def test_words_stay_on_the_page(
     """Long names are cut in their middle, and sentences wrapped."""
     module = "a_module_of_somebody_with_much_to_say_for_test"
     (tmp_path / f"{module}.py").write_text(
-        "from edgesim.online import Policy\n"
+        "from edgesim import Policy\n"
         "class FirstOfAllQueuesThatAreNotEmptyAtThisTime(Policy):\n"
         "    def choose(self, server):\n"
         "        return next((q[:1] for q in server.waiting if q), None)\n"

@@ -15,7 +15,7 @@ def test_own_policy(
 ) -> None:
     """A class in a file of the current folder runs by name, with its options."""
     (tmp_path / "mine_for_test.py").write_text(
-        "from edgesim.online import Policy\n"
+        "from edgesim import Policy\n"
         "class OneAtATime(Policy):\n"
         "    def __init__(self, least=1):\n"
         "        self.least = least\n"
@@ -39,7 +39,7 @@ def test_a_policy_that_errs_is_told_in_one_line(
 ) -> None:
     """Choosing too many requests ends the run: exit 2, one line, nothing written."""
     (tmp_path / "errs_for_test.py").write_text(
-        "from edgesim.online import Policy\n"
+        "from edgesim import Policy\n"
         "class Greedy(Policy):\n"
         "    def choose(self, server):\n"
         "        return [r for queue in server.waiting for r in queue][:40] or None\n"

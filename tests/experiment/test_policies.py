@@ -11,13 +11,14 @@ import pytest
 
 from edgesim.engine.policies.greedy import Greedy
 from edgesim.engine.policies.rolling import Rolling
+from edgesim.engine.policy import Policy
 from edgesim.errors import InputError
+from edgesim.experiment import policies
 from edgesim.experiment.policies import make_policy
-from edgesim.names import POLICIES, is_policy, plain, shares
-from edgesim.online import Policy
+from edgesim.names import POLICIES, SHIPPED_POLICIES, is_policy, plain, shares
 
 OWN = """\
-from edgesim.online import Policy
+from edgesim.engine.policy import Policy
 
 class Mine(Policy):
     def __init__(self, weight=1.0):
@@ -116,7 +117,7 @@ def test_the_current_folder_is_not_left_on_the_path(own_module: None) -> None:
         ("best", {}, r"online.policies: 'best' is no policy; allowed: fcfs, edf, .*"),
         ("nowhere.at:All", {}, r"nowhere.at:All: there is no module 'nowhere.at' .*"),
         ("own_policies:Nine", {}, r".*there is no class 'Nine' .*are Half, Mine"),
-        ("own_policies:Other", {}, r".*must be a subclass of edgesim.online.Policy.*"),
+        ("own_policies:Other", {}, r".*must be a subclass of edgesim.Policy.*"),
         ("own_policies:number", {}, r".*must be a subclass .*, found 3"),
         ("own_policies:Half", {}, r".*must define choose.*"),
         ("own_policies:Mine", {"speed": 1}, r".*'speed'; allowed are weight"),
@@ -136,3 +137,18 @@ def test_what_cannot_be_made_is_told_in_one_line(
         make_policy(name, options)
     assert "\n" not in str(caught.value)
     assert re.fullmatch(said, str(caught.value)), str(caught.value)
+
+
+def test_the_older_place_of_policies_still_works_and_says_so() -> None:
+    """For one more version ``edgesim.online`` hands on the same class, with a warning."""
+    from edgesim import online
+
+    with pytest.warns(FutureWarning, match=r"edgesim\.Policy now"):
+        assert online.Policy is Policy
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = online.Nothing
+
+
+def test_names_are_those_of_the_table() -> None:
+    """What can be named can be made, and nothing else."""
+    assert tuple(policies._SHIPPED) == SHIPPED_POLICIES

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesim.engine.records import REASONS, RoundLog
+from edgesim.engine.records import REASONS, RoundLog, Run
 from edgesim.measures.account import Account
 from edgesim.measures.gpu_time import cover, gpu_time
 from edgesim.measures.measure import measure_span
 from edgesim.measures.whole_models import whole_bytes
-from edgesim.online import Run
 from solvers.core import residency
 from solvers.core.tables import PlannedRound, Tables
 from tests.engine.handmade import (

@@ -15,9 +15,11 @@ from edgesim.engine.policies.greedy import Greedy, best_batch, least_total_s
 from edgesim.engine.policies.helpers import UNMEETABLE
 from edgesim.engine.policies.in_order import Clockwork, Edf, Fcfs
 from edgesim.engine.policies.rolling import Rolling
-from edgesim.engine.policy import PolicyError
+from edgesim.engine.policy import Policy, PolicyError
 from edgesim.engine.records import DROPPED, IN_TIME, LATE, TOO_LATE
-from edgesim.online import Arrival, Policy, Request, Settings, simulate
+from edgesim.engine.request import Arrival, Request
+from edgesim.engine.server import simulate
+from edgesim.engine.settings import Settings
 from solvers.core.tables import Tables
 from tests.engine.policy_cases import library, outcomes, rounds_of, run
 from tests.solvers.strategies import problems

@@ -17,8 +17,10 @@ from edgesim.engine.policies.planning import Wanted
 from edgesim.engine.policies.rolling import Rolling
 from edgesim.engine.policy import PolicyError
 from edgesim.engine.records import IN_TIME
+from edgesim.engine.request import Arrival, Request
+from edgesim.engine.server import Server, simulate
+from edgesim.engine.settings import Settings
 from edgesim.errors import InputError
-from edgesim.online import Arrival, Request, Server, Settings, simulate
 from solvers import Options, Problem, Uplink, solve
 from solvers.core.tables import Tables
 from solvers.own_solver import Answer
