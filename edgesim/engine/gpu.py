@@ -12,7 +12,7 @@ from edgesim.engine.device import Device
 from edgesim.engine.memory import Memory
 from edgesim.engine.policy import Choice, PolicyError
 from edgesim.engine.records import IN_TIME, LATE, NEVER_STARTED, Log
-from edgesim.engine.request import CHOSEN, WAITING, Request
+from edgesim.engine.request import CHOSEN, WAITING, ActiveRequest
 from edgesim.engine.request_queue import RequestQueue
 from edgesim.engine.settings import Settings
 from solvers.tolerance import TIME_TOLERANCE_S
@@ -40,7 +40,7 @@ class Round:
     loaded_bytes: int
     reused_bytes: int
 
-    def __init__(self, number: int, model: int, requests: list[Request]) -> None:
+    def __init__(self, number: int, model: int, requests: list[ActiveRequest]) -> None:
         self.number = number
         self.model = model
         self.requests = requests
@@ -101,7 +101,7 @@ class Gpu:
         memory: Memory,
         device: Device,
         choose: Callable[[], Choice | None],
-        join: Callable[[Sequence[Request], int], list[Request]],
+        join: Callable[[Sequence[ActiveRequest], int], list[ActiveRequest]],
         *,
         overlap: bool,
         asked_when_empty: bool,

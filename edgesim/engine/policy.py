@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
-from edgesim.engine.request import Request
+from edgesim.engine.request import ActiveRequest
 from solvers.core.tables import Tables
 from solvers.errors import EdgesimError
 
@@ -49,7 +49,7 @@ class View(Protocol):
         """Shortest compute time of any such batch, by model; infinite without one."""
 
     @property
-    def waiting(self) -> Sequence[Sequence[Request]]:
+    def waiting(self) -> Sequence[Sequence[ActiveRequest]]:
         """Requests of each model whose input is there and that are not chosen.
 
         By deadline, ties by arrival.
@@ -102,16 +102,16 @@ class View(Protocol):
     def fits_beside(self, model: int) -> bool:
         """Whether a model can be loaded while the round in hand is there."""
 
-    def next_upload(self) -> Request | None:
+    def next_upload(self) -> ActiveRequest | None:
         """Return the request not yet chosen whose input comes next, if it is that."""
 
-    def uploads(self) -> list[tuple[float, Request]]:
+    def uploads(self) -> list[tuple[float, ActiveRequest]]:
         """List requests on their way and not chosen, with when they will be there.
 
         That is if nothing else came, the earliest first. O(n log n).
         """
 
-    def drop(self, request: Request, reason: str) -> None:
+    def drop(self, request: ActiveRequest, reason: str) -> None:
         """Give up a request that is on its way or waits; its spectrum is freed.
 
         Parameters
@@ -154,7 +154,7 @@ class Choice(NamedTuple):
     """
 
     model: int
-    requests: list[Request]
+    requests: list[ActiveRequest]
 
 
 class Policy(ABC):
@@ -171,15 +171,15 @@ class Policy(ABC):
     def start(self, server: View) -> None:
         """Look at the server before the first request comes."""
 
-    def admit(self, server: View, request: Request) -> str | None:
+    def admit(self, server: View, request: ActiveRequest) -> str | None:
         """Say why a request that has just come is turned away; None to take it."""
         return None
 
-    def ready(self, server: View, request: Request) -> None:
+    def ready(self, server: View, request: ActiveRequest) -> None:
         """Note that a request's input has arrived and it waits now."""
 
     @abstractmethod
-    def choose(self, server: View) -> Sequence[Request] | Choice | None:
+    def choose(self, server: View) -> Sequence[ActiveRequest] | Choice | None:
         """Choose the batch of the next round, or wait.
 
         Called when the GPU is free, or when it can load ahead
@@ -188,15 +188,15 @@ class Policy(ABC):
 
         Returns
         -------
-        sequence of Request, Choice or None
+        sequence of ActiveRequest, Choice or None
             Requests of one model, not yet chosen, as many as fit in a batch. Their
             model is loaded at once; the batch starts when all their inputs are there.
             None: nothing for now.
         """
 
     def join(
-        self, server: View, batch: Sequence[Request], room: int
-    ) -> Sequence[Request]:
+        self, server: View, batch: Sequence[ActiveRequest], room: int
+    ) -> Sequence[ActiveRequest]:
         """Choose who joins a batch that is about to start.
 
         Parameters
@@ -210,7 +210,7 @@ class Policy(ABC):
 
         Returns
         -------
-        sequence of Request
+        sequence of ActiveRequest
             At most ``room`` waiting requests of the same model.
         """
         return ()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from edgesim.engine.policy import Choice, Policy, PolicyError, View
-from edgesim.engine.request import DONE, Request
+from edgesim.engine.request import DONE, ActiveRequest
 from edgesim.errors import InputError, short
 from edgesim.plugins import told_where
 from solvers import RefusalError
@@ -47,7 +47,7 @@ class PolicyGuard:
         except Exception as error:
             self._fail("start", error)
 
-    def admit(self, request: Request) -> str | None:
+    def admit(self, request: ActiveRequest) -> str | None:
         """Ask why a request that has just come is turned away, if it is."""
         try:
             reason = self._policy.admit(self._server, request)
@@ -59,7 +59,7 @@ class PolicyGuard:
             check_reason(reason)
         return reason
 
-    def ready(self, request: Request) -> None:
+    def ready(self, request: ActiveRequest) -> None:
         """Tell it that a request's input has arrived."""
         try:
             self._policy.ready(self._server, request)
@@ -77,7 +77,7 @@ class PolicyGuard:
         except Exception as error:
             self._fail("choose", error)
 
-    def join(self, batch: Sequence[Request], room: int) -> list[Request]:
+    def join(self, batch: Sequence[ActiveRequest], room: int) -> list[ActiveRequest]:
         """Ask which requests join a batch that is about to start."""
         try:
             return _requests("join", self._policy.join(self._server, batch, room))
@@ -105,11 +105,11 @@ def check_reason(reason: object) -> None:
         )
 
 
-def _requests(hook: str, answer: Sequence[Request]) -> list[Request]:
+def _requests(hook: str, answer: Sequence[ActiveRequest]) -> list[ActiveRequest]:
     if not hasattr(answer, "__iter__"):
         raise PolicyError(f"{hook} answered {short(answer)}, which is no sequence")
     requests = list(answer)
     for request in requests:
-        if type(request) is not Request:
+        if type(request) is not ActiveRequest:
             raise PolicyError(f"{hook} answered {short(request)}, which is no request")
     return requests

@@ -23,7 +23,7 @@ class Arrival(NamedTuple):
     slo_s: float
 
 
-class Request:
+class ActiveRequest:
     """One request; ``number`` counts arrivals from 0.
 
     Attributes
@@ -89,7 +89,7 @@ class Request:
         """Whether its input is there."""
         return self.upload_end_s == self.upload_end_s
 
-    def __lt__(self, other: Request) -> bool:
+    def __lt__(self, other: ActiveRequest) -> bool:
         """Order by deadline, then by arrival."""
         mine, others = self.deadline_s, other.deadline_s
         return mine < others or (mine == others and self.number < other.number)

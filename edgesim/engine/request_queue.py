@@ -27,8 +27,8 @@ from edgesim.engine.request import (
     DONE,
     UPLOADING,
     WAITING,
+    ActiveRequest,
     Arrival,
-    Request,
 )
 from edgesim.engine.settings import Settings
 from edgesim.engine.uplinks.links import Act
@@ -83,13 +83,13 @@ class RequestQueue:
         model_names: Sequence[str],
         most: Sequence[int],
         least_s: Sequence[float],
-        admit: Callable[[Request], str | None] | None,
-        ready: Callable[[Request], None] | None,
+        admit: Callable[[ActiveRequest], str | None] | None,
+        ready: Callable[[ActiveRequest], None] | None,
         make_own_uplink: UplinkMaker | None = None,
         *,
         checks: bool,
     ) -> None:
-        self.waiting: list[list[Request]] = [[] for _ in most]
+        self.waiting: list[list[ActiveRequest]] = [[] for _ in most]
         self.waiting_count = 0
         self.uploading_count = 0
         self.uplink: Uplink
@@ -115,9 +115,9 @@ class RequestQueue:
         self._checks = checks
         self._arrival_s, self._deadline_s = array("d"), array("d")
         self._model = array("l")
-        self._expiry: list[tuple[float, int, Request]] = []
+        self._expiry: list[tuple[float, int, ActiveRequest]] = []
         # All that were admitted, where the queue is limited: some hold a place in vain.
-        self._held: list[tuple[float, int, Request]] = []
+        self._held: list[tuple[float, int, ActiveRequest]] = []
         # Called when the input of a chosen request is there, or will never be.
         self._settled: dict[int, Callable[[], None]] = {}
         for outage in settings.faults.outages:
@@ -141,7 +141,7 @@ class RequestQueue:
             latest_s = (
                 deadline_s - self._least_s[model] if self._drops_late else math.inf
             )
-            request = Request(
+            request = ActiveRequest(
                 self._arrived, user, model, arrival_s, deadline_s, latest_s, demand_s
             )
             self._arrived += 1
@@ -159,7 +159,7 @@ class RequestQueue:
             self.uplink.send(request)
             self.news()
 
-    def _refusal(self, request: Request) -> str | None:
+    def _refusal(self, request: ActiveRequest) -> str | None:
         """Say why a request that has just come cannot be taken."""
         if request.left_s == math.inf:
             return NO_LINK
@@ -191,7 +191,7 @@ class RequestQueue:
             if request.state == UPLOADING:
                 self.give_up(request)
 
-    def _deliver(self, request: Request) -> None:
+    def _deliver(self, request: ActiveRequest) -> None:
         """Take in an input that has arrived."""
         if request.state == CHOSEN:
             self._settled.pop(request.number)()
@@ -214,7 +214,7 @@ class RequestQueue:
             self._ready(request)
         self.news()
 
-    def _expire(self, request: Request) -> None:
+    def _expire(self, request: ActiveRequest) -> None:
         """Drop a request whose upload cannot end in time any more."""
         chosen = request.state == CHOSEN
         if not chosen:
@@ -223,7 +223,7 @@ class RequestQueue:
         if chosen:
             self._settled.pop(request.number)()
 
-    def _lose(self, request: Request) -> None:
+    def _lose(self, request: ActiveRequest) -> None:
         """Drop a request whose upload was given up."""
         chosen = request.state == CHOSEN
         if not chosen:
@@ -244,7 +244,7 @@ class RequestQueue:
                 self.waiting_count -= 1
                 self.finish(request, self._too_late)
 
-    def _check_unchanged(self, request: Request) -> None:
+    def _check_unchanged(self, request: ActiveRequest) -> None:
         number = request.number
         if (
             request.deadline_s != self._deadline_s[number]
@@ -256,7 +256,7 @@ class RequestQueue:
                 f"policy to read"
             )
 
-    def finish(self, request: Request, outcome: int, index: int = -1) -> None:
+    def finish(self, request: ActiveRequest, outcome: int, index: int = -1) -> None:
         """Give a request its one outcome.
 
         Raises
@@ -284,7 +284,7 @@ class RequestQueue:
             )
         )
 
-    def drop(self, request: Request, reason: str) -> None:
+    def drop(self, request: ActiveRequest, reason: str) -> None:
         """Give up a request, as ``View.drop`` says."""
         check_reason(reason)
         if request.state == WAITING:
@@ -298,16 +298,16 @@ class RequestQueue:
         else:
             raise PolicyError(f"dropped {request!r}, which is chosen or done")
 
-    def give_up(self, request: Request) -> None:
+    def give_up(self, request: ActiveRequest) -> None:
         """Drop a request whose input cannot come in time any more."""
         self._expire(request)
         self.uplink.remove(request)
 
-    def too_late(self, request: Request) -> None:
+    def too_late(self, request: ActiveRequest) -> None:
         """Drop a chosen request that cannot make it any more, its input there."""
         self.finish(request, self._too_late)
 
-    def claim(self, batch: Sequence[Request], settled: Callable[[], None]) -> int:
+    def claim(self, batch: Sequence[ActiveRequest], settled: Callable[[], None]) -> int:
         """Hand over a batch: its requests are chosen and wait no more.
 
         Parameters

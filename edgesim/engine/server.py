@@ -14,7 +14,7 @@ from edgesim.engine.memory import GpuMemory, Memory
 from edgesim.engine.policy import Policy, PolicyError
 from edgesim.engine.policy_guard import PolicyGuard
 from edgesim.engine.records import Log, Run
-from edgesim.engine.request import CHOSEN, Arrival, Request
+from edgesim.engine.request import CHOSEN, ActiveRequest, Arrival
 from edgesim.engine.request_queue import RequestQueue, UplinkMaker
 from edgesim.engine.settings import Settings
 from solvers.core.tables import Tables
@@ -97,7 +97,7 @@ class Server:
             make_own_uplink=parts.uplink,
             checks=not type(policy).__module__.startswith("edgesim."),
         )
-        self.waiting: Sequence[Sequence[Request]] = self._queue.waiting
+        self.waiting: Sequence[Sequence[ActiveRequest]] = self._queue.waiting
         self._gpu = Gpu(
             env,
             settings,
@@ -150,12 +150,12 @@ class Server:
         """Whether a model can be loaded while the round in hand is there."""
         return self._memory.fits_beside(model)
 
-    def next_upload(self) -> Request | None:
+    def next_upload(self) -> ActiveRequest | None:
         """Return the request not yet chosen whose input comes next, if it is that."""
         request = self._queue.uplink.next_delivery()
         return request if request is not None and request.state < CHOSEN else None
 
-    def uploads(self) -> list[tuple[float, Request]]:
+    def uploads(self) -> list[tuple[float, ActiveRequest]]:
         """List requests on their way and not chosen, with when they will be there.
 
         That is if nothing else came, the first first. O(n log n).
@@ -184,7 +184,7 @@ class Server:
         """
         return self._gpu.ahead
 
-    def drop(self, request: Request, reason: str) -> None:
+    def drop(self, request: ActiveRequest, reason: str) -> None:
         """Give up a request that is on its way or waits, as ``View.drop`` says."""
         self._queue.drop(request, reason)
 

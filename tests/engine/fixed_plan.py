@@ -7,7 +7,7 @@ from typing import Literal
 
 from edgesim.engine.policy import Policy
 from edgesim.engine.records import Run
-from edgesim.engine.request import Arrival, Request
+from edgesim.engine.request import ActiveRequest, Arrival
 from edgesim.engine.server import Server, simulate
 from edgesim.engine.settings import Settings as OnlineSettings
 from solvers.core import timing
@@ -26,14 +26,14 @@ class FixedPlan(Policy):
     def __init__(self, rounds: Sequence[Sequence[int]]) -> None:
         self._rounds = rounds
         self._next = 0
-        self._requests: dict[int, Request] = {}
+        self._requests: dict[int, ActiveRequest] = {}
 
-    def admit(self, server: Server, request: Request) -> str | None:
+    def admit(self, server: Server, request: ActiveRequest) -> str | None:
         """Note every request."""
         self._requests[request.number] = request
         return None
 
-    def choose(self, server: Server) -> Sequence[Request] | None:
+    def choose(self, server: Server) -> Sequence[ActiveRequest] | None:
         """Answer with the round that is due, once memory lets it be loaded."""
         if self._next == len(self._rounds):
             return None

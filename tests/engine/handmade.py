@@ -18,7 +18,7 @@ from edgesim.engine.records import (
     RoundLog,
     Run,
 )
-from edgesim.engine.request import Arrival, Request
+from edgesim.engine.request import ActiveRequest, Arrival
 from edgesim.engine.server import Server, simulate
 from edgesim.engine.settings import Settings
 from solvers import Problem
@@ -123,7 +123,7 @@ class AnyPolicy(Policy):
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
 
-    def choose(self, server: Server) -> Sequence[Request] | None:
+    def choose(self, server: Server) -> Sequence[ActiveRequest] | None:
         """Choose requests of a random model, waiting or uploading."""
         groups = [list(queue) for queue in server.waiting]
         for _, request in server.uploads():
@@ -136,8 +136,8 @@ class AnyPolicy(Policy):
         return self._rng.sample(group, self._rng.randint(1, most))
 
     def join(
-        self, server: Server, batch: Sequence[Request], room: int
-    ) -> Sequence[Request]:
+        self, server: Server, batch: Sequence[ActiveRequest], room: int
+    ) -> Sequence[ActiveRequest]:
         """Let some join, now and then."""
         queue = server.waiting[batch[0].model]
         return queue[: self._rng.randint(0, room)]

@@ -22,7 +22,7 @@ from edgesim.engine.records import (
     UPLOAD_NEVER_ENDED,
     Run,
 )
-from edgesim.engine.request import Arrival, Request
+from edgesim.engine.request import ActiveRequest, Arrival
 from edgesim.engine.server import Server
 from edgesim.engine.settings import Settings
 from solvers import Problem
@@ -72,16 +72,16 @@ class RandomPolicy(Policy):
         self._drop = drop
         self._refuse = refuse
 
-    def admit(self, server: Server, request: Request) -> str | None:
+    def admit(self, server: Server, request: ActiveRequest) -> str | None:
         """Turn some away."""
         return "not today" if self._rng.random() < self._refuse else None
 
-    def ready(self, server: Server, request: Request) -> None:
+    def ready(self, server: Server, request: ActiveRequest) -> None:
         """Give up some at once."""
         if self._rng.random() < self._drop:
             server.drop(request, "unlucky")
 
-    def choose(self, server: Server) -> Sequence[Request] | None:
+    def choose(self, server: Server) -> Sequence[ActiveRequest] | None:
         """Choose any that wait or are on their way, now and then nobody."""
         rng = self._rng
         coming = [request for _, request in server.uploads()]
@@ -98,8 +98,8 @@ class RandomPolicy(Policy):
         return rng.sample(mates, size)
 
     def join(
-        self, server: Server, batch: Sequence[Request], room: int
-    ) -> Sequence[Request]:
+        self, server: Server, batch: Sequence[ActiveRequest], room: int
+    ) -> Sequence[ActiveRequest]:
         """Let any number join."""
         queue = server.waiting[batch[0].model]
         return self._rng.sample(queue, self._rng.randint(0, min(room, len(queue))))

@@ -9,7 +9,7 @@ from simpy import Environment, Event
 from edgesim.engine.policies.in_order import Fcfs
 from edgesim.engine.policy import Policy, View
 from edgesim.engine.records import IN_TIME
-from edgesim.engine.request import Arrival, Request
+from edgesim.engine.request import ActiveRequest, Arrival
 from edgesim.engine.server import Parts, Server, simulate
 from edgesim.engine.settings import Settings
 from solvers.core.tables import Tables
@@ -77,7 +77,7 @@ class Forecasts(Fcfs):
         super().__init__()
         self.seen: list[tuple[float, float]] = []
 
-    def ready(self, server: View, request: Request) -> None:
+    def ready(self, server: View, request: ActiveRequest) -> None:
         """Note the forecast."""
         super().ready(server, request)
         self.seen.append((server.now_s, server.free_s))

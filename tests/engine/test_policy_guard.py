@@ -12,7 +12,7 @@ import pytest
 
 from edgesim.engine.policies.in_order import Fcfs
 from edgesim.engine.policy import Policy, PolicyError, View
-from edgesim.engine.request import Arrival, Request
+from edgesim.engine.request import ActiveRequest, Arrival
 from edgesim.engine.server import Server, simulate
 from edgesim.engine.settings import Settings
 from edgesim.errors import InputError
@@ -43,24 +43,24 @@ class Asks(Policy):
         """Begin."""
         self._answer("start", server, None)
 
-    def admit(self, server: Server, request: Request) -> str | None:
+    def admit(self, server: Server, request: ActiveRequest) -> str | None:
         """Take everybody."""
         del request
         return self._answer("admit", server, None)  # type: ignore[no-any-return]
 
-    def ready(self, server: Server, request: Request) -> None:
+    def ready(self, server: Server, request: ActiveRequest) -> None:
         """Note nothing."""
         del request
         self._answer("ready", server, None)
 
-    def choose(self, server: Server) -> Sequence[Request] | None:
+    def choose(self, server: Server) -> Sequence[ActiveRequest] | None:
         """Choose the first of a queue."""
         usual = next((queue[:1] for queue in server.waiting if queue), None)
         return self._answer("choose", server, usual)  # type: ignore[no-any-return]
 
     def join(
-        self, server: Server, batch: Sequence[Request], room: int
-    ) -> Sequence[Request]:
+        self, server: Server, batch: Sequence[ActiveRequest], room: int
+    ) -> Sequence[ActiveRequest]:
         """Let nobody join."""
         del batch, room
         return self._answer("join", server, ())  # type: ignore[no-any-return]
@@ -130,7 +130,9 @@ def test_answers_that_are_none_are_told(hook: str, answer: Any, message: str) ->
 
 
 @pytest.mark.parametrize("kind", [tuple, iter, dict.fromkeys])
-def test_requests_may_come_in_any_form(kind: Callable[[list[Request]], Any]) -> None:
+def test_requests_may_come_in_any_form(
+    kind: Callable[[list[ActiveRequest]], Any],
+) -> None:
     """As a tuple, one by one, or as the keys of a dictionary."""
 
     def first(server: Server) -> Any:
@@ -144,7 +146,7 @@ def test_a_request_is_not_dropped_while_it_is_asked_whether_to_take_it() -> None
     """It is not there yet: its reason is the answer."""
 
     class Drops(Asks):
-        def admit(self, server: Server, request: Request) -> str | None:
+        def admit(self, server: Server, request: ActiveRequest) -> str | None:
             server.drop(request, "full")
             return None
 
@@ -178,12 +180,12 @@ def test_a_policy_cannot_change_what_a_request_says(hook: str, fact: str) -> Non
     """A deadline of its own making would be believed by every measure."""
 
     class Changes(Fcfs):
-        def admit(self, server: View, request: Request) -> str | None:
+        def admit(self, server: View, request: ActiveRequest) -> str | None:
             if hook == "admit":
                 setattr(request, fact, getattr(request, fact) + 1)
             return None
 
-        def choose(self, server: View) -> Sequence[Request] | None:
+        def choose(self, server: View) -> Sequence[ActiveRequest] | None:
             chosen = super().choose(server)
             for request in chosen or ():
                 if hook == "choose":

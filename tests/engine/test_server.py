@@ -21,7 +21,7 @@ from edgesim.engine.records import (
     TOO_LATE,
     UPLOAD_NEVER_ENDED,
 )
-from edgesim.engine.request import Arrival, Request
+from edgesim.engine.request import ActiveRequest, Arrival
 from edgesim.engine.server import Server, simulate
 from edgesim.engine.settings import Settings
 from edgesim.names import UplinkRule
@@ -62,7 +62,7 @@ class First(Policy):
         self._early = early
         self._joins = joins
 
-    def choose(self, server: Server) -> Sequence[Request] | None:
+    def choose(self, server: Server) -> Sequence[ActiveRequest] | None:
         """Choose one request, by arrival."""
         there = [r for queue in server.waiting for r in queue]
         if self._early:
@@ -72,8 +72,8 @@ class First(Policy):
         return [min(there, key=lambda r: r.number)]
 
     def join(
-        self, server: Server, batch: Sequence[Request], room: int
-    ) -> Sequence[Request]:
+        self, server: Server, batch: Sequence[ActiveRequest], room: int
+    ) -> Sequence[ActiveRequest]:
         """Let everybody join who waits, if so wanted."""
         return server.waiting[batch[0].model][:room] if self._joins else ()
 
@@ -140,7 +140,7 @@ def test_a_tie_of_deadlines_goes_by_arrival() -> None:
     seen: list[list[int]] = []
 
     class Watch(First):
-        def ready(self, server: Server, request: Request) -> None:
+        def ready(self, server: Server, request: ActiveRequest) -> None:
             seen.append([r.number for r in server.waiting[request.model]])
 
     arrivals = [Arrival(0.0, 0, A, 0.5, 9.0), Arrival(0.0, 1, A, 0.25, 9.0)]
@@ -154,7 +154,7 @@ def test_what_is_left_at_the_end_is_dropped_with_its_reason() -> None:
     """A policy that never chooses, a link that never comes back, a batch without it."""
 
     class Both(Policy):
-        def choose(self, server: Server) -> Sequence[Request] | None:
+        def choose(self, server: Server) -> Sequence[ActiveRequest] | None:
             chosen = [*server.waiting[A], *(r for _, r in server.uploads())]
             return chosen if len(chosen) == 2 else None
 
@@ -246,7 +246,7 @@ class Wrong(Policy):
     def __init__(self, answer: object) -> None:
         self._answer = answer
 
-    def choose(self, server: Server) -> Sequence[Request] | None:
+    def choose(self, server: Server) -> Sequence[ActiveRequest] | None:
         """Answer once five requests wait."""
         there = [r for queue in server.waiting for r in queue]
         return self._answer(there) if len(there) == 5 else None  # type: ignore[operator, no-any-return]
@@ -389,10 +389,10 @@ def test_a_policy_may_ask_to_be_asked_again() -> None:
     class Timer(Policy):
         """Wait a second for company after an input has come."""
 
-        def ready(self, server: Server, request: Request) -> None:
+        def ready(self, server: Server, request: ActiveRequest) -> None:
             server.wake_at(server.now_s + 1.0)
 
-        def choose(self, server: Server) -> list[Request] | None:
+        def choose(self, server: Server) -> list[ActiveRequest] | None:
             queue = server.waiting[0]
             if not queue or server.now_s < queue[0].upload_end_s + 1.0:
                 return None

@@ -140,7 +140,7 @@ def test_what_cannot_be_made_is_told_in_one_line(
 
 
 def test_the_older_place_of_policies_still_works_and_says_so() -> None:
-    """For one more version ``edgesim.online`` hands on the same class, with a warning."""
+    """For one more version ``edgesim.online`` hands on the same class, and warns."""
     from edgesim import online
 
     with pytest.warns(FutureWarning, match=r"edgesim\.Policy now"):

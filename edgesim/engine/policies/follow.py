@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgesim.engine.policy import Choice, Policy, View
-from edgesim.engine.request import CHOSEN, Request
+from edgesim.engine.request import CHOSEN, ActiveRequest
 from solvers.problem import Problem
 from solvers.schedule import Schedule
 from solvers.tolerance import TIME_TOLERANCE_S
@@ -54,9 +54,9 @@ class Follow(Policy):
         self._scheduled = {user for planned in rounds for user in planned.users}
         self._waits_for_all = schedule.uplink == "upfront"
         self._next = 0
-        self._requests: dict[int, Request] = {}
+        self._requests: dict[int, ActiveRequest] = {}
 
-    def admit(self, server: View, request: Request) -> str | None:
+    def admit(self, server: View, request: ActiveRequest) -> str | None:
         """Turn away requests that are in no round."""
         del server
         if request.number not in self._scheduled:
@@ -64,7 +64,7 @@ class Follow(Policy):
         self._requests[request.number] = request
         return None
 
-    def choose(self, server: View) -> Sequence[Request] | Choice | None:
+    def choose(self, server: View) -> Sequence[ActiveRequest] | Choice | None:
         """Choose the next round, once the plan's rules let it be loaded."""
         if self._next == len(self._rounds):
             return None

@@ -16,7 +16,7 @@ from edgesim.engine.policies.helpers import (
     outlook,
 )
 from edgesim.engine.policy import Policy, View
-from edgesim.engine.request import Request
+from edgesim.engine.request import ActiveRequest
 
 # A product is rounded differently from a sum; a bound must not come out above it.
 ROUNDING = 1 - 1e-12
@@ -54,13 +54,13 @@ class Greedy(Policy):
         self._refused = Refused()
         self._bound_s = [least_total_s(table) for table in self._tables]
 
-    def ready(self, server: View, request: Request) -> None:
+    def ready(self, server: View, request: ActiveRequest) -> None:
         """Note that its model is asked for."""
         del server
         self._busy.add(request.model)
         self._refused.forget()
 
-    def choose(self, server: View) -> Sequence[Request] | None:
+    def choose(self, server: View) -> Sequence[ActiveRequest] | None:
         """Choose the batch of the best rate."""
         if not server.waiting_count:
             return load_ahead(server)
@@ -84,8 +84,8 @@ class Greedy(Policy):
         return server.waiting[model][batch.first : batch.first + batch.size]
 
     def join(
-        self, server: View, batch: Sequence[Request], room: int
-    ) -> Sequence[Request]:
+        self, server: View, batch: Sequence[ActiveRequest], room: int
+    ) -> Sequence[ActiveRequest]:
         """Let join whom the batch still serves in time."""
         del room  # what of it can be used hangs on the deadlines
         return join_in_time(server, batch, server.waiting[batch[0].model])
@@ -156,7 +156,7 @@ def least_total_s(table: Sequence[float]) -> list[float]:
 
 
 def best_batch(
-    queue: Sequence[Request],
+    queue: Sequence[ActiveRequest],
     table: Sequence[float],
     bound_s: Sequence[float],
     start_s: float,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgesim.engine.policy import View
-from edgesim.engine.request import Request
+from edgesim.engine.request import ActiveRequest
 from solvers.tolerance import TIME_TOLERANCE_S
 
 UNMEETABLE = "cannot be met"
@@ -50,7 +50,7 @@ def may_begin(server: View, model: int) -> bool:
     )
 
 
-def load_ahead(server: View) -> list[Request] | None:
+def load_ahead(server: View) -> list[ActiveRequest] | None:
     """Choose for when nothing waits: the input that comes next, if it needs a load."""
     if server.waiting_count:
         return None
@@ -106,7 +106,7 @@ class BusyModels:
         return models
 
 
-def first_in_time(queue: Sequence[Request], end_s: float) -> int:
+def first_in_time(queue: Sequence[ActiveRequest], end_s: float) -> int:
     """Find the first request of a queue by deadline that an end is in time for."""
     end_s -= TIME_TOLERANCE_S
     if not queue or queue[0].deadline_s >= end_s:
@@ -115,8 +115,8 @@ def first_in_time(queue: Sequence[Request], end_s: float) -> int:
 
 
 def join_in_time(
-    server: View, batch: Sequence[Request], queue: Sequence[Request]
-) -> Sequence[Request]:
+    server: View, batch: Sequence[ActiveRequest], queue: Sequence[ActiveRequest]
+) -> Sequence[ActiveRequest]:
     """Choose the most requests of a queue that can join a batch with all in time.
 
     Those of the batch that are late already do not count. O(batch limit · log queue).
@@ -150,5 +150,5 @@ def drop_unmeetable(server: View, model: int, begin_s: float) -> None:
             server.drop(request, UNMEETABLE)
 
 
-def _deadline(request: Request) -> float:
+def _deadline(request: ActiveRequest) -> float:
     return request.deadline_s

@@ -16,10 +16,10 @@ from edgesim.engine.policies.helpers import (
     outlook,
 )
 from edgesim.engine.policy import Policy, View
-from edgesim.engine.request import WAITING, Request
+from edgesim.engine.request import WAITING, ActiveRequest
 from solvers.tolerance import TIME_TOLERANCE_S
 
-_Entry = tuple[float, int, Request]
+_Entry = tuple[float, int, ActiveRequest]
 
 
 class _InOrder(Policy):
@@ -30,10 +30,10 @@ class _InOrder(Policy):
         self._order: list[_Entry] = []
 
     @abstractmethod
-    def _first_of(self, server: View, model: int, most: int) -> Sequence[Request]:
+    def _first_of(self, server: View, model: int, most: int) -> Sequence[ActiveRequest]:
         """Take the first requests of a model, no more than so many."""
 
-    def choose(self, server: View) -> Sequence[Request] | None:
+    def choose(self, server: View) -> Sequence[ActiveRequest] | None:
         """Choose the first request and its mates."""
         first = _first_waiting(self._order)
         if first is None:
@@ -44,8 +44,8 @@ class _InOrder(Policy):
         return self._first_of(server, model, server.most[model])
 
     def join(
-        self, server: View, batch: Sequence[Request], room: int
-    ) -> Sequence[Request]:
+        self, server: View, batch: Sequence[ActiveRequest], room: int
+    ) -> Sequence[ActiveRequest]:
         """Fill the batch in the same order."""
         return self._first_of(server, batch[0].model, room)
 
@@ -63,19 +63,19 @@ class Fcfs(_InOrder):
         """Make an empty queue for each model."""
         self._of_model: list[list[_Entry]] = [[] for _ in server.model_names]
 
-    def ready(self, server: View, request: Request) -> None:
+    def ready(self, server: View, request: ActiveRequest) -> None:
         """Put a request in its place."""
         del server
         entry = (0.0, request.number, request)
         heappush(self._order, entry)
         heappush(self._of_model[request.model], entry)
 
-    def _first_of(self, server: View, model: int, most: int) -> Sequence[Request]:
+    def _first_of(self, server: View, model: int, most: int) -> Sequence[ActiveRequest]:
         queue, order = server.waiting[model], self._of_model[model]
         if len(queue) <= most:
             order.clear()
             return queue
-        found: list[Request] = []
+        found: list[ActiveRequest] = []
         while len(found) < most:
             request = heappop(order)[2]
             if request.state == WAITING:
@@ -89,12 +89,12 @@ class Edf(_InOrder):
     As :class:`Fcfs`, in order of deadlines.
     """
 
-    def ready(self, server: View, request: Request) -> None:
+    def ready(self, server: View, request: ActiveRequest) -> None:
         """Put a request in its place."""
         del server
         heappush(self._order, (request.deadline_s, request.number, request))
 
-    def _first_of(self, server: View, model: int, most: int) -> Sequence[Request]:
+    def _first_of(self, server: View, model: int, most: int) -> Sequence[ActiveRequest]:
         return server.waiting[model][:most]
 
 
@@ -123,13 +123,13 @@ class Clockwork(Policy):
         self._busy = BusyModels()
         self._refused = Refused()
 
-    def ready(self, server: View, request: Request) -> None:
+    def ready(self, server: View, request: ActiveRequest) -> None:
         """Note that its model is asked for."""
         del server
         self._busy.add(request.model)
         self._refused.forget()
 
-    def choose(self, server: View) -> Sequence[Request] | None:
+    def choose(self, server: View) -> Sequence[ActiveRequest] | None:
         """Choose the batch that has to start first."""
         if self._refused.holds(server) and server.waiting_count:
             return None
@@ -153,8 +153,8 @@ class Clockwork(Policy):
         return server.waiting[model][:size]
 
     def join(
-        self, server: View, batch: Sequence[Request], room: int
-    ) -> Sequence[Request]:
+        self, server: View, batch: Sequence[ActiveRequest], room: int
+    ) -> Sequence[ActiveRequest]:
         """Let join whom the batch still serves in time."""
         del room  # what of it can be used hangs on the deadlines
         return join_in_time(server, batch, server.waiting[batch[0].model])
@@ -174,7 +174,7 @@ class Clockwork(Policy):
         return 0
 
 
-def _first_waiting(order: list[_Entry]) -> Request | None:
+def _first_waiting(order: list[_Entry]) -> ActiveRequest | None:
     """Return the first request of a heap that still waits, forgetting others."""
     while order and order[0][2].state != WAITING:
         heappop(order)

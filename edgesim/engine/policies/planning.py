@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgesim.engine.policy import View
-from edgesim.engine.request import Request
+from edgesim.engine.request import ActiveRequest
 from solvers import Block, Model, Problem, User
 from solvers.core import residency
 from solvers.core.tables import Tables
@@ -21,7 +21,7 @@ _RESIDENT = "(resident)"
 class Wanted(NamedTuple):
     """A request to plan, and how long after the plan's start its input is there."""
 
-    request: Request
+    request: ActiveRequest
     release_s: float
 
 

@@ -17,7 +17,7 @@ from edgesim.engine.policies.helpers import (
 )
 from edgesim.engine.policies.planning import PlanningLibrary, Wanted
 from edgesim.engine.policy import Policy, PolicyError, View
-from edgesim.engine.request import CHOSEN, Request
+from edgesim.engine.request import CHOSEN, ActiveRequest
 from edgesim.errors import InputError
 from solvers import SOLVERS, OwnSolver, OwnSolverError, RefusalError, Uplink, solve
 from solvers.exhaustive import MOST_USERS
@@ -118,7 +118,7 @@ class Rolling(Policy):
         self._iterations = iterations
         self._time_limit_s = time_limit_s
         self._seed = seed
-        self._plan: list[list[Request]] = []
+        self._plan: list[list[ActiveRequest]] = []
         self._looked_at: frozenset[int] = frozenset()
         self._refused = Refused()
 
@@ -126,13 +126,13 @@ class Rolling(Policy):
         """Bring the library into the form that plans are made of."""
         self._library = PlanningLibrary(server.tables, server.most)
 
-    def ready(self, server: View, request: Request) -> None:
+    def ready(self, server: View, request: ActiveRequest) -> None:
         """Note the first of those that wait; plans are too dear to be made for each."""
         del request
         if server.waiting_count == 1:
             self._refused.forget()
 
-    def choose(self, server: View) -> Sequence[Request] | None:
+    def choose(self, server: View) -> Sequence[ActiveRequest] | None:
         """Choose the next round of the plan, or of a new one."""
         if self._refused.holds(server) and (server.waiting_count or self._horizon_s):
             return None
@@ -151,8 +151,8 @@ class Rolling(Policy):
         return batch
 
     def join(
-        self, server: View, batch: Sequence[Request], room: int
-    ) -> Sequence[Request]:
+        self, server: View, batch: Sequence[ActiveRequest], room: int
+    ) -> Sequence[ActiveRequest]:
         """Let join whom the batch still serves in time and no plan has looked at."""
         del room  # what of it can be used hangs on the deadlines
         queue = server.waiting[batch[0].model]
@@ -162,7 +162,7 @@ class Rolling(Policy):
 
     def _planned(
         self, server: View, start_s: float, loads_s: Sequence[float]
-    ) -> list[Request] | None:
+    ) -> list[ActiveRequest] | None:
         """Take the next round of the plan in hand, if it still holds."""
         while self._plan:
             batch = [r for r in self._plan.pop(0) if r.state < CHOSEN]
@@ -176,7 +176,7 @@ class Rolling(Policy):
 
     def _new(
         self, server: View, start_s: float, loads_s: Sequence[float]
-    ) -> list[Request] | None:
+    ) -> list[ActiveRequest] | None:
         """Choose when there is no plan."""
         if not server.ahead:
             for model, queue in enumerate(server.waiting):
@@ -201,7 +201,7 @@ class Rolling(Policy):
         self._plan = rounds[1 : self._follow]
         return rounds[0]
 
-    def _coming(self, server: View) -> list[tuple[float, Request]]:
+    def _coming(self, server: View) -> list[tuple[float, ActiveRequest]]:
         """List the uploads that end within the horizon, and when."""
         if not self._horizon_s:
             return []
@@ -213,13 +213,13 @@ class Rolling(Policy):
         server: View,
         start_s: float,
         loads_s: Sequence[float],
-        coming: Sequence[tuple[float, Request]],
+        coming: Sequence[tuple[float, ActiveRequest]],
     ) -> list[Wanted]:
         """List the requests of earliest deadlines that could be in time, by deadline.
 
         O((models + most) log models), and the uploads within the horizon.
         """
-        heads: list[tuple[Request, int, int]] = []
+        heads: list[tuple[ActiveRequest, int, int]] = []
         for model, queue in enumerate(server.waiting):
             if queue:
                 begin_s = start_s + loads_s[model]
@@ -247,17 +247,17 @@ class Rolling(Policy):
 
     def _tour(
         self, server: View, wanted: Sequence[Wanted], start_s: float
-    ) -> list[Request] | None:
+    ) -> list[ActiveRequest] | None:
         """Return the first batch of a nearest-model tour that serves all in time.
 
         O(models²) loads of models that are wanted; None if somebody would be late.
         """
-        left: dict[int, list[Request]] = {}
+        left: dict[int, list[ActiveRequest]] = {}
         for request, _ in wanted:
             left.setdefault(request.model, []).append(request)
         memory = self._library.memory(server)
         now_s = start_s
-        batch: list[Request] | None = None
+        batch: list[ActiveRequest] | None = None
         while left:
             loads_s = {model: memory.load_s(model) for model in left}
             model = min(left, key=lambda m: (loads_s[m] / len(left[m]), m))
@@ -274,7 +274,7 @@ class Rolling(Policy):
             batch = requests[:size] if batch is None else batch
         return batch
 
-    def _first_late(self, server: View) -> list[Request] | None:
+    def _first_late(self, server: View) -> list[ActiveRequest] | None:
         """Choose the batch of the earliest deadline, in time or not."""
         heads = [queue[0] for queue in server.waiting if queue]
         if not heads:
@@ -284,7 +284,7 @@ class Rolling(Policy):
 
     def _solved(
         self, server: View, start_s: float, wanted: Sequence[Wanted]
-    ) -> list[list[Request]]:
+    ) -> list[list[ActiveRequest]]:
         """Plan; each round as its requests."""
         solver = self._solver
         one_deadline = solver in ONE_DEADLINE

@@ -8,7 +8,7 @@ from heapq import heapify, heappop, heappush
 from simpy import Environment, Event
 from simpy.events import Timeout
 
-from edgesim.engine.request import DONE, Request
+from edgesim.engine.request import DONE, ActiveRequest
 from edgesim.engine.uplinks.links import Act, BusyTime, DownLinks, all_in_order
 from solvers.tolerance import TIME_TOLERANCE_S
 
@@ -34,13 +34,13 @@ class EqualShareUplink(BusyTime):
         self._active = 0
         self._virtual_s = 0.0
         self._last_s = 0.0
-        self._queue: list[tuple[float, int, Request]] = []
-        self._expiry: list[tuple[float, int, Request]] = []
+        self._queue: list[tuple[float, int, ActiveRequest]] = []
+        self._expiry: list[tuple[float, int, ActiveRequest]] = []
         self._timer: Timeout | None = None
         self._timer_s = math.inf
         self._down = DownLinks()
 
-    def send(self, request: Request) -> None:
+    def send(self, request: ActiveRequest) -> None:
         """Begin an upload now."""
         if request.user in self._down.stopped:
             self._down.keep(request.user, [request])
@@ -58,7 +58,7 @@ class EqualShareUplink(BusyTime):
         self._active += 1
         self._arm(now_s)
 
-    def remove(self, request: Request) -> None:
+    def remove(self, request: ActiveRequest) -> None:
         """Give up an upload now; its request is marked done already."""
         if request.tag_s >= 0:
             now_s = self._env.now
@@ -91,7 +91,7 @@ class EqualShareUplink(BusyTime):
         for request in self._down.restore(user):
             self.send(request)
 
-    def forecast(self) -> list[tuple[float, Request]]:
+    def forecast(self) -> list[tuple[float, ActiveRequest]]:
         """List when uploads will end if nothing else is sent, the first first."""
         now_s = self._env.now
         self._advance(now_s)
@@ -105,12 +105,12 @@ class EqualShareUplink(BusyTime):
                 found.append((end_s, request))
         return found
 
-    def next_delivery(self) -> Request | None:
+    def next_delivery(self) -> ActiveRequest | None:
         """Return the upload that ends next if nothing else is sent."""
         self._forget()
         return self._queue[0][2] if self._queue else None
 
-    def unfinished(self) -> list[Request]:
+    def unfinished(self) -> list[ActiveRequest]:
         """List every request whose upload has not ended, in order of arrival."""
         there = [request for _, _, request in self._queue if request.tag_s >= 0]
         return all_in_order(there, self._down)
@@ -124,7 +124,7 @@ class EqualShareUplink(BusyTime):
             self._queue.clear()
         self._last_s = now_s
 
-    def _leave(self, request: Request, now_s: float) -> None:
+    def _leave(self, request: ActiveRequest, now_s: float) -> None:
         """Take an upload out; its entries in the heaps are then stale."""
         request.tag_s = -1.0
         self._active -= 1

@@ -9,21 +9,21 @@ from typing import Any, TypeAlias
 from simpy import Environment, Event
 from simpy.events import Timeout
 
-from edgesim.engine.request import DONE, Request
+from edgesim.engine.request import DONE, ActiveRequest
 from edgesim.engine.uplinks.links import Act, BusyTime, DownLinks, all_in_order
 from solvers.tolerance import TIME_TOLERANCE_S
 
-Entry: TypeAlias = tuple[Any, int, Request]
+Entry: TypeAlias = tuple[Any, int, ActiveRequest]
 """Key, number and request: entries compare by the first two."""
 
 
-def by_arrival(request: Request) -> float:
+def by_arrival(request: ActiveRequest) -> float:
     """Give every request the same key: the first to arrive is first."""
     del request
     return 0.0
 
 
-def by_deadline(request: Request) -> float:
+def by_deadline(request: ActiveRequest) -> float:
     """Order by deadline."""
     return request.deadline_s
 
@@ -48,7 +48,7 @@ class InOrderUplink(BusyTime):
         deliver: Act,
         drop: Act,
         *,
-        key: Callable[[Request], Any] = by_arrival,
+        key: Callable[[ActiveRequest], Any] = by_arrival,
     ) -> None:
         super().__init__()
         self._env = env
@@ -61,7 +61,7 @@ class InOrderUplink(BusyTime):
         self._timer: Timeout | None = None
         self._down = DownLinks()
 
-    def send(self, request: Request) -> None:
+    def send(self, request: ActiveRequest) -> None:
         """Begin an upload now."""
         if request.user in self._down.stopped:
             self._down.keep(request.user, [request])
@@ -74,7 +74,7 @@ class InOrderUplink(BusyTime):
         if entry < self._holder:
             self._hand_over()
 
-    def remove(self, request: Request) -> None:
+    def remove(self, request: ActiveRequest) -> None:
         """Give up an upload now; its request is marked done already."""
         if self._holder is not None and self._holder[2] is request:
             self._pause()
@@ -100,7 +100,7 @@ class InOrderUplink(BusyTime):
             heappush(self._queue, (self._key(request), request.number, request))
         self._hand_over()
 
-    def forecast(self) -> list[tuple[float, Request]]:
+    def forecast(self) -> list[tuple[float, ActiveRequest]]:
         """List when uploads will end if nothing else is sent, the first first."""
         if self._holder is None:
             return []
@@ -114,11 +114,11 @@ class InOrderUplink(BusyTime):
             found.append((end_s, request))
         return found
 
-    def next_delivery(self) -> Request | None:
+    def next_delivery(self) -> ActiveRequest | None:
         """Return the upload that ends next if nothing else is sent."""
         return None if self._holder is None else self._holder[2]
 
-    def unfinished(self) -> list[Request]:
+    def unfinished(self) -> list[ActiveRequest]:
         """List every request whose upload has not ended, in order of arrival."""
         there = [entry[2] for entry in self._queue]
         if self._holder is not None:
@@ -177,7 +177,7 @@ class InOrderUplink(BusyTime):
         self._holder = self._timer = None
         self.busy_s.append(now_s)
 
-    def _take_back(self, request: Request, since_s: float, now_s: float) -> None:
+    def _take_back(self, request: ActiveRequest, since_s: float, now_s: float) -> None:
         """Keep what is left of an upload that loses the band."""
         request.left_s = max(0.0, request.left_s - (now_s - since_s))
 

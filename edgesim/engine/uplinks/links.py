@@ -6,9 +6,9 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from edgesim.engine.request import DONE, Request
+from edgesim.engine.request import DONE, ActiveRequest
 
-Act: TypeAlias = Callable[[Request], None]
+Act: TypeAlias = Callable[[ActiveRequest], None]
 
 
 class BusyTime:
@@ -48,7 +48,7 @@ class DownLinks:
     """
 
     def __init__(self) -> None:
-        self.stopped: dict[int, list[Request]] = {}
+        self.stopped: dict[int, list[ActiveRequest]] = {}
         self._reasons: dict[int, int] = {}
 
     def lose(self, user: int) -> bool:
@@ -56,11 +56,11 @@ class DownLinks:
         self._reasons[user] = self._reasons.get(user, 0) + 1
         return self._reasons[user] == 1
 
-    def keep(self, user: int, requests: list[Request]) -> None:
+    def keep(self, user: int, requests: list[ActiveRequest]) -> None:
         """Keep a user's uploads until its link is back."""
         self.stopped.setdefault(user, []).extend(requests)
 
-    def restore(self, user: int) -> list[Request]:
+    def restore(self, user: int) -> list[ActiveRequest]:
         """Note that a reason is over; return the uploads that can go on now."""
         self._reasons[user] -= 1
         if self._reasons[user]:
@@ -68,12 +68,12 @@ class DownLinks:
         stopped = self.stopped.pop(user)
         return [request for request in stopped if request.state != DONE]
 
-    def all(self) -> list[Request]:
+    def all(self) -> list[ActiveRequest]:
         """List all uploads that are stopped."""
         return [r for stopped in self.stopped.values() for r in stopped]
 
 
-def all_in_order(there: list[Request], down: DownLinks) -> list[Request]:
+def all_in_order(there: list[ActiveRequest], down: DownLinks) -> list[ActiveRequest]:
     """Put uploads that go on and those that are stopped in order of arrival."""
     every = there + down.all()
     left = [request for request in every if request.state != DONE]

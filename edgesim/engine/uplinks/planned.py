@@ -16,7 +16,7 @@ from simpy import Environment, Event
 from simpy.events import Timeout
 
 from edgesim.engine.channel import Channel
-from edgesim.engine.request import DONE, Request
+from edgesim.engine.request import DONE, ActiveRequest
 from edgesim.engine.uplinks.in_order import InOrderUplink
 from edgesim.engine.uplinks.links import Act, DownLinks, all_in_order
 
@@ -49,7 +49,9 @@ class BandsHeld:
     def __init__(self) -> None:
         self._held: dict[int, list[Band]] = {}
 
-    def note(self, request: Request, start_s: float, end_s: float, hz: float) -> None:
+    def note(
+        self, request: ActiveRequest, start_s: float, end_s: float, hz: float
+    ) -> None:
         """Note a band held, joined to the one before if it goes straight on."""
         if end_s <= start_s:
             return
@@ -66,7 +68,7 @@ class BandsHeld:
         return sorted(bands, key=lambda band: (band[1], band[2]))
 
 
-def _deliver(request: Request, now_s: float, deliver: Act) -> None:
+def _deliver(request: ActiveRequest, now_s: float, deliver: Act) -> None:
     """Hand over an input that has arrived now."""
     request.left_s = 0.0
     request.upload_end_s = now_s
@@ -113,7 +115,7 @@ class FullBandUplink(InOrderUplink):
         """Bands held so far, by start and end."""
         return self._held.all()
 
-    def send(self, request: Request) -> None:
+    def send(self, request: ActiveRequest) -> None:
         """Begin an upload once its request arrives."""
         wait_s = request.arrival_s - self._env.now
         if wait_s > 0:
@@ -122,11 +124,11 @@ class FullBandUplink(InOrderUplink):
         else:
             self._begin_upload(request)
 
-    def _begin_upload(self, request: Request) -> None:
+    def _begin_upload(self, request: ActiveRequest) -> None:
         if request.state != DONE:
             super().send(request)
 
-    def _give(self, entry: tuple[tuple[float, ...], int, Request]) -> None:
+    def _give(self, entry: tuple[tuple[float, ...], int, ActiveRequest]) -> None:
         """Hand the band to an upload until its bits are there, or the horizon."""
         user, now_s, uploads = entry[2].user, self._env.now, self._uploads
         end_s = uploads.channels[user].end_s(
@@ -136,7 +138,7 @@ class FullBandUplink(InOrderUplink):
         stop_s = uploads.horizon_s if end_s is None else end_s
         self._hold(entry, max(0.0, stop_s - now_s))
 
-    def _take_back(self, request: Request, since_s: float, now_s: float) -> None:
+    def _take_back(self, request: ActiveRequest, since_s: float, now_s: float) -> None:
         """Keep what is left of an upload that loses the band."""
         self._held.note(request, since_s, now_s, self._hz)
         user = request.user
@@ -186,14 +188,14 @@ class FixedBandUplink:
         self._held = BandsHeld()
         self._down = DownLinks()
         # By request: since when it goes on, when it stops, and its timer.
-        self._on: dict[int, tuple[Request, float, float, Timeout]] = {}
+        self._on: dict[int, tuple[ActiveRequest, float, float, Timeout]] = {}
 
     @property
     def bands(self) -> Sequence[Band]:
         """Bands held so far, by start and end."""
         return self._held.all()
 
-    def send(self, request: Request) -> None:
+    def send(self, request: ActiveRequest) -> None:
         """Begin an upload now, at its user's band."""
         if request.user in self._down.stopped:
             self._down.keep(request.user, [request])
@@ -217,7 +219,7 @@ class FixedBandUplink:
 
         timer.callbacks.append(ended)
 
-    def remove(self, request: Request) -> None:
+    def remove(self, request: ActiveRequest) -> None:
         """Give up an upload now; its request is marked done already."""
         if request.number in self._on:
             self._stop(request)
@@ -240,21 +242,21 @@ class FixedBandUplink:
         for request in self._down.restore(user):
             self.send(request)
 
-    def forecast(self) -> list[tuple[float, Request]]:
+    def forecast(self) -> list[tuple[float, ActiveRequest]]:
         """List when uploads will end, the earliest first."""
         ends = [(stop_s, request.number) for request, _, stop_s, _ in self._on.values()]
         return [(stop_s, self._on[number][0]) for stop_s, number in sorted(ends)]
 
-    def next_delivery(self) -> Request | None:
+    def next_delivery(self) -> ActiveRequest | None:
         """Return the upload that ends next."""
         forecast = self.forecast()
         return forecast[0][1] if forecast else None
 
-    def unfinished(self) -> list[Request]:
+    def unfinished(self) -> list[ActiveRequest]:
         """List every request whose upload has not ended, in order of arrival."""
         return all_in_order([on[0] for on in self._on.values()], self._down)
 
-    def _stop(self, request: Request) -> float:
+    def _stop(self, request: ActiveRequest) -> float:
         """Take a band back, and return since when it was held."""
         _, since_s, _, _ = self._on.pop(request.number)
         hz = self._band_hz[request.user]

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from simpy import Environment
 
-from edgesim.engine.request import Request
+from edgesim.engine.request import ActiveRequest
 from edgesim.engine.uplinks.equal_share import EqualShareUplink
 from edgesim.engine.uplinks.in_order import InOrderUplink, by_arrival, by_deadline
 from edgesim.engine.uplinks.links import Act
@@ -39,11 +39,11 @@ class Uplink(Protocol):
         """Bands held: request, start, end and Hz, where they are recorded."""
         ...
 
-    def send(self, request: Request) -> None:
+    def send(self, request: ActiveRequest) -> None:
         """Begin an upload now."""
         ...
 
-    def remove(self, request: Request) -> None:
+    def remove(self, request: ActiveRequest) -> None:
         """Give up an upload now; its request is marked done already."""
         ...
 
@@ -55,18 +55,18 @@ class Uplink(Protocol):
         """Let a user's uploads go on."""
         ...
 
-    def forecast(self) -> list[tuple[float, Request]]:
+    def forecast(self) -> list[tuple[float, ActiveRequest]]:
         """List when uploads will end if nothing else is sent, the first first.
 
         Uploads of users whose link is down are left out.
         """
         ...
 
-    def next_delivery(self) -> Request | None:
+    def next_delivery(self) -> ActiveRequest | None:
         """Return the upload that ends next if nothing else is sent."""
         ...
 
-    def unfinished(self) -> list[Request]:
+    def unfinished(self) -> list[ActiveRequest]:
         """List every request whose upload has not ended, in order of arrival."""
         ...
 

@@ -17,7 +17,7 @@ from edgesim.engine.policies.in_order import Clockwork, Edf, Fcfs
 from edgesim.engine.policies.rolling import Rolling
 from edgesim.engine.policy import Policy, PolicyError
 from edgesim.engine.records import DROPPED, IN_TIME, LATE, TOO_LATE
-from edgesim.engine.request import Arrival, Request
+from edgesim.engine.request import ActiveRequest, Arrival
 from edgesim.engine.server import simulate
 from edgesim.engine.settings import Settings
 from solvers.core.tables import Tables
@@ -170,7 +170,7 @@ def test_greedy_gives_up_or_serves_who_cannot_be_met() -> None:
 def test_whoever_would_make_a_batch_late_may_not_join(policy: type[Policy]) -> None:
     """A batch that is about to start grows only while all of it are in time.
 
-    Request 0 is wanted by 2.5 s: alone it ends at 2 s, with the other at 4 s.
+    ActiveRequest 0 is wanted by 2.5 s: alone it ends at 2 s, with the other at 4 s.
     """
     asked = [(0.0, "b", 2.5), (0.5, "b", 90.0)]
     assert rounds_of(run(SLOW_A, policy(), asked)) == [[0], [1]]
@@ -187,14 +187,16 @@ def queues(draw: Any) -> Any:
         [0.0, *draw(st.lists(tenths, min_size=1, max_size=4))] for _ in range(models)
     ]
     loads_s = [draw(st.integers(0, 8)) / 10 for _ in range(models)]
-    waiting: list[list[Request]] = []
+    waiting: list[list[ActiveRequest]] = []
     number = 0
     for model in range(models):
         deadlines = sorted(draw(st.lists(st.integers(1, 30), max_size=6)))
         queue = []
         for tenth in deadlines:
             deadline_s = tenth / 10 if tenth < 30 else math.inf
-            queue.append(Request(number, 0, model, 0.0, deadline_s, math.inf, 0.0))
+            queue.append(
+                ActiveRequest(number, 0, model, 0.0, deadline_s, math.inf, 0.0)
+            )
             number += 1
         waiting.append(queue)
     return tables, loads_s, waiting
@@ -253,7 +255,7 @@ def test_no_batch_beats_the_bound_of_its_size(case: Any) -> None:
 
 def test_best_batch_weighs_load_against_compute() -> None:
     """Without load one by one is best, 1/1 > 2/3; with 2 s of load two, 2/5 > 1/3."""
-    queue = [Request(k, 0, 0, 0.0, 50.0, math.inf, 0.0) for k in range(2)]
+    queue = [ActiveRequest(k, 0, 0, 0.0, 50.0, math.inf, 0.0) for k in range(2)]
     table = [0.0, 1.0, 3.0]
     bound_s = least_total_s(table)
     assert best_batch(queue, table, bound_s, 0.0, 0.0).size == 1

@@ -17,7 +17,7 @@ from edgesim.engine.policies.planning import Wanted
 from edgesim.engine.policies.rolling import Rolling
 from edgesim.engine.policy import PolicyError
 from edgesim.engine.records import IN_TIME
-from edgesim.engine.request import Arrival, Request
+from edgesim.engine.request import ActiveRequest, Arrival
 from edgesim.engine.server import Server, simulate
 from edgesim.engine.settings import Settings
 from edgesim.errors import InputError
@@ -84,7 +84,7 @@ class Promised(Rolling):
 
     def _solved(
         self, server: Server, start_s: float, wanted: Sequence[Wanted]
-    ) -> list[list[Request]]:
+    ) -> list[list[ActiveRequest]]:
         rounds = super()._solved(server, start_s, wanted)
         if self.promised is None:
             self.promised = sum(map(len, rounds))

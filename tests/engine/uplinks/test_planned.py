@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesim.engine.channel import Channel
-from edgesim.engine.request import DONE, Request
+from edgesim.engine.request import DONE, ActiveRequest
 from edgesim.engine.uplinks.planned import FixedBandUplink, FullBandUplink, Uploads
 from edgesim.engine.uplinks.rules import Uplink
 
@@ -77,16 +77,16 @@ class Sent:
         self.names = list(sends)
         self.delivered: dict[str, bool] = {}
         self.requests = {
-            name: Request(k, k, 0, start_s, math.inf, math.inf, length_s)
+            name: ActiveRequest(k, k, 0, start_s, math.inf, math.inf, length_s)
             for k, (name, (start_s, length_s)) in enumerate(sends.items())
         }
 
-    def deliver(self, request: Request) -> None:
+    def deliver(self, request: ActiveRequest) -> None:
         """Note that an input has arrived, at the time its request says."""
         assert request.upload_end_s == self.env.now
         self.delivered[self.names[request.number]] = True
 
-    def lose(self, request: Request) -> None:
+    def lose(self, request: ActiveRequest) -> None:
         """Note that an upload was given up."""
         self.delivered[self.names[request.number]] = False
 

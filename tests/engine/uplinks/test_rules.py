@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simpy import Environment
 
-from edgesim.engine.request import DONE, Request
+from edgesim.engine.request import DONE, ActiveRequest
 from edgesim.engine.uplinks.rules import Uplink, make_uplink
 from edgesim.names import UplinkRule
 
@@ -52,17 +52,17 @@ def drive(rule: UplinkRule, sent: list[Sent], happenings: list[Happening]) -> Se
     env = Environment()
     seen = Seen()
     requests = [
-        Request(k, s.user, 0, s.at_s, s.deadline_s, s.latest_s, s.demand_s)
+        ActiveRequest(k, s.user, 0, s.at_s, s.deadline_s, s.latest_s, s.demand_s)
         for k, s in enumerate(sent)
     ]
 
-    def deliver(request: Request) -> None:
+    def deliver(request: ActiveRequest) -> None:
         assert request.number not in seen.delivered
         assert request.upload_end_s == env.now
         request.state = DONE
         seen.delivered[request.number] = env.now
 
-    def drop(request: Request) -> None:
+    def drop(request: ActiveRequest) -> None:
         assert request.number not in seen.dropped
         request.state = DONE
         seen.dropped[request.number] = env.now
@@ -260,7 +260,9 @@ def test_the_forecast_comes_true(rule: UplinkRule) -> None:
         rule, env, lambda r: seen.append((env.now, r.number)), lambda _: None
     )
     for k, s in enumerate(sent):
-        request = Request(k, s.user, 0, s.at_s, s.deadline_s, s.latest_s, s.demand_s)
+        request = ActiveRequest(
+            k, s.user, 0, s.at_s, s.deadline_s, s.latest_s, s.demand_s
+        )
         event = env.timeout(s.at_s)
         event.callbacks.append(lambda _, r=request: uplink.send(r))
     env.run(until=1.5)
