@@ -1,4 +1,4 @@
-"""Floors to compare with: first come first served, earliest deadline, random."""
+"""Baseline dispatch rules: first come first served, earliest deadline, random."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from solvers.schedule import Uplink
 
 
 def fcfs(tables: Tables, uplink: Uplink, options: Options) -> Found:
-    """Serve users by release, ties in the problem's order."""
+    """Serve users in order of release; ties keep the problem's order."""
     del options
     users = tables.users
     return _in_order(tables, uplink, users[_stable(tables.release_s[users])])
 
 
 def edf(tables: Tables, uplink: Uplink, options: Options) -> Found:
-    """Serve users by deadline, ties in the problem's order."""
+    """Serve users in order of deadline; ties keep the problem's order."""
     del options
     users = tables.users
     return _in_order(tables, uplink, users[_stable(tables.deadline_s[users])])
 
 
 def random(tables: Tables, uplink: Uplink, options: Options) -> Found:
-    """Serve users in a random order of the given seed."""
+    """Serve users in a random order drawn from the given seed."""
     rng = np.random.default_rng(options.seed)
     return _in_order(tables, uplink, rng.permutation(tables.users))
 
@@ -35,10 +35,11 @@ def _stable(key: np.ndarray) -> Ints:
 
 
 def _in_order(tables: Tables, uplink: Uplink, order: Ints) -> Found:
-    """Batch each user with the next users of its model; skip who cannot be in time.
+    """Batch each user with the next users of its model; skip users that would be late.
 
-    The user at the head takes along the users of its model that come next in the
-    order, as many as still fit; if it does not fit alone, it is left out. O(K²·R).
+    The user at the head of the queue is batched with as many of the next users of its
+    model, in the given order, as fit. A user that does not fit even alone is left out.
+    O(K²·R).
     """
     rounds: list[PlannedRound] = []
     waiting = [int(k) for k in order]

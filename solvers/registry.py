@@ -1,4 +1,4 @@
-"""The solvers there are, by name."""
+"""Registry of the built-in solvers by name."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Algorithm: TypeAlias = "Callable[[Tables, Uplink, Options], Found]"
 
 
 NO_SHARING = "-noshare"
-"""Ends the name of a solver or policy that loads the whole of every model."""
+"""Suffix of solvers and policies that always load whole models."""
 
 
 class Entry(NamedTuple):
-    """Where an algorithm is, and what it takes.
+    """Where an algorithm is defined, and which problems it supports.
 
-    ``sharing``: loads only what differs. ``extended``: takes residency ``"cache"`` and
-    overlap.
+    ``sharing``: it loads only the blocks that differ. ``extended``: it supports
+    residency ``"cache"`` and overlap.
     """
 
     module: str
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     extended: bool = False
 
 
-# Imported when asked for, so that nobody waits for a library that is not used.
+# Imported on demand, so that libraries which are not used cost no import time.
 ALGORITHMS: dict[str, Entry] = {
     "dp": Entry("solvers.dp.solver", "solve"),
     "greedy": Entry("solvers.greedy.solver", "solve", extended=True),
@@ -53,12 +53,12 @@ ALGORITHMS: dict[str, Entry] = {
 }
 
 OWN = Entry("", "", extended=True)
-"""What a solver of one's own may take: everything."""
+"""Entry of user-supplied solvers, which may support every extension."""
 
 SOLVERS: tuple[str, ...] = tuple(ALGORITHMS)
 
 
 def algorithm(entry: Entry) -> Algorithm:
-    """Import the function that an entry stands for."""
+    """Import the function that an entry refers to."""
     module = importlib.import_module(entry.module)
     return cast("Algorithm", getattr(module, entry.function))

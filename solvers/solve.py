@@ -1,4 +1,4 @@
-"""The one way in: a problem and a solver's name, a verified result out."""
+"""Entry point: solve a problem with a named solver and return a verified result."""
 
 from __future__ import annotations
 
@@ -23,43 +23,45 @@ def solve(
     mip: str = "highs",
     iterations: int | None = None,
 ) -> Result:
-    """Schedule a problem with one solver and verify what it returns.
+    """Solve a problem with one solver and verify the schedule.
 
     Parameters
     ----------
     problem
-        What is to be scheduled.
+        The problem to schedule.
     solver
         One of ``SOLVERS``. A name ending in ``-noshare`` loads the whole model at every
-        change of model; its bound holds for schedules that do the same. Or a solver of
-        one's own: a callable of problem, uplink and options (time limit, seed,
-        iterations) that answers with rounds in order, ``[(model, [user ids]), …]``.
-        They are timed, verified and bounded as ours are.
+        change of model; its bound holds for schedules that do the same. Or a
+        user-supplied solver: a callable that takes the problem, the uplink and the
+        options (time limit, seed, iterations) and returns rounds in order,
+        ``[(model, [user ids]), …]``. Its rounds are timed, verified and bounded like
+        those of the built-in solvers.
     uplink
-        ``"upfront"``, ``"static"`` or ``"dynamic"``. The first two need releases 0.
+        ``"upfront"``, ``"static"`` or ``"dynamic"``. The first two require all releases
+        to be 0.
     time_limit_s
-        Wall-clock limit of ``ilp`` and ``local-search``; None for none.
+        Wall-clock limit for ``ilp`` and ``local-search``; None for no limit.
     seed
-        Seed of ``random`` and ``local-search``.
+        Seed for ``random`` and ``local-search``.
     mip
-        Engine of ``ilp``: ``"highs"`` or ``"cbc"``.
+        MIP engine for ``ilp``: ``"highs"`` or ``"cbc"``.
     iterations
-        Iteration limit of ``local-search``; None for its own. Without a time limit the
-        same seed and iterations give the same schedule.
+        Iteration limit for ``local-search``; None for its default. Without a time
+        limit, the same seed and iterations give the same schedule.
 
     Returns
     -------
     Result
-        The schedule, users served, a proven bound, and the run time.
+        The schedule, users served, a proven bound and the run time.
 
     Raises
     ------
     RefusalError
-        When the solver cannot take the problem; the message says which condition
+        If the solver does not support the problem; the message says which condition
         fails and what to use instead.
     OwnSolverError
-        When a solver of one's own breaks a rule, naming it. What it raises itself is
-        passed on.
+        If a user-supplied solver breaks a rule; the message names it. Exceptions that
+        the solver itself raises propagate.
     ValueError
         For an unknown solver, discipline or engine, or a limit that is not positive.
     """
@@ -78,7 +80,7 @@ def solve(
         raise ValueError(f"time_limit_s must be > 0, found {time_limit_s!r}")
     if iterations is not None and iterations < 1:
         raise ValueError(f"iterations must be >= 1, found {iterations!r}")
-    # Here, so that who only wants a name or an error does not wait for numpy.
+    # Imported here, so that importing a name or an error does not wait for numpy.
     from solvers.bounds.upper_bound import upper_bound
     from solvers.core.tables import Tables
     from solvers.core.timing import make_schedule

@@ -1,8 +1,9 @@
-"""What a second of the GPU and of the band are worth: bounds from scalar costs.
+"""Prices of GPU time and of the band: bounds from scalar costs.
 
-A relaxation prices GPU time and spectrum so that every schedule's total is within a
-known budget; the tree knapsack then tells how many users the budget buys. The prices
-that bound best also tell what a partial schedule can still become.
+A relaxation prices GPU time and spectrum such that every schedule's total cost is
+within a known budget; the tree knapsack then gives the number of users that the budget
+buys. The prices with the tightest bound also bound what a partial schedule can still
+achieve.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from solvers.core.knapsack import batch_costs, tree_costs
 from solvers.core.tables import Floats, Ints, Tables
 from solvers.tolerance import TIME_TOLERANCE_S
 
-# Upload weights λ that are tried. Above MANY_USERS only every fourth, and then the
-# three on either side of the best of those.
+# Upload weights λ that are tried. Above MANY_USERS only every fourth, then the three on
+# either side of the best of those.
 WEIGHTS = np.linspace(0.0, 1.0, 21)
 MANY_USERS = 1000
 COARSE = 4
@@ -26,16 +27,17 @@ COARSE = 4
 
 @dataclass(frozen=True)
 class Library:
-    """What a relaxation charges for, in s.
+    """The times that a relaxation charges for, in s.
 
     Parameters
     ----------
     forest
-        The sharing forest, or a star where sharing crosses.
+        The sharing forest, or a star if sharing is crossing.
     node_load_s
-        Load of each node's atoms that are not resident at the start, shape (nodes,).
+        Load time of each node's atoms that are not resident at the start, shape
+        (nodes,).
     charge_s
-        Load charged to a model once it is visited (its shares where sharing crosses).
+        Load charged to each model if it is visited (its share if sharing is crossing).
     compute_s, upload_s
         For each active model, least compute time and upload time of n of its users.
     """
@@ -49,23 +51,24 @@ class Library:
 
 @dataclass(frozen=True)
 class Prices:
-    """Prices in users, under which no schedule's total exceeds ``budget``.
+    """Prices in units of users, under which no schedule's total exceeds ``budget``.
 
-    For any schedule, and any way to complete a partial one: users served are at most
-    the budget left plus, over what is still to come, users less their cost.
+    For any schedule, and any completion of a partial one, the number of users served is
+    at most the remaining budget plus the sum, over what is still to come, of users less
+    their cost.
 
     Parameters
     ----------
     bound
-        Users that any schedule can serve at most.
+        Upper bound on the users that any schedule can serve.
     gpu_time_s, gpu_worth
-        Worth of all GPU time up to some points, linear between; the last is the
-        deadline.
+        Worth of all GPU time up to given points, linear in between; the last point is
+        the deadline.
     band_worth
-        Worth of a second of the whole band (``dynamic``), or of the band held for good
-        (``static``).
+        Worth of a second of the whole band (``dynamic``), or of holding the band
+        throughout (``static``).
     band_limit
-        How much there is of it: seconds, or 1.
+        Amount of band available: in seconds, or 1.
     node_cost
         Least cost of loading each node, shape (nodes,).
     model_cost
@@ -81,12 +84,12 @@ class Prices:
     model_cost: Mapping[int, Floats]
 
     def worth(self, time_s: Floats) -> Floats:
-        """Worth of all GPU time from 0 up to given times."""
+        """Worth of all GPU time from 0 to given times."""
         return np.interp(time_s, self.gpu_time_s, self.gpu_worth)
 
 
 def library(tables: Tables) -> Library:
-    """Charge loads to the nodes of the forest; where sharing crosses, to the models."""
+    """Charge loads to the forest's nodes, or to the models if sharing is crossing."""
     found = build_forest(tables)
     free = tables.initial_atoms
     if isinstance(found, Crossing):
@@ -124,10 +127,10 @@ def holder_counts(tables: Tables) -> dict[int, int]:
 
 
 def finite(cost_s: Floats) -> Floats:
-    """Price counts that no batches make up like the next larger count.
+    """Price counts that no set of batches attains like the next larger feasible count.
 
-    That only loosens the bound, and keeps a weight of 0 from meeting an infinite cost;
-    counts beyond the last possible one cost as much as it does.
+    This only loosens the bound, and it keeps a weight of 0 from multiplying an infinite
+    cost; counts beyond the last feasible one cost as much as that one.
     """
     if np.isfinite(cost_s).all():
         return cost_s
@@ -138,10 +141,10 @@ def finite(cost_s: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Weighted:
-    """Several weightings of one problem's costs, R of them, and what each can buy.
+    """R weightings of one problem's costs, each with its budget.
 
-    ``upload``, ``compute``, ``load`` are the weights, ``limit_s`` the budgets, shape
-    (R,) each.
+    ``upload``, ``compute`` and ``load`` are the weights and ``limit_s`` the budgets,
+    shape (R,) each.
     """
 
     upload: Floats
@@ -150,7 +153,7 @@ class Weighted:
     limit_s: Floats
 
     def take(self, rows: Ints) -> Weighted:
-        """Pick some weightings."""
+        """Select some of the weightings."""
         return Weighted(
             self.upload[rows], self.compute[rows], self.load[rows], self.limit_s[rows]
         )
@@ -169,7 +172,7 @@ def model_costs(held: Library, weighted: Weighted) -> dict[int, Floats]:
 
 
 def tree_rows(held: Library, weighted: Weighted, reach: float = 1.0) -> Floats:
-    """Costs of n users under each weighting, up to ``reach`` times its limit."""
+    """Cost of n users under each weighting, up to ``reach`` times its limit."""
     return tree_costs(
         held.forest,
         np.multiply.outer(weighted.load, held.node_load_s),
@@ -179,7 +182,7 @@ def tree_rows(held: Library, weighted: Weighted, reach: float = 1.0) -> Floats:
 
 
 def bought(costs: Floats, limit_s: Floats) -> Ints:
-    """How many users each limit buys, shape (R,); 0 when a limit is negative."""
+    """Count the users that each limit buys, shape (R,); 0 if a limit is negative."""
     within = costs <= (limit_s + TIME_TOLERANCE_S)[:, None]
     last = within.shape[1] - 1 - within[:, ::-1].argmax(axis=1)
     return np.where(within.any(axis=1), last, 0)
@@ -188,8 +191,8 @@ def bought(costs: Floats, limit_s: Floats) -> Ints:
 def slope(cost: Floats, budget: float) -> float:
     """Users per unit of cost at a budget: the slope of the hull of (cost, users).
 
-    Any slope y gives a valid bound max over n of (n − y·cost[n]) + y·budget; this is
-    the one where it is least. 0 when nothing beyond the budget is known.
+    Any slope y gives a valid bound, max over n of (n − y·cost[n]) + y·budget; this is
+    the slope that minimises it. 0 if no cost beyond the budget is known.
 
     Parameters
     ----------
@@ -214,9 +217,9 @@ def slope(cost: Floats, budget: float) -> float:
 
 
 def least_slope(costs: Floats, limit_s: Floats) -> tuple[int, float]:
-    """Choose the row whose hull bounds the users best, and its slope.
+    """Choose the row whose hull gives the tightest bound, and its slope.
 
-    Only rows that buy the fewest whole users are looked at.
+    Only rows that buy the fewest whole users are considered.
     """
     counts = bought(costs, limit_s)
     users = np.arange(costs.shape[1])
@@ -230,9 +233,10 @@ def least_slope(costs: Floats, limit_s: Floats) -> tuple[int, float]:
 
 
 def worth_serving(forest: Forest, prices: Prices) -> dict[int, int]:
-    """Choose positive counts of users, by model, that most exceed their cost.
+    """Choose the user counts by model that maximise users less their cost.
 
-    A maximum over the forest: what hangs below a node counts if it pays for the node.
+    Only positive counts are returned. The maximum is taken over the forest: the subtree
+    below a node counts if it pays for the node.
     """
     counts: dict[int, int] = {}
     value = np.zeros(len(forest.parent))

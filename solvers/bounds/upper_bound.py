@@ -1,4 +1,4 @@
-"""The λ-bound: how many users any schedule at all can serve."""
+"""The λ-bound: an upper bound on the users that any schedule can serve."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ from solvers.bounds.visit_prices import visit_prices
 from solvers.core.tables import Tables
 from solvers.schedule import Uplink
 
-# How far beyond the budget costs are worked out, to know what one more user costs.
+# Costs are computed up to this multiple of the budget, to price one more user.
 REACH = 1.25
 
 
 def upper_bound(tables: Tables, uplink: Uplink) -> int:
-    """Bound the users that any schedule can serve, whatever the sharing.
+    """Bound the users that any schedule can serve, for any kind of sharing.
 
     Let T be the latest deadline. The GPU loads and computes one thing at a time, so
     ΣL + ΣC ≤ T; the last upload ends before the last batch starts, so
-    Σw/W ≤ T − min C. Every convex combination of the two holds as well; for each, the
-    tree knapsack with that scalar cost bounds the users, and the least bound is taken.
-    ``upfront`` schedules obey Σw/W + ΣL + ΣC ≤ T, one knapsack. For ``static`` the
-    bound of :mod:`solvers.bounds.visit_prices` is taken where it is less.
+    Σw/W ≤ T − min C. Every convex combination of the two is valid as well; for each,
+    the tree knapsack with that scalar cost bounds the users, and the smallest bound is
+    taken. ``upfront`` schedules satisfy Σw/W + ΣL + ΣC ≤ T, a single knapsack. For
+    ``static``, the bound of :mod:`solvers.bounds.visit_prices` is taken where it is
+    smaller.
 
-    Each block used must be loaded once at least, unless it is resident at the start.
-    Where sharing crosses, a block used by some of its h holders costs each of them
-    load / h, which never adds up to more than the load. With overlap loads run beside
-    batches: ΣC ≤ T, and ΣL ≤ T − min C, each by itself.
+    Each block used must be loaded at least once, unless it is resident at the start. If
+    sharing is crossing, a block used by some of its h holders costs each of them
+    load / h, which never adds up to more than the load. With overlap, loads run beside
+    batches: ΣC ≤ T and ΣL ≤ T − min C hold separately.
 
     Parameters
     ----------
@@ -50,11 +51,11 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
     Returns
     -------
     int
-        At most the number of users that can be scheduled at all.
+        The bound, at most the number of schedulable users.
 
     Notes
     -----
-    O(K²) for each of the 21 weights; 13 above ``MANY_USERS`` users.
+    O(K²) for each of the 21 weights, of which 13 are tried above ``MANY_USERS`` users.
     """
     if not tables.active:
         return 0
@@ -67,7 +68,7 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
 
 
 def prices(tables: Tables, uplink: Uplink) -> Prices:
-    """Find the prices behind :func:`upper_bound` for ``dynamic`` or ``static``.
+    """Compute the prices behind :func:`upper_bound` for ``dynamic`` or ``static``.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def prices(tables: Tables, uplink: Uplink) -> Prices:
 
 
 def _weightings(tables: Tables, uplink: Uplink) -> list[Weighted]:
-    """List sums that no schedule's uploads, batches and loads exceed."""
+    """List the weighted sums of uploads, batches and loads that bound any schedule."""
     latest_s = float(tables.deadline_s[tables.users].max())
     least_compute_s = _least_compute_s(tables)
     if uplink == "upfront":
@@ -125,7 +126,8 @@ def _try(held: Library, rows: Weighted) -> tuple[int, Weighted, float]:
     Returns
     -------
     most, best, slope
-        The least bound, the weighting that bounds best, users per unit of its cost.
+        The smallest bound, the weighting with the tightest bound, and users per unit of
+        its cost.
     """
     most = sum(len(upload) - 1 for upload in held.upload_s.values())
     if most > MANY_USERS and len(rows.limit_s) > 1:
