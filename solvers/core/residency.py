@@ -49,7 +49,7 @@ class Memory(NamedTuple):
 class Step(NamedTuple):
     """The effect of a round on memory.
 
-    ``ahead`` tells whether its load may run while the previous round computes.
+    ``ahead``: whether its load may run while the previous round computes.
     """
 
     memory: Memory

@@ -1,4 +1,4 @@
-"""Put users who were left out into a finished schedule, where slack allows."""
+"""Insert unserved users into a finished schedule where slack allows."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from solvers.schedule import Uplink
 
 TASTE = Taste(uplink_weight=0.25, urgent=False, noise=0.0)
 
-# Where slack alone does not say what fits, so many proposals are timed for each
-# addition.
+# Number of proposals timed per addition where slack alone does not decide
+# feasibility.
 TRIES = 12
 
-# Additions end when so many pairs of a user and a round have been looked at.
+# Additions end after this many pairs of a user and a round have been evaluated.
 MOST_PAIRS = 400_000
 
 
 def fill(
     tables: Tables, rounds: Sequence[PlannedRound], uplink: Uplink
 ) -> list[PlannedRound]:
-    """Let users join a round of their model, or open rounds, anywhere, while any can.
+    """Let users join rounds of their model or open rounds anywhere, while any fit.
 
-    The addition that costs least per user comes first.
+    The addition with the least cost per user comes first.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ def fill(
     Returns
     -------
     list of PlannedRound
-        Feasible rounds that serve all the same users, and perhaps more.
+        Feasible rounds that serve the same users and possibly more.
 
     Notes
     -----
-    O(users left out · rounds) for each addition; at most ``MOST_PAIRS`` in all.
+    O(unserved users · rounds) for each addition; at most ``MOST_PAIRS`` in total.
     """
     clock = Clock(tables, uplink)
     insertions = Insertions(clock)

@@ -1,4 +1,4 @@
-"""Greedy: whoever costs least per user comes first, by several ideas of cost."""
+"""Greedy construction: least cost per user first, under several cost rules."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from solvers.greedy.sides import Backward, Forward
 from solvers.greedy.waiting import Loads, Waiting
 from solvers.schedule import Uplink
 
-# Attempts end when building has looked at so many candidate rounds; a look at
-# ``OVERHEAD`` of them takes as long as what every step costs besides.
+# Attempts end after this many candidate rounds have been evaluated; evaluating
+# ``OVERHEAD`` of them takes as long as the fixed cost of a step.
 MOST_LOOKS = 8_000_000
 OVERHEAD = 4000
 
-# With own deadlines a few more are made until so many have been looked at.
+# With individual deadlines, a few more attempts are made until this many have been
+# evaluated.
 SMALL_LOOKS = 400_000
 
-# At least so many attempts are made, and so many of the best schedules are filled.
+# Minimum number of attempts, and number of best schedules that are filled.
 LEAST_ATTEMPTS = 4
 FILLED = 3
 
@@ -48,14 +49,15 @@ def _served(rounds: list[PlannedRound]) -> int:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One way to build a schedule.
+    """The parameters of one way to build a schedule.
 
-    With a ``share``, users are picked beforehand that cost this share of the time, by
-    the ``first`` or else the second of the two choices there are; they come before all
-    others. ``key`` says how the models of picked users are toured, by ``"upload"``, by
-    ``"both"`` upload and load, or by ``"deadline"``, per user; without it all rounds
-    follow the rule. ``cut`` leaves out of the picked the users of that share whose
-    deadlines are earliest, and the earliest deadline of the others is the time.
+    With a ``share``, users that cost this share of the time are selected beforehand, by
+    the ``first`` or else the second of the two possible selections; they precede all
+    others. ``key`` is the order in which the models of selected users are toured, by
+    ``"upload"``, by ``"both"`` upload and load, or by ``"deadline"``, per user; without
+    it all rounds follow the rule. ``cut`` excludes this fraction of users, those with
+    the earliest deadlines, from the selection; the earliest deadline of the others is
+    then the time.
     """
 
     rule: Rule
@@ -83,8 +85,8 @@ def _rate(
     return _Attempt(Rule(weight, spread, haste is not None, haste or 0.0), share, first)
 
 
-# In the order in which each adds most to those before it, as measured on the families
-# of the tests. One deadline and no releases:
+# Ordered so that each adds most to its predecessors, as measured on the instance
+# families of the tests. One deadline and no releases:
 ONE_DEADLINE: dict[Uplink, tuple[_Attempt, ...]] = {
     "upfront": (
         _tour(0.5, 0.5, False, "both"),
@@ -153,7 +155,7 @@ OWN_DEADLINES: dict[Uplink, tuple[_Attempt, ...]] = {
     ),
 }
 
-# For the smallest of these, where the mean counts for little:
+# For the smallest of these problems, where average performance says little:
 ANY_DEADLINES = tuple(
     _rate(weight, spread, haste)
     for haste in (2.0, None, 8.0)
@@ -163,15 +165,16 @@ ANY_DEADLINES = tuple(
 
 
 def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
-    """Build a few schedules, put in who was left out, keep the best.
+    """Build several schedules, insert unserved users, and keep the best.
 
-    Any sharing, deadlines and (``dynamic``) releases, cache and overlap. ``static``
-    schedules are built from their last round, since later starts need less band.
+    Supports any sharing, deadlines and (``dynamic``) releases, cache and overlap.
+    ``static`` schedules are built from their last round, since later starts need less
+    band.
 
     Notes
     -----
     O(rounds · models · (batch limit + shared atoms)) for each attempt. Attempts are
-    made in a fixed order, and no further one after ``MOST_LOOKS`` candidate rounds.
+    made in a fixed order, and end after ``MOST_LOOKS`` candidate rounds.
     """
     del options
     if not tables.active:
@@ -181,7 +184,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
         return _Ranked(rank(tables, rounds, uplink), rounds)
 
     schedules = sorted(_schedules(tables, uplink), key=_served, reverse=True)
-    # Timing is not cheap where releases differ: only the likely ones are ranked.
+    # Timing is expensive if releases differ, so only promising schedules are ranked.
     enough = _served(schedules[:FILLED][-1])
     likely = [rounds for rounds in schedules if _served(rounds) >= enough]
     built = sorted(map(ranked, likely), key=_key_of)
@@ -194,7 +197,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
 
 
 def _schedules(tables: Tables, uplink: Uplink) -> Iterator[list[PlannedRound]]:
-    """Build a schedule by each attempt that the budget allows."""
+    """Build a schedule for each attempt that the budget allows."""
     one = tables.common_deadline_s is not None and tables.releases_zero
     attempts = (ONE_DEADLINE if one else OWN_DEADLINES)[uplink]
     known = len(attempts)
@@ -216,9 +219,10 @@ def _schedules(tables: Tables, uplink: Uplink) -> Iterator[list[PlannedRound]]:
 def _feasible(
     tables: Tables, rounds: list[PlannedRound], uplink: Uplink
 ) -> list[PlannedRound]:
-    """Leave out last rounds until the others are in time.
+    """Drop trailing rounds until the others are in time.
 
-    Building assumes eviction by last use; by next use, other blocks are there.
+    Construction assumes eviction by last use; under eviction by next use, other blocks
+    are resident.
     """
     while time_rounds(tables, rounds, uplink) is None:
         rounds = rounds[:-1]
@@ -233,7 +237,7 @@ class _Builder:
         self._uplink: Uplink = uplink
         self._loads = Loads(tables)
         self._menus: dict[float, Menu] = {}
-        # What is placed first lies last in a schedule that is built backwards.
+        # A schedule that is built backwards places its last round first.
         self._sign = -1.0 if uplink == "static" else 1.0
         self.entries = sum(
             min(len(users), len(latency) - 1)
@@ -241,7 +245,7 @@ class _Builder:
         )
 
     def build(self, attempt: _Attempt) -> list[PlannedRound]:
-        """Build one schedule: first for the users picked, then for all others."""
+        """Build one schedule: first for the selected users, then for all others."""
         tables, rule, loads = self._tables, attempt.rule, self._loads
         backward = self._uplink == "static"
         side = Backward(loads) if backward else Forward(loads, self._uplink)
@@ -261,7 +265,7 @@ class _Builder:
         return side.rounds
 
     def _menu(self, cut: float | None) -> Menu:
-        """Offer the users that a cut leaves, by the earliest of their deadlines."""
+        """Make the menu of the users left by a cut, limited by their first deadline."""
         tables = self._tables
         deadlines = np.sort(tables.deadline_s[tables.users])
         limit_s = float(deadlines[-1])
@@ -277,7 +281,7 @@ class _Builder:
         return self._menus[key]
 
     def _tour(self, side: Backward | Forward, picked: Picked, name: str) -> None:
-        """Visit the picked users' models in order of their mean key."""
+        """Visit the models of the selected users in order of their mean key."""
         tables = self._tables
         of_user = tables.deadline_s if name == "deadline" else tables.demand_s
         seconds = np.array([float(of_user[users].sum()) for users in picked])
