@@ -4,37 +4,41 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.core.algorithm import Found, Options
+from solvers.core.algorithm import Options, Solution
 from solvers.core.tables import Ints, PlannedRound, Tables
 from solvers.core.timing import time_rounds
 from solvers.schedule import Uplink
 
 
-def fcfs(tables: Tables, uplink: Uplink, options: Options) -> Found:
+def fcfs(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Serve users in order of release; ties keep the problem's order."""
     del options
     users = tables.users
-    return _in_order(tables, uplink, users[_stable(tables.release_s[users])])
+    return _serve_in_order(
+        tables, uplink, users[_stable_argsort(tables.release_s[users])]
+    )
 
 
-def edf(tables: Tables, uplink: Uplink, options: Options) -> Found:
+def edf(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Serve users in order of deadline; ties keep the problem's order."""
     del options
     users = tables.users
-    return _in_order(tables, uplink, users[_stable(tables.deadline_s[users])])
+    return _serve_in_order(
+        tables, uplink, users[_stable_argsort(tables.deadline_s[users])]
+    )
 
 
-def random(tables: Tables, uplink: Uplink, options: Options) -> Found:
+def random(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Serve users in a random order drawn from the given seed."""
     rng = np.random.default_rng(options.seed)
-    return _in_order(tables, uplink, rng.permutation(tables.users))
+    return _serve_in_order(tables, uplink, rng.permutation(tables.users))
 
 
-def _stable(key: np.ndarray) -> Ints:
+def _stable_argsort(key: np.ndarray) -> Ints:
     return np.argsort(key, kind="stable")
 
 
-def _in_order(tables: Tables, uplink: Uplink, order: Ints) -> Found:
+def _serve_in_order(tables: Tables, uplink: Uplink, order: Ints) -> Solution:
     """Batch each user with the next users of its model; skip users that would be late.
 
     The user at the head of the queue is batched with as many of the next users of its
@@ -56,4 +60,4 @@ def _in_order(tables: Tables, uplink: Uplink, order: Ints) -> Found:
                 break
         gone = set(taken) or {waiting[0]}
         waiting = [k for k in waiting if k not in gone]
-    return Found(rounds)
+    return Solution(rounds)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solvers.core.algorithm import Found, Options
+from solvers.core.algorithm import Options, Solution
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import rank, upload_end_s
 from solvers.errors import RefusalError
@@ -29,7 +29,7 @@ class Label(NamedTuple):
     before: Label | None
 
 
-def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Serve the maximum number of users over all sequences of rounds.
 
     A state is a set of served users and the model of the adjacent round; each state
@@ -75,7 +75,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
                     new = step(tables, planned, neighbour, label, upload_s)
                     if new is not None:
                         _keep(states.setdefault(together, {}), model, new)
-    return Found(_best(tables, uplink, done), proven=True)
+    return Solution(_best(tables, uplink, done), proven=True)
 
 
 def _batches(
@@ -174,12 +174,12 @@ def _best(
     for served in sorted(done, key=lambda s: (-s.bit_count(), s)):
         if best and served.bit_count() < sum(len(users) for _, users in best):
             break
-        ways = [_way(label, backwards=uplink == "static") for label in done[served]]
-        best = min([best, *ways], key=lambda rounds: rank(tables, rounds, uplink))
+        traces = [_trace(label, backwards=uplink == "static") for label in done[served]]
+        best = min([best, *traces], key=lambda rounds: rank(tables, rounds, uplink))
     return best
 
 
-def _way(label: Label, *, backwards: bool) -> list[PlannedRound]:
+def _trace(label: Label, *, backwards: bool) -> list[PlannedRound]:
     rounds = []
     step: Label | None = label
     while step is not None and step.round is not None:

@@ -67,9 +67,9 @@ class Model(Value):
 
     @model_validator(mode="after")
     def _check(self) -> Model:
-        twin = _first_twin(self.blocks)
-        if twin is not None:
-            raise ValueError(f"blocks must be distinct, found {twin!r} twice")
+        duplicate = _first_duplicate(self.blocks)
+        if duplicate is not None:
+            raise ValueError(f"blocks must be distinct, found {duplicate!r} twice")
         if self.activation_bytes is not None and len(self.activation_bytes) != len(
             self.latency_s
         ):
@@ -157,9 +157,9 @@ class Problem(Value):
                 f"resident_model must name a model of 'models' or be null, "
                 f"found {self.resident_model!r}"
             )
-        twin = _first_twin(tuple(user.id for user in self.users))
-        if twin is not None:
-            raise ValueError(f"user ids must be unique, found {twin!r} twice")
+        duplicate = _first_duplicate(tuple(user.id for user in self.users))
+        if duplicate is not None:
+            raise ValueError(f"user ids must be unique, found {duplicate!r} twice")
         return self
 
     def weight_bytes(self, model: str) -> int:
@@ -177,7 +177,7 @@ class Problem(Value):
         return self.weight_bytes(model) + activations <= self.gpu_memory_bytes
 
 
-def _first_twin(names: tuple[str, ...]) -> str | None:
+def _first_duplicate(names: tuple[str, ...]) -> str | None:
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -6,13 +6,13 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
-from solvers.core.algorithm import Found, Options
+from solvers.core.algorithm import Options, Solution
 from solvers.schedule import Uplink
 
 if TYPE_CHECKING:
     from solvers.core.tables import Tables
 
-Algorithm: TypeAlias = "Callable[[Tables, Uplink, Options], Found]"
+Algorithm: TypeAlias = "Callable[[Tables, Uplink, Options], Solution]"
 
 
 NO_SHARING = "-noshare"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from solvers.core.algorithm import MIP_ENGINES, Found, Options
+from solvers.core.algorithm import MIP_ENGINES, Options, Solution
 from solvers.errors import RefusalError
 from solvers.own_solver import OwnSolver, name_of, planned_rounds
 from solvers.problem import Problem
@@ -102,7 +102,7 @@ def solve(
         found = algorithm(entry)(tables, uplink, options)
     else:
         answer = solver(problem, uplink, options)
-        found = Found(planned_rounds(tables, answer, uplink, name))
+        found = Solution(planned_rounds(tables, answer, uplink, name))
     bound = found.bound
     if bound is None and not found.proven:
         bound = upper_bound(tables, uplink)
@@ -114,8 +114,8 @@ def solve(
 
 
 def _refuse_extensions(problem: Problem, solver: str) -> None:
-    twin = NO_SHARING if solver.endswith(NO_SHARING) else ""
-    instead = f"use greedy{twin} or local-search{twin}"
+    suffix = NO_SHARING if solver.endswith(NO_SHARING) else ""
+    instead = f"use greedy{suffix} or local-search{suffix}"
     if problem.residency == "cache":
         raise RefusalError(f"{solver}: residency 'cache' is not taken; {instead}")
     if problem.overlap:

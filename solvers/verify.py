@@ -189,7 +189,9 @@ def _needs(problem: Problem, rounds: Sequence[Round], sharing: bool) -> list[_Ne
         for group, blocks in groups.items()
     }
     limit = math.inf if problem.gpu_memory_bytes is None else problem.gpu_memory_bytes
-    goes_first = _goes_first(problem, [grouped[round_.model] for round_ in rounds])
+    eviction_ranks = _eviction_ranks(
+        problem, [grouped[round_.model] for round_ in rounds]
+    )
     number = {group: n for n, group in enumerate(size)}
     # Groups in memory, and the last round that used each.
     used: dict[_Group, int] = {}
@@ -207,21 +209,21 @@ def _needs(problem: Problem, rounds: Sequence[Round], sharing: bool) -> list[_Ne
         stay: list[_Group] = []
         if problem.residency == "cache":
             stay = [group for group in used if group not in needed]
-            rank = goes_first[r]
+            rank = eviction_ranks[r]
             stay.sort(key=lambda g: (rank.get(g, -math.inf), used[g], number[g]))
         if beside:
             others = [group for group in stay if group not in before]
-            others = _last_within(others, size, limit - both)
+            others = _drop_until_fits(others, size, limit - both)
             stay = [group for group in stay if group in before or group in others]
         batch = _activation_bytes(problem, round_)
         room = limit - problem.weight_bytes(round_.model) - batch
-        stay = _last_within(stay, size, room)
+        stay = _drop_until_fits(stay, size, room)
         used = {group: used[group] for group in stay} | dict.fromkeys(needed, r)
         before, batch_before = needed, batch
     return needs
 
 
-def _goes_first(
+def _eviction_ranks(
     problem: Problem, used: Sequence[Mapping[_Group, object]]
 ) -> list[dict[_Group, float]]:
     """Rank groups by next use, furthest lowest, where eviction depends on it.
@@ -241,7 +243,7 @@ def _activation_bytes(problem: Problem, round_: Round) -> int:
     return given[batch - 1] if batch <= len(given) else 0
 
 
-def _last_within(
+def _drop_until_fits(
     groups: Sequence[_Group], size: Mapping[_Group, int], limit: float
 ) -> list[_Group]:
     """Drop leading groups until the rest fits within a size."""

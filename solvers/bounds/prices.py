@@ -26,7 +26,7 @@ COARSE = 4
 
 
 @dataclass(frozen=True)
-class Library:
+class Charges:
     """The times that a relaxation charges for, in s.
 
     Parameters
@@ -88,7 +88,7 @@ class Prices:
         return np.interp(time_s, self.gpu_time_s, self.gpu_worth)
 
 
-def library(tables: Tables) -> Library:
+def make_charges(tables: Tables) -> Charges:
     """Charge loads to the forest's nodes, or to the models if sharing is crossing."""
     found = build_forest(tables)
     free = tables.initial_atoms
@@ -114,7 +114,7 @@ def library(tables: Tables) -> Library:
         users = tables.users_of[m]
         compute[m] = batch_costs(tables.latency_s[m], len(users))[0]
         upload[m] = np.concatenate(([0.0], np.cumsum(tables.demand_s[users])))
-    return Library(forest, node_load, charge, compute, upload)
+    return Charges(forest, node_load, charge, compute, upload)
 
 
 def holder_counts(tables: Tables) -> dict[int, int]:
@@ -126,7 +126,7 @@ def holder_counts(tables: Tables) -> dict[int, int]:
     return holders
 
 
-def finite(cost_s: Floats) -> Floats:
+def fill_gaps(cost_s: Floats) -> Floats:
     """Price counts that no set of batches attains like the next larger feasible count.
 
     This only loosens the bound, and it keeps a weight of 0 from multiplying an infinite
@@ -140,7 +140,7 @@ def finite(cost_s: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Weighted:
+class Weightings:
     """R weightings of one problem's costs, each with its budget.
 
     ``upload``, ``compute`` and ``load`` are the weights and ``limit_s`` the budgets,
@@ -152,36 +152,38 @@ class Weighted:
     load: Floats
     limit_s: Floats
 
-    def take(self, rows: Ints) -> Weighted:
+    def take(self, rows: Ints) -> Weightings:
         """Select some of the weightings."""
-        return Weighted(
+        return Weightings(
             self.upload[rows], self.compute[rows], self.load[rows], self.limit_s[rows]
         )
 
 
-def model_costs(held: Library, weighted: Weighted) -> dict[int, Floats]:
+def model_costs(charges: Charges, weightings: Weightings) -> dict[int, Floats]:
     """Weighted cost of n users of each active model, shape (R, n+1)."""
     costs = {}
-    for m, compute in held.compute_s.items():
-        gpu = np.multiply.outer(weighted.compute, finite(compute))
-        cost = np.multiply.outer(weighted.upload, held.upload_s[m]) + gpu
-        if held.charge_s[m]:
-            cost[:, 1:] += (weighted.load * held.charge_s[m])[:, None]
+    for m, compute in charges.compute_s.items():
+        gpu = np.multiply.outer(weightings.compute, fill_gaps(compute))
+        cost = np.multiply.outer(weightings.upload, charges.upload_s[m]) + gpu
+        if charges.charge_s[m]:
+            cost[:, 1:] += (weightings.load * charges.charge_s[m])[:, None]
         costs[m] = cost
     return costs
 
 
-def tree_rows(held: Library, weighted: Weighted, reach: float = 1.0) -> Floats:
+def weighted_tree_costs(
+    charges: Charges, weightings: Weightings, reach: float = 1.0
+) -> Floats:
     """Cost of n users under each weighting, up to ``reach`` times its limit."""
     return tree_costs(
-        held.forest,
-        np.multiply.outer(weighted.load, held.node_load_s),
-        model_costs(held, weighted),
-        np.maximum(reach * (weighted.limit_s + TIME_TOLERANCE_S), 0.0),
+        charges.forest,
+        np.multiply.outer(weightings.load, charges.node_load_s),
+        model_costs(charges, weightings),
+        np.maximum(reach * (weightings.limit_s + TIME_TOLERANCE_S), 0.0),
     )
 
 
-def bought(costs: Floats, limit_s: Floats) -> Ints:
+def users_within(costs: Floats, limit_s: Floats) -> Ints:
     """Count the users that each limit buys, shape (R,); 0 if a limit is negative."""
     within = costs <= (limit_s + TIME_TOLERANCE_S)[:, None]
     last = within.shape[1] - 1 - within[:, ::-1].argmax(axis=1)
@@ -216,12 +218,12 @@ def slope(cost: Floats, budget: float) -> float:
         left, right = (most, right) if cost[most] <= budget else (left, most)
 
 
-def least_slope(costs: Floats, limit_s: Floats) -> tuple[int, float]:
+def tightest_row(costs: Floats, limit_s: Floats) -> tuple[int, float]:
     """Choose the row whose hull gives the tightest bound, and its slope.
 
     Only rows that buy the fewest whole users are considered.
     """
-    counts = bought(costs, limit_s)
+    counts = users_within(costs, limit_s)
     users = np.arange(costs.shape[1])
     best = (np.inf, 0, 0.0)
     for row in np.flatnonzero(counts == counts.min()).tolist():
@@ -232,7 +234,7 @@ def least_slope(costs: Floats, limit_s: Floats) -> tuple[int, float]:
     return best[1], best[2]
 
 
-def worth_serving(forest: Forest, prices: Prices) -> dict[int, int]:
+def best_counts(forest: Forest, prices: Prices) -> dict[int, int]:
     """Choose the user counts by model that maximise users less their cost.
 
     Only positive counts are returned. The maximum is taken over the forest: the subtree

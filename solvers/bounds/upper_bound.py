@@ -10,14 +10,14 @@ from solvers.bounds.prices import (
     COARSE,
     MANY_USERS,
     WEIGHTS,
-    Library,
+    Charges,
     Prices,
-    Weighted,
-    bought,
-    least_slope,
-    library,
+    Weightings,
+    make_charges,
     model_costs,
-    tree_rows,
+    tightest_row,
+    users_within,
+    weighted_tree_costs,
 )
 from solvers.bounds.visit_prices import visit_prices
 from solvers.core.tables import Tables
@@ -59,11 +59,11 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
     """
     if not tables.active:
         return 0
-    held = library(tables)
-    most = min(_try(held, rows)[0] for rows in _weightings(tables, uplink))
+    charges = make_charges(tables)
+    most = min(_bound_by(charges, rows)[0] for rows in _weightings(tables, uplink))
     plain = tables.problem.residency == "previous" and not tables.problem.overlap
     if most and uplink == "static" and plain:
-        most = min(most, visit_prices(tables, held).bound)
+        most = min(most, visit_prices(tables, charges).bound)
     return most
 
 
@@ -77,11 +77,11 @@ def prices(tables: Tables, uplink: Uplink) -> Prices:
     uplink
         ``"dynamic"`` or ``"static"``.
     """
-    held = library(tables)
+    charges = make_charges(tables)
     (rows,) = _weightings(tables, uplink)
-    most, chosen, y = _try(held, rows)
+    most, chosen, y = _bound_by(charges, rows)
     if uplink == "static" and most:
-        found = visit_prices(tables, held)
+        found = visit_prices(tables, charges)
         return replace(found, bound=min(found.bound, most))
     latest_s = float(tables.deadline_s[tables.users].max())
     return Prices(
@@ -90,12 +90,12 @@ def prices(tables: Tables, uplink: Uplink) -> Prices:
         gpu_worth=np.array([0.0, y * float(chosen.compute[0]) * latest_s]),
         band_worth=y * float(chosen.upload[0]),
         band_limit=latest_s - _least_compute_s(tables),
-        node_cost=y * float(chosen.load[0]) * held.node_load_s,
-        model_cost={m: y * cost[0] for m, cost in model_costs(held, chosen).items()},
+        node_cost=y * float(chosen.load[0]) * charges.node_load_s,
+        model_cost={m: y * cost[0] for m, cost in model_costs(charges, chosen).items()},
     )
 
 
-def _weightings(tables: Tables, uplink: Uplink) -> list[Weighted]:
+def _weightings(tables: Tables, uplink: Uplink) -> list[Weightings]:
     """List the weighted sums of uploads, batches and loads that bound any schedule."""
     latest_s = float(tables.deadline_s[tables.users].max())
     least_compute_s = _least_compute_s(tables)
@@ -106,13 +106,13 @@ def _weightings(tables: Tables, uplink: Uplink) -> list[Weighted]:
         upload, gpu = WEIGHTS, 1 - WEIGHTS
         limit_s = latest_s - upload * least_compute_s
     if not tables.problem.overlap:
-        return [Weighted(upload, gpu, gpu, limit_s)]
+        return [Weightings(upload, gpu, gpu, limit_s)]
     # The last load has ended when the last batch starts.
     load_limit_s = np.full(len(upload), latest_s - least_compute_s)
     nothing = np.zeros(len(upload))
     return [
-        Weighted(upload, gpu, nothing, limit_s),
-        Weighted(upload, nothing, gpu, load_limit_s),
+        Weightings(upload, gpu, nothing, limit_s),
+        Weightings(upload, nothing, gpu, load_limit_s),
     ]
 
 
@@ -120,7 +120,7 @@ def _least_compute_s(tables: Tables) -> float:
     return min(float(tables.latency_s[m][1:].min()) for m in tables.active)
 
 
-def _try(held: Library, rows: Weighted) -> tuple[int, Weighted, float]:
+def _bound_by(charges: Charges, rows: Weightings) -> tuple[int, Weightings, float]:
     """Bound the users by each weighting.
 
     Returns
@@ -129,15 +129,15 @@ def _try(held: Library, rows: Weighted) -> tuple[int, Weighted, float]:
         The smallest bound, the weighting with the tightest bound, and users per unit of
         its cost.
     """
-    most = sum(len(upload) - 1 for upload in held.upload_s.values())
+    most = sum(len(upload) - 1 for upload in charges.upload_s.values())
     if most > MANY_USERS and len(rows.limit_s) > 1:
         coarse = rows.take(np.arange(0, len(rows.limit_s), COARSE))
-        costs = tree_rows(held, coarse, REACH)
-        most = int(bought(costs, coarse.limit_s).min())
-        near = COARSE * least_slope(costs, coarse.limit_s)[0]
+        costs = weighted_tree_costs(charges, coarse, REACH)
+        most = int(users_within(costs, coarse.limit_s).min())
+        near = COARSE * tightest_row(costs, coarse.limit_s)[0]
         there_are = np.arange(len(rows.limit_s))
         rows = rows.take(there_are[abs(there_are - near) < COARSE])
-    costs = tree_rows(held, rows, REACH)
-    best, y = least_slope(costs, rows.limit_s)
-    most = min(most, int(bought(costs, rows.limit_s).min()))
+    costs = weighted_tree_costs(charges, rows, REACH)
+    best, y = tightest_row(costs, rows.limit_s)
+    most = min(most, int(users_within(costs, rows.limit_s).min()))
     return most, rows.take(np.array([best])), y

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from solvers.bounds.prices import (
     MANY_USERS,
-    Library,
+    Charges,
     Prices,
-    bought,
+    best_counts,
     holder_counts,
-    least_slope,
-    worth_serving,
+    tightest_row,
+    users_within,
 )
 from solvers.core.forest import Forest
 from solvers.core.knapsack import tree_costs
@@ -38,10 +38,10 @@ FEW_REVISIONS = 3
 # so far; later revisions search around the best share.
 FIRST_SHARES = (0.0, 0.1, 0.3, 1.0)
 NEXT_SHARES = (0.0, 0.5, 1.0, 1.6)
-LEAST_SHARE = 0.02
+MIN_SHARE = 0.02
 
 # A revision that gains less than this, in users, is the last.
-LEAST_GAIN = 0.05
+MIN_GAIN = 0.05
 
 # Step size with which each revision updates the prices.
 STEP = 0.7
@@ -70,7 +70,7 @@ class _Visits:
     shared_s: Floats
 
 
-class _Priced(NamedTuple):
+class _VisitCosts(NamedTuple):
     """Least cost of n users of each model, and the choices that attain it.
 
     ``cost`` has shape (R, M, N+1). For k ≥ 1 users and the models that have that many,
@@ -85,7 +85,7 @@ class _Priced(NamedTuple):
     fresh: list[NDArray[np.bool_]]
 
 
-def visit_prices(tables: Tables, held: Library) -> Prices:
+def visit_prices(tables: Tables, charges: Charges) -> Prices:
     """Bound the users of ``static`` schedules by time-dependent prices.
 
     Let π(s) be the nondecreasing price of GPU time at s, Π its integral from 0 and μ
@@ -104,7 +104,7 @@ def visit_prices(tables: Tables, held: Library) -> Prices:
     tables
         A problem with users, without overlap, residency ``"previous"``.
     held
-        Its :func:`solvers.bounds.prices.library`.
+        Its :func:`solvers.bounds.prices.make_charges`.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def visit_prices(tables: Tables, held: Library) -> Prices:
     -----
     O(REVISIONS · (K · batch limit · CELLS + K²)).
     """
-    visits = _visits(tables, held)
+    visits = _visits(tables, charges)
     latest_s = float(tables.deadline_s[tables.users].max())
     edges = np.linspace(0.0, latest_s, CELLS + 1)
     density = np.linspace(0.0, 0.5, CELLS)
@@ -124,29 +124,29 @@ def visit_prices(tables: Tables, held: Library) -> Prices:
     best_users = np.inf
     many = len(tables.users) > MANY_USERS
     for revision in range(FEW_REVISIONS if many else REVISIONS):
-        shape = _rising(edges, density)
+        shape = _cell_prices(edges, density)
         price = shape + shares[:, None] * shape[-1]
         worth = np.concatenate(
             (np.zeros((len(shares), 1)), np.cumsum(price * np.diff(edges), axis=1)),
             axis=1,
         )
         budget = worth[:, -1] + 1.0
-        priced = _cost_of_visits(visits, edges, price, worth, REACH * budget.max())
+        visit_costs = _cost_of_visits(visits, edges, price, worth, REACH * budget.max())
         by_model = {
-            m: priced.cost[:, i, : n + 1]
+            m: visit_costs.cost[:, i, : n + 1]
             for i, (m, n) in enumerate(zip(visits.models, visits.users, strict=True))
         }
         loads = np.multiply.outer(price[:, 0], visits.shared_s)
-        costs = tree_costs(held.forest, loads, by_model, REACH * budget)
-        row, y = least_slope(costs, budget)
+        costs = tree_costs(charges.forest, loads, by_model, REACH * budget)
+        row, y = tightest_row(costs, budget)
         found = Prices(
-            bound=int(bought(costs, budget).min()),
+            bound=int(users_within(costs, budget).min()),
             gpu_time_s=edges,
             gpu_worth=y * worth[row],
             band_worth=y,
             band_limit=1.0,
             node_cost=y * loads[row],
-            model_cost={m: _scaled(y, c[row]) for m, c in by_model.items()},
+            model_cost={m: _in_users(y, c[row]) for m, c in by_model.items()},
         )
         users = _hull_value(costs[row], y, float(budget[row]))
         gain = best_users - users
@@ -156,17 +156,17 @@ def visit_prices(tables: Tables, held: Library) -> Prices:
             best = replace(found, bound=bound)
         elif best is not None and found.bound < best.bound:
             best = replace(best, bound=found.bound)
-        if revision > 2 and gain < LEAST_GAIN:
+        if revision > 2 and gain < MIN_GAIN:
             break
-        now = _density(held.forest, visits, found, priced, row, edges)
+        now = _density(charges.forest, visits, found, visit_costs, row, edges)
         density = now if revision == 0 else density + STEP * (now - density)
         shares = shares[row] * np.array(NEXT_SHARES)
-        shares[-1] = max(shares[-1], LEAST_SHARE)
+        shares[-1] = max(shares[-1], MIN_SHARE)
     assert best is not None
     return best
 
 
-def _visits(tables: Tables, held: Library) -> _Visits:
+def _visits(tables: Tables, charges: Charges) -> _Visits:
     holders = holder_counts(tables)
     free = tables.initial_atoms
     alone = {atom for atom, count in holders.items() if count == 1} - free
@@ -177,18 +177,20 @@ def _visits(tables: Tables, held: Library) -> _Visits:
     latency = np.full((batch, len(models)), np.inf)
     own = np.zeros(len(models))
     charge = np.zeros(len(models))
-    shared = held.node_load_s.copy()
+    shared = charges.node_load_s.copy()
     for i, m in enumerate(models):
-        demand[i] = held.upload_s[m][-1]
-        demand[i, : users[i] + 1] = held.upload_s[m]
+        demand[i] = charges.upload_s[m][-1]
+        demand[i, : users[i] + 1] = charges.upload_s[m]
         latency[: len(tables.latency_s[m]) - 1, i] = tables.latency_s[m][1:]
         mine = sorted(tables.atoms_of[m] & alone)
         own[i] = tables.loads_s(mine)
         # A node held by this model alone, or its own part of a charge.
-        node = held.forest.node_of[m]
+        node = charges.forest.node_of[m]
         if mine and shared[node]:
             shared[node] = 0.0
-        charge[i] = max(held.charge_s[m] - own[i], 0.0) if held.charge_s[m] else 0.0
+        charge[i] = (
+            max(charges.charge_s[m] - own[i], 0.0) if charges.charge_s[m] else 0.0
+        )
     sizes = np.arange(1, batch + 1)[:, None]
     each = np.where(np.isfinite(latency), latency / sizes, 0.0).max(axis=0)
     return _Visits(
@@ -196,7 +198,7 @@ def _visits(tables: Tables, held: Library) -> _Visits:
     )
 
 
-def _rising(edges: Floats, density: Floats) -> Floats:
+def _cell_prices(edges: Floats, density: Floats) -> Floats:
     """Price of each cell for a band worth 1: the integral of ρ/s² from 0."""
     # Nothing starts at 0; half a cell keeps the first price finite.
     at = np.maximum(edges, edges[1] / 2)
@@ -205,7 +207,7 @@ def _rising(edges: Floats, density: Floats) -> Floats:
     return np.asarray(reached - steps / 2)
 
 
-def _scaled(y: float, cost: Floats) -> Floats:
+def _in_users(y: float, cost: Floats) -> Floats:
     """Cost in users; an infinite cost stays infinite even at a price of 0."""
     reachable = np.isfinite(cost)
     return np.where(reachable, y * np.where(reachable, cost, 0.0), np.inf)
@@ -219,7 +221,7 @@ def _hull_value(cost: Floats, y: float, budget: float) -> float:
 
 def _cost_of_visits(
     visits: _Visits, edges: Floats, price: Floats, worth: Floats, limit: float
-) -> _Priced:
+) -> _VisitCosts:
     """Compute the least cost of n users of each model over all visits and batches.
 
     Parameters
@@ -282,14 +284,14 @@ def _cost_of_visits(
         if k - wanted >= sizes:
             break
     hub[:, :, 1:] += visits.charge_s[:, None] * price[:, 0, None, None]
-    return _Priced(hub, end, size, fresh)
+    return _VisitCosts(hub, end, size, fresh)
 
 
 def _density(
     forest: Forest,
     visits: _Visits,
     found: Prices,
-    trace: _Priced,
+    trace: _VisitCosts,
     row: int,
     edges: Floats,
 ) -> Floats:
@@ -298,7 +300,7 @@ def _density(
     Idle time and loads come first; if the visits need more time than available, all
     times are scaled down.
     """
-    counts = worth_serving(forest, found)
+    counts = best_counts(forest, found)
     demand_s: list[float] = []
     time_s: list[float] = []
     for i, m in enumerate(visits.models):

@@ -35,7 +35,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Found:
+class Solution:
     """Rounds, and what the algorithm proved about them.
 
     Parameters

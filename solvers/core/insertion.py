@@ -27,10 +27,10 @@ Bools = NDArray[np.bool_]
 # Maximum number of waiting users times positions evaluated at once. Beyond it, only
 # users of randomly drawn models are considered, so that one insertion stays fast in the
 # largest problems.
-MOST_PAIRS = 1_000_000
+MAX_PAIRS = 1_000_000
 
 
-class Taste(NamedTuple):
+class Criterion(NamedTuple):
     """The criterion by which candidates are ranked during one pass of the search.
 
     ``uplink_weight`` weighs a second of the band against one of the GPU; with
@@ -109,7 +109,7 @@ class Insertions:
         plan: Plan,
         times: Times,
         waiting: Bools,
-        taste: Taste,
+        criterion: Criterion,
         rng: np.random.Generator,
     ) -> Iterator[Insertion]:
         """Yield plans that serve more users, in order of increasing cost per user.
@@ -120,7 +120,7 @@ class Insertions:
             A feasible plan.
         waiting
             Mask of unserved users, shape (K,).
-        taste
+        criterion
             Defines the cost.
         rng
             Perturbs the costs.
@@ -130,15 +130,15 @@ class Insertions:
         O(waiting · R) for all candidates together, O(R) for each one yielded.
         """
         places = self._places(times)
-        order = self._orders[1 if taste.urgent else 0]
-        order = self._some(order[waiting[order]], len(plan) + 1, rng)
+        order = self._orders[1 if criterion.urgent else 0]
+        order = self._sample(order[waiting[order]], len(plan) + 1, rng)
         if not len(order):
             return
-        joins = self._joins(plan, times, places, order, taste)
-        opens = self._opens(plan, times, places, order, taste)
+        joins = self._join_candidates(plan, times, places, order, criterion)
+        opens = self._open_candidates(plan, times, places, order, criterion)
         cost = np.concatenate((joins[0], opens[0]))
-        if taste.noise:
-            cost = cost * (1 + taste.noise * rng.random(len(cost)))
+        if criterion.noise:
+            cost = cost * (1 + criterion.noise * rng.random(len(cost)))
         for i in np.argsort(cost, kind="stable").tolist():
             if i < len(joins[0]):
                 k, r = int(joins[1][i]), int(joins[2][i])
@@ -153,9 +153,9 @@ class Insertions:
                 new = self.clock.batch(model, chosen)
                 yield Insertion((*plan[:p], new, *plan[p:]), new.users)
 
-    def _some(self, order: Ints, places: int, rng: np.random.Generator) -> Ints:
+    def _sample(self, order: Ints, places: int, rng: np.random.Generator) -> Ints:
         """Sample models until users times positions is small enough."""
-        most = max(MOST_PAIRS // places, 1)
+        most = max(MAX_PAIRS // places, 1)
         if len(order) <= most:
             return order
         model = self.clock.tables.user_model[order]
@@ -188,8 +188,13 @@ class Insertions:
             early_slack_s=early,
         )
 
-    def _joins(
-        self, plan: Plan, times: Times, places: _Places, order: Ints, taste: Taste
+    def _join_candidates(
+        self,
+        plan: Plan,
+        times: Times,
+        places: _Places,
+        order: Ints,
+        criterion: Criterion,
     ) -> tuple[Floats, Ints, Ints]:
         """Cost, user and round of each candidate that joins an existing round."""
         t = self.clock.tables
@@ -222,7 +227,7 @@ class Insertions:
             fits = band <= 1 + SLACK_S
             upload = (band - times.band) * self._horizon_s
         fits &= start + grown[r] <= latest + SLACK_S
-        weight = taste.uplink_weight
+        weight = criterion.uplink_weight
         cost = weight * upload[fits] + (1 - weight) * extra[fits]
         return cost, k[fits], r[fits]
 
@@ -254,8 +259,13 @@ class Insertions:
         band: Floats = before + own + after
         return band
 
-    def _opens(
-        self, plan: Plan, times: Times, places: _Places, order: Ints, taste: Taste
+    def _open_candidates(
+        self,
+        plan: Plan,
+        times: Times,
+        places: _Places,
+        order: Ints,
+        criterion: Criterion,
     ) -> tuple[Floats, Ints, Ints]:
         """Cost, users (range in ``order``) and position of each new-round candidate."""
         t = self.clock.tables
@@ -268,7 +278,7 @@ class Insertions:
         total = np.cumsum(t.demand_s[order])
         demand = (total - total[first] + t.demand_s[order][first])[whole]
         # Ranks rather than times: offsets of integers are exact.
-        rank = _running_least(self._deadline_rank[order], model)[whole]
+        rank = _running_min(self._deadline_rank[order], model)[whole]
         deadline = np.sort(t.deadline_s)[rank]
         model, size, compute, first = (
             model[whole],
@@ -291,7 +301,7 @@ class Insertions:
                 fits = demand[:, None] <= places.upload_slack_s + SLACK_S
             else:
                 release = self.clock.release_index[order]
-                least = _running_least(release, t.user_model[order])[whole]
+                least = _running_min(release, t.user_model[order])[whole]
                 later = self._arrivals(plan, places, least, demand)
                 ready = later.ready_s.T
                 fits = later.slack_s.T >= -SLACK_S
@@ -307,7 +317,7 @@ class Insertions:
             upload = (own + slope * extra) * self._horizon_s
         fits &= start + compute[:, None] <= latest + SLACK_S
         row, place = np.nonzero(fits)
-        weight = taste.uplink_weight
+        weight = criterion.uplink_weight
         band = np.broadcast_to(upload, fits.shape)[row, place]
         cost = (weight * band + (1 - weight) * extra[row, place]) / size[row]
         users = np.stack((first[row], first[row] + size[row]), axis=1)
@@ -345,7 +355,7 @@ class Insertions:
 
     def _arrivals(
         self, plan: Plan, places: _Places, release: Ints, demand_s: Floats
-    ) -> _Later:
+    ) -> _Arrivals:
         """When inputs arrive if uploads of a release are added, shape (R+1, n)."""
         clock = self.clock
         grid = clock.release_grid_s
@@ -359,10 +369,10 @@ class Insertions:
         slack = np.full(ready.shape, np.inf)
         late = places.after_s[:-1, None] - ready[1:]
         slack[:-1] = np.minimum.accumulate(late[::-1], axis=0)[::-1]
-        return _Later(ready, slack)
+        return _Arrivals(ready, slack)
 
 
-class _Later(NamedTuple):
+class _Arrivals(NamedTuple):
     """Row p is for a new round at position p, row r + 1 for a user joining round r.
 
     Row p of ``slack_s`` is the minimum slack of the uploads of all rounds from p on.
@@ -372,7 +382,7 @@ class _Later(NamedTuple):
     slack_s: Floats
 
 
-def _running_least(rank: Ints, model: Ints) -> Ints:
+def _running_min(rank: Ints, model: Ints) -> Ints:
     """Compute the running minimum rank within each run of equal (ascending) models."""
     span = int(rank.max(initial=0)) + 1
     least: Ints = np.minimum.accumulate(rank - span * model) + span * model

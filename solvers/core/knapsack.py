@@ -143,7 +143,7 @@ def tree_knapsack(
     # Children have larger numbers than their parents.
     for node in range(len(forest.parent) - 1, -1, -1):
         for model in forest.models[node]:
-            single = Part(_within(model_cost[model], limit), model)
+            single = Part(_trimmed(model_cost[model], limit), model)
             parts[node] = _merge(parts[node], single, limit)
         parts[node].cost[1:] += node_cost[node]
         above = forest.parent[node]
@@ -152,7 +152,7 @@ def tree_knapsack(
     return parts[0]
 
 
-def _within(cost: Floats, limit: float) -> Floats:
+def _trimmed(cost: Floats, limit: float) -> Floats:
     """Trim trailing counts that cost more than the limit."""
     return cost[: int(np.flatnonzero(cost <= limit)[-1]) + 1]
 
@@ -160,7 +160,7 @@ def _within(cost: Floats, limit: float) -> Floats:
 def _merge(left: Part, right: Part, limit: float) -> Part:
     """Add two parts: the (min,+) convolution of their costs."""
     if len(left.cost) == 1:
-        return Part(_within(right.cost, limit).copy(), right.model, right.merged)
+        return Part(_trimmed(right.cost, limit).copy(), right.model, right.merged)
     total = np.full(len(left.cost) + len(right.cost) - 1, np.inf)
     split = np.zeros(len(total), dtype=np.int32)
     swap = len(right.cost) > len(left.cost)
@@ -172,7 +172,7 @@ def _merge(left: Part, right: Part, limit: float) -> Part:
         better = option < window
         np.copyto(window, option, where=better)
         np.copyto(split[i : i + len(long.cost)], positions if swap else i, where=better)
-    kept = _within(total, limit)
+    kept = _trimmed(total, limit)
     return Part(kept, merged=(left, right, split[: len(kept)].copy()))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from solvers.core.forest import Forest
 from solvers.core.tables import Ints, Tables
 
-MOST_ORDERS = 24
+MAX_ORDERS = 24
 
 # A child of a node: one of its models, or a whole subtree.
 Child = tuple[str, int]
@@ -37,10 +37,10 @@ def depth_first(
     """
 
     def rank(child: Child) -> tuple[float, float, str, int]:
-        found = _found_below(forest, tables, child, first)
+        found = _resident_below(forest, tables, child, first)
         return (-found, key(child) if key else 0.0, *child)
 
-    return _walk(lambda node: sorted(_children(forest, node), key=rank))
+    return _traverse(lambda node: sorted(_children(forest, node), key=rank))
 
 
 def _children(forest: Forest, node: int) -> list[Child]:
@@ -48,7 +48,7 @@ def _children(forest: Forest, node: int) -> list[Child]:
     return models + [("node", child) for child in forest.children[node]]
 
 
-def _walk(ordered: Callable[[int], list[Child]]) -> list[int]:
+def _traverse(ordered: Callable[[int], list[Child]]) -> list[int]:
     order = []
     stack: list[Child] = [("node", 0)]
     while stack:
@@ -60,7 +60,7 @@ def _walk(ordered: Callable[[int], list[Child]]) -> list[int]:
     return order
 
 
-def _found_below(
+def _resident_below(
     forest: Forest, tables: Tables, child: Child, first: frozenset[int]
 ) -> float:
     """Load time saved below a child by the atoms resident at the start."""
@@ -107,9 +107,9 @@ def depth_first_orders(tables: Tables, forest: Forest) -> list[list[int]]:
 
 
 def few_orders(forest: Forest) -> bool:
-    """Whether there are at most ``MOST_ORDERS`` depth-first orders."""
+    """Whether there are at most ``MAX_ORDERS`` depth-first orders."""
     fan = [len(_children(forest, node)) for node in range(len(forest.parent))]
-    return math.prod(math.factorial(min(n, 10)) for n in fan) <= MOST_ORDERS
+    return math.prod(math.factorial(min(n, 10)) for n in fan) <= MAX_ORDERS
 
 
 def _all_orders(forest: Forest) -> Iterator[list[int]]:
@@ -118,7 +118,7 @@ def _all_orders(forest: Forest) -> Iterator[list[int]]:
         for node in range(len(forest.parent))
     ]
     for choice in product(*choices):
-        yield _walk(lambda node, choice=choice: list(choice[node]))  # type: ignore[misc]
+        yield _traverse(lambda node, choice=choice: list(choice[node]))  # type: ignore[misc]
 
 
 def _keys(tables: Tables, forest: Forest) -> list[Callable[[Child], float]]:

@@ -24,7 +24,7 @@ from solvers.tolerance import TIME_TOLERANCE_S
 SLACK_S = TIME_TOLERANCE_S / 2
 
 # Number of plans whose GPU memory steps are cached, under cache or overlap.
-MOST_REMEMBERED = 256
+MAX_CACHED_PLANS = 256
 
 
 class Batch(NamedTuple):
@@ -124,7 +124,7 @@ class Clock:
         )
 
     @cached_property
-    def _remembered(self) -> dict[tuple[int, ...], list[Step]]:
+    def _step_cache(self) -> dict[tuple[int, ...], list[Step]]:
         return {}
 
     def batch(self, model: int, users: Sequence[int]) -> Batch:
@@ -162,12 +162,12 @@ class Clock:
         key = tuple(batch.model for batch in plan)
         if self._sizes_matter:
             key += tuple(len(batch.users) for batch in plan)
-        found = self._remembered.get(key)
+        found = self._step_cache.get(key)
         if found is None:
-            if len(self._remembered) >= MOST_REMEMBERED:
-                self._remembered.clear()
+            if len(self._step_cache) >= MAX_CACHED_PLANS:
+                self._step_cache.clear()
             found = steps(self.tables, rounds_of(plan))
-            self._remembered[key] = found
+            self._step_cache[key] = found
         return found
 
     def arrivals(self, plan: Plan) -> Floats:
@@ -211,7 +211,9 @@ class Clock:
             ready = self.arrivals(plan)[1:].max(axis=1)
         if self.plain:
             load = self.loads_between_s[np.concatenate(([-1], models[:-1])), models]
-            loaded, end, latest = _in_turn(load, compute, deadline, ready, idle)
+            loaded, end, latest = _sequential_times(
+                load, compute, deadline, ready, idle
+            )
         else:
             steps = self.steps(plan)
             load = np.array([self.tables.loads_s(step.loaded) for step in steps])
@@ -239,7 +241,7 @@ class Clock:
         )
 
 
-def _in_turn(
+def _sequential_times(
     load: Floats, compute: Floats, deadline: Floats, ready: Floats, idle_s: float
 ) -> tuple[Floats, Floats, Floats]:
     """Earliest loads and ends, and latest ends, of rounds that do not overlap.

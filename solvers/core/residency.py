@@ -88,7 +88,7 @@ def enter(
     O(resident atoms), times evicted atoms for ``"furthest-next-use"``.
     """
     needed = tables.atoms_of[model]
-    pinned = _held_too(tables, memory, model)
+    pinned = _pinned_atoms(tables, memory, model)
     ahead = pinned is not None
     resident = set(memory.atoms)
     loaded = needed - resident
@@ -110,7 +110,7 @@ def enter(
     return Step(after, loaded, ahead)
 
 
-def _held_too(tables: Tables, memory: Memory, model: int) -> frozenset[int] | None:
+def _pinned_atoms(tables: Tables, memory: Memory, model: int) -> frozenset[int] | None:
     """Return the previous round's atoms if memory holds both models at once."""
     if not tables.problem.overlap or memory.model is None:
         return None

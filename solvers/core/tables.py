@@ -42,7 +42,7 @@ class _Atoms(NamedTuple):
     bytes: tuple[int, ...]
 
 
-def _shared(problem: Problem) -> _Atoms:
+def _merge_blocks(problem: Problem) -> _Atoms:
     """Merge blocks that are held by the same models."""
     holders: dict[str, list[int]] = {}
     for m, model in enumerate(problem.models.values()):
@@ -55,17 +55,17 @@ def _shared(problem: Problem) -> _Atoms:
     for atom, group in enumerate(groups):
         for m in group:
             of_model[m].add(atom)
-    return _of_blocks(problem, tuple(map(frozenset, of_model)), groups.values())
+    return _make_atoms(problem, tuple(map(frozenset, of_model)), groups.values())
 
 
 def _whole_models(problem: Problem) -> _Atoms:
     """Make each model a single private atom."""
     models = problem.models.values()
     of_model = tuple(frozenset({m}) for m in range(len(models)))
-    return _of_blocks(problem, of_model, [model.blocks for model in models])
+    return _make_atoms(problem, of_model, [model.blocks for model in models])
 
 
-def _of_blocks(
+def _make_atoms(
     problem: Problem,
     of_model: tuple[frozenset[int], ...],
     groups: Iterable[Sequence[str]],
@@ -178,7 +178,9 @@ class Tables:
 
     @cached_property
     def _atoms(self) -> _Atoms:
-        return _shared(self.problem) if self.sharing else _whole_models(self.problem)
+        return (
+            _merge_blocks(self.problem) if self.sharing else _whole_models(self.problem)
+        )
 
     @property
     def atoms_of(self) -> tuple[frozenset[int], ...]:

@@ -185,7 +185,7 @@ def _static(
     if rounds and ((starts(0) <= 0).any() or band(0) > 1 + SPECTRUM_TOLERANCE):
         return None
     most = float(np.max(latest - earliest, initial=0.0))
-    slack = _largest(
+    slack = _largest_shift(
         most, lambda shift: bool((starts(shift) > 0).all()) and band(shift) <= 1
     )
     start = starts(slack)
@@ -233,7 +233,7 @@ def rank(
     return (-float(len(chosen)), end_s, demand_s, tuple(sorted(chosen)))
 
 
-def _largest(most: float, holds: Callable[[float], bool]) -> float:
+def _largest_shift(most: float, holds: Callable[[float], bool]) -> float:
     """Bisect for the largest shift in [0, most] at which a monotone condition holds."""
     if holds(most):
         return most
@@ -266,7 +266,7 @@ def allocate(
     """
     band_hz = tables.problem.bandwidth_hz
     if uplink == "dynamic":
-        segments = _one_after_the_other(tables, rounds)
+        segments = _serve_in_order(tables, rounds)
     else:
         total = sum(tables.demand_s[list(users)].sum() for _, users in rounds)
         segments = {}
@@ -291,7 +291,7 @@ def upload_order(tables: Tables, rounds: Rounds) -> list[int]:
     ]
 
 
-def _one_after_the_other(tables: Tables, rounds: Rounds) -> dict[int, list[Segment]]:
+def _serve_in_order(tables: Tables, rounds: Rounds) -> dict[int, list[Segment]]:
     """Give the whole band to the first released upload in the upload order."""
     order = upload_order(tables, rounds)
     left = {rank: float(tables.demand_s[k]) for rank, k in enumerate(order)}

@@ -97,7 +97,7 @@ class Log:
         self._count += len(parents)
         return numbers
 
-    def way(self, entry: int) -> list[tuple[int, int]]:
+    def trace(self, entry: int) -> list[tuple[int, int]]:
         """Trace (model, users) of each step from an entry back to the start."""
         steps = []
         while entry:
@@ -139,7 +139,7 @@ class Stop:
     shared: int
     load_s: Floats
     left_load_s: Floats
-    still: Floats
+    value_to_go: Floats
     leaving_s: Floats
 
 
@@ -188,8 +188,8 @@ def stops(
         shared = _common(path, before)
         up = _common(path, after_path)
         capped = np.minimum(np.arange(len(path) + 1), up)
-        still = after[capped]
-        still = np.concatenate((after[:1], still))
+        value_to_go = after[capped]
+        value_to_go = np.concatenate((after[:1], value_to_go))
         reached = np.concatenate(([0.0], np.cumsum([loads[node] for node in path])))
         leaving = np.concatenate(([0.0], np.maximum(reached - reached[capped], 0.0)))
         above = np.concatenate(([0.0], np.cumsum([loads[node] for node in before])))
@@ -200,7 +200,7 @@ def stops(
                 shared,
                 reached[-1] - reached,
                 np.maximum(above - above[shared], 0.0),
-                still,
+                value_to_go,
                 leaving,
             )
         )

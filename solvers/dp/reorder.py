@@ -16,10 +16,10 @@ from solvers.dp.walks import Search
 from solvers.schedule import Uplink
 
 # Gains below this, in users, are treated as rounding.
-LEAST_GAIN = 1e-9
+MIN_GAIN = 1e-9
 
 # Random moves per perturbation.
-SHAKES = 3
+RANDOM_MOVES = 3
 
 # Maximum number of positions by which a single visit moves.
 REACH = 12
@@ -168,7 +168,7 @@ def _single_moves(count: int) -> Ints:
     return np.array(found, dtype=np.int64).reshape(-1, count)
 
 
-def promising(
+def neighbouring_orders(
     search: Search, rounds: Rounds, order: Sequence[int], rng: np.random.Generator
 ) -> Iterator[tuple[int, ...]]:
     """Yield orders near a given one, endlessly.
@@ -195,7 +195,7 @@ def promising(
     while True:
         candidates = now[moves(search.forest, [visits.models[v] for v in now])]
         values = _worth(search, visits, candidates)
-        if not len(values) or values.max() <= value + LEAST_GAIN:
+        if not len(values) or values.max() <= value + MIN_GAIN:
             break
         now, value = candidates[int(values.argmax())], float(values.max())
         moved = True
@@ -204,12 +204,12 @@ def promising(
     for i in np.argsort(-values, kind="stable").tolist():
         yield _whole_order(search, [visits.models[v] for v in candidates[i]], order)
     while True:
-        shaken = now
-        for _ in range(SHAKES):
-            steps = moves(search.forest, [visits.models[v] for v in shaken])
+        perturbed = now
+        for _ in range(RANDOM_MOVES):
+            steps = moves(search.forest, [visits.models[v] for v in perturbed])
             if len(steps):
-                shaken = shaken[steps[rng.integers(len(steps))]]
-        yield _whole_order(search, [visits.models[v] for v in shaken], order)
+                perturbed = perturbed[steps[rng.integers(len(steps))]]
+        yield _whole_order(search, [visits.models[v] for v in perturbed], order)
 
 
 def _worth(search: Search, visits: Visits, orders: Ints) -> Floats:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.bounds.upper_bound import prices
-from solvers.core.algorithm import Found, Options
+from solvers.core.algorithm import Options, Solution
 from solvers.core.forest import Crossing, Forest, build_forest
 from solvers.core.knapsack import batch_costs, batches, tree_knapsack, visit_rounds
 from solvers.core.orders import depth_first, depth_first_orders
 from solvers.core.tables import PlannedRound, Tables
-from solvers.dp.reorder import LEAST_GAIN, promising
+from solvers.dp.reorder import MIN_GAIN, neighbouring_orders
 from solvers.dp.walks import Search, Walk, planned, walk
 from solvers.errors import RefusalError
 from solvers.schedule import Uplink
@@ -22,12 +22,12 @@ WIDTH = 32
 
 # Limits on the orders walked to improve on the initial ones: this many, a third of the
 # number of model pairs, and this many users in total.
-MOST_WALKS = 64
+MAX_WALKS = 64
 PAIRS_PER_WALK = 3
 USER_WALKS = 10_000
 
 
-def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Serve the maximum number of users of a laminar library by one common deadline.
 
     ``upfront`` is solved to optimality over all sequences of rounds: a tree knapsack
@@ -55,7 +55,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
     was available: the recursion is this project's own.
     """
     if not tables.active:
-        return Found([], proven=True)
+        return Solution([], proven=True)
     forest = build_forest(tables)
     if isinstance(forest, Crossing):
         raise RefusalError(f"dp: {forest}; use greedy or ilp")
@@ -65,12 +65,12 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
     if not tables.releases_zero:
         raise RefusalError("dp: some releases are not 0; use greedy or ilp")
     if uplink == "upfront":
-        return Found(_upfront(tables, forest, deadline_s), proven=True)
+        return Solution(_upfront(tables, forest, deadline_s), proven=True)
     found = prices(tables, uplink)
     if not found.bound:
-        return Found([], proven=True)
+        return Solution([], proven=True)
     search = Search(tables, forest, found, uplink, deadline_s)
-    return Found(_best_rounds(search, options.seed), bound=found.bound)
+    return Solution(_best_rounds(search, options.seed), bound=found.bound)
 
 
 def _best_rounds(search: Search, seed: int) -> list[PlannedRound]:
@@ -97,13 +97,13 @@ def _improved(search: Search, best: Walk, rng: np.random.Generator) -> Walk:
     """Walk orders near the best one until the budget of walks brings no improvement."""
     users = len(search.tables.users)
     pairs = len(best.order) ** 2
-    left = min(MOST_WALKS, pairs // PAIRS_PER_WALK, USER_WALKS // users)
+    left = min(MAX_WALKS, pairs // PAIRS_PER_WALK, USER_WALKS // users)
     while left > 0:
         rounds = planned(search, best)
-        for order in promising(search, rounds, best.order, rng):
+        for order in neighbouring_orders(search, rounds, best.order, rng):
             left -= 1
             found = walk(search, order, target=best.users, width=WIDTH, base=best)
-            better = (found.users, found.value) > (best.users, best.value + LEAST_GAIN)
+            better = (found.users, found.value) > (best.users, best.value + MIN_GAIN)
             if better or left <= 0:
                 break
         if better:
@@ -134,7 +134,7 @@ def _upfront(tables: Tables, forest: Forest, deadline_s: float) -> list[PlannedR
     limit_s = deadline_s + TIME_TOLERANCE_S / 2
     best_key = (0, 0.0)
     best: list[PlannedRound] = []
-    for found in _found_at_start(tables):
+    for found in _resident_sets(tables):
         node_load = np.array(
             [tables.loads_s(set(atoms) - found) for atoms in forest.atoms]
         )
@@ -154,7 +154,7 @@ def _upfront(tables: Tables, forest: Forest, deadline_s: float) -> list[PlannedR
     return best
 
 
-def _found_at_start(tables: Tables) -> list[frozenset[int]]:
+def _resident_sets(tables: Tables) -> list[frozenset[int]]:
     """List the maximal sets of resident atoms that a first model can use."""
     sets = {tables.initial_atoms & tables.atoms_of[m] for m in tables.active}
     return sorted((s for s in sets if not any(s < other for other in sets)), key=sorted)

@@ -96,7 +96,9 @@ def walk(
     """
     backwards = search.uplink == "static"
     there = list(reversed(order)) if backwards else list(order)
-    way = stops(search.tables, search.forest, search.prices, there, owing=backwards)
+    walk_stops = stops(
+        search.tables, search.forest, search.prices, there, owing=backwards
+    )
     first = 0
     states: list[tuple[Labels, int, _Best]] = []
     log = Log()
@@ -110,11 +112,11 @@ def walk(
         labels, length, best = base.states[first]
         log = base.log.copy(length)
     advance = _backwards if backwards else _forwards
-    for stop in way[first:]:
+    for stop in walk_stops[first:]:
         states.append((labels, len(log), best))
         labels, best = advance(search, stop, labels, log, best, target, width)
     users, value, entry = best
-    return Walk(tuple(order), users, value, tuple(log.way(entry)), tuple(states), log)
+    return Walk(tuple(order), users, value, tuple(log.trace(entry)), tuple(states), log)
 
 
 def planned(search: Search, found: Walk) -> list[PlannedRound]:
@@ -124,7 +126,7 @@ def planned(search: Search, found: Walk) -> list[PlannedRound]:
     return _rounds_forwards(search.tables, found.steps[::-1])
 
 
-def _better(new: Labels, value: Floats, best: _Best) -> _Best:
+def _best_of(new: Labels, value: Floats, best: _Best) -> _Best:
     """Choose the label with the most users, then the highest value."""
     if not len(new.users):
         return best
@@ -168,9 +170,9 @@ def _forwards(
     end_s = end[row, extra + 1]
     sent_s = labels.spectrum[row] + upload[extra]
     users = labels.users[row] + extra + 1
-    value = users + _left(prices, search.deadline_s, end_s, sent_s)
+    value = users + _remaining_worth(prices, search.deadline_s, end_s, sent_s)
     # Labels that cannot reach the target are not recorded.
-    hopeful = np.flatnonzero(value + stop.still[-1] >= target - 1e-6)
+    hopeful = np.flatnonzero(value + stop.value_to_go[-1] >= target - 1e-6)
     row, extra = row[hopeful], extra[hopeful]
     new = Labels(
         users[hopeful],
@@ -181,16 +183,18 @@ def _forwards(
     )
     value = value[hopeful]
     done = np.flatnonzero(new.users >= target)
-    best = _better(new.take(done), value[done], best)
-    old = labels.users + _left(
+    best = _best_of(new.take(done), value[done], best)
+    old = labels.users + _remaining_worth(
         prices, search.deadline_s, labels.time_s, labels.spectrum
     )
     labels = join([labels, new])
-    potential = np.concatenate((old, value)) + stop.still[labels.depth + 1]
+    potential = np.concatenate((old, value)) + stop.value_to_go[labels.depth + 1]
     return prune(labels, potential, target, width), best
 
 
-def _left(prices: Prices, deadline_s: float, time_s: Floats, sent_s: Floats) -> Floats:
+def _remaining_worth(
+    prices: Prices, deadline_s: float, time_s: Floats, sent_s: Floats
+) -> Floats:
     """Worth of the remaining GPU time and band."""
     gpu = prices.gpu_worth[-1] * (1 - time_s / deadline_s)
     return np.asarray(gpu + prices.band_worth * (prices.band_limit - sent_s))
@@ -296,11 +300,11 @@ def _backwards(
     latency = tables.latency_s[stop.model]
     sizes = np.flatnonzero(np.isfinite(latency))[1:]
     cost = prices.model_cost[stop.model]
-    still = stop.still[-1]
+    value_to_go = stop.value_to_go[-1]
     entering = labels._replace(depth=np.full(len(labels.users), stop.depth))
     # Indexed by the number of users to be served that are not yet in the visit.
     waiting: list[list[Labels]] = [[] for _ in range(len(users) + 1)]
-    enters = labels.users + _left_static(prices, labels) + still
+    enters = labels.users + _remaining_worth_static(prices, labels) + value_to_go
     for count in range(len(users), 0, -1):
         hopeful = enters + count - cost[count] >= target - 1e-6
         arriving = entering.take(np.flatnonzero(hopeful))
@@ -308,7 +312,12 @@ def _backwards(
         here = join([*waiting[count], arriving])
         if not len(here.users):
             continue
-        potential = here.users + _left_static(prices, here) + still - cost[count]
+        potential = (
+            here.users
+            + _remaining_worth_static(prices, here)
+            + value_to_go
+            - cost[count]
+        )
         here = prune(here, potential, target, width)
         fit = sizes[sizes <= count]
         begin = -here.time_s - latency[fit, None]
@@ -336,19 +345,19 @@ def _backwards(
     if waiting[0]:
         new = join(waiting[0])
         load_s = tables.load_s(None, stop.model)
-        value = new.users + _left_static(prices, new, load_s)
+        value = new.users + _remaining_worth_static(prices, new, load_s)
         done = np.flatnonzero(
             (-new.time_s >= load_s - HALF_TOLERANCE) & (new.users >= target)
         )
-        best = _better(new.take(done), value[done], best)
+        best = _best_of(new.take(done), value[done], best)
         labels = join([labels, new])
     leaving = stop.leaving_s[labels.depth + 1]
-    potential = labels.users + _left_static(prices, labels, leaving)
-    potential += stop.still[labels.depth + 1]
+    potential = labels.users + _remaining_worth_static(prices, labels, leaving)
+    potential += stop.value_to_go[labels.depth + 1]
     return prune(labels, potential, target, width), best
 
 
-def _left_static(
+def _remaining_worth_static(
     prices: Prices, labels: Labels, load_s: Floats | float = 0.0
 ) -> Floats:
     """Worth of the GPU time and band that remain, after a load."""

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from solvers.core.insertion import Insertions, Taste
+from solvers.core.insertion import Criterion, Insertions
 from solvers.core.plan import Clock, rounds_of
 from solvers.core.tables import PlannedRound, Tables
 from solvers.schedule import Uplink
 
-TASTE = Taste(uplink_weight=0.25, urgent=False, noise=0.0)
+CRITERION = Criterion(uplink_weight=0.25, urgent=False, noise=0.0)
 
 # Number of proposals timed per addition where slack alone does not decide
 # feasibility.
-TRIES = 12
+MAX_TRIES = 12
 
 # Additions end after this many pairs of a user and a round have been evaluated.
-MOST_PAIRS = 400_000
+MAX_PAIRS = 400_000
 
 
 def fill(
@@ -44,7 +44,7 @@ def fill(
 
     Notes
     -----
-    O(unserved users · rounds) for each addition; at most ``MOST_PAIRS`` in total.
+    O(unserved users · rounds) for each addition; at most ``MAX_PAIRS`` in total.
     """
     clock = Clock(tables, uplink)
     insertions = Insertions(clock)
@@ -56,11 +56,11 @@ def fill(
     pairs = 0
     while True:
         pairs += int(waiting.sum()) * (len(plan) + 1)
-        if pairs > MOST_PAIRS:
+        if pairs > MAX_PAIRS:
             return rounds_of(plan)
         times = clock.time(plan)
-        proposals = insertions.candidates(plan, times, waiting, TASTE, rng)
-        for _, proposal in zip(range(TRIES), proposals, strict=False):
+        proposals = insertions.candidates(plan, times, waiting, CRITERION, rng)
+        for _, proposal in zip(range(MAX_TRIES), proposals, strict=False):
             if clock.time(proposal.plan).feasible:
                 plan = proposal.plan
                 waiting[list(proposal.users)] = False

@@ -16,7 +16,7 @@ HALVINGS = 24
 
 
 # Selected users of each model.
-Picked = tuple[Ints, ...]
+Selection = tuple[Ints, ...]
 
 
 class _Level(NamedTuple):
@@ -26,7 +26,7 @@ class _Level(NamedTuple):
     holds: Floats
 
 
-class Menu:
+class Selector:
     """Cost of serving the first n users of each model, independent of the order.
 
     The users of a model are those of least demand. With uplink weight μ, n users of a
@@ -34,7 +34,7 @@ class Menu:
     held by a selected model costs (1 − μ) · (its load), once.
     """
 
-    def __init__(self, loads: Loads, queues: Picked, limit_s: float) -> None:
+    def __init__(self, loads: Loads, queues: Selection, limit_s: float) -> None:
         self._loads = loads
         self._queues = queues
         tables = loads.tables
@@ -67,7 +67,7 @@ class Menu:
             found.append(_Level(atoms, self._holds[:, atoms]))
         return found
 
-    def pick(self, uplink_weight: float, share: float) -> tuple[Picked, Picked]:
+    def select(self, uplink_weight: float, share: float) -> tuple[Selection, Selection]:
         """Select users of each model that together cost a share of the latest deadline.
 
         Every user is worth the same number of seconds. At each worth, every model
@@ -101,10 +101,10 @@ class Menu:
         low, high = self._largest(budget, cost, gpu, None)
         found = []
         for worth in (low, high):
-            chosen = self._at(worth, cost, gpu, None)
+            chosen = self._counts_at(worth, cost, gpu, None)
             opened = (chosen > 0).astype(float) @ self._holds > 0
             least, _ = self._largest(budget, cost, gpu, opened)
-            found.append(self._users(self._at(least, cost, gpu, opened)))
+            found.append(self._users(self._counts_at(least, cost, gpu, opened)))
         return found[0], found[1]
 
     def _largest(
@@ -114,21 +114,21 @@ class Menu:
         low, high = 0.0, 2 * budget_s
         for _ in range(HALVINGS):
             worth = (low + high) / 2
-            chosen = self._at(worth, cost_s, gpu, opened)
+            chosen = self._counts_at(worth, cost_s, gpu, opened)
             if self._total_s(chosen, cost_s, gpu) <= budget_s:
                 low = worth
             else:
                 high = worth
         return low, high
 
-    def _users(self, counts: Ints) -> Picked:
+    def _users(self, counts: Ints) -> Selection:
         tables = self._loads.tables
-        picked = [np.empty(0, dtype=np.int64) for _ in tables.model_names]
+        selected = [np.empty(0, dtype=np.int64) for _ in tables.model_names]
         for m, n in zip(self._models.tolist(), counts.tolist(), strict=True):
-            picked[m] = self._queues[m][:n]
-        return tuple(picked)
+            selected[m] = self._queues[m][:n]
+        return tuple(selected)
 
-    def _at(
+    def _counts_at(
         self, worth_s: float, cost_s: Floats, gpu: float, opened: Bools | None
     ) -> Ints:
         """Count the users of each model that pay at a worth, (models with users,).

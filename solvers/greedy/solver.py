@@ -8,27 +8,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solvers.core.algorithm import Found, Options
+from solvers.core.algorithm import Options, Solution
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import rank, time_rounds
 from solvers.greedy.build import Rule, grow, tour
 from solvers.greedy.fill import fill
-from solvers.greedy.pick import Menu, Picked
+from solvers.greedy.pick import Selection, Selector
 from solvers.greedy.sides import Backward, Forward
 from solvers.greedy.waiting import Loads, Waiting
 from solvers.schedule import Uplink
 
 # Attempts end after this many candidate rounds have been evaluated; evaluating
 # ``OVERHEAD`` of them takes as long as the fixed cost of a step.
-MOST_LOOKS = 8_000_000
+MAX_EVALUATIONS = 8_000_000
 OVERHEAD = 4000
 
 # With individual deadlines, a few more attempts are made until this many have been
 # evaluated.
-SMALL_LOOKS = 400_000
+MAX_EXTRA_EVALUATIONS = 400_000
 
 # Minimum number of attempts, and number of best schedules that are filled.
-LEAST_ATTEMPTS = 4
+MIN_ATTEMPTS = 4
 FILLED = 3
 
 
@@ -164,7 +164,7 @@ ANY_DEADLINES = tuple(
 )
 
 
-def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Build several schedules, insert unserved users, and keep the best.
 
     Supports any sharing, deadlines and (``dynamic``) releases, cache and overlap.
@@ -174,11 +174,11 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
     Notes
     -----
     O(rounds · models · (batch limit + shared atoms)) for each attempt. Attempts are
-    made in a fixed order, and end after ``MOST_LOOKS`` candidate rounds.
+    made in a fixed order, and end after ``MAX_EVALUATIONS`` candidate rounds.
     """
     del options
     if not tables.active:
-        return Found([])
+        return Solution([])
 
     def ranked(rounds: list[PlannedRound]) -> _Ranked:
         return _Ranked(rank(tables, rounds, uplink), rounds)
@@ -193,7 +193,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
         rounds = fill(tables, known.rounds, uplink)
         if rounds != known.rounds:
             candidates.append(ranked(rounds))
-    return Found(min(candidates, key=_key_of).rounds)
+    return Solution(min(candidates, key=_key_of).rounds)
 
 
 def _schedules(tables: Tables, uplink: Uplink) -> Iterator[list[PlannedRound]]:
@@ -204,15 +204,15 @@ def _schedules(tables: Tables, uplink: Uplink) -> Iterator[list[PlannedRound]]:
     if not one:
         attempts += tuple(a for a in ANY_DEADLINES if a not in attempts)
     builder = _Builder(tables, uplink)
-    looks = 0
+    evaluations = 0
     for number, attempt in enumerate(attempts):
-        most = MOST_LOOKS if number < known else SMALL_LOOKS
-        if number >= LEAST_ATTEMPTS and looks > most:
+        most = MAX_EVALUATIONS if number < known else MAX_EXTRA_EVALUATIONS
+        if number >= MIN_ATTEMPTS and evaluations > most:
             return
         rounds = builder.build(attempt)
         if tables.problem.eviction != "lru":
             rounds = _feasible(tables, rounds, uplink)
-        looks += len(rounds) * (builder.entries + OVERHEAD)
+        evaluations += len(rounds) * (builder.entries + OVERHEAD)
         yield rounds
 
 
@@ -236,7 +236,7 @@ class _Builder:
         self._tables = tables
         self._uplink: Uplink = uplink
         self._loads = Loads(tables)
-        self._menus: dict[float, Menu] = {}
+        self._selectors: dict[float, Selector] = {}
         # A schedule that is built backwards places its last round first.
         self._sign = -1.0 if uplink == "static" else 1.0
         self.entries = sum(
@@ -251,20 +251,20 @@ class _Builder:
         side = Backward(loads) if backward else Forward(loads, self._uplink)
         order = self._sign * tables.deadline_s if rule.urgent else None
         if attempt.share is not None:
-            menu = self._menu(attempt.cut)
-            pair = menu.pick(rule.uplink_weight, attempt.share)
-            picked = pair[0] if attempt.first else pair[1]
+            selector = self._selector(attempt.cut)
+            pair = selector.select(rule.uplink_weight, attempt.share)
+            selected = pair[0] if attempt.first else pair[1]
             if attempt.key is None:
-                grow(loads, side, Waiting(tables, picked, order), rule)
+                grow(loads, side, Waiting(tables, selected, order), rule)
             else:
-                self._tour(side, picked, attempt.key)
+                self._tour(side, selected, attempt.key)
         left = np.ones(len(tables.user_model), dtype=bool)
         left[[k for _, users in side.rounds for k in users]] = False
         rest = [users[left[users]] for users in tables.users_of]
         grow(loads, side, Waiting(tables, rest, order), rule)
         return side.rounds
 
-    def _menu(self, cut: float | None) -> Menu:
+    def _selector(self, cut: float | None) -> Selector:
         """Make the menu of the users left by a cut, limited by their first deadline."""
         tables = self._tables
         deadlines = np.sort(tables.deadline_s[tables.users])
@@ -276,18 +276,18 @@ class _Builder:
                 users[tables.deadline_s[users] >= limit_s] for users in users_of
             )
         key = -1.0 if cut is None else cut
-        if key not in self._menus:
-            self._menus[key] = Menu(self._loads, users_of, limit_s)
-        return self._menus[key]
+        if key not in self._selectors:
+            self._selectors[key] = Selector(self._loads, users_of, limit_s)
+        return self._selectors[key]
 
-    def _tour(self, side: Backward | Forward, picked: Picked, name: str) -> None:
+    def _tour(self, side: Backward | Forward, selected: Selection, name: str) -> None:
         """Visit the models of the selected users in order of their mean key."""
         tables = self._tables
         of_user = tables.deadline_s if name == "deadline" else tables.demand_s
-        seconds = np.array([float(of_user[users].sum()) for users in picked])
+        seconds = np.array([float(of_user[users].sum()) for users in selected])
         if name == "both":
             seconds += self._loads.load_s
-        key = seconds / np.maximum([len(users) for users in picked], 1)
+        key = seconds / np.maximum([len(users) for users in selected], 1)
         order = self._sign * of_user
-        waiting = Waiting(tables, picked, order)
+        waiting = Waiting(tables, selected, order)
         tour(self._loads, side, waiting, self._sign * key)

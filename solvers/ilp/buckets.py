@@ -21,9 +21,9 @@ from solvers.ilp.engine import Clock
 from solvers.ilp.grid import (
     cost_lines,
     count_costs,
-    held_together,
+    evenly_spaced,
+    merged_atoms,
     most_users,
-    spread,
 )
 from solvers.schedule import Uplink
 from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
@@ -89,7 +89,7 @@ class BucketModel:
         self._buckets = range(len(self._open))
         self._compute = [[] for _ in self._buckets]
         self._costs = {m: count_costs(t, m) for m in t.active}
-        self._atoms = held_together(t)
+        self._atoms = merged_atoms(t)
         self.problem = pulp.LpProblem("buckets", pulp.LpMinimize)
         for m in t.active:
             self._users(m)
@@ -300,7 +300,7 @@ class BucketModel:
         """Fit the work for users with deadlines up to d between 0 and d."""
         t = self.tables
         deadlines = np.unique(t.deadline_s[t.users])[:-1]
-        for i, d in enumerate(spread(deadlines, DEADLINE_ROWS)):
+        for i, d in enumerate(evenly_spaced(deadlines, DEADLINE_ROWS)):
             self.clock.check()
             used = {}
             work: list[Any] = []
@@ -320,10 +320,10 @@ class BucketModel:
             if self.uplink == "upfront":
                 # All uploads come first, which matters only if any work ends by d.
                 work.append(self._demand(t.users.tolist(), self._buckets[-1]))
-                anybody = self._new(f"anybody_by_{i}", 1, "Binary")
+                any_served = self._new(f"anybody_by_{i}", 1, "Binary")
                 for m in t.active:
-                    self.problem += anybody >= used[m]
-                end = 1 - (1 - end) * anybody
+                    self.problem += any_served >= used[m]
+                end = 1 - (1 - end) * any_served
             self.problem += pulp.lpSum(work) <= end + self._slack
 
     def _demand(self, users: list[int], j: int) -> Any:
@@ -370,7 +370,7 @@ class BucketModel:
         t = self.tables
         least = min(float(t.least_latency_s[m]) for m in t.active) / self._unit_s
         releases = np.unique(t.release_s[t.users])
-        for a in spread(releases, RELEASE_ROWS):
+        for a in evenly_spaced(releases, RELEASE_ROWS):
             since = [k for k in users if t.release_s[k] >= a]
             for j in self._buckets:
                 self.clock.check()

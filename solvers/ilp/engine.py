@@ -15,7 +15,7 @@ from solvers.errors import RefusalError
 
 # HiGHS options for programs whose solutions are not schedules: skip the primal
 # heuristics and search only for a bound.
-PROOF: dict[str, Any] = {
+BOUND_ONLY_OPTIONS: dict[str, Any] = {
     "mip_heuristic_effort": 0.0,
     "mip_heuristic_run_feasibility_jump": False,
     "mip_heuristic_run_root_reduced_cost": False,
@@ -27,7 +27,7 @@ PROOF: dict[str, Any] = {
 
 # The number of users served is integral: a bound this close below the next integer is
 # rounded up to it.
-WHOLE = 1e-6
+INTEGRALITY_TOLERANCE = 1e-6
 
 
 class OutOfTimeError(Exception):
@@ -87,7 +87,7 @@ class Answer:
     bound: int | None
 
 
-NOTHING = Answer(chosen=False, finished=False, bound=None)
+NO_ANSWER = Answer(chosen=False, finished=False, bound=None)
 
 
 class _Highs(pulp.HiGHS):  # type: ignore[misc]
@@ -150,10 +150,10 @@ def run(
         If CBC is requested and its binary cannot be run.
     """
     if clock.left_s() <= 0:
-        return NOTHING
+        return NO_ANSWER
     if mip == "cbc":
         return _run_cbc(program.problem, clock, relaxed=relaxed)
-    limit = {"mip_max_nodes": nodes, **PROOF} if nodes else {}
+    limit = {"mip_max_nodes": nodes, **BOUND_ONLY_OPTIONS} if nodes else {}
     engine = _Highs(clock, mip=not relaxed, **limit)
     program.problem.solve(engine)
     highs = program.problem.solverModel
@@ -169,7 +169,9 @@ def run(
         chosen=_chosen(program.problem) and not relaxed,
         finished=finished,
         # The objective is minimised, as minus the users served.
-        bound=math.floor(-value + WHOLE) if math.isfinite(value) else None,
+        bound=math.floor(-value + INTEGRALITY_TOLERANCE)
+        if math.isfinite(value)
+        else None,
     )
 
 
@@ -186,7 +188,7 @@ def _run_cbc(problem: Any, clock: Clock, *, relaxed: bool) -> Answer:
     chosen, finished = _chosen(problem), _finished(problem)
     bound = None
     if chosen and finished:
-        bound = math.floor(-pulp.value(problem.objective) + WHOLE)
+        bound = math.floor(-pulp.value(problem.objective) + INTEGRALITY_TOLERANCE)
     return Answer(chosen=chosen and not relaxed, finished=finished, bound=bound)
 
 

@@ -81,14 +81,14 @@ def most_users(cost_s: Floats, room_s: float) -> int:
     return int(np.flatnonzero(cost_s <= room_s + TIME_TOLERANCE_S).max(initial=0))
 
 
-def spread(values: Floats, most: int) -> list[float]:
+def evenly_spaced(values: Floats, most: int) -> list[float]:
     """Choose at most ``most`` of sorted values, evenly spaced, ends included."""
     if len(values) > most:
         values = values[np.linspace(0, len(values) - 1, most).round().astype(int)]
     return [float(v) for v in values]
 
 
-def held_together(tables: Tables) -> list[tuple[tuple[int, ...], float, bool]]:
+def merged_atoms(tables: Tables) -> list[tuple[tuple[int, ...], float, bool]]:
     """Merge atoms held by the same active models: holders, load in s, resident."""
     groups: dict[tuple[tuple[int, ...], bool], float] = {}
     for atom, load_s in enumerate(tables.atom_load_s.tolist()):

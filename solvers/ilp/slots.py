@@ -17,7 +17,7 @@ from solvers.schedule import Uplink
 FIRST_TANGENTS = tuple(np.geomspace(0.02, 1.0, 12).tolist())
 
 
-def most_rounds(tables: Tables) -> int:
+def max_rounds(tables: Tables) -> int:
     """Bound the rounds that fit before the latest deadline, each with one user."""
     least = np.sort(tables.least_latency_s[tables.user_model[tables.users]])
     latest_s = float(tables.deadline_s[tables.users].max())

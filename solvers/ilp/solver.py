@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from solvers.bounds.upper_bound import upper_bound
-from solvers.core.algorithm import Found, Options
+from solvers.core.algorithm import Options, Solution
 from solvers.core.forest import Crossing, build_forest
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
 from solvers.ilp.buckets import BucketModel
-from solvers.ilp.engine import NOTHING, Answer, Clock, OutOfTimeError, Program, run
+from solvers.ilp.engine import NO_ANSWER, Answer, Clock, OutOfTimeError, Program, run
 from solvers.ilp.grid import bucket_edges, latest_start_s
-from solvers.ilp.slots import RoundModel, most_rounds
+from solvers.ilp.slots import RoundModel, max_rounds
 from solvers.ilp.visits import VisitModel, one_deadline_upfront
 from solvers.local_search import solver as local_search
 from solvers.schedule import Uplink
@@ -103,7 +103,7 @@ class _State:
         return state.lowered(state.served if answer.finished else answer.bound)
 
 
-def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Serve the maximum number of users over all sequences of rounds.
 
     Supports any sharing, deadlines and (``dynamic``) releases; a model may recur in any
@@ -114,7 +114,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
 
     Returns
     -------
-    Found
+    Solution
         Proven if the programs were solved to completion. If the time limit ended them,
         the best rounds known and the smallest bound proven.
 
@@ -128,7 +128,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
     NP-hard: exponential time in the worst case.
     """
     if not tables.active:
-        return Found([], proven=True)
+        return Solution([], proven=True)
     clock = Clock.of(options.time_limit_s)
     state = _State(_incumbent(tables, uplink, options), upper_bound(tables, uplink))
     if one_deadline_upfront(tables, uplink):
@@ -137,7 +137,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
         state = _buckets(tables, uplink, options.mip, clock, state)
         state = _slots(tables, uplink, options.mip, clock, state)
     proven = not state.open
-    return Found(state.rounds, proven=proven, bound=None if proven else state.bound)
+    return Solution(state.rounds, proven=proven, bound=None if proven else state.bound)
 
 
 def _incumbent(tables: Tables, uplink: Uplink, options: Options) -> list[PlannedRound]:
@@ -153,7 +153,7 @@ def _incumbent(tables: Tables, uplink: Uplink, options: Options) -> list[Planned
 
 
 def _small(tables: Tables) -> bool:
-    return len(tables.users) * most_rounds(tables) <= SMALL
+    return len(tables.users) * max_rounds(tables) <= SMALL
 
 
 def _served(rounds: list[PlannedRound]) -> int:
@@ -172,14 +172,14 @@ def _visits(
     def build() -> VisitModel:
         return VisitModel(tables, laminar, state.served + 1, state.bound, clock)
 
-    return state.after(*_search(tables, uplink, build, mip, clock))
+    return state.after(*_solve_program(tables, uplink, build, mip, clock))
 
 
 def _slots(
     tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
 ) -> _State:
     """Solve the exact program, first with few slots for a better incumbent."""
-    most = most_rounds(tables)
+    most = max_rounds(tables)
     if most == 0:
         return state.lowered(0)
     few = len(state.rounds) + 1
@@ -197,9 +197,9 @@ def _slots(
                 tables, uplink, slots, state.served + 1, state.bound, part
             )
 
-        found, answer = _search(tables, uplink, build, mip, part)
+        found, answer = _solve_program(tables, uplink, build, mip, part)
         # Few slots prove nothing.
-        state = state.after(found, answer if slots == most else NOTHING)
+        state = state.after(found, answer if slots == most else NO_ANSWER)
     return state
 
 
@@ -232,7 +232,7 @@ def _buckets(
     return state
 
 
-def _search(
+def _solve_program(
     tables: Tables,
     uplink: Uplink,
     build: Callable[[], Program],
@@ -243,7 +243,7 @@ def _search(
     try:
         program = build()
     except OutOfTimeError:
-        return None, NOTHING
+        return None, NO_ANSWER
     while True:
         answer = run(program, mip, clock)
         if not answer.chosen:

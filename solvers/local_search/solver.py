@@ -11,8 +11,8 @@ from itertools import islice
 import numpy as np
 
 from solvers.bounds.upper_bound import upper_bound
-from solvers.core.algorithm import Found, Options
-from solvers.core.insertion import Insertions, Taste
+from solvers.core.algorithm import Options, Solution
+from solvers.core.insertion import Criterion, Insertions
 from solvers.core.plan import Clock, Plan, Times, rounds_of, served
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import rank
@@ -25,10 +25,10 @@ from solvers.schedule import Uplink
 # inversely proportional in large ones, where an iteration takes longer.
 ITERATIONS_PER_USER = 100
 ITERATIONS_TIMES_USERS = 200_000
-FEWEST_ITERATIONS = 20
+MIN_ITERATIONS = 20
 
 # Candidates tried per insertion; filling ends when none of them fits.
-MOST_TRIES = 6
+MAX_TRIES = 6
 
 # Initial and final annealing temperature, in users.
 HOT, COLD = 0.3, 0.03
@@ -36,19 +36,19 @@ HOT, COLD = 0.3, 0.03
 # Penalty for the seconds that an average user takes, in users.
 EFFORT = 0.1
 
-# Probability of each move, in the order of ``_moved``.
+# Probability of each move, in the order of ``_perturb``.
 MOVE_SHARES = (0.25, 0.2, 0.15, 0.15, 0.1, 0.05, 0.1)
 
 # Maximum number of rounds or users dropped, and of rounds moved together.
-MOST_ROUNDS_DROPPED = 3
-MOST_USERS_DROPPED = 8
-MOST_ROUNDS_MOVED = 4
+MAX_ROUNDS_DROPPED = 3
+MAX_USERS_DROPPED = 8
+MAX_ROUNDS_MOVED = 4
 
 # dp provides a start up to this product of users and models.
-DP_WORTHWHILE = 20_000
+MAX_DP_SIZE = 20_000
 
 
-def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Improve the best of greedy and dp by ruin and recreate with simulated annealing.
 
     Supports any sharing, deadlines, releases (``dynamic``), residency and overlap. Each
@@ -66,7 +66,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
     seed and iterations give the same schedule, unless a time limit ends them.
     """
     if not tables.active:
-        return Found([], proven=True)
+        return Solution([], proven=True)
     stop_s = (
         math.inf
         if options.time_limit_s is None
@@ -78,7 +78,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
         search = _Search(tables, uplink, options, bound, stop_s)
         found = rounds_of(search.run(search.clock.plan(best)))
         best = _best(tables, uplink, [best, found])
-    return Found(best, bound=bound)
+    return Solution(best, bound=bound)
 
 
 def _best(
@@ -91,7 +91,7 @@ def _starts(
     tables: Tables, uplink: Uplink, options: Options
 ) -> list[list[PlannedRound]]:
     starts = [list(greedy.solve(tables, uplink, options).rounds)]
-    if len(tables.users) * len(tables.active) <= DP_WORTHWHILE:
+    if len(tables.users) * len(tables.active) <= MAX_DP_SIZE:
         # A plan that is feasible without cache and overlap is feasible with them.
         rules = {"residency": "previous", "overlap": False}
         plain = Tables(tables.problem.model_copy(update=rules), tables.sharing)
@@ -114,7 +114,7 @@ class _Search:
         self.clock = Clock(self.tables, self.uplink)
         self._insertions = Insertions(self.clock)
         self._rng = np.random.default_rng(self.options.seed)
-        self._own_deadlines = self.tables.common_deadline_s is None
+        self._deadlines_differ = self.tables.common_deadline_s is None
         self._horizon_s = float(self.tables.deadline_s.max())
         # Seconds that an average user of the first plan takes.
         self._user_s = 1.0
@@ -124,10 +124,10 @@ class _Search:
         limit = self.options.iterations
         if limit is None and math.isinf(self.stop_s):
             users = len(self.tables.users)
-            share = max(ITERATIONS_TIMES_USERS // users, FEWEST_ITERATIONS)
+            share = max(ITERATIONS_TIMES_USERS // users, MIN_ITERATIONS)
             limit = min(share, ITERATIONS_PER_USER * users)
         started_s = time.monotonic()
-        plan, times = self._fill(plan, self._taste())
+        plan, times = self._fill(plan, self._draw_criterion())
         best = plan
         if plan:
             self._user_s = self._seconds(times) / served(plan)
@@ -139,7 +139,9 @@ class _Search:
             if progress >= 1:
                 break
             iteration += 1
-            found, times = self._fill(self._repaired(self._moved(plan)), self._taste())
+            found, times = self._fill(
+                self._repair(self._perturb(plan)), self._draw_criterion()
+            )
             score = self._score(found, times)
             heat = HOT * (COLD / HOT) ** progress
             if score >= now + heat * math.log(1 - self._rng.random()):
@@ -156,11 +158,11 @@ class _Search:
             done = max(done, share)
         return done
 
-    def _taste(self) -> Taste:
+    def _draw_criterion(self) -> Criterion:
         rng = self._rng
-        return Taste(
+        return Criterion(
             uplink_weight=float(rng.random()),
-            urgent=self._own_deadlines and bool(rng.random() < 0.5),
+            urgent=self._deadlines_differ and bool(rng.random() < 0.5),
             noise=float(rng.choice([0.0, 0.2, 1.0])),
         )
 
@@ -175,14 +177,16 @@ class _Search:
             return gpu_s + times.band * self._horizon_s
         return gpu_s + float(times.demand_s.sum())
 
-    def _fill(self, plan: Plan, taste: Taste) -> tuple[Plan, Times]:
+    def _fill(self, plan: Plan, criterion: Criterion) -> tuple[Plan, Times]:
         """Insert unserved users into a feasible plan until none fits or time is up."""
         waiting = np.ones(len(self.tables.user_ids), dtype=bool)
         waiting[[k for batch in plan for k in batch.users]] = False
         times = self.clock.time(plan)
         while time.monotonic() < self.stop_s:
-            tries = self._insertions.candidates(plan, times, waiting, taste, self._rng)
-            for candidate in islice(tries, MOST_TRIES):
+            tries = self._insertions.candidates(
+                plan, times, waiting, criterion, self._rng
+            )
+            for candidate in islice(tries, MAX_TRIES):
                 found = self.clock.time(candidate.plan)
                 if found.feasible:
                     plan, times = candidate.plan, found
@@ -192,15 +196,15 @@ class _Search:
                 break
         return plan, times
 
-    def _repaired(self, plan: Plan) -> Plan:
+    def _repair(self, plan: Plan) -> Plan:
         """Drop users until the plan is feasible."""
         while True:
             times = self.clock.time(plan)
             if times.feasible:
                 return plan
-            plan = self._relieved(plan, times)
+            plan = self._relieve(plan, times)
 
-    def _relieved(self, plan: Plan, times: Times) -> Plan:
+    def _relieve(self, plan: Plan, times: Times) -> Plan:
         """Drop one user or round that makes the plan infeasible."""
         rng = self._rng
         last = times.broken if times.broken >= 0 else len(plan) - 1
@@ -228,7 +232,7 @@ class _Search:
                 kept.append(self.clock.batch(batch.model, users))
         return tuple(kept)
 
-    def _moved(self, plan: Plan) -> Plan:
+    def _perturb(self, plan: Plan) -> Plan:
         """Apply one random move; the resulting plan may be infeasible."""
         if not plan:
             return plan
@@ -245,12 +249,12 @@ class _Search:
 
     def _drop_rounds(self, plan: Plan) -> Plan:
         first = int(self._rng.integers(len(plan)))
-        count = int(self._rng.integers(1, MOST_ROUNDS_DROPPED + 1))
+        count = int(self._rng.integers(1, MAX_ROUNDS_DROPPED + 1))
         return plan[:first] + plan[first + count :]
 
     def _drop_users(self, plan: Plan) -> Plan:
         there = [k for batch in plan for k in batch.users]
-        count = min(len(there), int(self._rng.integers(1, MOST_USERS_DROPPED + 1)))
+        count = min(len(there), int(self._rng.integers(1, MAX_USERS_DROPPED + 1)))
         return self._without(plan, set(self._rng.choice(there, count).tolist()))
 
     def _drop_relatives(self, plan: Plan) -> Plan:
@@ -274,7 +278,7 @@ class _Search:
         """Move a run of consecutive rounds elsewhere."""
         rng = self._rng
         first = int(rng.integers(len(plan)))
-        last = first + int(rng.integers(1, MOST_ROUNDS_MOVED + 1))
+        last = first + int(rng.integers(1, MAX_ROUNDS_MOVED + 1))
         run, rest = plan[first:last], plan[:first] + plan[last:]
         place = int(rng.integers(len(rest) + 1))
         return rest[:place] + run + rest[place:]
