@@ -145,7 +145,7 @@ def locate_campaign(path_or_name: str) -> Path:
     Raises
     ------
     InputError
-        When there is neither.
+        If there is neither.
     """
     return locate("campaign", "profiles", path_or_name)
 
@@ -174,7 +174,7 @@ def tasks_of(campaign: Campaign, *, device: str, out: Path) -> tuple[Task, ...]:
     Raises
     ------
     InputError
-        When the device has no name, or a command that has all its words is a campaign
+        If the device has no name, or a command that has all its words is a campaign
         or writes where this one keeps its own files.
     """
     if not device.strip():

@@ -79,7 +79,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        When another run has it.
+        If another run has it.
     """
     make_folder(folder)
     handle = os.open(folder, os.O_RDONLY)
@@ -106,7 +106,7 @@ def open_state(folder: Path, *, campaign: str, file_sha256: str, device: str) ->
     Raises
     ------
     InputError
-        When the folder holds something else, or another campaign, or that of another
+        If the folder holds something else, or another campaign, or that of another
         device.
     """
     file = folder / STATE_FILE

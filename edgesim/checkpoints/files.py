@@ -107,7 +107,7 @@ def parse_checkpoint(text: str) -> CheckpointFiles:
     Raises
     ------
     InputError
-        When a name or a path is empty.
+        If a name or a path is empty.
     """
     name, given = "", text
     head, equals, tail = text.partition("=")

@@ -43,12 +43,12 @@ def pickled_in(path: Path) -> list[RawTensor]:
     Raises
     ------
     InputError
-        When the file is broken, holds objects other than tensors and plain
+        If the file is broken, holds objects other than tensors and plain
         containers, is a TorchScript archive or a tar, has compressed records, holds no
         dict of tensors, or holds a tensor that is sparse, nested, on no device, or
         larger than the file.
     OSError
-        When the file cannot be read.
+        If the file cannot be read.
     """
     with path.open("rb") as file:
         archive = file.read(len(_ZIP)) == _ZIP  # by which torch tells the formats apart

@@ -50,9 +50,9 @@ def safetensors_in(path: Path) -> list[RawTensor]:
     Raises
     ------
     InputError
-        When the package refuses the file, or a name stands twice in its header.
+        If the package refuses the file, or a name stands twice in its header.
     OSError
-        When it cannot be read.
+        If it cannot be read.
     """
     try:
         # The package maps the file and copies the header alone.

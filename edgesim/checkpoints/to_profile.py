@@ -89,7 +89,7 @@ def read_reference(option: str, text: str) -> ModelOf:
     Raises
     ------
     InputError
-        When there is no such profile, or no such model in it.
+        If there is no such profile, or no such model in it.
     """
     head, colon, tail = text.rpartition(":")
     if not colon or text in shipped_profiles() or is_file(Path(text)):
@@ -119,7 +119,7 @@ def loads_like(profile: Profile) -> LoadRules:
     Raises
     ------
     InputError
-        When the profile holds no load time above 0 for any tier.
+        If the profile holds no load time above 0 for any tier.
     """
     tiers: dict[Tier, CopyRule] = {}
     points: list[str] = []
@@ -169,7 +169,7 @@ def check_latency(option: str, source: ModelOf) -> None:
     Raises
     ------
     InputError
-        When no model is named, or the model's latency was not measured.
+        If no model is named, or the model's latency was not measured.
     """
     if source.model is None:
         raise InputError(

@@ -428,7 +428,7 @@ def run_labels(files: Sequence[str]) -> list[str]:
     Raises
     ------
     InputError
-        When the same file is given twice.
+        If the same file is given twice.
     """
     for position, file in enumerate(files):
         if file in files[:position]:

@@ -48,7 +48,7 @@ def profile_figure(profiles: Mapping[str, Profile], tiers: Sequence[Tier]) -> Fi
     Raises
     ------
     InputError
-        When there are more than :data:`MOST_MODELS` models.
+        If there are more than :data:`MOST_MODELS` models.
     """
     models = _names(profiles)
     if len(models) > MOST_MODELS:

@@ -77,7 +77,7 @@ def save(drawing: Drawing, path: Path) -> None:
     Raises
     ------
     InputError
-        When the file cannot be written.
+        If the file cannot be written.
     """
     with write_whole(path, "wb") as file:
         dump(drawing, file)

@@ -114,7 +114,7 @@ def write_picture(trace: Trace, path: Path) -> None:
     Raises
     ------
     InputError
-        When the ending is not a known one or the file cannot be written.
+        If the ending is not a known one or the file cannot be written.
     """
     check_picture_name(path)
     figure = trace_figure(trace)

@@ -59,7 +59,7 @@ def read_profile(path_or_name: str | Path) -> Profile:
     Raises
     ------
     InputError
-        When there is no such profile, naming those shipped; when the schema version
+        If there is no such profile, naming those shipped; when the schema version
         is another one; when the file holds anything the format does not allow.
     """
     path = locate_profile(path_or_name)
@@ -148,7 +148,7 @@ def locate_profile(path_or_name: str | Path) -> Path:
     Raises
     ------
     InputError
-        When there is none, naming the shipped profiles.
+        If there is none, naming the shipped profiles.
     """
     text = os.fspath(path_or_name)
     path = Path(text)

@@ -57,7 +57,7 @@ def parse_spec(text: str) -> NetworkSpec:
     Raises
     ------
     InputError
-        When it is no SPEC.
+        If it is no SPEC.
     """
     named = _NAMED.fullmatch(text)
     name, architecture = (named[1], named[2]) if named else (None, text)
@@ -96,7 +96,7 @@ def build_network(
     Raises
     ------
     InputError
-        When it cannot be built, saying why.
+        If it cannot be built, saying why.
     """
     return build(architecture, dtype, device).network
 

@@ -79,7 +79,7 @@ def by_pattern(pattern: str) -> BlockOf:
     Raises
     ------
     InputError
-        When the text is no regular expression.
+        If the text is no regular expression.
     """
     try:
         expression = re.compile(pattern)
@@ -106,7 +106,7 @@ def state_tensors(network: nn.Module, where: str) -> dict[str, torch.Tensor]:
     Raises
     ------
     InputError
-        When the state dict holds what is no dense tensor with data.
+        If the state dict holds what is no dense tensor with data.
     """
     tensors: dict[str, torch.Tensor] = {}
     seen: set[tuple[object, ...]] = set()
@@ -141,7 +141,7 @@ def group(
     Raises
     ------
     InputError
-        When the rule finds a block for none of them.
+        If the rule finds a block for none of them.
     """
     sizes: dict[str, list[int]] = {}
     early: list[int] = []

@@ -45,7 +45,7 @@ def plan_checkpoints(
     Raises
     ------
     InputError
-        When the rule finds a block for no tensor at all.
+        If the rule finds a block for no tensor at all.
     """
     if block_of is not None and not any(
         block_of(tensor.name) is not None
@@ -90,7 +90,7 @@ def with_architecture(
     Raises
     ------
     InputError
-        When the tensors of a checkpoint and those of the network differ.
+        If the tensors of a checkpoint and those of the network differ.
     """
     completed: dict[str, NetworkPlan] = {}
     networks = Networks(device) if networks is None else networks
@@ -173,7 +173,7 @@ def read_latency_source(text: str) -> tuple[Profile, str | None]:
     Raises
     ------
     InputError
-        When there is no such profile or model.
+        If there is no such profile or model.
     """
     place, model = latency_place(text)
     profile = read_profile(place)
@@ -202,7 +202,7 @@ def with_latency_from(
     Raises
     ------
     InputError
-        When a plan has none to take, or that holds no latencies.
+        If a plan has none to take, or that holds no latencies.
     """
     completed = []
     for plan in plans:

@@ -43,7 +43,7 @@ class HostBlock:
         Raises
         ------
         OSError
-            When the file cannot be read, or is shorter than the block.
+            If the file cannot be read, or is shorter than the block.
         """
         if self.file is not None:
             _read_into(self.file, self.host, self.offset)

@@ -97,7 +97,7 @@ class Device(ABC):
         Raises
         ------
         NotCapturedError
-            When the step cannot be captured, saying why.
+            If the step cannot be captured, saying why.
         """
         del step
         return None

@@ -22,7 +22,7 @@ def open_device(name: str) -> Device:
     Raises
     ------
     InputError
-        When the name is none of these, or there is no such GPU.
+        If the name is none of these, or there is no such GPU.
     """
     if name == "cpu":
         return CpuDevice(torch.device("cpu"))

@@ -29,7 +29,7 @@ def check_input(where: str, text: str) -> str:
     Raises
     ------
     InputError
-        When it is neither.
+        If it is neither.
     """
     if not _SHAPE.fullmatch(text) and not _TOKENS.fullmatch(text):
         raise InputError(

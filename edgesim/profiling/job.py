@@ -95,7 +95,7 @@ def parse_specs(texts: Sequence[str]) -> tuple[NetworkSpec | CheckpointFiles, ..
     Raises
     ------
     InputError
-        When one is none, or two have one name.
+        If one is none, or two have one name.
     """
     specs: dict[str, NetworkSpec | CheckpointFiles] = {}
     for text in texts:
@@ -169,7 +169,7 @@ def measure_profile(
     Raises
     ------
     InputError
-        When something cannot be measured, before the measuring starts where that can
+        If something cannot be measured, before the measuring starts where that can
         be known.
     """
     networks = Networks(device)

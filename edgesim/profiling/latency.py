@@ -96,7 +96,7 @@ def measure_batches(
     Raises
     ------
     InputError
-        When the network refuses a batch that there is memory for.
+        If the network refuses a batch that there is memory for.
     """
     found: dict[int, _Batch] = {}
     no_memory_from = None
@@ -146,7 +146,7 @@ def probe(
     Raises
     ------
     InputError
-        When the network refuses the input, with its own words.
+        If the network refuses the input, with its own words.
     """
     try:
         network = network.to(device.device)

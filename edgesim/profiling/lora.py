@@ -47,7 +47,7 @@ def lora_sizes(
     Raises
     ------
     InputError
-        When only some names of a target are modules of the network, or the layers
+        If only some names of a target are modules of the network, or the layers
         differ, or are no blocks with numbered names.
     """
     found: dict[str, tuple[str, int]] = {}

@@ -87,9 +87,9 @@ def measure_loads(
     Raises
     ------
     RuntimeError
-        When host or device memory does not suffice, as torch says it.
+        If host or device memory does not suffice, as torch says it.
     OSError
-        When a file cannot be written or read.
+        If a file cannot be written or read.
     """
     sizes = [block.bytes for block in blocks]
     tensors = [size for block in blocks for size in block.tensor_bytes]

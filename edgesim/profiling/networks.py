@@ -38,7 +38,7 @@ class Networks:
         Raises
         ------
         InputError
-            When it cannot be built, saying why.
+            If it cannot be built, saying why.
         """
         kept = self._kept.get((architecture, dtype))
         if kept is not None:

@@ -157,7 +157,7 @@ def plan_networks(
     Raises
     ------
     InputError
-        When a network cannot be built, grouped or run, or none has the modules of an
+        If a network cannot be built, grouped or run, or none has the modules of an
         adapter.
     """
     plans: list[NetworkPlan] = []
@@ -188,7 +188,7 @@ def tried(
     Raises
     ------
     InputError
-        When no input is known, or the network refuses it.
+        If no input is known, or the network refuses it.
     """
     if text is None:
         raise InputError(

@@ -177,9 +177,9 @@ def measure(
     Raises
     ------
     InputError
-        When a model's loads do not fit into memory after all.
+        If a model's loads do not fit into memory after all.
     OSError
-        When the disk does not take or give the files.
+        If the disk does not take or give the files.
     """
     finished = 0
 

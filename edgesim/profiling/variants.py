@@ -76,7 +76,7 @@ def write_variants(
     Raises
     ------
     InputError
-        When the network cannot be built, or the folder holds something else.
+        If the network cannot be built, or the folder holds something else.
     """
     if Path(spec.name).name != spec.name:
         raise InputError(spec.name, "is no file name; give NAME=SPEC")

@@ -37,7 +37,7 @@ def from_torchvision(name: str, where: str, dtype: torch.dtype | None = None) ->
     Raises
     ------
     InputError
-        When torchvision cannot be used, or knows no such model.
+        If torchvision cannot be used, or knows no such model.
     """
     del dtype  # small enough to be converted
     models = _library("torchvision", where).models
@@ -59,7 +59,7 @@ def from_timm(name: str, where: str, dtype: torch.dtype | None = None) -> Built:
     Raises
     ------
     InputError
-        When timm cannot be used, or knows no such model.
+        If timm cannot be used, or knows no such model.
     """
     del dtype
     timm = _library("timm", where)
@@ -80,7 +80,7 @@ def from_transformers(text: str, where: str, dtype: torch.dtype | None = None) -
     Raises
     ------
     InputError
-        When transformers cannot be used, knows no such model type or key, or has no
+        If transformers cannot be used, knows no such model type or key, or has no
         plain model of that type.
     """
     with _offline():

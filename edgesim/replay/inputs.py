@@ -24,7 +24,7 @@ def read_plan(schedule_file: Path, instance_file: Path) -> tuple[Problem, Schedu
     Raises
     ------
     InputError
-        When a file is missing or malformed, the two do not belong together, the
+        If a file is missing or malformed, the two do not belong together, the
         schedule is not feasible, or it lets loads overlap batches.
     """
     schedule = read_schedule(schedule_file)
@@ -74,7 +74,7 @@ def choose_tier(
     Raises
     ------
     InputError
-        When the device has no such tier.
+        If the device has no such tier.
     """
     bases = {found.base for found in plan.matches.values() if found.base is not None}
     held = [tier for tier in tiers if common_tier([tier], profile, bases) is not None]

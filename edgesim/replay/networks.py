@@ -50,7 +50,7 @@ def batch_steps(
     Raises
     ------
     InputError
-        When a network cannot be built, or does not take its input.
+        If a network cannot be built, or does not take its input.
     """
     networks = {
         spec: build(spec).eval().to(device.device)

@@ -122,7 +122,7 @@ def place(stays: Sequence[Stay]) -> tuple[list[int], int]:
     Raises
     ------
     InputError
-        When they take more than :data:`MOST_BYTES` in all.
+        If they take more than :data:`MOST_BYTES` in all.
     """
     total = sum(aligned(stay.bytes) for stay in stays)
     if total > MOST_BYTES:

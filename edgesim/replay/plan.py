@@ -125,7 +125,7 @@ def make_plan(
     Raises
     ------
     InputError
-        When blocks are larger than any memory.
+        If blocks are larger than any memory.
     """
     names = dict.fromkeys(round_.model for round_ in schedule.rounds)
     matches = {

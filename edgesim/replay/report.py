@@ -91,7 +91,7 @@ def write_report(folder: Path, replayed: Replayed) -> None:
     Raises
     ------
     InputError
-        When the folder holds something else or cannot be written.
+        If the folder holds something else or cannot be written.
     """
     found = replayed.pairs
     with write_whole_folder(folder, OUTPUTS) as temporary:

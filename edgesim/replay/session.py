@@ -68,7 +68,7 @@ def replay(
     Raises
     ------
     InputError
-        When memory or the disk cannot hold it, or a network cannot be built.
+        If memory or the disk cannot hold it, or a network cannot be built.
     """
     if not plan.rounds:
         return [[] for _ in range(repeats)]
