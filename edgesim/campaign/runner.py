@@ -1,4 +1,4 @@
-"""Running a campaign: jobs in order, each result kept, a limit that is held."""
+"""Run a campaign: jobs in order, every result recorded, within a time limit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_MESSAGE = 300
 
 
 def check_own_code(tasks: Sequence[Task], *, allowed: bool) -> None:
-    """Refuse jobs that run the user's own code, unless that is allowed.
+    """Reject jobs that run the user's own code, unless that is allowed.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def check_own_code(tasks: Sequence[Task], *, allowed: bool) -> None:
 
 
 def listing(tasks: Sequence[Task]) -> list[str]:
-    """Write what a campaign would run: every command, and the seconds of all."""
+    """List what a campaign would run: every command, and the total seconds."""
     lines = []
     for task in tasks:
         after = f", after {', '.join(task.after)}" if task.after else ""
@@ -64,25 +64,25 @@ def run_tasks(
     time_limit_s: float | None,
     say: Callable[[str], None],
 ) -> bool:
-    """Run what is not done yet, in order, and keep how each ended.
+    """Run the tasks not done yet, in order, and record how each ended.
 
     Parameters
     ----------
     tasks
-        In order of worth; dependencies stand earlier.
+        In order of priority; dependencies come earlier.
     folder
-        Gets ``campaign.json`` after every job, and ``logs``.
+        Receives ``campaign.json`` after every job, and ``logs``.
     state
-        What earlier runs left, as :func:`edgesim.campaign.state.open_state` reads it.
+        State of earlier runs, as read by :func:`edgesim.campaign.state.open_state`.
     time_limit_s
-        No job is begun that is expected to end later, and one that runs is stopped.
+        No job is started that is expected to end later, and a running one is stopped.
     say
-        Takes lines for the person who waits.
+        Receives progress lines for the user.
 
     Returns
     -------
     bool
-        Whether all are done.
+        Whether all tasks are done.
 
     Raises
     ------
@@ -127,7 +127,7 @@ class _Running:
         return all(self._is_done(task) for task in self._tasks)
 
     def take(self, task: Task) -> None:
-        """Run a job, or say why not."""
+        """Run a job, or report why it is skipped."""
         if self._is_done(task):
             self._endings[task.name] = DONE_BEFORE
             self._tell(task, DONE_BEFORE)
@@ -147,7 +147,7 @@ class _Running:
             self._run(task)
 
     def end(self) -> None:
-        """End the worker and say how all ended."""
+        """End the worker and report how all jobs ended."""
         self._end_worker()
         rows = []
         for task in self._tasks:
@@ -180,7 +180,7 @@ class _Running:
             return
         try:
             if self._worker is not None and not self._worker.alive:
-                # Killed while it had nothing to do: no fault of this job.
+                # Killed while idle: not this job's fault.
                 self._end_worker()
             if self._worker is None:
                 self._worker = Worker(log)
@@ -235,7 +235,7 @@ class _Running:
 
 
 def _why(answer: Answer, log: Path) -> str:
-    """Say why a job failed: the last error of its log, or the log's last line."""
+    """Return why a job failed: the last error of its log, or the log's last line."""
     try:
         with log.open("rb") as file:
             file.seek(0, 2)
@@ -253,7 +253,7 @@ def _why(answer: Answer, log: Path) -> str:
 
 
 def _make_parents(task: Task, folder: Path) -> None:
-    """Make the folders in which a job's outputs are to be, inside the campaign's."""
+    """Create the parent folders of a job's outputs, inside the campaign's folder."""
     for output in task.outputs:
         if output.is_relative_to(folder):
             make_folder(output.parent)

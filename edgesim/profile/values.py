@@ -420,7 +420,7 @@ class Profile(Value):
         return None if table is None else _padded(table)
 
     def document(self) -> dict[str, Any]:
-        """Return the profile as stored in a file: plain values, without unset fields."""
+        """Return the profile as stored in a file: plain values, no unset fields."""
         return {"schema": SCHEMA, **self.model_dump(mode="json", exclude_none=True)}
 
 
