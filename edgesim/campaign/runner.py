@@ -130,15 +130,15 @@ class _Running:
         """Run a job, or report why it is skipped."""
         if self._is_done(task):
             self._endings[task.name] = DONE_BEFORE
-            self._tell(task, DONE_BEFORE)
+            self._report(task, DONE_BEFORE)
             return
         done = {one.name for one in self._tasks if self._is_done(one)}
         missing = [name for name in task.after if name not in done]
         left_s = self._deadline_s - time.monotonic()
         if missing:
-            self._tell(task, f"waits for {', '.join(missing)}")
+            self._report(task, f"waits for {', '.join(missing)}")
         elif task.expected_s > left_s:
-            self._tell(
+            self._report(
                 task,
                 f"left out: needs about {task.expected_s:g} s, "
                 f"{max(left_s, 0):.0f} s left",
@@ -168,7 +168,7 @@ class _Running:
         return self._state.is_done(task)
 
     def _run(self, task: Task) -> None:
-        self._tell(task, f"begins, about {task.expected_s:g} s expected")
+        self._report(task, f"begins, about {task.expected_s:g} s expected")
         begin_s = time.monotonic()
         log = (self._folder / LOGS / f"{task.name}.txt").resolve()
         try:
@@ -176,7 +176,7 @@ class _Running:
             log.write_text(f"$ {task.command}\n", encoding="utf-8")
             _make_parents(task, self._folder)
         except (OSError, InputError) as error:
-            self._keep(task, "failed", begin_s, 1, f"cannot begin: {error}")
+            self._record(task, "failed", begin_s, 1, f"cannot begin: {error}")
             return
         try:
             if self._worker is not None and not self._worker.alive:
@@ -191,18 +191,18 @@ class _Running:
                 ending: Ending = "stopped"
                 message = "stopped at the time limit"
             else:
-                ending, message = "failed", _why(answer, log)
+                ending, message = "failed", _failure_reason(answer, log)
         except BaseException:
             code = self._worker.stop().code if self._worker is not None else 1
-            self._keep(task, "stopped", begin_s, code, "interrupted")
+            self._record(task, "stopped", begin_s, code, "interrupted")
             raise
         if answer.code == 0 and answer.died is None:
             ending, message = "done", ""
-        self._keep(task, ending, begin_s, answer.code, message)
+        self._record(task, ending, begin_s, answer.code, message)
         if answer.code not in (0, 2) or not answer.clean:
             self._end_worker()
 
-    def _keep(
+    def _record(
         self, task: Task, ending: Ending, begin_s: float, code: int, message: str
     ) -> None:
         record = Record(
@@ -222,19 +222,19 @@ class _Running:
             said += f" with exit code {code}: {message} ({LOGS}/{task.name}.txt)"
         elif ending == "stopped":
             said = f"{message} after {record.seconds:.1f} s"
-        self._tell(task, said)
+        self._report(task, said)
 
     def _end_worker(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
 
-    def _tell(self, task: Task, text: str) -> None:
+    def _report(self, task: Task, text: str) -> None:
         passed = int(time.monotonic() - self._start_s)
         self._say(f"{passed // 60}:{passed % 60:02}  {task.name}: {text}")
 
 
-def _why(answer: Answer, log: Path) -> str:
+def _failure_reason(answer: Answer, log: Path) -> str:
     """Return why a job failed: the last error of its log, or the log's last line."""
     try:
         with log.open("rb") as file:

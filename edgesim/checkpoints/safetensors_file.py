@@ -85,7 +85,7 @@ def safetensors_in(path: Path) -> list[RawTensor]:
 
 
 def _header(path: Path, text: bytes) -> dict[str, Any]:
-    def no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
             counts = Counter(name for name, _ in pairs)
@@ -94,7 +94,7 @@ def _header(path: Path, text: bytes) -> dict[str, Any]:
         return found
 
     # The package has checked types and ranges, but it silently drops duplicate names.
-    header: dict[str, Any] = json.loads(text, object_pairs_hook=no_twins)
+    header: dict[str, Any] = json.loads(text, object_pairs_hook=unique_keys)
     return header
 
 

@@ -260,11 +260,12 @@ def policy_labels(policies: Mapping[str, Any]) -> dict[str, str]:
     short = {name: name.rpartition(":")[2] for name in policies}
     often = Counter(short.values())
     return {
-        name: _twin(last if often[last] == 1 else name) for name, last in short.items()
+        name: _other_variant(last if often[last] == 1 else name)
+        for name, last in short.items()
     }
 
 
-def _twin(name: str) -> str:
+def _other_variant(name: str) -> str:
     base = name.removesuffix(NO_SHARING)
     label = shortened(base, _LABEL_WIDTH)
     return label if base == name else f"{label}, no sharing"

@@ -22,7 +22,7 @@ _MOST_BARS = 300
 def plot_arrivals(trace: Trace, ax: Axes) -> Axes:
     """Plot the arrival rate over time, in at most 300 steps of a round width."""
     if not len(trace):
-        return _nothing(ax)
+        return _empty(ax)
     first_s, last_s = float(trace.arrival_s[0]), float(trace.arrival_s[-1])
     # Far from 0 a narrow step would vanish in rounding.
     least_s = max((last_s - first_s) / (_MOST_BARS - 1), last_s * 1e-9)
@@ -46,7 +46,7 @@ def plot_popularity(trace: Trace, ax: Axes) -> Axes:
     counts = np.sort(np.bincount(trace.model))[::-1]
     counts = counts[counts > 0]
     if not len(counts):
-        return _nothing(ax)
+        return _empty(ax)
     rank = np.arange(1, len(counts) + 1)
     ax.loglog(rank, counts, "o", color=COLOURS["dp"], markersize=4, label="models")
     exponent = zipf_exponent(counts)
@@ -74,7 +74,7 @@ def _label(ax: Axes, x: str, y: str) -> None:
     ax.tick_params(which="both", labelsize=8)
 
 
-def _nothing(ax: Axes) -> Axes:
+def _empty(ax: Axes) -> Axes:
     ax.text(0.5, 0.5, "no requests", ha="center", va="center", transform=ax.transAxes)
     ax.set_axis_off()
     return ax

@@ -171,21 +171,21 @@ def locate_profile(path_or_name: str | Path) -> Path:
 def write_profile(path: Path, profile: Profile) -> None:
     """Write a profile file atomically, with one line per block."""
     with files.write_whole(path) as file:
-        file.write(_laid_out(profile.document(), 0) + "\n")
+        file.write(_formatted(profile.document(), 0) + "\n")
 
 
-def _laid_out(value: Any, depth: int) -> str:
+def _formatted(value: Any, depth: int) -> str:
     """Format JSON with objects and lists on one line where that line stays short."""
     line = json.dumps(value, ensure_ascii=False, allow_nan=False)
     if not isinstance(value, (dict, list)) or len(line) <= _LINE or not value:
         return line
     if isinstance(value, dict):
         parts = [
-            f"{json.dumps(key, ensure_ascii=False)}: {_laid_out(item, depth + 1)}"
+            f"{json.dumps(key, ensure_ascii=False)}: {_formatted(item, depth + 1)}"
             for key, item in value.items()
         ]
     else:
-        parts = [_laid_out(item, depth + 1) for item in value]
+        parts = [_formatted(item, depth + 1) for item in value]
     inside, outside = "\n" + " " * (depth + 1), "\n" + " " * depth
     opening, closing = ("{", "}") if isinstance(value, dict) else ("[", "]")
     return f"{opening}{inside}{f',{inside}'.join(parts)}{outside}{closing}"

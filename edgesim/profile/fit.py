@@ -179,16 +179,16 @@ def copy_time(profile: Profile, tier: Tier, size: int) -> Timing | None:
         return None
     above = bisect_left(ladder, size, key=lambda copy: copy.bytes)
     if above == 0:
-        return _in_load(ladder[0], tier)
+        return _cost_in_load(ladder[0], tier)
     if above == len(ladder):
         last = ladder[-1]
-        return scaled(_in_load(last, tier), size / last.bytes)
+        return scaled(_cost_in_load(last, tier), size / last.bytes)
     low, high = ladder[above - 1], ladder[above]
     share = (size - low.bytes) / (high.bytes - low.bytes)
-    return _between(_in_load(low, tier), _in_load(high, tier), share)
+    return _interpolated(_cost_in_load(low, tier), _cost_in_load(high, tier), share)
 
 
-def _in_load(copy: CopyTime, tier: Tier) -> Timing:
+def _cost_in_load(copy: CopyTime, tier: Tier) -> Timing:
     """Choose the cost in a chain if known, otherwise that of a single copy."""
     return (copy.chained_s or {}).get(tier, copy.load_s[tier])
 
@@ -199,7 +199,7 @@ def scaled(time: Timing, ratio: float) -> Timing:
     return Timing(**{key: seconds * ratio for key, seconds in known.items()})
 
 
-def _between(low: Timing, high: Timing, share: float) -> Timing:
+def _interpolated(low: Timing, high: Timing, share: float) -> Timing:
     def mix(one: float | None, other: float | None) -> float | None:
         if one is None or other is None:
             return None

@@ -86,7 +86,9 @@ def merge_profiles(
     rounds = [run.round_s for run in profiles.values() if run.round_s is not None]
     profile = Profile(
         name=name,
-        provenance=_provenance(profiles, copies, note, [*left_out, _counted(counts)]),
+        provenance=_provenance(
+            profiles, copies, note, [*left_out, _run_counts(counts)]
+        ),
         models=models,
         copies=copies or None,
         round_s=merged_timing(rounds) if rounds else None,
@@ -270,7 +272,7 @@ def _by_size(tables: Sequence[Mapping[str, Held]]) -> dict[str, list[Held]]:
     return found
 
 
-def _in_all(runs: Sequence[Mapping[Any, object]]) -> list[Any]:
+def _common_keys(runs: Sequence[Mapping[Any, object]]) -> list[Any]:
     """List the keys common to all mappings, in the order of the first."""
     return [key for key in (runs[0] if runs else ()) if all(key in run for run in runs)]
 
@@ -336,7 +338,7 @@ def _ladder(ladders: Sequence[Mapping[int, Loads]]) -> dict[int, dict[Tier, Timi
             for ladder in ladders
         ]
         runs = [run for run in by_size if run]
-        for size in _in_all(runs):
+        for size in _common_keys(runs):
             time = merged_timing([run[size] for run in runs])
             found.setdefault(size, {})[tier] = time
     return found
@@ -411,10 +413,10 @@ def _note(
     return ". ".join([*parts, *remarks])
 
 
-def _counted(models: Mapping[int, Sequence[str]]) -> str:
+def _run_counts(models: Mapping[int, Sequence[str]]) -> str:
     """Describe how many runs of which models were merged."""
-    told = [
+    parts = [
         f"{counted(count, 'run')} of {', '.join(names)}"
         for count, names in sorted(models.items(), reverse=True)
     ]
-    return RUNS_MERGED + "; ".join(told)
+    return RUNS_MERGED + "; ".join(parts)

@@ -72,12 +72,12 @@ class AddedUp:
     @property
     def by_block_error(self) -> float | None:
         """Relative error of ``added_s`` against the model loaded block by block."""
-        return _above(self.added_s, self.by_block_s)
+        return _relative_error(self.added_s, self.by_block_s)
 
     @property
     def whole_error(self) -> float | None:
         """Relative error of ``added_s`` against the model loaded as one copy."""
-        return _above(self.added_s, self.whole_s)
+        return _relative_error(self.added_s, self.whole_s)
 
 
 def tiers_of(profile: Profile) -> tuple[Tier, ...]:
@@ -126,7 +126,7 @@ def _median_s(loads: Mapping[Tier, Timing] | None, tier: Tier) -> float | None:
     return None if time is None else time.median_s
 
 
-def _above(value: float | None, measured: float | None) -> float | None:
+def _relative_error(value: float | None, measured: float | None) -> float | None:
     return None if value is None or not measured else value / measured - 1
 
 

@@ -118,7 +118,7 @@ def build(
         torch.manual_seed(BUILD_SEED)
         try:
             if make is None:
-                built = _made(architecture)
+                built = _from_factory(architecture)
             else:
                 with place:
                     built = make(rest, architecture, wanted)
@@ -169,11 +169,11 @@ def dtype_of(tensors: dict[str, torch.Tensor]) -> str:
     return names.pop() if len(names) == 1 else MIXED
 
 
-def _made(architecture: str) -> zoo.Built:
+def _from_factory(architecture: str) -> zoo.Built:
     """Call ``package.module:factory``."""
     place, _, name = architecture.partition(":")
     with current_folder_importable():
-        module = _imported(place, architecture)
+        module = _import_module(place, architecture)
         factory = getattr(module, name, None)
         if not callable(factory):
             known = [key for key, value in vars(module).items() if callable(value)]
@@ -191,7 +191,7 @@ def _made(architecture: str) -> zoo.Built:
     return zoo.Built(network, None if text is None else str(text))
 
 
-def _imported(place: str, architecture: str) -> ModuleType:
+def _import_module(place: str, architecture: str) -> ModuleType:
     if not all(part.isidentifier() for part in place.split(".")):
         raise InputError(architecture, f"is no SPEC; allowed are {_FORMS}")
     module = find_module(place)

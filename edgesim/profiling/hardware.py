@@ -97,21 +97,21 @@ def nvidia_smi(names: Sequence[str], uuid: str = "") -> dict[str, str]:
     # Indices of nvidia-smi ignore CUDA_VISIBLE_DEVICES; identifiers are stable.
     this = f"--id={uuid if uuid.startswith('GPU-') else f'GPU-{uuid}'}" if uuid else ""
     try:
-        answer = _asked(names, this)
+        answer = _query(names, this)
         if answer is None:
             answer = {}
             for name in names:
                 # A slice of a GPU reports nothing itself except the driver.
-                alone = _asked((name,), this)
+                alone = _query((name,), this)
                 if alone is None and name == "driver_version":
-                    alone = _asked((name,), "")
+                    alone = _query((name,), "")
                 answer |= alone or {}
     except subprocess.TimeoutExpired:
         return {}
     return answer
 
 
-def _asked(names: Sequence[str], which: str) -> dict[str, str] | None:
+def _query(names: Sequence[str], which: str) -> dict[str, str] | None:
     """Query once, without units; None if the command fails."""
     command = [
         "nvidia-smi",

@@ -103,7 +103,7 @@ def measure_batches(
     for batch in batches:
         try:
             network = network.to(device.device)
-            found[batch] = _with_room(
+            found[batch] = _retry_out_of_memory(
                 device, partial(_batch, device, network, text, batch, sampling)
             )
         except Exception as error:
@@ -197,7 +197,7 @@ def batch_step(
     return BatchStep(step, "eager")
 
 
-def _with_room(device: Device, measured: Callable[[], _Batch]) -> _Batch:
+def _retry_out_of_memory(device: Device, measured: Callable[[], _Batch]) -> _Batch:
     """Retry after releasing what smaller batches left behind if memory runs out."""
     try:
         return measured()

@@ -54,7 +54,7 @@ def lora_sizes(
     for target in targets:
         names = [name.strip() for name in target.split(",")]
         linear = dict(_linear_modules(network))
-        missing = [name for name in names if not _called(name, linear)]
+        missing = [name for name in names if not _paths_named(name, linear)]
         if len(missing) == len(names):
             continue
         if missing:
@@ -65,7 +65,7 @@ def lora_sizes(
             )
         sizes: dict[str, int] = {}
         for name in names:
-            for path in _called(name, linear):
+            for path in _paths_named(name, linear):
                 block = block_of(f"{path}.weight") or ""
                 sizes[block] = sizes.get(block, 0) + linear[path]
         found[target] = _prefix_and_size(sizes, blocks, target, where)
@@ -121,5 +121,5 @@ def _linear_modules(network: nn.Module) -> Iterator[tuple[str, int]]:
             yield path, sum(weight.shape) * weight.element_size()
 
 
-def _called(name: str, paths: dict[str, int]) -> list[str]:
+def _paths_named(name: str, paths: dict[str, int]) -> list[str]:
     return [path for path in paths if path == name or path.endswith(f".{name}")]

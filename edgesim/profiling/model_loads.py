@@ -151,7 +151,7 @@ def measure_copies(
             alone[tier] = _from_files(device, host, target, sizes, sampling, folder)
             continue
         alone[tier] = [
-            _between_fresh_places(device, host, target, [size], sampling)
+            _chained_at_new_offsets(device, host, target, [size], sampling)
             for size in sizes
         ]
         chained[tier] = [
@@ -234,7 +234,7 @@ def _chained(
     if CHAIN * _padded(size) > host.numel():
         return None
     (start,) = sample(device, [lambda: None], sampling)
-    whole = _between_fresh_places(device, host, target, [size] * CHAIN, sampling)
+    whole = _chained_at_new_offsets(device, host, target, [size] * CHAIN, sampling)
     return Timing(
         **{
             key: max(0.0, round((seconds - start.median_s) / CHAIN, CLOCK_DIGITS))
@@ -243,7 +243,7 @@ def _chained(
     )
 
 
-def _between_fresh_places(
+def _chained_at_new_offsets(
     device: Device,
     host: torch.Tensor,
     target: torch.Tensor,

@@ -143,8 +143,8 @@ def run_once(
     make_cold(stage.hosts.values())
     times = []
     # Prepared before the clock starts, so that it times copies and not list building.
-    prepared = [_in_turn(stage.copies(round_.loads)) for round_ in plan.rounds]
-    again = _read_before(plan)
+    prepared = [_sequence(stage.copies(round_.loads)) for round_ in plan.rounds]
+    again = _reloaded_blocks(plan)
     start_s = clock.now_s()
     for round_, load, warm in zip(plan.rounds, prepared, again, strict=True):
         if warm:
@@ -165,7 +165,7 @@ def run_once(
     return times
 
 
-def _read_before(plan: ReplayPlan) -> list[list[str]]:
+def _reloaded_blocks(plan: ReplayPlan) -> list[list[str]]:
     """List for each round the blocks it loads that an earlier round has loaded."""
     seen: set[str] = set()
     found = []
@@ -176,7 +176,7 @@ def _read_before(plan: ReplayPlan) -> list[list[str]]:
     return found
 
 
-def _in_turn(steps: Sequence[Step]) -> Step:
+def _sequence(steps: Sequence[Step]) -> Step:
     def step() -> None:
         for one in steps:
             one()

@@ -87,7 +87,7 @@ def read_columns(path: Path, users: Names, models: Names) -> Iterator[Columns]:
             if columns is None:
                 rest = number_lines(path, chain(BytesIO(block), file), line)
                 rows = parse_requests(path, header, rest, before_s)
-                yield from _gathered(rows, header, names)
+                yield from _batched_rows(rows, header, names)
                 return
             yield columns
             line += len(columns["arrival_s"])
@@ -127,7 +127,7 @@ def _parse(
         }
     except ValueError:  # bytes that are not UTF-8 raise one, too
         return None
-    return columns if _keeps_rules(columns, before_s) else None
+    return columns if _is_valid(columns, before_s) else None
 
 
 def _column(name: str, fields: list[str], names: dict[str, Names]) -> NDArray[Any]:
@@ -152,7 +152,7 @@ def _column(name: str, fields: list[str], names: dict[str, Names]) -> NDArray[An
     return np.array(list(map(float, fields)), dtype=DTYPES[name])
 
 
-def _keeps_rules(columns: Columns, before_s: float) -> bool:
+def _is_valid(columns: Columns, before_s: float) -> bool:
     """Whether every number of a block is in range and arrivals are in order."""
     arrival_s = columns["arrival_s"]
     links = columns.get("spectral_efficiency")
@@ -166,7 +166,7 @@ def _keeps_rules(columns: Columns, before_s: float) -> bool:
     )
 
 
-def _gathered(
+def _batched_rows(
     rows: Iterator[Request], header: list[str], names: dict[str, Names]
 ) -> Iterator[Columns]:
     """Gather rows into columns, some at a time."""

@@ -66,7 +66,7 @@ def gamma_shapes(
     return models, np.clip(np.where(count > 1, shapes, 1.0), *_SHAPES)
 
 
-def drawn_again(
+def redrawn(
     model: NDArray[Any],
     fitted: tuple[NDArray[Any], Floats],
     cv: float,

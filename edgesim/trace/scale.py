@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from edgesim.errors import InputError
-from edgesim.trace.interarrival import drawn_again, gamma_shapes, within
+from edgesim.trace.interarrival import gamma_shapes, redrawn, within
 from edgesim.trace.requests import Trace
 
 MOST_SCALE = 10_000.0
@@ -227,16 +227,16 @@ def _scaled_interval(
     row = np.arange(len(times_s))
     if scaling.rate != 1:
         every = np.ones(len(row), dtype=bool)
-        row, times_s = _multiplied(row, times_s, every, scaling.rate, span_s, rate_rng)
+        row, times_s = _repeated(row, times_s, every, scaling.rate, span_s, rate_rng)
     if scaling.cv != 1:
         shapes = gamma_shapes(model, piece["arrival_s"], span_s)
-        times_s = drawn_again(model[row], shapes, scaling.cv, span_s, gap_rng)
+        times_s = redrawn(model[row], shapes, scaling.cv, span_s, gap_rng)
         row, times_s = _in_order(row, times_s)
     for burst in bursts:
         part_s = max(burst.start_s, span_s[0]), min(burst.end_s, span_s[1])
         inside = (times_s >= burst.start_s) & (times_s < burst.end_s)
         if inside.any():
-            row, times_s = _multiplied(
+            row, times_s = _repeated(
                 row, times_s, inside, burst.factor, part_s, burst_rng
             )
     return {name: values[row] for name, values in piece.items()} | {
@@ -244,7 +244,7 @@ def _scaled_interval(
     }
 
 
-def _multiplied(
+def _repeated(
     row: Ints,
     times_s: Floats,
     which: NDArray[np.bool_],
