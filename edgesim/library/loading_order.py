@@ -68,11 +68,11 @@ def best_order(library: HasBlocks) -> LoadingOrder:
 
     Clusters share nothing with each other, so each is ordered separately. If sharing is
     laminar, a depth-first order of the forest loads every block once, which is optimal
-    (``docs/mathematics.md``, section 3). If blocks cross, the optimum is a shortest path
-    through all models, which is NP-hard to find: the order is the best of the given one
-    and of nearest neighbour (always continue with the model that shares the most bytes
-    with the last) from up to ``NEAREST_STARTS`` models, a heuristic without guarantee.
-    It is still proven optimal if it loads every block once.
+    (``docs/mathematics.md``, section 3). If blocks cross, the optimum is a shortest
+    path through all models, which is NP-hard to find: the order is the best of the
+    given one and of nearest neighbour (always continue with the model that shares the
+    most bytes with the last) from up to ``NEAREST_STARTS`` models, a heuristic without
+    guarantee. It is still proven optimal if it loads every block once.
 
     Notes
     -----

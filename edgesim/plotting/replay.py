@@ -17,7 +17,41 @@ _ROOM = 1.3
 """Margin factor beyond the smallest and the largest time on logarithmic axes."""
 
 
-def plot_replay(pairs: Sequence[Pair], *, title: str) -> Figure:
+class MeasuredRound(Protocol):
+    """One round in one repeat, simulated and measured."""
+
+    @property
+    def round(self) -> int:
+        """Its number in the plan."""
+        ...
+
+    @property
+    def loaded_blocks(self) -> int:
+        """Number of blocks that it loads."""
+        ...
+
+    @property
+    def simulated_load_s(self) -> float:
+        """Simulated time of its load."""
+        ...
+
+    @property
+    def measured_load_s(self) -> float:
+        """Measured time of its load."""
+        ...
+
+    @property
+    def simulated_compute_s(self) -> float:
+        """Simulated time of its batch."""
+        ...
+
+    @property
+    def measured_compute_s(self) -> float | None:
+        """Measured time of its batch; None if it was left out."""
+        ...
+
+
+def plot_replay(pairs: Sequence[MeasuredRound], *, title: str) -> Figure:
     """Plot two panels; loads and batches differ in colour and marker.
 
     Left: measured against simulated time of each round and repeat, on logarithmic axes

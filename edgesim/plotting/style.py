@@ -63,7 +63,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def save(drawing: Figure | Axes, path: Path) -> None:
+def save(drawing: Drawing, path: Path) -> None:
     """Write a figure as PNG atomically; the same figure gives the same bytes.
 
     Parameters

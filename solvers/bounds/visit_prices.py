@@ -1,8 +1,8 @@
 """A bound for ``static`` in which the price of GPU time varies over time.
 
 A user in a round that starts at s holds w/s of the band, so late GPU time is expensive,
-and a model's private load right before its visit takes up some of it. ``docs/mathematics.md``,
-section 6, has the proof.
+and a model's private load right before its visit takes up some of it.
+``docs/mathematics.md``, section 6, has the proof.
 """
 
 from __future__ import annotations
