@@ -1,6 +1,6 @@
 """Solvers for parameter-sharing edge inference: a problem in, a verified result out.
 
-A pure library: no input or output, nothing printed, no state kept.
+A pure library: it performs no I/O, prints nothing and keeps no state.
 
 >>> from solvers import Problem, solve
 >>> problem = Problem.model_validate({

@@ -1,44 +1,49 @@
-"""Floors to compare with: first come first served, earliest deadline, random."""
+"""Baseline dispatch rules: first come first served, earliest deadline, random."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from solvers.core.algorithm import Found, Options
+from solvers.core.algorithm import Options, Solution
 from solvers.core.tables import Ints, PlannedRound, Tables
 from solvers.core.timing import time_rounds
 from solvers.schedule import Uplink
 
 
-def fcfs(tables: Tables, uplink: Uplink, options: Options) -> Found:
-    """Serve users by release, ties in the problem's order."""
+def fcfs(tables: Tables, uplink: Uplink, options: Options) -> Solution:
+    """Serve users in order of release; ties keep the problem's order."""
     del options
     users = tables.users
-    return _in_order(tables, uplink, users[_stable(tables.release_s[users])])
+    return _serve_in_order(
+        tables, uplink, users[_stable_argsort(tables.release_s[users])]
+    )
 
 
-def edf(tables: Tables, uplink: Uplink, options: Options) -> Found:
-    """Serve users by deadline, ties in the problem's order."""
+def edf(tables: Tables, uplink: Uplink, options: Options) -> Solution:
+    """Serve users in order of deadline; ties keep the problem's order."""
     del options
     users = tables.users
-    return _in_order(tables, uplink, users[_stable(tables.deadline_s[users])])
+    return _serve_in_order(
+        tables, uplink, users[_stable_argsort(tables.deadline_s[users])]
+    )
 
 
-def random(tables: Tables, uplink: Uplink, options: Options) -> Found:
-    """Serve users in a random order of the given seed."""
+def random(tables: Tables, uplink: Uplink, options: Options) -> Solution:
+    """Serve users in a random order drawn from the given seed."""
     rng = np.random.default_rng(options.seed)
-    return _in_order(tables, uplink, rng.permutation(tables.users))
+    return _serve_in_order(tables, uplink, rng.permutation(tables.users))
 
 
-def _stable(key: np.ndarray) -> Ints:
+def _stable_argsort(key: np.ndarray) -> Ints:
     return np.argsort(key, kind="stable")
 
 
-def _in_order(tables: Tables, uplink: Uplink, order: Ints) -> Found:
-    """Batch each user with the next users of its model; skip who cannot be in time.
+def _serve_in_order(tables: Tables, uplink: Uplink, order: Ints) -> Solution:
+    """Batch each user with the next users of its model; skip users that would be late.
 
-    The user at the head takes along the users of its model that come next in the
-    order, as many as still fit; if it does not fit alone, it is left out. O(K²·R).
+    The user at the head of the queue is batched with as many of the next users of its
+    model, in the given order, as fit. A user that does not fit even alone is left out.
+    O(K²·R).
     """
     rounds: list[PlannedRound] = []
     waiting = [int(k) for k in order]
@@ -55,4 +60,4 @@ def _in_order(tables: Tables, uplink: Uplink, order: Ints) -> Found:
                 break
         gone = set(taken) or {waiting[0]}
         waiting = [k for k in waiting if k not in gone]
-    return Found(rounds)
+    return Solution(rounds)

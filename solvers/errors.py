@@ -1,19 +1,22 @@
-"""What can go wrong: one base, so that one ``except`` takes all of it."""
+"""Exceptions, all derived from one base so that one ``except`` catches them all."""
 
 from __future__ import annotations
 
 
 class EdgesimError(Exception):
-    """Base of every error that edgesim and its solvers raise on purpose."""
+    """Base class of every error that edgesim and its solvers raise deliberately."""
 
 
 class RefusalError(EdgesimError, ValueError):
-    """A solver cannot take a problem: which condition fails and what to use instead."""
+    """A solver does not support a problem; says which condition fails and what to use.
+
+    The message names the failed condition and the solvers to use instead.
+    """
 
 
 class VerificationError(EdgesimError, ValueError):
-    """A schedule breaks rules of its problem; the message names all of them."""
+    """A schedule violates its problem's rules; the message lists every violation."""
 
 
 class OwnSolverError(EdgesimError, ValueError):
-    """A solver of one's own broke a rule; the message names its round and the rule."""
+    """A user-supplied solver broke a rule; the message names the round and the rule."""

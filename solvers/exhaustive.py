@@ -1,4 +1,4 @@
-"""The oracle: try everything, by dynamic programming over sets of served users."""
+"""Exhaustive search by dynamic programming over subsets of users: the test oracle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solvers.core.algorithm import Found, Options
+from solvers.core.algorithm import Options, Solution
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import rank, upload_end_s
 from solvers.errors import RefusalError
@@ -16,12 +16,12 @@ from solvers.tolerance import TIME_TOLERANCE_S
 
 MOST_USERS = 12
 
-# Half of what verification allows, so that rounding never decides.
+# Half of the tolerance that verification grants, so that rounding never decides.
 SLACK_S = TIME_TOLERANCE_S / 2
 
 
 class Label(NamedTuple):
-    """Two costs, both to be small, and the way here."""
+    """Two costs to minimise, the last round added and the predecessor label."""
 
     first: float
     second: float
@@ -29,24 +29,24 @@ class Label(NamedTuple):
     before: Label | None
 
 
-def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
-    """Find the most users that can be served, over every sequence of rounds.
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
+    """Serve the maximum number of users over all sequences of rounds.
 
-    States are (set of users served, model next to it); labels that no other label of
-    the state beats in both costs are kept. The costs are
+    A state is a set of served users and the model of the adjacent round; each state
+    keeps the labels that are not dominated in both costs. The costs are
 
-    - ``dynamic``: the end of the last round (the set alone decides the uploads);
-    - ``upfront``: GPU time so far, and minus the least slack of the rounds so far,
-      compared with the upload time of the set;
-    - ``static``: built from the last round backwards, minus the latest compute start
-      of the first round so far, and the band used.
+    - ``dynamic``: the end of the last round (the uploads depend on the set alone);
+    - ``upfront``: the GPU time so far, and the negated minimum slack of the rounds so
+      far, which is compared with the upload time of the set;
+    - ``static``, built backwards from the last round: the negated latest compute start
+      of the earliest round so far, and the band used.
 
     O(3^K · models) labels; more than 12 users are refused.
 
     Raises
     ------
     RefusalError
-        For more than 12 users that can be scheduled.
+        If more than 12 users can be scheduled.
     """
     del options
     users = [int(k) for k in tables.users]
@@ -60,7 +60,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
         0: {None: [Label(0.0, -np.inf, None, None)]}
     }
     done: dict[int, list[Label]] = {}
-    # A set is a number with one bit a user, so supersets come later.
+    # A set is a bit mask with one bit per user, so supersets come later.
     for served in range(1 << len(users)):
         here = states.pop(served, None)
         if here is None:
@@ -75,13 +75,13 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
                     new = step(tables, planned, neighbour, label, upload_s)
                     if new is not None:
                         _keep(states.setdefault(together, {}), model, new)
-    return Found(_best(tables, uplink, done), proven=True)
+    return Solution(_best(tables, uplink, done), proven=True)
 
 
 def _batches(
     tables: Tables, users: list[int], served: int
 ) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-    """Yield every batch of users not yet served: model, bit mask, users."""
+    """Yield every batch of unserved users as (model, bit mask, users)."""
     for model in tables.active:
         bits = [
             i
@@ -127,7 +127,7 @@ def _upfront(
     gpu_s = label.first + tables.load_s(before, model)
     gpu_s += float(tables.latency_s[model][len(users)])
     slack_s = min(-label.second, float(tables.deadline_s[list(users)].min()) - gpu_s)
-    # The uploads of a larger set only take longer.
+    # A superset's uploads only take longer.
     if upload_s > slack_s + SLACK_S:
         return None
     return Label(gpu_s, -slack_s, planned, label)
@@ -158,7 +158,7 @@ def _static(
 
 
 def _keep(models: dict[int | None, list[Label]], model: int, new: Label) -> None:
-    """Add a label unless another is as good in both costs; drop those it beats."""
+    """Add a label unless it is dominated; drop the labels that it dominates."""
     labels = models.setdefault(model, [])
     if any(old.first <= new.first and old.second <= new.second for old in labels):
         return
@@ -169,17 +169,17 @@ def _keep(models: dict[int | None, list[Label]], model: int, new: Label) -> None
 def _best(
     tables: Tables, uplink: Uplink, done: dict[int, list[Label]]
 ) -> list[PlannedRound]:
-    """Take most served, then the earliest last end, least demand, first ids."""
+    """Choose by most users served, earliest last end, least demand, lowest ids."""
     best: list[PlannedRound] = []
     for served in sorted(done, key=lambda s: (-s.bit_count(), s)):
         if best and served.bit_count() < sum(len(users) for _, users in best):
             break
-        ways = [_way(label, backwards=uplink == "static") for label in done[served]]
-        best = min([best, *ways], key=lambda rounds: rank(tables, rounds, uplink))
+        traces = [_trace(label, backwards=uplink == "static") for label in done[served]]
+        best = min([best, *traces], key=lambda rounds: rank(tables, rounds, uplink))
     return best
 
 
-def _way(label: Label, *, backwards: bool) -> list[PlannedRound]:
+def _trace(label: Label, *, backwards: bool) -> list[PlannedRound]:
     rounds = []
     step: Label | None = label
     while step is not None and step.round is not None:

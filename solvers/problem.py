@@ -1,8 +1,8 @@
-"""What is to be scheduled: an immutable value that checks itself when made.
+"""The scheduling problem: an immutable value, validated on construction.
 
-A problem is a model library (parameter blocks and the models made of them), one GPU,
-one band of spectrum and the users. Numbers are finite and in SI units; every field
-name carries its unit.
+A problem consists of a model library (parameter blocks and the models built from
+them), one GPU, one band of spectrum and the users. Numbers are finite and in SI units;
+every field name carries its unit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import (
 
 
 def whole(value: Any) -> Any:
-    """Accept 8e9 where a whole number is meant; leave everything else to the type."""
+    """Convert an integral float such as 8e9 to int; leave the rest to the type."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
@@ -28,7 +28,7 @@ def whole(value: Any) -> Any:
 
 Bytes = Annotated[int, Field(gt=0, le=2**63 - 1), BeforeValidator(whole)]
 
-# Ranges that no real problem leaves, and inside which doubles keep 1e-9 s.
+# Ranges that cover every real problem and within which doubles resolve 1e-9 s.
 MOST_SECONDS = 1e6
 Positive = Annotated[float, Field(ge=1e-12, le=1e18, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
@@ -42,7 +42,7 @@ Eviction = Literal["lru", "furthest-next-use"]
 
 
 class Value(BaseModel):
-    """A frozen record that refuses unknown keys and values of another type."""
+    """A frozen record that rejects unknown keys and values of the wrong type."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -55,10 +55,10 @@ class Block(Value):
 
 
 class Model(Value):
-    """A list of distinct blocks, input side (bottom) first, and its batch table.
+    """A list of distinct blocks, input side (bottom) first, and a batch latency table.
 
-    ``latency_s[b-1]`` is the compute time of a batch of exactly b inputs; its length is
-    the batch limit. ``activation_bytes`` is as long, where given.
+    ``latency_s[b-1]`` is the compute time of a batch of exactly b inputs; the length of
+    the table is the batch limit. ``activation_bytes``, if given, has the same length.
     """
 
     blocks: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)]
@@ -67,9 +67,9 @@ class Model(Value):
 
     @model_validator(mode="after")
     def _check(self) -> Model:
-        twin = _first_twin(self.blocks)
-        if twin is not None:
-            raise ValueError(f"blocks must be distinct, found {twin!r} twice")
+        duplicate = _first_duplicate(self.blocks)
+        if duplicate is not None:
+            raise ValueError(f"blocks must be distinct, found {duplicate!r} twice")
         if self.activation_bytes is not None and len(self.activation_bytes) != len(
             self.latency_s
         ):
@@ -81,9 +81,10 @@ class Model(Value):
 
 
 class User(Value):
-    """One request: one model run on one input, wanted by an absolute deadline.
+    """One request: run one model on one input by an absolute deadline.
 
-    ``spectral_efficiency`` is in bit/s/Hz; 0 means no link, so never scheduled.
+    ``spectral_efficiency`` is in bit/s/Hz; 0 means no link, so the user is never
+    scheduled.
     """
 
     id: Name
@@ -104,7 +105,7 @@ class User(Value):
 
     @property
     def demand_hz_s(self) -> float:
-        """Spectrum-time the upload needs, in Hz·s; infinite without a link."""
+        """Spectrum-time that the upload needs, in Hz·s; infinite without a link."""
         if self.spectral_efficiency == 0:
             return float("inf")
         return self.input_bits / self.spectral_efficiency
@@ -113,16 +114,16 @@ class User(Value):
 class Problem(Value):
     """One GPU, one band, a model library and its users.
 
-    ``residency`` says which blocks stay in GPU memory between rounds: those of the
-    previous round's model, or a cache of what memory allows, from which ``eviction``
-    chooses what goes. With ``overlap`` a load may run while the round before computes.
-    ``solvers.core.residency`` gives the rules.
+    ``residency`` selects which blocks stay in GPU memory between rounds: those of the
+    previous round's model, or a cache as large as memory allows, from which
+    ``eviction`` selects the victims. With ``overlap``, a load may run while the
+    previous round computes. ``solvers.core.residency`` gives the rules.
 
     Raises
     ------
     pydantic.ValidationError
-        (a ``ValueError``) when a value is missing, of the wrong type, out of range or
-        names a block or model that is not there. No users is a valid problem.
+        (a ``ValueError``) if a value is missing, has the wrong type, is out of range or
+        names a block or model that does not exist. A problem without users is valid.
     """
 
     name: Name
@@ -156,13 +157,13 @@ class Problem(Value):
                 f"resident_model must name a model of 'models' or be null, "
                 f"found {self.resident_model!r}"
             )
-        twin = _first_twin(tuple(user.id for user in self.users))
-        if twin is not None:
-            raise ValueError(f"user ids must be unique, found {twin!r} twice")
+        duplicate = _first_duplicate(tuple(user.id for user in self.users))
+        if duplicate is not None:
+            raise ValueError(f"user ids must be unique, found {duplicate!r} twice")
         return self
 
     def weight_bytes(self, model: str) -> int:
-        """Memory that a model's parameter blocks take."""
+        """Memory that a model's parameter blocks occupy."""
         return sum(self.blocks[block].bytes for block in self.models[model].blocks)
 
     def fits(self, model: str, batch: int) -> bool:
@@ -176,7 +177,7 @@ class Problem(Value):
         return self.weight_bytes(model) + activations <= self.gpu_memory_bytes
 
 
-def _first_twin(names: tuple[str, ...]) -> str | None:
+def _first_duplicate(names: tuple[str, ...]) -> str | None:
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -1,4 +1,4 @@
-"""The solvers there are, by name."""
+"""Registry of the built-in solvers by name."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
-from solvers.core.algorithm import Found, Options
+from solvers.core.algorithm import Options, Solution
 from solvers.schedule import Uplink
 
 if TYPE_CHECKING:
     from solvers.core.tables import Tables
 
-Algorithm: TypeAlias = "Callable[[Tables, Uplink, Options], Found]"
+Algorithm: TypeAlias = "Callable[[Tables, Uplink, Options], Solution]"
 
 
 NO_SHARING = "-noshare"
-"""Ends the name of a solver or policy that loads the whole of every model."""
+"""Suffix of solvers and policies that always load whole models."""
 
 
 class Entry(NamedTuple):
-    """Where an algorithm is, and what it takes.
+    """Where an algorithm is defined, and which problems it supports.
 
-    ``sharing``: loads only what differs. ``extended``: takes residency ``"cache"`` and
-    overlap.
+    ``sharing``: it loads only the blocks that differ. ``extended``: it supports
+    residency ``"cache"`` and overlap.
     """
 
     module: str
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     extended: bool = False
 
 
-# Imported when asked for, so that nobody waits for a library that is not used.
+# Imported on demand, so that libraries which are not used cost no import time.
 ALGORITHMS: dict[str, Entry] = {
     "dp": Entry("solvers.dp.solver", "solve"),
     "greedy": Entry("solvers.greedy.solver", "solve", extended=True),
@@ -53,12 +53,12 @@ ALGORITHMS: dict[str, Entry] = {
 }
 
 OWN = Entry("", "", extended=True)
-"""What a solver of one's own may take: everything."""
+"""Entry of user-supplied solvers, which may support every extension."""
 
 SOLVERS: tuple[str, ...] = tuple(ALGORITHMS)
 
 
 def algorithm(entry: Entry) -> Algorithm:
-    """Import the function that an entry stands for."""
+    """Import the function that an entry refers to."""
     module = importlib.import_module(entry.module)
     return cast("Algorithm", getattr(module, entry.function))

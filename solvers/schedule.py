@@ -1,4 +1,4 @@
-"""What a solver answers: rounds, bandwidth, and how good it is proven to be."""
+"""A solver's result: rounds, bandwidth allocation and the proven quality."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Uplink = Literal["upfront", "static", "dynamic"]
 Status = Literal["optimal", "feasible"]
 UPLINKS: tuple[Uplink, ...] = ("upfront", "static", "dynamic")
 
-# A tiny upload or latency of a valid problem gives tinier times and bands.
+# Tiny uploads or latencies in a valid problem give even smaller times and bands.
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Round(Value):
-    """One load (perhaps of nothing) and one batch, on the GPU's clock.
+    """One load (possibly empty) and one batch, on the GPU's clock.
 
-    ``loaded_blocks`` are copied from ``load_start_s`` for ``load_s``; the batch is
-    computed from ``compute_start_s`` for ``compute_s`` and ends at ``end_s``.
+    ``loaded_blocks`` are copied from ``load_start_s`` for ``load_s``; the batch
+    computes from ``compute_start_s`` for ``compute_s`` and ends at ``end_s``.
     """
 
     model: Name
@@ -36,7 +36,7 @@ class Round(Value):
 
 
 class Segment(Value):
-    """A constant band held for a while."""
+    """A constant bandwidth held over an interval."""
 
     start_s: NonNegative
     end_s: Positive
@@ -44,18 +44,18 @@ class Segment(Value):
 
 
 class Allocation(Value):
-    """The spectrum one user's upload gets."""
+    """The spectrum allocated to one user's upload."""
 
     user: Name
     segments: Annotated[tuple[Segment, ...], Field(min_length=1, strict=False)]
 
 
 class Schedule(Value):
-    """Rounds in order, the bandwidth of every served user, and the proof.
+    """Rounds in order, the bandwidth of every served user, and a proven bound.
 
     ``bound`` is a proven upper bound on users served under the same rules; ``gap`` is
     (bound − served) / bound, and 0 when the bound is 0. ``slack_s`` (static only) is
-    how much earlier than the latest possible start the plan could be moved.
+    how far the rounds could be moved ahead of their latest possible starts.
     """
 
     instance: Name
@@ -72,14 +72,14 @@ class Schedule(Value):
 
 @dataclass(frozen=True)
 class Result:
-    """A schedule and how long it took to find.
+    """A schedule and the time it took to find.
 
     Parameters
     ----------
     schedule
-        The schedule; it has passed ``verify``.
+        The schedule, which has passed ``verify``.
     runtime_s
-        Wall-clock time of the solver, its timing and its verification.
+        Wall-clock time of the solver, including timing and verification.
     """
 
     schedule: Schedule
@@ -102,7 +102,7 @@ class Result:
 
     @property
     def status(self) -> Status:
-        """``"optimal"`` when the bound is met or optimality was proven."""
+        """``"optimal"`` if the bound is met or optimality was proven."""
         return self.schedule.status
 
     def __str__(self) -> str:

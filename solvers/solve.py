@@ -1,10 +1,10 @@
-"""The one way in: a problem and a solver's name, a verified result out."""
+"""Entry point: solve a problem with a named solver and return a verified result."""
 
 from __future__ import annotations
 
 import time
 
-from solvers.core.algorithm import MIP_ENGINES, Found, Options
+from solvers.core.algorithm import MIP_ENGINES, Options, Solution
 from solvers.errors import RefusalError
 from solvers.own_solver import (
     OwnSolver,
@@ -30,29 +30,31 @@ def solve(
     name: str | None = None,
     sharing: bool = True,
 ) -> Result:
-    """Schedule a problem with one solver and verify what it returns.
+    """Solve a problem with one solver and verify the schedule.
 
     Parameters
     ----------
     problem
-        What is to be scheduled.
+        The problem to schedule.
     solver
         One of ``SOLVERS``. A name ending in ``-noshare`` loads the whole model at every
-        change of model; its bound holds for schedules that do the same. Or a solver of
-        one's own: a callable of problem, uplink and options (time limit, seed,
-        iterations) that answers with rounds in order, ``[(model, [user ids]), …]``.
-        They are timed, verified and bounded as ours are.
+        change of model; its bound holds for schedules that do the same. Or a
+        user-supplied solver: a callable that takes the problem, the uplink and the
+        options (time limit, seed, iterations) and returns rounds in order,
+        ``[(model, [user ids]), …]``. Its rounds are timed, verified and bounded like
+        those of the built-in solvers.
     uplink
-        ``"upfront"``, ``"static"`` or ``"dynamic"``. The first two need releases 0.
+        ``"upfront"``, ``"static"`` or ``"dynamic"``. The first two require all releases
+        to be 0.
     time_limit_s
-        Wall-clock limit of ``ilp`` and ``local-search``; None for none.
+        Wall-clock limit for ``ilp`` and ``local-search``; None for no limit.
     seed
-        Seed of ``random`` and ``local-search``.
+        Seed for ``random`` and ``local-search``.
     mip
-        Engine of ``ilp``: ``"highs"`` or ``"cbc"``.
+        MIP engine for ``ilp``: ``"highs"`` or ``"cbc"``.
     iterations
-        Iteration limit of ``local-search``; None for its own. Without a time limit the
-        same seed and iterations give the same schedule.
+        Iteration limit for ``local-search``; None for its default. Without a time
+        limit, the same seed and iterations give the same schedule.
     name
         What schedules and messages call a solver of one's own; None for the function's
         or class's name, with ``-noshare`` behind it where ``sharing`` is false.
@@ -63,16 +65,16 @@ def solve(
     Returns
     -------
     Result
-        The schedule, users served, a proven bound, and the run time.
+        The schedule, users served, a proven bound and the run time.
 
     Raises
     ------
     RefusalError
-        When the solver cannot take the problem; the message says which condition
+        If the solver does not support the problem; the message says which condition
         fails and what to use instead.
     OwnSolverError
-        When a solver of one's own breaks a rule, naming it. What it raises itself is
-        passed on.
+        If a user-supplied solver breaks a rule; the message names it. Exceptions that
+        the solver itself raises propagate.
     ValueError
         For an unknown solver, discipline or engine, a limit that is not positive, or
         ``name`` or ``sharing`` where the solver is one of ``SOLVERS``.
@@ -96,7 +98,7 @@ def solve(
         raise ValueError(f"time_limit_s must be > 0, found {time_limit_s!r}")
     if iterations is not None and iterations < 1:
         raise ValueError(f"iterations must be >= 1, found {iterations!r}")
-    # Here, so that who only wants a name or an error does not wait for numpy.
+    # Imported here, so that importing a name or an error does not wait for numpy.
     from solvers.bounds.upper_bound import upper_bound
     from solvers.core.tables import Tables
     from solvers.core.timing import make_schedule
@@ -122,7 +124,7 @@ def solve(
     else:
         asked = problem if sharing else without_sharing(problem)
         answer = solver(asked, uplink, options)
-        found = Found(planned_rounds(tables, answer, uplink, name))
+        found = Solution(planned_rounds(tables, answer, uplink, name))
     bound = found.bound
     if bound is None and not found.proven:
         bound = upper_bound(tables, uplink)
@@ -134,8 +136,8 @@ def solve(
 
 
 def _refuse_extensions(problem: Problem, solver: str) -> None:
-    twin = NO_SHARING if solver.endswith(NO_SHARING) else ""
-    instead = f"use greedy{twin} or local-search{twin}"
+    suffix = NO_SHARING if solver.endswith(NO_SHARING) else ""
+    instead = f"use greedy{suffix} or local-search{suffix}"
     if problem.residency == "cache":
         raise RefusalError(f"{solver}: residency 'cache' is not taken; {instead}")
     if problem.overlap:

@@ -1,7 +1,7 @@
-"""The tolerances that planning, judging and simulating have in common."""
+"""Tolerances shared by planning, verification and simulation."""
 
 TIME_TOLERANCE_S = 1e-9
-"""Two times this close are the same; an end this much after a deadline is in time."""
+"""Times this close count as equal; an end this much past a deadline is in time."""
 
 SPECTRUM_TOLERANCE = 1e-9
 """Relative tolerance on bandwidth and on bits delivered."""

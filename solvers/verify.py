@@ -1,7 +1,7 @@
-"""The one judge of whether a schedule is feasible for a problem.
+"""Verify that a schedule is feasible for a problem.
 
-It reads the problem and the schedule as they are written down and shares no code with
-the timing or any solver, so that a mistake there cannot hide here.
+This module reads the problem and the schedule as written and shares no code with the
+timing or with any solver, so that a mistake there cannot go unnoticed here.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
 
 
 def verify(problem: Problem, schedule: Schedule, *, sharing: bool = True) -> None:
-    """Accept a feasible schedule, and say what is wrong with any other.
+    """Accept a feasible schedule and report every violation of an infeasible one.
 
-    Tolerance is 1e-9 s on times and 1e-9 relative on spectrum. A round may load more
-    than it must (the baselines without sharing do), never less. What stays in memory
-    follows from the rounds by the problem's residency and eviction, and so does
-    whether memory lets a load overlap the round before.
+    The tolerance is 1e-9 s on times and 1e-9 relative on spectrum. A round may load
+    more than it must (the baselines without sharing do), never less. The rounds, with
+    the problem's residency and eviction, determine what stays in memory and whether
+    memory allows a load to overlap the previous round.
 
     Parameters
     ----------
     problem, schedule
-        What is judged.
+        The problem, and the schedule to verify.
     sharing
-        If false, by the rules of the baselines without sharing: every model has copies
-        of its blocks to itself, which stay or go as a whole.
+        If false, apply the rules of the baselines without sharing: every model has
+        private copies of its blocks, which stay resident or are evicted as a whole.
 
     Raises
     ------
     VerificationError
-        With every rule that is broken.
+        Listing every violated rule.
     """
     found = list(violations(problem, schedule, sharing=sharing))
     if found:
@@ -45,7 +45,7 @@ def verify(problem: Problem, schedule: Schedule, *, sharing: bool = True) -> Non
 def violations(
     problem: Problem, schedule: Schedule, *, sharing: bool = True
 ) -> Iterator[str]:
-    """Yield every rule that a schedule breaks, as a sentence; nothing if feasible.
+    """Yield a sentence for every rule that a schedule violates; nothing if feasible.
 
     O(K log K) for K users, and O(R G log G) for R rounds and G groups of blocks with a
     cache.
@@ -105,7 +105,7 @@ def _rounds(problem: Problem, schedule: Schedule, sharing: bool) -> Iterator[str
 def _order(
     problem: Problem, r: int, rounds: Sequence[Round], beside: bool
 ) -> Iterator[str]:
-    """Judge a round against the two before it, on the one copy engine and one GPU."""
+    """Check a round against its two predecessors, on one copy engine and one GPU."""
     this = rounds[r]
     if this.compute_start_s < this.load_start_s + this.load_s - TIME_TOLERANCE_S:
         yield f"round {r}: it computes before it is loaded"
@@ -146,15 +146,15 @@ def _load(
         yield f"round {r}: loaded_bytes is not the sum of its blocks' bytes"
 
 
-# Blocks that stay and go together, named by the models that hold them.
+# Blocks that are loaded and evicted together, identified by the models that hold them.
 _Group: TypeAlias = tuple[str, ...]
 
 
 class _Need(NamedTuple):
-    """What the rules of memory say of a round.
+    """What the memory rules require of a round.
 
-    ``missing``: blocks it finds gone. ``beside``: whether memory holds its model while
-    the round before is computed.
+    ``missing``: blocks that are not resident when it starts. ``beside``: whether memory
+    can hold its model while the previous round computes.
     """
 
     missing: frozenset[str]
@@ -162,7 +162,7 @@ class _Need(NamedTuple):
 
 
 def _groups(problem: Problem, sharing: bool) -> dict[str, dict[_Group, set[str]]]:
-    """Blocks of each model by the models that hold them; by itself if not shared."""
+    """Group each model's blocks by their holders; by the model itself if not shared."""
     holders: dict[str, _Group] = {}
     for name, model in problem.models.items():
         for block in model.blocks:
@@ -177,10 +177,10 @@ def _groups(problem: Problem, sharing: bool) -> dict[str, dict[_Group, set[str]]
 
 
 def _needs(problem: Problem, rounds: Sequence[Round], sharing: bool) -> list[_Need]:
-    """Follow memory through the rounds.
+    """Track memory through the rounds.
 
-    A round's batch fits beside what stays, and so does its load beside the batch before
-    if ``beside``: memory is within its limit at any moment of rounds that keep to it.
+    A round's batch fits beside what stays resident, and so does its load beside the
+    previous batch if ``beside``: rounds that follow these rules never exceed memory.
     """
     grouped = _groups(problem, sharing)
     size = {
@@ -189,9 +189,11 @@ def _needs(problem: Problem, rounds: Sequence[Round], sharing: bool) -> list[_Ne
         for group, blocks in groups.items()
     }
     limit = math.inf if problem.gpu_memory_bytes is None else problem.gpu_memory_bytes
-    goes_first = _goes_first(problem, [grouped[round_.model] for round_ in rounds])
+    eviction_ranks = _eviction_ranks(
+        problem, [grouped[round_.model] for round_ in rounds]
+    )
     number = {group: n for n, group in enumerate(size)}
-    # Groups in memory, and the round that used each last.
+    # Groups in memory, and the last round that used each.
     used: dict[_Group, int] = {}
     if problem.resident_model is not None:
         used = dict.fromkeys(grouped[problem.resident_model], -1)
@@ -207,26 +209,26 @@ def _needs(problem: Problem, rounds: Sequence[Round], sharing: bool) -> list[_Ne
         stay: list[_Group] = []
         if problem.residency == "cache":
             stay = [group for group in used if group not in needed]
-            rank = goes_first[r]
+            rank = eviction_ranks[r]
             stay.sort(key=lambda g: (rank.get(g, -math.inf), used[g], number[g]))
         if beside:
             others = [group for group in stay if group not in before]
-            others = _last_within(others, size, limit - both)
+            others = _drop_until_fits(others, size, limit - both)
             stay = [group for group in stay if group in before or group in others]
         batch = _activation_bytes(problem, round_)
         room = limit - problem.weight_bytes(round_.model) - batch
-        stay = _last_within(stay, size, room)
+        stay = _drop_until_fits(stay, size, room)
         used = {group: used[group] for group in stay} | dict.fromkeys(needed, r)
         before, batch_before = needed, batch
     return needs
 
 
-def _goes_first(
+def _eviction_ranks(
     problem: Problem, used: Sequence[Mapping[_Group, object]]
 ) -> list[dict[_Group, float]]:
-    """Rank groups by next use, the furthest least, where eviction looks at that.
+    """Rank groups by next use, furthest lowest, where eviction depends on it.
 
-    Groups that are not used again, or not looked at, have no rank.
+    Groups that are not used again, or under another eviction rule, have no rank.
     """
     rank: list[dict[_Group, float]] = [{} for _ in used]
     if problem.eviction == "furthest-next-use":
@@ -241,10 +243,10 @@ def _activation_bytes(problem: Problem, round_: Round) -> int:
     return given[batch - 1] if batch <= len(given) else 0
 
 
-def _last_within(
+def _drop_until_fits(
     groups: Sequence[_Group], size: Mapping[_Group, int], limit: float
 ) -> list[_Group]:
-    """Give up groups from the first on until the rest is within a size."""
+    """Drop leading groups until the rest fits within a size."""
     total = sum(size[group] for group in groups)
     for given_up, group in enumerate(groups):
         if total <= limit:
@@ -280,19 +282,19 @@ def _spectrum(problem: Problem, schedule: Schedule) -> Iterator[str]:
                 yield f"user {user.id!r}: uploads after its batch has started"
             carried += segment.hz * (segment.end_s - segment.start_s)
             events.append((segment.start_s, segment.hz))
-            # Segments that touch may overlap by the tolerance.
+            # Adjacent segments may overlap by the tolerance.
             end_s = max(segment.start_s, segment.end_s - TIME_TOLERANCE_S)
             events.append((end_s, -segment.hz))
         rounding = max(s.hz for s in allocation.segments) * TIME_TOLERANCE_S
         if carried < user.demand_hz_s * (1 - SPECTRUM_TOLERANCE) - rounding:
             yield f"user {user.id!r}: its spectrum does not carry its input"
-    # A segment shorter than the tolerance ends as it starts, and counts by itself.
+    # A segment shorter than the tolerance ends as it starts and is counted separately.
     peak_hz = max((s.hz for a in schedule.bandwidth for s in a.segments), default=0.0)
     held_hz = 0.0
     for _, hz in sorted(events):
         held_hz += hz
         peak_hz = max(peak_hz, held_hz)
-    # A running sum of n terms is off by up to about n rounding errors.
+    # A running sum of n terms accumulates up to about n rounding errors.
     rounding = len(events) * 2.3e-16
     if peak_hz > problem.bandwidth_hz * (1 + SPECTRUM_TOLERANCE + rounding):
         yield f"the users hold {peak_hz:g} Hz at once of {problem.bandwidth_hz:g} Hz"

@@ -1,1 +1,1 @@
-"""A campaign: a list of edgesim commands that is run in order, kept and continued."""
+"""A campaign: a list of edgesim commands, run in order, recorded and resumable."""

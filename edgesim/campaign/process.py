@@ -1,4 +1,4 @@
-"""A campaign's worker as its parent sees it: started, given jobs, stopped, ended."""
+"""A campaign's worker from its parent's side: start it, send jobs, stop and end it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GRACE_S = 10.0
-"""How long a worker may take to end before it is killed."""
+"""Time that a worker is given to exit before it is killed."""
 
 _LOOK_S = 0.5
 
@@ -31,7 +31,7 @@ class Answer:
     clean
         Whether the process can run another job.
     died
-        What ended the process, where something did.
+        What ended the process, if it ended.
     """
 
     code: int
@@ -40,7 +40,7 @@ class Answer:
 
 
 def _environment() -> dict[str, str]:
-    """Let the worker find the edgesim that runs here, wherever that is."""
+    """Let the worker import the edgesim that is running here."""
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
@@ -52,7 +52,7 @@ class Worker:
     Parameters
     ----------
     log
-        Takes what the process prints before its first job.
+        Receives the output of the process before its first job.
     """
 
     def __init__(self, log: Path) -> None:
@@ -60,9 +60,9 @@ class Worker:
         self._read = b""
         try:
             with log.open("ab") as file:
-                # A group of its own: Ctrl-C in a terminal is the parent's to handle,
-                # and what a job has started can be killed along with it. Safe path: a
-                # file of the current folder is not to pass for a library.
+                # A process group of its own, so that the parent handles Ctrl-C and can
+                # kill whatever a job has started. Safe path, so that a file in the
+                # current folder cannot shadow a library.
                 self._process = subprocess.Popen(
                     [
                         *(sys.executable, "-P", "-m", "edgesim.campaign.worker"),
@@ -83,11 +83,11 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is there to take a job."""
+        """Whether the process is running and can take a job."""
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End the process and what it has started."""
+        """End the process and everything it has started."""
         try:
             self._hang_up()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -97,7 +97,7 @@ class Worker:
             os.close(self._answers)
 
     def send(self, words: Sequence[str], log: Path) -> None:
-        """Give the worker its next job; its answer tells if it could not take it."""
+        """Send the worker its next job; its answer shows if it could not take it."""
         assert self._process.stdin is not None
         job = {"words": list(words), "log": str(log)}
         with contextlib.suppress(BrokenPipeError):
@@ -115,7 +115,7 @@ class Worker:
         Returns
         -------
         Answer or None
-            None when the time has come and the job has not ended.
+            None if the job has not ended by that time.
         """
         while True:
             line, end, rest = self._read.partition(b"\n")
@@ -124,13 +124,13 @@ class Worker:
                 try:
                     return Answer(**json.loads(line))
                 except (ValueError, TypeError):
-                    # A job wrote where only the worker does.
+                    # A job wrote to the worker's answer pipe.
                     self._kill()
                     return Answer(1, False, "its process gave no proper answer")
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 return None
-            # Asked before the pipe is: what was written before the end is still read.
+            # Polled before the pipe, so that output written before the end is read.
             ended = self._process.poll() is not None
             ready, _, _ = select.select([self._answers], [], [], min(left_s, _LOOK_S))
             part = os.read(self._answers, 65_536) if ready else b""
@@ -139,7 +139,7 @@ class Worker:
                 return self._death()
 
     def stop(self) -> Answer:
-        """End the job: SIGTERM, so that it cleans up, and SIGKILL when it does not."""
+        """End the job: SIGTERM so that it cleans up, then SIGKILL if it does not."""
         answer = None
         try:
             self._process.send_signal(signal.SIGTERM)
@@ -165,7 +165,7 @@ class Worker:
             self._process.stdin.close()
 
     def _kill(self) -> None:
-        """Kill the process, if it is there, and what is left of its group."""
+        """Kill the process, if running, and the rest of its group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

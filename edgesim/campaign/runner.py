@@ -1,4 +1,4 @@
-"""Running a campaign: jobs in order, each result kept, a limit that is held."""
+"""Run a campaign: jobs in order, every result recorded, within a time limit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_MESSAGE = 300
 
 
 def check_own_code(tasks: Sequence[Task], *, allowed: bool) -> None:
-    """Refuse jobs that run the user's own code, unless that is allowed.
+    """Reject jobs that run the user's own code, unless that is allowed.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def check_own_code(tasks: Sequence[Task], *, allowed: bool) -> None:
 
 
 def listing(tasks: Sequence[Task]) -> list[str]:
-    """Write what a campaign would run: every command, and the seconds of all."""
+    """List what a campaign would run: every command, and the total seconds."""
     lines = []
     for task in tasks:
         after = f", after {', '.join(task.after)}" if task.after else ""
@@ -65,25 +65,25 @@ def run_tasks(
     time_limit_s: float | None,
     say: Callable[[str], None],
 ) -> bool:
-    """Run what is not done yet, in order, and keep how each ended.
+    """Run the tasks not done yet, in order, and record how each ended.
 
     Parameters
     ----------
     tasks
-        In order of worth; dependencies stand earlier.
+        In order of priority; dependencies come earlier.
     folder
-        Gets ``campaign.json`` after every job, and ``logs``.
+        Receives ``campaign.json`` after every job, and ``logs``.
     state
-        What earlier runs left, as :func:`edgesim.campaign.state.open_state` reads it.
+        State of earlier runs, as read by :func:`edgesim.campaign.state.open_state`.
     time_limit_s
-        No job is begun that is expected to end later, and one that runs is stopped.
+        No job is started that is expected to end later, and a running one is stopped.
     say
-        Takes lines for the person who waits.
+        Receives progress lines for the user.
 
     Returns
     -------
     bool
-        Whether all are done.
+        Whether all tasks are done.
 
     Raises
     ------
@@ -128,18 +128,18 @@ class _Running:
         return all(self._is_done(task) for task in self._tasks)
 
     def take(self, task: Task) -> None:
-        """Run a job, or say why not."""
+        """Run a job, or report why it is skipped."""
         if self._is_done(task):
             self._endings[task.name] = DONE_BEFORE
-            self._tell(task, DONE_BEFORE)
+            self._report(task, DONE_BEFORE)
             return
         done = {one.name for one in self._tasks if self._is_done(one)}
         missing = [name for name in task.after if name not in done]
         left_s = self._deadline_s - time.monotonic()
         if missing:
-            self._tell(task, f"waits for {', '.join(missing)}")
+            self._report(task, f"waits for {', '.join(missing)}")
         elif task.expected_s > left_s:
-            self._tell(
+            self._report(
                 task,
                 f"left out: needs about {task.expected_s:g} s, "
                 f"{max(left_s, 0):.0f} s left",
@@ -148,7 +148,7 @@ class _Running:
             self._run(task)
 
     def end(self) -> None:
-        """End the worker and say how all ended."""
+        """End the worker and report how all jobs ended."""
         self._end_worker()
         rows = []
         for task in self._tasks:
@@ -169,7 +169,7 @@ class _Running:
         return self._state.is_done(task)
 
     def _run(self, task: Task) -> None:
-        self._tell(task, f"begins, about {task.expected_s:g} s expected")
+        self._report(task, f"begins, about {task.expected_s:g} s expected")
         begin_s = time.monotonic()
         log = (self._folder / LOGS / f"{task.name}.txt").resolve()
         try:
@@ -177,11 +177,11 @@ class _Running:
             log.write_text(f"$ {task.command}\n", encoding="utf-8")
             _make_parents(task, self._folder)
         except (OSError, InputError) as error:
-            self._keep(task, "failed", begin_s, 1, f"cannot begin: {error}")
+            self._record(task, "failed", begin_s, 1, f"cannot begin: {error}")
             return
         try:
             if self._worker is not None and not self._worker.alive:
-                # Killed while it had nothing to do: no fault of this job.
+                # Killed while idle: not this job's fault.
                 self._end_worker()
             if self._worker is None:
                 self._worker = Worker(log)
@@ -192,18 +192,18 @@ class _Running:
                 ending: Ending = "stopped"
                 message = "stopped at the time limit"
             else:
-                ending, message = "failed", _why(answer, log)
+                ending, message = "failed", _failure_reason(answer, log)
         except BaseException:
             code = self._worker.stop().code if self._worker is not None else 1
-            self._keep(task, "stopped", begin_s, code, "interrupted")
+            self._record(task, "stopped", begin_s, code, "interrupted")
             raise
         if answer.code == 0 and answer.died is None:
             ending, message = "done", ""
-        self._keep(task, ending, begin_s, answer.code, message)
+        self._record(task, ending, begin_s, answer.code, message)
         if answer.code not in (0, 2) or not answer.clean:
             self._end_worker()
 
-    def _keep(
+    def _record(
         self, task: Task, ending: Ending, begin_s: float, code: int, message: str
     ) -> None:
         record = Record(
@@ -223,20 +223,20 @@ class _Running:
             said += f" with exit code {code}: {message} ({LOGS}/{task.name}.txt)"
         elif ending == "stopped":
             said = f"{message} after {record.seconds:.1f} s"
-        self._tell(task, said)
+        self._report(task, said)
 
     def _end_worker(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
 
-    def _tell(self, task: Task, text: str) -> None:
+    def _report(self, task: Task, text: str) -> None:
         passed = int(time.monotonic() - self._start_s)
         self._say(f"{passed // 60}:{passed % 60:02}  {task.name}: {text}")
 
 
-def _why(answer: Answer, log: Path) -> str:
-    """Say why a job failed: the last error of its log, or the log's last line."""
+def _failure_reason(answer: Answer, log: Path) -> str:
+    """Return why a job failed: the last error of its log, or the log's last line."""
     try:
         with log.open("rb") as file:
             file.seek(0, 2)
@@ -254,7 +254,7 @@ def _why(answer: Answer, log: Path) -> str:
 
 
 def _make_parents(task: Task, folder: Path) -> None:
-    """Make the folders in which a job's outputs are to be, inside the campaign's."""
+    """Create the parent folders of a job's outputs, inside the campaign's folder."""
     for output in task.outputs:
         if output.is_relative_to(folder):
             make_folder(output.parent)

@@ -1,4 +1,4 @@
-"""A campaign file as values: jobs, the commands they stand for, and what they need."""
+"""A campaign file as values: jobs, their commands, and their dependencies."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from solvers.problem import PositiveSeconds, Value
 CAMPAIGN = "edgesim.campaign/1"
 
 RESERVED = ("campaign.json", "logs")
-"""What a campaign keeps in its folder itself."""
+"""Names in a campaign's folder that the campaign itself uses."""
 
 GIVEN = ("device", "out")
 """Placeholders that the command line fills in."""
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
-# Also the name of a log file, so one plain component of a path.
+# Also the name of a log file, so a single plain path component.
 JobName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")]
 WordName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
 
@@ -54,10 +54,10 @@ def _is_edgesim(text: str) -> str:
 
 
 class Job(Value):
-    """One command, how long it should take, and the jobs whose results it reads.
+    """One command, its expected duration, and the jobs whose results it reads.
 
-    ``{device}``, ``{out}`` and the names of ``[words]`` in braces stand for texts; a
-    word that is nothing but a name of ``[words]`` may become several.
+    ``{device}``, ``{out}`` and the names of ``[words]`` in braces are placeholders; a
+    word that consists of a single name of ``[words]`` may expand to several words.
     """
 
     name: JobName
@@ -67,7 +67,7 @@ class Job(Value):
 
 
 class Campaign(Value):
-    """Jobs in order of worth, each one a command of edgesim."""
+    """Jobs in order of priority, each one a command of edgesim."""
 
     name: JobName
     about: str = ""
@@ -107,7 +107,7 @@ def _check_placeholders(where: str, text: str, known: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """A job whose command has all its words.
+    """A job with all placeholders of its command filled in.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class Task:
 
     @property
     def command(self) -> str:
-        """The command as one would type it."""
+        """The command as typed in a shell."""
         return shlex.join(self.words)
 
     @property
@@ -140,12 +140,12 @@ class Task:
 
 
 def locate_campaign(path_or_name: str) -> Path:
-    """Find a campaign: a file, or the name of one that edgesim ships.
+    """Locate a campaign: a file, or the name of one that edgesim ships.
 
     Raises
     ------
     InputError
-        When there is neither.
+        If neither exists.
     """
     return locate("campaign", "profiles", path_or_name)
 
@@ -167,15 +167,15 @@ def tasks_of(campaign: Campaign, *, device: str, out: Path) -> tuple[Task, ...]:
     Parameters
     ----------
     campaign
-        What the file says.
+        The campaign.
     device, out
-        What ``{device}`` and ``{out}`` stand for; each stays part of one word.
+        Values of ``{device}`` and ``{out}``; each stays part of one word.
 
     Raises
     ------
     InputError
-        When the device has no name, or a command that has all its words is a campaign
-        or writes where this one keeps its own files.
+        If the device name is empty, or a completed command is itself a campaign or
+        writes to this campaign's own files.
     """
     if not device.strip():
         raise InputError("--device", "must not be empty")
@@ -199,7 +199,7 @@ def tasks_of(campaign: Campaign, *, device: str, out: Path) -> tuple[Task, ...]:
 
 
 def _check_filled(task: Task, out: Path) -> None:
-    """Refuse what only the whole command shows: a campaign in a campaign, our files."""
+    """Reject nested campaigns and writes to the campaign's own files."""
     if [word for word in task.words if not word.startswith("-")][1:3] == [
         "profile",
         "campaign",
@@ -239,16 +239,16 @@ _OWN_CODE_OPTIONS = ("--policy", "--solver")
 
 
 def own_code(words: Iterable[str]) -> str | None:
-    """Find the first word of a command that makes edgesim run somebody's own code.
+    """Find the first word of a command that makes edgesim run user code.
 
-    That is a function, ``[NAME=]package.module:function``, of no known source of
-    networks; a policy or solver with a colon in its name; or consent to what the files
-    of the command name, ``--own-code`` and ``--factories call``.
+    That is a function, ``[NAME=]package.module:function``, that is not from a known
+    source of networks; a policy or solver with a colon in its name; or consent to
+    what the command's files name, ``--own-code`` and ``--factories call``.
 
     Returns
     -------
     str or None
-        The word, or None where there is none.
+        The word, or None if there is none.
     """
     before = ("", "")
     options = True
@@ -261,7 +261,7 @@ def own_code(words: Iterable[str]) -> str | None:
 
 
 def _runs_own_code(word: str, two_before: str, before: str, *, options: bool) -> bool:
-    """Tell by a word and the two before it; after ``--`` no word is an option."""
+    """Decide by a word and its two predecessors; after ``--`` no word is an option."""
     if not options:
         two_before = before = ""
         word = word.lstrip("-")
@@ -272,8 +272,8 @@ def _runs_own_code(word: str, two_before: str, before: str, *, options: bool) ->
         return True
     if option in _OWN_CODE_OPTIONS and ":" in value:
         return True
-    # PROFILE:MODEL looks like a function. Where the option may itself be the value of
-    # the one before it, it does not count as one.
+    # PROFILE:MODEL looks like a function. A word that may itself be the value of the
+    # preceding option does not count as an option.
     if option in _PROFILE_OPTIONS and not (
         option == before and two_before.startswith("--")
     ):

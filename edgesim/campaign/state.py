@@ -1,4 +1,4 @@
-"""What a campaign has done so far, kept in its folder as ``campaign.json``."""
+"""The progress of a campaign, stored in its folder as ``campaign.json``."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ Ending = Literal["done", "failed", "stopped"]
 class Record(Value):
     """How a job ended.
 
-    ``exit_code`` is that of the command, or 128 and the signal that ended its process.
-    ``message`` says why it failed or was stopped; ``order`` grows with each record.
+    ``exit_code`` is that of the command, or 128 plus the signal that ended its process.
+    ``message`` tells why it failed or was stopped; ``order`` increases with each
+    record.
     """
 
     command: Name
@@ -48,16 +49,16 @@ class State(Value):
     jobs: Mapping[str, Record] = Field(default_factory=dict)
 
     def with_record(self, name: str, record: Record) -> State:
-        """Put a job's newest record in the place of an older one, as the last."""
+        """Replace a job's record by a newer one, which becomes the last."""
         order = 1 + max((one.order for one in self.jobs.values()), default=0)
         record = record.model_copy(update={"order": order})
         return self.model_copy(update={"jobs": {**self.jobs, name: record}})
 
     def is_done(self, task: Task) -> bool:
-        """Whether a job has been done by this very command, and its outputs are there.
+        """Whether a job was done by exactly this command and its outputs exist.
 
-        What it read must not have been made again since: the jobs it comes after have
-        older records.
+        Its inputs must not have been regenerated since: the jobs it depends on must
+        have older records.
         """
         record = self.jobs.get(task.name)
         return (
@@ -74,12 +75,12 @@ class State(Value):
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a campaign's folder, made unless it is there, to one run at a time.
+    """Lock a campaign's folder, creating it if needed, for one run at a time.
 
     Raises
     ------
     InputError
-        When another run has it.
+        If another run holds the lock.
     """
     make_folder(folder)
     handle = os.open(folder, os.O_RDONLY)
@@ -94,19 +95,19 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def open_state(folder: Path, *, campaign: str, file_sha256: str, device: str) -> State:
-    """Read what an earlier run left in a campaign's folder, or begin there.
+    """Read the state that an earlier run left in a campaign's folder, or start anew.
 
     Parameters
     ----------
     folder
-        As :func:`locked` has it.
+        The folder, locked by :func:`locked`.
     campaign, file_sha256, device
-        What is to be run now.
+        The campaign to run now.
 
     Raises
     ------
     InputError
-        When the folder holds something else, or another campaign, or that of another
+        If the folder contains something else, another campaign, or one for another
         device.
     """
     file = folder / STATE_FILE
@@ -131,5 +132,5 @@ def open_state(folder: Path, *, campaign: str, file_sha256: str, device: str) ->
 
 
 def write_state(folder: Path, state: State) -> None:
-    """Write a campaign's records, whole or not at all."""
+    """Write a campaign's records atomically."""
     write_json(folder / STATE_FILE, {"schema": STATE, **state.model_dump()})

@@ -1,9 +1,9 @@
-"""The process that runs a campaign's jobs, one after the other.
+"""The process that runs a campaign's jobs in sequence.
 
-One process for many jobs, for importing torch and starting CUDA take seconds. Jobs
-come as JSON lines on standard input, ``{"words": […], "log": PATH}``, and are answered
-on the pipe whose number is the only argument, ``{"code": 0, "clean": true}``. The
-process ends when its standard input does.
+One process runs many jobs, because importing torch and starting CUDA takes seconds.
+Jobs arrive as JSON lines on standard input, ``{"words": […], "log": PATH}``, and are
+answered on the pipe whose file descriptor is the only argument,
+``{"code": 0, "clean": true}``. The process exits when its standard input ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from queue import SimpleQueue
 from typing import Any
 
 GRACE_S = 10.0
-"""How long a job may take to clean up when it is told to end."""
+"""Time that a job is given to clean up when it is asked to end."""
 
 _busy = threading.Event()
 
@@ -33,7 +33,7 @@ def main() -> None:
     """Serve jobs until standard input ends."""
     answers = int(sys.argv[1])
     os.set_inheritable(answers, False)
-    # A job that reads standard input must not eat the jobs after it.
+    # A job that reads standard input must not consume the following jobs.
     requests = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _receive(requests: int, jobs: SimpleQueue[str | None]) -> None:
-    """Take in jobs; end the process, with the job it is at, when nobody sends more."""
+    """Receive jobs; end the process and its current job when the sender is gone."""
     with os.fdopen(requests, encoding="utf-8") as lines:
         for line in lines:
             jobs.put(line)
@@ -64,7 +64,7 @@ def _receive(requests: int, jobs: SimpleQueue[str | None]) -> None:
 
 
 def _run(words: list[str], log: str) -> int:
-    """Run one command as ``edgesim`` does, all that it prints going to its log."""
+    """Run one command as ``edgesim`` does, with all output going to its log."""
     from edgesim.cli import main as edgesim
 
     _redirect(log)
@@ -84,7 +84,7 @@ def _run(words: list[str], log: str) -> int:
 
 
 def _redirect(log: str) -> None:
-    """Send standard output and error, also those of C libraries, to a file."""
+    """Redirect standard output and error, including those of C libraries, to a file."""
     _flush()
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.dup2(file, 1)
@@ -100,7 +100,7 @@ def _flush() -> None:
 
 @contextlib.contextmanager
 def _restored() -> Iterator[None]:
-    """Give the next job the process as this one found it."""
+    """Restore the process for the next job to the state in which this one found it."""
     argv, path, folder = sys.argv, [*sys.path], os.getcwd()
     environment = dict(os.environ)
     handlers = {
@@ -134,10 +134,10 @@ def _exit_code(code: str | int | None) -> int:
 
 
 def _cleaned(*, failed: bool) -> bool:
-    """Free what a job left on the device; False when the next needs a new process.
+    """Free what a job left on the device; False if the next job needs a new process.
 
-    That is when the device does not answer, or when a job failed that used it: it may
-    have left torch in a state in which no later job succeeds.
+    That is the case if the device does not respond, or if a job that used it failed: it
+    may have left torch in a state in which no later job succeeds.
     """
     gc.collect()
     torch: Any = sys.modules.get("torch")

@@ -1,1 +1,1 @@
-"""Weights in files: read, hashed, and found in common by their content."""
+"""Checkpoint files: read, hash and match their tensors by content."""

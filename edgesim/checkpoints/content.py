@@ -1,4 +1,4 @@
-"""What checkpoints share by content: the fewest blocks wholly shared or wholly not."""
+"""Content shared by checkpoints, as the fewest blocks that are shared as a whole."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class ContentBlock:
-    """Tensors that the same models hold.
+    """Tensors held by the same models.
 
     Parameters
     ----------
     name
-        ``own`` for what one model holds alone, ``shared-all`` for what all hold,
-        ``shared-by-3`` for what three hold, ``shared-by-3-2`` for the second of several
+        ``own`` for tensors of one model alone, ``shared-all`` for those of all models,
+        ``shared-by-3`` for those of three, ``shared-by-3-2`` for the second of several
         such blocks. Unique within a model.
     content
-        SHA-256 of the sorted digests of the tensors, in hex; blocks with the same one
-        are the same.
+        SHA-256 of the sorted digests of the tensors, in hex; blocks with the same hash
+        are identical.
     bytes
-        Of all its tensors.
+        Total size of its tensors.
     tensors
-        As the first of the models has them, in its order.
+        The tensors as in the first of the models, in its order.
     models
-        Who holds the block, in the order of the checkpoints.
+        The holders of the block, in the order of the checkpoints.
     """
 
     name: str
@@ -49,7 +49,7 @@ class ContentBlock:
 
     @property
     def examples(self) -> str:
-        """Name the first of its tensors and say how many there are."""
+        """Describe its tensors by the name of the first and their number."""
         names = ", ".join(repr(t.name) for t in islice(self.tensors, _EXAMPLES))
         more = len(self.tensors) - _EXAMPLES
         return f"{names} and {more} more" if more > 0 else names
@@ -57,14 +57,14 @@ class ContentBlock:
 
 @dataclass(frozen=True)
 class Renamed:
-    """Tensors that several models hold, but not under one name that all have.
+    """Tensors that several models hold, but under no name common to all of them.
 
     Parameters
     ----------
     tensors, bytes
-        How many there are, each content counted once.
+        Their number and size, each content counted once.
     example
-        The largest: two models, and its name in each; None where there is none.
+        The largest: two models, and its name in each; None if there is none.
     """
 
     tensors: int
@@ -74,21 +74,21 @@ class Renamed:
 
 @dataclass(frozen=True)
 class ContentLibrary:
-    """Models and the blocks they are made of.
+    """Models and the blocks they consist of.
 
     Parameters
     ----------
     models
-        Model to its blocks: those of most holders first, so that with laminar sharing
-        the blocks of each model are a path of the forest from its root.
+        Blocks of each model, most widely held first, so that with laminar sharing the
+        blocks of each model are a path from the root of the forest.
     checkpoints
-        What the blocks were found in.
+        The checkpoints that contain the blocks.
     names
         Whether names had to match.
     min_bytes
-        Tensors smaller than this are shared by no models.
+        Tensors smaller than this are never shared.
     renamed
-        What several models hold under different names.
+        Tensors that several models hold under different names.
     """
 
     models: Mapping[str, tuple[ContentBlock, ...]]
@@ -99,18 +99,18 @@ class ContentLibrary:
 
     @property
     def blocks(self) -> tuple[ContentBlock, ...]:
-        """All blocks, each once, those of most holders first."""
+        """All blocks, each once, most widely held first."""
         found = {block.content: block for of in self.models.values() for block in of}
         return tuple(sorted(found.values(), key=lambda b: len(b.models), reverse=True))
 
     @property
     def repeated_bytes(self) -> int:
-        """Bytes of tensors that a model holds more than once, beyond the first."""
+        """Bytes of repeated tensors within a model, beyond the first occurrence."""
         stored = sum(checkpoint.bytes for checkpoint in self.checkpoints)
         return stored - sum(b.bytes for of in self.models.values() for b in of)
 
     def view(self) -> View[ContentBlock]:
-        """See the library as sharing graphs and loading orders need it."""
+        """View the library in the form that sharing graphs and loading orders take."""
         return View(
             blocks={block.content: block for block in self.blocks},
             models={
@@ -123,34 +123,33 @@ class ContentLibrary:
 def share_by_content(
     checkpoints: Sequence[Checkpoint], *, names: Names = "ignore", min_bytes: int = 0
 ) -> ContentLibrary:
-    """Group the tensors of checkpoints by which checkpoints hold them.
+    """Group the tensors of checkpoints by their set of holders.
 
-    There is one block a distinct set of holders, which is the fewest there can be if
-    every block is to be wholly shared or wholly not: two tensors of different holders
-    cannot be in one. A tensor that stands twice in a model, because weights are tied or
-    happen to be equal, is one tensor.
+    There is one block per distinct set of holders, the minimum if every model must hold
+    each block wholly or not at all: two tensors with different holders cannot be in one
+    block. A tensor that occurs twice in a model, because weights are tied or happen to
+    be equal, is one tensor.
 
     Parameters
     ----------
     checkpoints
-        With distinct names, at least one.
+        At least one, with distinct names.
     names
         ``"ignore"``: tensors are the same if dtype, shape and bytes are. ``"match"``:
-        if their names are too; then what stands in a model under two names counts twice
-        there, tied weights as well.
+        if their names are too; a tensor under two names in a model, tied weights
+        included, then counts twice there.
     min_bytes
-        Smaller tensors are never shared and stay each model's own. Zero biases and step
-        counters are alike in models that have nothing to do with each other, and would
-        cut blocks into pieces.
+        Smaller tensors are never shared and remain private to each model. Zero biases
+        and step counters coincide in unrelated models and would fragment blocks.
 
     Returns
     -------
     ContentLibrary
-        The same for the same files; the order of checkpoints decides ties.
+        Deterministic for given files; the order of checkpoints breaks ties.
 
     Notes
     -----
-    O(T log T + H·M) for T tensors in all, H distinct sets of holders and M models.
+    O(T log T + H·M) for T tensors in total, H distinct sets of holders and M models.
     """
     tensors: dict[tuple[str, ...], TensorRecord] = {}
     held: dict[tuple[str, ...], list[str]] = {}
@@ -164,8 +163,8 @@ def share_by_content(
     groups: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for key, all_owners in held.items():
         groups.setdefault(tuple(all_owners), []).append(key)
-    # Groups stand in the order in which their first holder has their first tensor, and
-    # sorting keeps that among those of as many holders.
+    # Groups are in the order in which their first holder has their first tensor, and a
+    # stable sort keeps that order among groups with equally many holders.
     order = sorted(groups, key=len, reverse=True)
     models: dict[str, list[ContentBlock]] = {c.name: [] for c in checkpoints}
     for owners, name in zip(order, _names(order, len(checkpoints)), strict=True):
@@ -192,9 +191,9 @@ def share_by_content(
 def _identity(
     checkpoint: Checkpoint, tensor: TensorRecord, names: Names, min_bytes: int
 ) -> tuple[str, ...]:
-    """Say what makes a tensor that tensor and no other."""
+    """Return the key by which a tensor is identified."""
     name = (tensor.name,) if names == "match" else ()
-    # A model's name belongs to what it shares with none, whatever the content.
+    # The model's name is part of the key of a tensor that is never shared.
     owner = ("", checkpoint.name) if tensor.bytes < min_bytes else ()
     return (tensor.digest, *name, *owner)
 
@@ -239,9 +238,9 @@ def _renamed(checkpoints: Sequence[Checkpoint], min_bytes: int) -> Renamed:
     ]
     if not found:
         return Renamed(0, 0, None)
-    by_model = named[max(found, key=sizes.__getitem__)]  # the first of the largest
+    by_model = named[max(found, key=sizes.__getitem__)]  # ties: the first
     first, *others = ((model, names) for model, names in by_model.items())
-    # No name is everybody's, so some other model lacks the first one's first name.
+    # No name is common to all, so some other model lacks the first one's first name.
     name = min(first[1])
     other = next(pair for pair in others if name not in pair[1])
     return Renamed(

@@ -9,29 +9,30 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 CHUNK_BYTES = 1 << 20
-"""Bytes hashed at once. Larger chunks leave the processor's cache."""
+"""Bytes hashed at once. Larger chunks exceed the processor's cache."""
 
 THREADS = 4
-"""Tensors hashed at once: hashing and reading both let other threads run."""
+"""Tensors hashed in parallel: hashing and reading both release the interpreter lock."""
 
 Chunks = Callable[[memoryview], Iterator[memoryview]]
 
 
 @dataclass(frozen=True)
 class RawTensor:
-    """A tensor whose bytes can be had piece by piece.
+    """A tensor whose bytes can be read in chunks.
 
     Parameters
     ----------
     name, dtype, shape, bytes
         As in :class:`edgesim.checkpoints.files.TensorRecord`.
     chunks
-        Given a buffer of ``CHUNK_BYTES`` to use or to leave, yields the raw bytes in
-        order, at most so many at once. Each piece is done with when the next is asked.
-        Tensors with the very same function have the same bytes, which are read once.
+        Given a buffer of ``CHUNK_BYTES``, which it may use, yields the raw bytes in
+        order, at most that many at once. Each chunk is valid until the next is
+        requested. Tensors with the identical function have the same bytes, which are
+        read once.
     quantisation
-        What turns the bytes of a quantised tensor into its values; part of its
-        identity.
+        The parameters that map the bytes of a quantised tensor to its values; part of
+        its identity.
     """
 
     name: str
@@ -45,28 +46,29 @@ class RawTensor:
 def digests(
     tensors: Sequence[RawTensor], done: Callable[[int], None] | None = None
 ) -> list[str]:
-    """Hash tensors, several at once: SHA-256 of type, shape and raw bytes, in hex.
+    """Hash tensors in parallel: SHA-256 of type, shape and raw bytes, in hex.
 
-    Checkpoints are not trusted, so no weaker hash will do: whoever finds two tensors
-    with one digest makes two models share what they do not. SHA-256 is also the
-    fastest such hash in ``hashlib`` where the processor has instructions for it.
+    Checkpoints are not trusted, so a weaker hash would not do: a collision would make
+    two models share weights that they do not share. SHA-256 is also the fastest such
+    hash in ``hashlib`` on processors with instructions for it.
 
     Parameters
     ----------
     tensors
-        What to hash; read in this order, so give those of a file as they lie in it.
+        The tensors to hash; read in this order, so give those of a file in file order.
     done
-        Called in this thread with the bytes of each tensor that is hashed.
+        Called in this thread with the bytes of each hashed tensor.
 
     Returns
     -------
     list
-        One digest a tensor, 64 hexadecimal digits.
+        One digest per tensor, 64 hexadecimal digits.
 
     Raises
     ------
     Exception
-        Whatever reading a tensor raises; what has not begun is then left out.
+        Any exception raised while reading a tensor; tensors not yet begun are then
+        skipped.
     """
     buffers: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
     for _ in range(THREADS):
@@ -101,7 +103,7 @@ def _same(tensor: RawTensor) -> object:
 
 def _digest(tensor: RawTensor, buffer: memoryview) -> str:
     head = repr((tensor.dtype, tensor.shape, tensor.quantisation)).encode()
-    # Its length first: no bytes of a tensor can then be taken for part of a head.
+    # The length comes first, so that no tensor bytes can be taken for part of a header.
     state = hashlib.sha256(len(head).to_bytes(8, "little") + head)
     for chunk in tensor.chunks(buffer):
         state.update(chunk)

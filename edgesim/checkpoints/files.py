@@ -1,8 +1,8 @@
-"""Checkpoint files: which ones make a model, and what each of their tensors is.
+"""Checkpoint files: the files that make up a model, and their tensors.
 
 A checkpoint is a ``.safetensors`` file, a PyTorch file (``.pt``, ``.pth``, ``.bin``),
 a folder of shards, or several of these joined by ``+`` (an adapter on its backbone).
-Files are not trusted: they are read without running anything in them, or refused.
+Files are not trusted: they are read without executing anything in them, or rejected.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ARCHITECTURE = re.compile(r"(torchvision|timm|hf):")
 
 @dataclass(frozen=True)
 class CheckpointFiles:
-    """One model's name and the files or folders that hold it, as given."""
+    """A model's name and the files or folders that contain it, as given."""
 
     name: str
     paths: tuple[Path, ...]
@@ -45,13 +45,13 @@ class TensorRecord:
     name
         Its name in the file.
     dtype
-        Type of its numbers, as torch calls it: ``float32``, ``bfloat16``, ``qint8``.
+        Element type, as torch names it: ``float32``, ``bfloat16``, ``qint8``.
     shape
         Sizes of its dimensions.
     bytes
-        Bytes of its content; scales and zero points of a quantised one included.
+        Size of its content, including scales and zero points of a quantised tensor.
     digest
-        SHA-256 of dtype, shape and raw bytes, in hex. So NaN equals NaN of the same
+        SHA-256 of dtype, shape and raw bytes, in hex. Thus NaN equals NaN with the same
         bits, and 0.0 differs from −0.0.
     """
 
@@ -64,7 +64,7 @@ class TensorRecord:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One model's tensors, input side first as far as files tell.
+    """One model's tensors, input side first as far as the files show the order.
 
     Parameters
     ----------
@@ -73,11 +73,11 @@ class Checkpoint:
     paths
         The files that were read.
     tensors
-        All tensors that hold anything: those of a PyTorch file in its own order, those
-        of safetensors files, which keep no order, by name with numbers counted
-        (``layers.2`` before ``layers.10``); part by part where files were joined.
+        All non-empty tensors: those of a PyTorch file in file order, those of
+        safetensors files, which keep no order, in natural order of their names
+        (``layers.2`` before ``layers.10``); part by part if files were joined.
     zero_size
-        How many tensors without elements were left out.
+        Number of tensors without elements, which were left out.
     """
 
     name: str
@@ -87,27 +87,27 @@ class Checkpoint:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all tensors, those with the same content each counted."""
+        """Bytes of all tensors, counting every tensor of repeated content."""
         return sum(tensor.bytes for tensor in self.tensors)
 
     @property
     def dtype(self) -> str:
-        """Type of the floating-point tensors, of all if none is; mixed if several."""
+        """Type of the floating-point tensors, of all if there are none; or mixed."""
         found = {tensor.dtype for tensor in self.tensors}
         floating = {name for name in found if name.startswith(("float", "bfloat"))}
         return "mixed" if len(floating or found) > 1 else (floating or found).pop()
 
 
 def parse_checkpoint(text: str) -> CheckpointFiles:
-    """Read ``[NAME=]PATH[+PATH…]``.
+    """Parse ``[NAME=]PATH[+PATH…]``.
 
-    A path that exists is taken as it stands, with whatever ``=`` and ``+`` it holds.
-    The name is, if not given, the file's without its ending or the folder's.
+    An existing path is taken literally, including any ``=`` and ``+`` in it. The name
+    defaults to that of the file without its suffix, or of the folder.
 
     Raises
     ------
     InputError
-        When a name or a path is empty.
+        If a name or a path is empty.
     """
     name, given = "", text
     head, equals, tail = text.partition("=")
@@ -125,7 +125,7 @@ def parse_checkpoint(text: str) -> CheckpointFiles:
 
 
 def _split(text: str) -> list[str]:
-    """Split at ``+``, but not inside a path that exists; the longest one wins."""
+    """Split at ``+``, but not inside an existing path; the longest one wins."""
     pieces = text.split("+")
     found = []
     start = 0
@@ -157,9 +157,9 @@ def _stem(path: Path) -> str:
 
 
 def is_checkpoint(text: str) -> bool:
-    """Whether a word names checkpoint files rather than an architecture.
+    """Whether a text names checkpoint files rather than an architecture.
 
-    It does if one of its paths exists or has a checkpoint file's ending.
+    It does if one of its paths exists or has a checkpoint file's suffix.
     """
     if _exists(text):
         return True
@@ -171,17 +171,17 @@ def is_checkpoint(text: str) -> bool:
 
 
 def checkpoint_paths(files: CheckpointFiles) -> tuple[Path, ...]:
-    """List the files of a checkpoint, folders opened, without reading any weights.
+    """List the files of a checkpoint, expanding folders, without reading any weights.
 
-    Of a folder these are its ``.safetensors`` files in order of name; where it has
-    none, its ``.bin``, ``.pt`` and ``.pth`` files. Hidden files do not count. An index
-    of shards, where there is one, must name the very files that are there.
+    For a folder, these are its ``.safetensors`` files sorted by name; if it has none,
+    its ``.bin``, ``.pt`` and ``.pth`` files. Hidden files are ignored. An index of
+    shards, if present, must name exactly the files that exist.
 
     Raises
     ------
     InputError
-        Naming the path: nothing is there, it is no checkpoint, or a folder does not
-        agree with its index.
+        Naming the path, if it does not exist, is not a checkpoint, or is a folder that
+        does not match its index.
     """
     return tuple(path for part in _parts(files) for path in part)
 
@@ -240,7 +240,7 @@ def _check_index(index: Path, found: set[str]) -> None:
 
 
 def unreadable(path: Path, error: OSError) -> InputError:
-    """Turn what the file system refuses into an input error that names the path."""
+    """Convert a file system error to an input error that names the path."""
     reason = error.strerror or str(error) or "the reason is not known"
     return InputError(path, f"cannot be read: {reason[0].lower()}{reason[1:]}")
 
@@ -250,23 +250,23 @@ def read_checkpoint(
 ) -> Checkpoint:
     """Read a checkpoint and hash every tensor.
 
-    Memory stays within some MiB for safetensors files, whose bytes are read in chunks,
-    and within one file for PyTorch files, which are mapped into memory where they allow
-    it. Time is that of reading or of hashing, whichever takes longer.
+    Memory use is a few MiB for safetensors files, which are read in chunks, and at most
+    one file for PyTorch files, which are memory-mapped if possible. The time is that of
+    reading or of hashing, whichever takes longer.
 
     Parameters
     ----------
     files
         From :func:`parse_checkpoint`.
     done
-        Called with the bytes of each tensor that is hashed.
+        Called with the bytes of each hashed tensor.
 
     Raises
     ------
     InputError
-        Naming the file: it is missing, broken, not a checkpoint, holds what cannot be
-        read without running code, holds no weights, or two files hold tensors of the
-        same name; or PyTorch is needed and not installed.
+        Naming the file, if it is missing, broken, not a checkpoint, contains objects
+        that cannot be read without running code, contains no weights, or if two files
+        hold tensors of the same name; or if PyTorch is needed and not installed.
     """
     owners: dict[str, Path] = {}
     tensors: list[TensorRecord] = []
@@ -329,7 +329,7 @@ def _hashed(
 
 
 def check_names(checkpoints: Iterable[CheckpointFiles]) -> None:
-    """Refuse two checkpoints of one name.
+    """Reject two checkpoints with the same name.
 
     Raises
     ------
@@ -348,9 +348,9 @@ def check_names(checkpoints: Iterable[CheckpointFiles]) -> None:
 
 
 def natural_key(name: str) -> tuple[tuple[int, str], ...]:
-    """Sort key by which numbers in names are counted: ``layers.2`` before ``.10``."""
-    # Text and digits alternate, so texts meet texts. Digits are compared by length,
-    # then one by one: a name may hold more of them than Python turns into a number.
+    """Sort key for natural order of names: ``layers.2`` before ``layers.10``."""
+    # Text and digits alternate, so texts compare with texts. Digits are compared by
+    # length, then lexically: a name may hold more of them than Python converts to int.
     pieces = re.split(r"([0-9]+)", name)
     return tuple(
         (len(piece.lstrip("0")), piece.lstrip("0")) if odd % 2 else (0, piece)

@@ -1,8 +1,8 @@
-"""Reading PyTorch files (``.pt``, ``.pth``, ``.bin``) without running what is in them.
+"""Read PyTorch files (``.pt``, ``.pth``, ``.bin``) without executing their content.
 
 Such a file is a pickle, a program that can do anything when it is loaded. Here it is
-loaded with ``weights_only=True``, which knows tensors and plain containers and nothing
-else, and what comes out is checked against the file.
+loaded with ``weights_only=True``, which allows only tensors and plain containers, and
+the result is checked against the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edgesim.checkpoints.digest import CHUNK_BYTES, Chunks, RawTensor
 from edgesim.errors import InputError, short
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")
-"""Keys under which training code keeps the weights, beside an optimiser's state."""
+"""Keys under which training code stores the weights, beside an optimiser's state."""
 
 _ZIP = b"PK\x03\x04"
 _PAGE_BYTES = 4096
@@ -33,25 +33,26 @@ _NAMED = 5
 
 
 def pickled_in(path: Path) -> list[RawTensor]:
-    """List the tensors of a PyTorch file, in its own order.
+    """List the tensors of a PyTorch file, in file order.
 
     The file holds a dict of tensors, or of such dicts (their names are joined by dots),
-    or one that holds either under exactly one of ``WRAPPERS``; what else stands beside
-    a wrapper is left alone. Tensors are mapped from the file where it is a zip archive,
-    as ``torch.save`` writes since 1.6; those of older files are read into memory.
+    or a dict with either of these under exactly one of ``WRAPPERS``; other entries
+    beside a wrapper are ignored. Tensors are memory-mapped if the file is a zip
+    archive, as written by ``torch.save`` since 1.6; those of older files are read into
+    memory.
 
     Raises
     ------
     InputError
-        When the file is broken, holds objects other than tensors and plain
+        If the file is broken, holds objects other than tensors and plain
         containers, is a TorchScript archive or a tar, has compressed records, holds no
         dict of tensors, or holds a tensor that is sparse, nested, on no device, or
         larger than the file.
     OSError
-        When the file cannot be read.
+        If the file cannot be read.
     """
     with path.open("rb") as file:
-        archive = file.read(len(_ZIP)) == _ZIP  # by which torch tells the formats apart
+        archive = file.read(len(_ZIP)) == _ZIP  # how torch distinguishes the formats
     records = _records(path) if archive else {}
     value = _load(path, mmap=archive)
     named: dict[str, torch.Tensor] = {}
@@ -64,7 +65,7 @@ def pickled_in(path: Path) -> list[RawTensor]:
 
 
 def _records(path: Path) -> dict[int, int]:
-    """List where the records of an archive begin, and their sizes in bytes."""
+    """Return the start and size, in bytes, of each record of an archive."""
     broken = "not a usable PyTorch file: its zip archive is broken"
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
@@ -83,7 +84,7 @@ def _records(path: Path) -> dict[int, int]:
                         f"its record {short(entry.filename)} is compressed, which "
                         f"torch.save never does",
                     )
-                # The header in place may have other lengths than the central one.
+                # The local header may have other lengths than the central directory's.
                 file.seek(entry.header_offset)
                 name, extra = struct.unpack("<26xHH", file.read(30))
                 found[entry.header_offset + 30 + name + extra] = entry.file_size
@@ -91,7 +92,7 @@ def _records(path: Path) -> dict[int, int]:
     except (zipfile.BadZipFile, struct.error, ValueError, RuntimeError, EOFError):
         raise InputError(path, broken) from None
     except OSError as error:
-        if error.errno != errno.EINVAL:  # that is a position before the file's begin
+        if error.errno != errno.EINVAL:  # EINVAL: a position before the file's start
             raise
         raise InputError(path, broken) from None
 
@@ -154,8 +155,8 @@ def _flatten(
     named: dict[str, torch.Tensor],
     entered: set[int],
 ) -> None:
-    """Collect tensors by name, those of inner dicts with the names joined by dots."""
-    # A dict that holds itself, or one dict a hundred times, would never end.
+    """Collect tensors by name; names in nested dicts are joined by dots."""
+    # A dict that contains itself, or one dict a hundred times, would never end.
     if id(state) in entered or prefix.count(".") > _MOST_LEVELS:
         raise InputError(path, "its dicts hold one another too often to be weights")
     entered.add(id(state))
@@ -190,7 +191,7 @@ def _no_tensors(path: Path, state: Mapping[Any, Any]) -> InputError:
 
 
 def _check(path: Path, name: str, tensor: torch.Tensor) -> None:
-    """Refuse a tensor whose content is not numbers that lie in the file."""
+    """Reject a tensor whose content is not plain numbers stored in the file."""
     where = f"its tensor {short(name)}"
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
         raise InputError(path, f"{where} is a {type(tensor).__name__}, not a plain one")
@@ -215,11 +216,11 @@ def _check(path: Path, name: str, tensor: torch.Tensor) -> None:
 def _check_storages(
     path: Path, tensors: list[torch.Tensor], records: Mapping[int, int]
 ) -> None:
-    """Refuse a file whose tensors claim other bytes than those of one record each.
+    """Reject a file whose tensors claim bytes other than those of one record each.
 
-    Mapped tensors are cut out of the file at the offsets of their records, for as many
-    bytes as the pickle claims; torch does not compare that with the record. Where the
-    file is mapped is not told, but all storages must agree on it.
+    Mapped tensors are slices of the file that start at the offsets of their records and
+    are as long as the pickle claims; torch does not compare that with the record. The
+    address of the mapping is unknown, but all storages must agree on it.
     """
     storages = {
         (storage.data_ptr(), storage.nbytes())
@@ -231,7 +232,7 @@ def _check_storages(
         offsets.setdefault(size, []).append(offset)
     if not storages:
         return
-    # The storage with the fewest records of its size leaves the fewest places to try.
+    # The storage with the fewest records of its size leaves the fewest bases to try.
     rarest = min(storages, key=lambda s: (len(offsets.get(s[1], ())), s))
     for offset in offsets.get(rarest[1], ()):
         base = rarest[0] - offset
@@ -245,7 +246,7 @@ def _check_storages(
 
 
 def _raw(named: Mapping[str, torch.Tensor]) -> list[RawTensor]:
-    """Prepare tensors for hashing; the same view under two names is read once."""
+    """Prepare tensors for hashing; a view with two names is read once."""
     views: dict[object, RawTensor] = {}
     tensors = []
     for name, tensor in named.items():

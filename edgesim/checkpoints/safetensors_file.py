@@ -43,16 +43,16 @@ _DTYPES = {
 def safetensors_in(path: Path) -> list[RawTensor]:
     """List the tensors of a file, in the order in which they lie in it.
 
-    The ``safetensors`` package refuses what breaks the format: a header that is not
-    JSON, too long or cut off, offsets that overlap, leave holes or leave the file,
-    sizes that do not fit the shapes. Nothing but the header is read.
+    The ``safetensors`` package rejects violations of the format: a header that is not
+    JSON, too long or truncated, offsets that overlap, leave gaps or exceed the file,
+    sizes that do not match the shapes. Only the header is read.
 
     Raises
     ------
     InputError
-        When the package refuses the file, or a name stands twice in its header.
+        If the package rejects the file, or a name occurs twice in its header.
     OSError
-        When it cannot be read.
+        If it cannot be read.
     """
     try:
         # The package maps the file and copies the header alone.
@@ -85,7 +85,7 @@ def safetensors_in(path: Path) -> list[RawTensor]:
 
 
 def _header(path: Path, text: bytes) -> dict[str, Any]:
-    def no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
             counts = Counter(name for name, _ in pairs)
@@ -93,16 +93,15 @@ def _header(path: Path, text: bytes) -> dict[str, Any]:
             raise InputError(path, f"its header names {short(twin)} twice")
         return found
 
-    # The package has checked types and ranges, but of names that stand twice it keeps
-    # one and says nothing.
-    header: dict[str, Any] = json.loads(text, object_pairs_hook=no_twins)
+    # The package has checked types and ranges, but it silently drops duplicate names.
+    header: dict[str, Any] = json.loads(text, object_pairs_hook=unique_keys)
     return header
 
 
 def _chunks(path: Path, start: int, size: int) -> Chunks:
     def chunks(buffer: memoryview) -> Iterator[memoryview]:
         left = size
-        # Opened by each tensor: threads that share a file disturb its read-ahead.
+        # Opened per tensor: threads that share a file disrupt its read-ahead.
         with path.open("rb", buffering=0) as file:
             file.seek(start)
             while left:

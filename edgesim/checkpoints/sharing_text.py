@@ -1,4 +1,4 @@
-"""What checkpoints share, in words and tables."""
+"""The sharing of checkpoints as text and tables."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from edgesim.library.sharing import bytes_distinct, bytes_total, crossing, shari
 from edgesim.text import counted, percent, shortened, size_text, table
 
 MATRIX_MODELS = 12
-"""With more models than this the largest pairs are listed instead of all."""
+"""With more models than this, only the largest pairs are listed."""
 
 MOST_PAIRS = 20
-"""Most pairs that are listed then, and most models of an order."""
+"""Maximum number of pairs listed then, and of models listed of an order."""
 
 MOST_BLOCKS = 20
-"""Most shared blocks that are listed."""
+"""Maximum number of shared blocks listed."""
 
 
 def report(library: ContentLibrary, loads: LoadRules | None = None) -> str:
-    """Tell what checkpoints share and what loading them one after another takes.
+    """Report what checkpoints share and the cost of loading them in sequence.
 
     Parameters
     ----------
     library
         From :func:`edgesim.checkpoints.content.share_by_content`.
     loads
-        How they load, where seconds are wanted.
+        How they load, if seconds are to be shown.
 
     Returns
     -------
@@ -245,7 +245,7 @@ def _seconds(
     *,
     whole: bool = False,
 ) -> tuple[str, ...]:
-    """Add up how long copies take, each block one, or all of a model together."""
+    """Sum the time of copies, one per block, or one for all blocks of a model."""
     if loads is None:
         return ()
     rule = loads.tiers[loads.tier]

@@ -1,4 +1,4 @@
-"""A model library of checkpoints as a profile, with load times by a stated formula."""
+"""Convert a library of checkpoints to a profile with load times by a stated formula."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from edgesim.profile.values import (
 )
 
 STATED_TIER: Tier = "pinned"
-"""The tier of loads at a stated rate: the one that scenarios load from by default."""
+"""The tier of loads at a stated rate: the default tier of scenarios."""
 
 
 @dataclass(frozen=True)
 class ModelOf:
-    """A profile, and a model of it where one is named."""
+    """A profile, and optionally one of its models."""
 
     profile: Profile
     model: str | None
 
     @property
     def named(self) -> str:
-        """The profile's and the model's name, as ``--latency-from`` takes them."""
+        """The profile's and the model's name, in the form of ``--latency-from``."""
         return f"{self.profile.name}:{self.model}"
 
 
 @dataclass(frozen=True)
 class CopyRule:
-    """A copy of n bytes takes ``overhead_s + n / bytes_per_s``; nobody measured it."""
+    """A copy of n bytes takes ``overhead_s + n / bytes_per_s``; not measured."""
 
     overhead_s: float
     bytes_per_s: float
 
     def load_s(self, size: int) -> float:
-        """Say how long a copy of so many bytes takes, in seconds."""
+        """Return the time of a copy of a given size, in seconds."""
         return self.overhead_s + size / self.bytes_per_s
 
     def __str__(self) -> str:
@@ -58,18 +58,18 @@ class CopyRule:
 
 @dataclass(frozen=True)
 class LoadRules:
-    """How checkpoints are taken to load.
+    """The assumed load times of checkpoints.
 
     Parameters
     ----------
     tiers
-        A rule for each tier, the fastest first; at least one.
+        A rule for each tier, fastest first; at least one.
     device
-        What would load them.
+        The device that would load them.
     source
-        Where the rules come from, in a few words.
+        A short description of where the rules come from.
     profile
-        The profile whose copies they are fitted to, where there is one.
+        The profile whose copies they are fitted to, if any.
     """
 
     tiers: Mapping[Tier, CopyRule]
@@ -79,17 +79,17 @@ class LoadRules:
 
     @property
     def tier(self) -> Tier:
-        """The first tier, by which seconds are shown."""
+        """The first tier, for which seconds are shown."""
         return next(iter(self.tiers))
 
 
 def read_reference(option: str, text: str) -> ModelOf:
-    """Read ``PROFILE[:MODEL]``, a profile being a file or the name of a shipped one.
+    """Parse ``PROFILE[:MODEL]``, where a profile is a file or a shipped profile's name.
 
     Raises
     ------
     InputError
-        When there is no such profile, or no such model in it.
+        If there is no such profile, or no such model in it.
     """
     head, colon, tail = text.rpartition(":")
     if not colon or text in shipped_profiles() or is_file(Path(text)):
@@ -107,19 +107,19 @@ def read_reference(option: str, text: str) -> ModelOf:
 
 
 def given_files(*texts: str | None) -> list[Path]:
-    """List the files among profile references; shipped ones are none of the user's."""
+    """List the user's files among profile references, leaving out shipped profiles."""
     given = [text for text in texts if text]
     parts = given + [text.rpartition(":")[0] for text in given]
     return [Path(part) for part in parts if part and is_file(Path(part))]
 
 
 def loads_like(profile: Profile) -> LoadRules:
-    """Take load times from the line fitted to a profile's copies or blocks.
+    """Derive load times from the line fitted to a profile's copies or blocks.
 
     Raises
     ------
     InputError
-        When the profile holds no load time above 0 for any tier.
+        If the profile holds no load time above 0 for any tier.
     """
     tiers: dict[Tier, CopyRule] = {}
     points: list[str] = []
@@ -144,7 +144,7 @@ def loads_like(profile: Profile) -> LoadRules:
 
 
 def loads_at(bytes_per_s: float) -> LoadRules:
-    """Take load times from a stated rate, as those of :data:`STATED_TIER`."""
+    """Derive load times of :data:`STATED_TIER` from a stated rate."""
     return LoadRules(
         {STATED_TIER: CopyRule(0.0, bytes_per_s)},
         device="none: a stated load rate",
@@ -164,12 +164,12 @@ def _origin(profile: Profile) -> str:
 
 
 def check_latency(option: str, source: ModelOf) -> None:
-    """Refuse a source of latencies that has none.
+    """Reject a latency source that has no latencies.
 
     Raises
     ------
     InputError
-        When no model is named, or the model's latency was not measured.
+        If no model is named, or the model's latency was not measured.
     """
     if source.model is None:
         raise InputError(
@@ -189,20 +189,20 @@ def library_profile(
     loads: LoadRules,
     latency: ModelOf | None,
 ) -> Profile:
-    """Make a profile of checkpoints, their blocks known by content.
+    """Make a profile of checkpoints whose blocks are identified by content.
 
     Parameters
     ----------
     name
         The profile's name.
     library
-        What the checkpoints share.
+        The content that the checkpoints share.
     loads
-        How long blocks take to load.
+        The load times of blocks.
     latency
-        The model whose batch latencies, activation bytes, architecture and input every
-        checkpoint is given, with the time of an empty round on its device; without one
-        the profile holds no latency.
+        The model whose batch latencies, activation bytes, architecture and input are
+        assigned to every checkpoint, together with the time of an empty round on its
+        device; without it the profile holds no latency.
 
     Returns
     -------

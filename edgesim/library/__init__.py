@@ -1,1 +1,1 @@
-"""Models made of a profile: who shares which blocks, and in which order to load."""
+"""Model libraries derived from a profile: sharing of blocks, and loading orders."""

@@ -1,13 +1,13 @@
-"""Model libraries: who shares which parameter blocks, derived from a device profile.
+"""Model libraries and their shared parameter blocks, derived from a device profile.
 
 The ``[library]`` section of a scenario names one kind:
 
 - ``clusters``: fine-tuned variants that keep the bottom blocks of their base
   (bottom-layer sharing);
 - ``adapters``: low-rank adapters on a common backbone (backbone sharing);
-- ``mixed``: blocks swapped at arbitrary positions, so that sharing crosses;
-- ``checkpoints``: the models of the profile, sharing the blocks whose content is one;
-- ``profile``: the models of the profile as they stand, sharing nothing.
+- ``mixed``: blocks swapped at arbitrary positions, so that sharing is crossing;
+- ``checkpoints``: the models of the profile, sharing blocks of identical content;
+- ``profile``: the models of the profile unchanged, sharing nothing.
 """
 
 from __future__ import annotations
@@ -41,12 +41,11 @@ from solvers.problem import Block, Model
 
 @dataclass(frozen=True)
 class Library:
-    """Parameter blocks and the models made of them.
+    """Parameter blocks and the models built from them.
 
-    ``load_sigma`` holds the lognormal sigma of the load time of those blocks whose
-    spread was measured; it is empty when a stated rate replaces the measurements.
-    ``compute_sigma`` holds that of the batch latency of those models whose spread was
-    measured.
+    ``load_sigma`` holds the lognormal sigma of the load time of blocks with a measured
+    spread; it is empty if a stated rate replaces the measurements. ``compute_sigma``
+    holds that of the batch latency of models with a measured spread.
     """
 
     blocks: Mapping[str, Block]
@@ -56,7 +55,7 @@ class Library:
 
 
 class _Recipe(NamedTuple):
-    """A model to make: its name, its base, and its blocks under their final names."""
+    """A model to build: its name, its base, and its blocks under their final names."""
 
     name: str
     base: str
@@ -69,17 +68,17 @@ Table = TypeVar("Table", Cluster, Backbone, Mixture)
 def build_library(
     spec: LibrarySpec, profile: Profile, gpu_load: LoadSource, rng: np.random.Generator
 ) -> Library:
-    """Make the library that a scenario asks for.
+    """Build the library that a scenario specifies.
 
-    Variants of ``resnet50`` are called ``resnet50-v01``, adapters ``resnet50-a01``,
-    mixtures ``resnet50-m01``; a base that stands in several tables goes on counting.
-    A base's blocks are called ``resnet50/layer1.0``, a model's own ones
+    Variants of ``resnet50`` are named ``resnet50-v01``, adapters ``resnet50-a01``,
+    mixtures ``resnet50-m01``; numbering continues if a base occurs in several tables.
+    A base's blocks are named ``resnet50/layer1.0``, a model's private ones
     ``resnet50-v01/layer4.2``, other versions in a pool ``resnet50/layer1.0#2``. A block
-    that checkpoints share is called as in the first of them.
+    shared by checkpoints takes its name from the first of them.
 
-    A model's ``latency_s`` is what a round takes beyond its load, the profile's
-    ``round_s`` included: a plan has no term of its own for what a round costs besides
-    its load and its batch, and every round has one batch.
+    A model's ``latency_s`` is the time of a round beyond its load, including the
+    profile's ``round_s``: a plan has no separate term for the cost of a round beyond
+    its load and its batch, and every round has exactly one batch.
 
     Parameters
     ----------
@@ -96,9 +95,9 @@ def build_library(
     Raises
     ------
     ValueError
-        Beginning with the key path of what is wrong: a base, its latency, an adapter
-        size, a tier or contents that the profile does not hold, more frozen blocks
-        than a base has.
+        Starting with the key path of the error: a base, its latency, an adapter size, a
+        tier or contents that the profile does not hold, more frozen blocks than a base
+        has.
     """
     match spec:
         case ClustersSpec():
@@ -120,14 +119,14 @@ def build_library(
 def content_parts(
     profile: Profile, models: Iterable[str]
 ) -> dict[str, list[tuple[str, BlockProfile]]]:
-    """Name the blocks of models so that what has the same content has the same name.
+    """Name the blocks of models so that blocks of equal content have equal names.
 
     Parameters
     ----------
     profile
-        Whose models.
+        The profile that holds the models.
     models
-        Names in the profile, in the order in which they come to own blocks.
+        Names in the profile, in the order in which they claim blocks.
 
     Returns
     -------
@@ -161,7 +160,7 @@ def _checkpoints(models: Sequence[str], profile: Profile) -> Iterator[_Recipe]:
 
 
 def _models(names: Bases | None, profile: Profile) -> list[str]:
-    """List the models that a section names, all of the profile if it names none."""
+    """List the models that a section names, or all of the profile if it names none."""
     chosen = list(profile.models if names is None else _listed(names))
     for name in chosen:
         _find(profile, name, "library.models")
@@ -243,11 +242,11 @@ def _adapter_bytes(table: Backbone, profile: Profile, key: str, base: str) -> in
 
 
 def _adapter(block: BlockProfile, size: int, profile: Profile) -> BlockProfile:
-    """Make an adapter's block: a copy of its size, as far as the profile knows one.
+    """Make an adapter's block, timed as a copy of its size if the profile has copies.
 
-    It is one of hundreds of copies in a row, so it costs what one in a chain does.
-    Without measured copies it is loaded at the byte rate of the layer it belongs to,
-    which leaves out the overhead that every copy has.
+    It is one of hundreds of copies in a row, so it costs what a copy in a chain does.
+    Without measured copies it is loaded at the byte rate of its layer, which neglects
+    the overhead of every copy.
     """
     loads = {
         tier: copy_time(profile, tier, size) or scaled(time, size / block.bytes)
@@ -278,7 +277,7 @@ def _base(base: str, blocks: Sequence[BlockProfile]) -> _Recipe:
 def _numbered(
     letter: str, tables: Iterable[tuple[str | tuple[str, ...], int]]
 ) -> dict[str, Iterator[str]]:
-    """Give out names per base, numbered as wide as the last one needs."""
+    """Generate names per base, with as many digits as the last one needs."""
     totals: Counter[str] = Counter()
     for bases, count in tables:
         for base in _listed(bases):
@@ -294,7 +293,7 @@ def _numbered(
 def _each(
     tables: Sequence[Table], section: str, profile: Profile
 ) -> Iterator[tuple[Table, str, str, tuple[BlockProfile, ...]]]:
-    """Go through tables and their bases: table, key path, base, the base's blocks."""
+    """Iterate over tables and their bases: table, key path, base, the base's blocks."""
     for position, table in enumerate(tables):
         key = f"library.{section}[{position}]"
         for base in _listed(table.base):

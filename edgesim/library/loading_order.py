@@ -1,4 +1,4 @@
-"""Loading all models one after another: what sharing saves, and in which order."""
+"""Sequential loading of all models: the savings of sharing, and the best order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgesim.library.sharing import (
 )
 
 NEAREST_STARTS = 256
-"""Most models of a cluster that nearest neighbour is started from."""
+"""Maximum number of models of a cluster from which nearest neighbour is started."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class LoadingOrder:
     models
         The order.
     loaded_bytes
-        What is loaded in it, nothing being resident at first.
+        Bytes loaded in this order, starting with nothing resident.
     proven
-        Whether no other order loads less.
+        Whether the order is proven to load the fewest bytes.
     """
 
     models: tuple[str, ...]
@@ -40,9 +40,9 @@ class LoadingOrder:
 
 
 def loaded_blocks(library: HasBlocks, order: Iterable[str]) -> list[tuple[str, ...]]:
-    """List the blocks that each model of a sequence has to load.
+    """List the blocks that each model of a sequence must load.
 
-    Only what the model before holds is resident, and before the first one nothing.
+    Only the previous model's blocks are resident, and none before the first one.
     O(blocks of all models).
     """
     resident: frozenset[str] = frozenset()
@@ -55,7 +55,7 @@ def loaded_blocks(library: HasBlocks, order: Iterable[str]) -> list[tuple[str, .
 
 
 def loaded_bytes(library: HasBlocks, order: Iterable[str]) -> int:
-    """Add up the bytes that models load one after another."""
+    """Sum the bytes that models load in sequence."""
     return sum(
         library.blocks[block].bytes
         for load in loaded_blocks(library, order)
@@ -64,15 +64,15 @@ def loaded_bytes(library: HasBlocks, order: Iterable[str]) -> int:
 
 
 def best_order(library: HasBlocks) -> LoadingOrder:
-    """Find an order of all models in which little is loaded.
+    """Find an order of all models that loads few bytes.
 
-    Clusters share nothing, so each is ordered for itself. Where sharing is laminar a
-    depth-first order of the forest loads every block once, and no order loads any less
-    (``docs/mathematics.md``, section 3). Where blocks cross, the least is that of a
-    shortest path through all models, which is NP-hard to find: the order is the best of
-    the one given and of nearest neighbour (always on to the model that shares the most
-    bytes with the last) from up to ``NEAREST_STARTS`` models, a heuristic that comes
-    with no promise. It is proven best all the same if it loads every block once.
+    Clusters share nothing with each other, so each is ordered separately. If sharing is
+    laminar, a depth-first order of the forest loads every block once, which is optimal
+    (``docs/mathematics.md``, section 3). If blocks cross, the optimum is a shortest
+    path through all models, which is NP-hard to find: the order is the best of the
+    given one and of nearest neighbour (always continue with the model that shares the
+    most bytes with the last) from up to ``NEAREST_STARTS`` models, a heuristic without
+    guarantee. It is still proven optimal if it loads every block once.
 
     Notes
     -----
@@ -94,7 +94,7 @@ def best_order(library: HasBlocks) -> LoadingOrder:
 
 
 def _depth_first(library: HasBlocks, models: Sequence[str]) -> list[str]:
-    """Order models as they hang below the blocks they share, from the widest down."""
+    """Order models depth first below their shared blocks, most widely held first."""
     paths: Mapping[str, list[int]] = {name: [] for name in models}
     groups = sorted(holders(library, models), key=len, reverse=True)
     for number, group in enumerate(groups):
@@ -118,7 +118,7 @@ def _nearest(library: HasBlocks, models: Sequence[str]) -> list[str]:
         kept = 0
         while len(walk) < len(models):
             gains = np.where(left, shared[walk[-1]], -1)
-            following = int(gains.argmax())  # the first of the largest
+            following = int(gains.argmax())  # ties: the first
             kept += int(gains[following])
             walk.append(following)
             left[following] = False
@@ -128,7 +128,7 @@ def _nearest(library: HasBlocks, models: Sequence[str]) -> list[str]:
 
 
 def crossing_bytes(library: HasBlocks) -> int:
-    """Add up the bytes of blocks that cross with some other block; 0 if laminar.
+    """Sum the bytes of blocks that cross with another block; 0 if laminar.
 
     O(distinct holder sets² · models), as matrix products.
     """

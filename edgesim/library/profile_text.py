@@ -1,4 +1,4 @@
-"""What a device profile says, in words and tables; what is not known is "–"."""
+"""A device profile as text and tables; unknown values are shown as "–"."""
 
 from __future__ import annotations
 
@@ -36,28 +36,27 @@ from edgesim.text import (
 
 
 def describe(profile: Profile, tiers: Sequence[Tier]) -> str:
-    """Tell all that people want to know of one profile.
+    """Describe one profile for people.
 
     Parameters
     ----------
     profile
         The profile.
     tiers
-        Those that are told of, in this order; load over compute is for the first.
+        Tiers to describe, in this order; load over compute is for the first.
 
     Returns
     -------
     str
-        Where the numbers come from, a table of models, a table a tier of how block
-        loads add up, tables of chained copies, of who bounds batches, of overlap and of
-        merged runs where the profile holds them, the fitted lines, and what models
-        share.
+        The provenance of the numbers, a table of models, a table per tier of how block
+        loads add up, tables of chained copies, of host-bound batches, of overlap and of
+        merged runs if the profile holds them, the fitted lines, and what models share.
     """
     return "\n\n".join(["\n".join(_provenance(profile)), tables(profile, tiers)])
 
 
 def tables(profile: Profile, tiers: Sequence[Tier]) -> str:
-    """Tell what :func:`describe` does, but for where the numbers come from."""
+    """Return the text of :func:`describe` without the provenance."""
     parts = [_models(profile, tiers)]
     parts += [_additions(profile, tier) for tier in tiers]
     parts += [_chains(profile, tiers), _bounds(profile)]
@@ -336,19 +335,19 @@ def _sharing(profile: Profile) -> str:
 
 
 def compare(profiles: Mapping[str, Profile], tiers: Sequence[Tier]) -> str:
-    """Tell how separate runs of the same device differ.
+    """Describe how separate runs on the same device differ.
 
     Parameters
     ----------
     profiles
-        Two runs or more, by what they are called.
+        At least two runs, by label.
     tiers
-        Those that are told of.
+        Tiers to describe.
 
     Returns
     -------
     str
-        A row for each model that all runs hold; the others are named.
+        A row for each model that all runs hold; the other models are named.
     """
     runs = list(profiles.values())
     common = [name for name in runs[0].models if all(name in p.models for p in runs)]
@@ -390,14 +389,14 @@ def _cells(values_s: Sequence[float | None]) -> list[str]:
 
 
 def _latency_s(profile: Profile, name: str, batch: int) -> float | None:
-    # Of the very size: a padded one is the time of another batch.
+    # Exactly this size: a padded one would be the time of another batch.
     if str(batch) not in profile.models[name].latency_s:
         return None
     return profile.latency_table(name)[batch - 1]
 
 
 def _differences(runs: Sequence[Profile]) -> list[str]:
-    """Say when the runs are not of one kind on one device."""
+    """Report if the runs are not of the same kind on the same device."""
     devices = list(dict.fromkeys(plain(p.provenance.device) for p in runs))
     kinds = list(dict.fromkeys(p.provenance.kind for p in runs))
     lines = []
@@ -423,12 +422,12 @@ def _only_in_some(profiles: Mapping[str, Profile]) -> list[str]:
 
 
 def run_labels(files: Sequence[str]) -> list[str]:
-    """Call each file by its bare name, or as it was given where two are called so.
+    """Label each file by its bare name, or as given if two bare names are equal.
 
     Raises
     ------
     InputError
-        When the same file is given twice.
+        If the same file is given twice.
     """
     for position, file in enumerate(files):
         if file in files[:position]:

@@ -1,4 +1,4 @@
-"""Who shares what in a model library: graph, clusters, crossings, bytes saved."""
+"""Sharing in a model library: graph, clusters, crossings and bytes saved."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 
 
 class HasBytes(Protocol):
-    """A parameter block, as far as its size goes."""
+    """A parameter block with a size."""
 
     @property
     def bytes(self) -> int:
-        """How large it is."""
+        """Its size."""
 
 
 class NamesBlocks(Protocol):
-    """A model, as far as its blocks go."""
+    """A model with named blocks."""
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -50,14 +50,14 @@ Held = TypeVar("Held", bound=HasBytes, covariant=True)
 
 @dataclass(frozen=True)
 class View(Generic[Held]):
-    """The least that has blocks and models, for what is neither library nor problem."""
+    """A minimal value with blocks and models, for use in place of a library."""
 
     blocks: Mapping[str, Held]
     models: Mapping[str, ModelBlocks]
 
 
 class Crossing(NamedTuple):
-    """Two blocks whose holders overlap while neither contains the other's.
+    """Two blocks whose sets of holders overlap without being nested.
 
     One model holds both blocks, one only the first, one only the second.
     """
@@ -87,8 +87,8 @@ def holders(
     library
         Blocks and models.
     models
-        The models that count, such as those with users; all if not given. A name
-        that is not in the library is a ``KeyError``.
+        Models to consider, such as those with users; all if not given. A name that is
+        not in the library raises ``KeyError``.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def holders(
 def sharing_graph(
     library: HasBlocks, models: Iterable[str] | None = None
 ) -> nx.Graph[str]:
-    """Build the sharing graph: models, and edges between those that share blocks.
+    """Build the sharing graph: models, with edges between those that share blocks.
 
     Every node has the attribute ``bytes`` (its weights), every edge ``shared_bytes``
     (the blocks that both models hold).
@@ -147,19 +147,19 @@ def sharing_graph(
 def clusters(
     library: HasBlocks, models: Iterable[str] | None = None
 ) -> list[list[str]]:
-    """Split the models into clusters that share nothing with one another.
+    """Partition the models into clusters that share nothing with one another.
 
     Returns
     -------
     list
-        The components of the sharing graph, each sorted, in order of first names. A
-        model that shares nothing is a cluster of its own.
+        The components of the sharing graph, each sorted, ordered by first name. A model
+        that shares nothing forms its own cluster.
     """
     graph: nx.Graph[str] = nx.Graph()
     names = _chosen(library, models)
     graph.add_nodes_from(names)
     for group in holders(library, names):
-        nx.add_path(graph, sorted(group))  # a path joins as well as all pairs do
+        nx.add_path(graph, sorted(group))  # a path connects them like all pairs would
     return sorted(sorted(component) for component in nx.connected_components(graph))
 
 
@@ -171,14 +171,14 @@ def crossing(
     Returns
     -------
     Crossing or None
-        A witness; ``str()`` of it is a clause for a message, as in ``blocks 'x'
-        (models a, b) and 'y' (models b, c) cross``.
+        A witness; its ``str()`` is a clause for a message, as in ``blocks 'x' (models
+        a, b) and 'y' (models b, c) cross``.
 
     Notes
     -----
-    From the largest set to the smallest, each model remembers the last set that holds
-    it. The sets so far being laminar, the next one fits in exactly if all its models
-    remember the same one. O(sum of the sizes of the distinct holder sets).
+    From the largest set to the smallest, each model records the last set that contains
+    it. If the sets so far are laminar, the next one keeps them laminar if and only if
+    all its models record the same set. O(sum of the sizes of the distinct holder sets).
     """
     groups = holders(library, models)
     order = sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
@@ -187,8 +187,8 @@ def crossing(
         parents = {name: last.get(name, -1) for name in sorted(group)}
         latest = max(parents.values())
         if min(parents.values()) < latest:
-            # Some members are outside the latest parent, which is as large as this
-            # set and not equal to it, so it has a member outside this set.
+            # Some members are outside the latest parent, which is at least as large as
+            # this set and differs from it, so it has a member outside this set.
             parent = order[latest]
             return Crossing(
                 first_block=groups[parent][0],
@@ -207,12 +207,12 @@ def is_laminar(library: HasBlocks, models: Iterable[str] | None = None) -> bool:
 
 
 def bytes_total(library: HasBlocks, models: Iterable[str] | None = None) -> int:
-    """Bytes of all models when each keeps every block for itself."""
+    """Bytes of all models if each keeps private copies of its blocks."""
     return sum(_weight(library, name) for name in _chosen(library, models))
 
 
 def bytes_distinct(library: HasBlocks, models: Iterable[str] | None = None) -> int:
-    """Bytes of all models when each block is kept once."""
+    """Bytes of all models if each block is kept once."""
     return sum(
         library.blocks[block].bytes
         for blocks in holders(library, models).values()
@@ -221,7 +221,7 @@ def bytes_distinct(library: HasBlocks, models: Iterable[str] | None = None) -> i
 
 
 def saving_ratio(library: HasBlocks, models: Iterable[str] | None = None) -> float:
-    """Share of the bytes that sharing saves: 1 − distinct / total, 0 without models."""
+    """Fraction of bytes saved by sharing: 1 − distinct / total, 0 without models."""
     chosen = _chosen(library, models)
     total = bytes_total(library, chosen)
     return 1 - bytes_distinct(library, chosen) / total if total else 0.0

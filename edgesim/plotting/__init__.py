@@ -1,1 +1,1 @@
-"""Pictures, one kind a file; they draw what they are given and run nothing."""
+"""Figures, one kind per file; they draw what they are given and run nothing."""

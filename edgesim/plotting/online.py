@@ -1,4 +1,4 @@
-"""Figures of online runs: one colour a policy, its twin without sharing dashed.
+"""Figures of online runs: one colour per policy, its no-sharing variant dashed.
 
 They are drawn from small summaries (``Drawn``), so that a run need not stay in memory
 until all are done.
@@ -27,7 +27,7 @@ from solvers.registry import NO_SHARING
 _MOST_GROUPS = 24
 _LABEL_WIDTH = 26  # characters; longer ones leave too little room for the curves
 
-# GPU time by part: fill and hatch, told apart in black and white.
+# GPU time by part: fill and hatch, distinguishable in black and white.
 _PARTS: Mapping[str, tuple[str, str]] = {
     "load": ("#e8b27a", "////"),
     "compute": ("#2f5f8f", ""),
@@ -42,9 +42,9 @@ def plot_latency(
     *,
     title: str | None = None,
 ) -> Axes:
-    """Draw which share of the requests is finished within a latency.
+    """Plot the fraction of requests that finish within a given latency.
 
-    A curve ends below 1 by what is dropped.
+    A curve ends below 1 by the fraction of dropped requests.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def plot_latency(
     ax
         Where to draw; a new figure if not given.
     title
-        What was run.
+        Description of what was run.
     """
     with style():
         ax = new_axes(7.4, 3.8) if ax is None else ax
@@ -85,7 +85,7 @@ def plot_on_time(
     warmup_s: float = 0.0,
     title: str | None = None,
 ) -> Axes:
-    """Draw the on-time ratio of requests by when they arrive.
+    """Plot the on-time ratio of requests by arrival time.
 
     Parameters
     ----------
@@ -94,9 +94,9 @@ def plot_on_time(
     ax
         Where to draw; a new figure if not given.
     warmup_s
-        Until when requests are not measured; shaded.
+        End of the warm-up, during which requests are not measured; shaded.
     title
-        What was run.
+        Description of what was run.
     """
     with style():
         ax = new_axes(7.4, 3.8) if ax is None else ax
@@ -131,7 +131,7 @@ def plot_gpu(
     *,
     title: str | None = None,
 ) -> Axes:
-    """Draw what the GPU does with its time: a bar a policy, its parts adding up to 1.
+    """Plot the split of GPU time: one bar per policy, its parts adding up to 1.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def plot_gpu(
     ax
         Where to draw; a new figure if not given.
     title
-        What was run.
+        Description of what was run.
     """
     with style():
         if ax is None:
@@ -198,7 +198,7 @@ def plot_goodput(
     *,
     title: str | None = None,
 ) -> tuple[Axes, Axes]:
-    """Draw what becomes of each model's requests, the most popular model first.
+    """Plot the outcome of each model's requests, most popular model first.
 
     Above requests offered and in time per second, below the share in time. Neighbouring
     ranks are averaged where there are many models; on the logarithmic axis nothing in
@@ -211,7 +211,7 @@ def plot_goodput(
     axes
         Where to draw; a new figure if not given.
     title
-        What was run.
+        Description of what was run.
     """
     with style():
         if axes is None:
@@ -256,15 +256,16 @@ def plot_goodput(
 
 
 def policy_labels(policies: Mapping[str, Any]) -> dict[str, str]:
-    """Name policies in a figure: a class without its module where that is clear."""
+    """Label policies in a figure: a class without its module if that is unique."""
     short = {name: name.rpartition(":")[2] for name in policies}
     often = Counter(short.values())
     return {
-        name: _twin(last if often[last] == 1 else name) for name, last in short.items()
+        name: _other_variant(last if often[last] == 1 else name)
+        for name, last in short.items()
     }
 
 
-def _twin(name: str) -> str:
+def _other_variant(name: str) -> str:
     base = name.removesuffix(NO_SHARING)
     label = shortened(base, _LABEL_WIDTH)
     return label if base == name else f"{label}, no sharing"
@@ -278,7 +279,7 @@ def _curve(
     x: Floats,
     y: Floats,
 ) -> None:
-    """Draw a policy's curve, with some markers, at other places than the others'."""
+    """Plot a policy's curve, with markers offset from those of the other curves."""
     look = looks(runs)[name]
     shared = not name.endswith(NO_SHARING)
     every = max(1, len(x) // 8)
@@ -302,7 +303,7 @@ def _share(drawn: Drawn, part: str) -> float:
 
 
 def _by_model(repeats: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Average what repeats have by model; a model not asked for counts 0."""
+    """Average the repeats by model; a model without requests counts 0."""
     names = dict.fromkeys(name for per_s in repeats for name in per_s)
     return {
         name: math.fsum(per_s.get(name, 0.0) for per_s in repeats) / len(repeats)
@@ -311,7 +312,7 @@ def _by_model(repeats: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _group_starts(models: int) -> Ints:
-    """First rank, from 0, of groups of neighbours, equal on a logarithmic axis."""
+    """First rank, from 0, of groups of neighbours of equal width on a log axis."""
     if models <= _MOST_GROUPS:
         return np.arange(models)
     edges = np.geomspace(1, models + 1, _MOST_GROUPS + 1)[:-1]
@@ -319,7 +320,7 @@ def _group_starts(models: int) -> Ints:
 
 
 def _total(parts: Sequence[Ints]) -> Ints:
-    """Add arrays up, the shorter ones as if they went on with 0."""
+    """Sum arrays, padding shorter ones with 0."""
     total = np.zeros(max(len(part) for part in parts), dtype=np.int64)
     for part in parts:
         total[: len(part)] += part

@@ -1,4 +1,4 @@
-"""A picture of device profiles: load against compute, and load against bytes."""
+"""Figure of device profiles: load against compute, and load against bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TIER_COLOURS: Mapping[Tier, str] = {
 _MARKERS: Mapping[Tier, str] = {"pinned": "o", "pageable": "s", "disk": "^"}
 
 MOST_MODELS = 500
-"""A picture of more models than these would be longer than PNG readers take."""
+"""Maximum number of models: a taller figure would exceed what PNG readers accept."""
 
 _ROW_IN = 0.2
 _FRAME_IN = 1.5
@@ -41,14 +41,14 @@ def profile_figure(profiles: Mapping[str, Profile], tiers: Sequence[Tier]) -> Fi
     Parameters
     ----------
     profiles
-        One profile, or separate runs of one device, by what they are called.
+        One profile, or separate runs on one device, by label.
     tiers
-        Those whose loads are drawn.
+        Tiers whose loads are drawn.
 
     Raises
     ------
     InputError
-        When there are more than :data:`MOST_MODELS` models.
+        If there are more than :data:`MOST_MODELS` models.
     """
     models = _names(profiles)
     if len(models) > MOST_MODELS:
@@ -62,7 +62,7 @@ def profile_figure(profiles: Mapping[str, Profile], tiers: Sequence[Tier]) -> Fi
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1.0))
         plot_load_compute(profiles, tiers, left)
         plot_copies(profiles, tiers, right)
-        # However many models there are, a line keeps its slope and its place.
+        # A line keeps its slope and position for any number of models.
         right.set_box_aspect(0.72)
         right.set_anchor("N")
         figure.suptitle(_title(profiles), x=0.01, ha="left", fontsize=11)
@@ -83,11 +83,11 @@ def _title(profiles: Mapping[str, Profile]) -> str:
 def plot_load_compute(
     profiles: Mapping[str, Profile], tiers: Sequence[Tier], ax: Axes | None = None
 ) -> Axes:
-    """Draw a row a model: its load time from each tier, and its compute time.
+    """Plot one row per model: its load time from each tier, and its compute time.
 
-    Loads are block loads added up, compute is a batch of 1; a grey line joins all
-    that is known of a model. Several runs have a mark each. What is not known, or 0,
-    is not drawn.
+    Loads are sums of block loads, compute is a batch of 1; a grey line joins all known
+    values of a model. Each of several runs has its own mark. Values that are unknown or
+    0 are not drawn.
 
     Parameters
     ----------
@@ -154,10 +154,10 @@ def plot_load_compute(
 def plot_copies(
     profiles: Mapping[str, Profile], tiers: Sequence[Tier], ax: Axes | None = None
 ) -> Axes:
-    """Draw load times against bytes on log axes, with the fitted line of each tier.
+    """Plot load times against bytes on log axes, with the fitted line of each tier.
 
     Blocks are filled marks, plain copies are crosses. Each run has its own line; the
-    legend holds that of the first.
+    legend shows that of the first.
 
     Parameters
     ----------

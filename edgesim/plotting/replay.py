@@ -1,4 +1,4 @@
-"""The picture of a replay: measured against simulated, and errors along the plan."""
+"""Figure of a replay: measured against simulated times, and errors along the plan."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _LOAD = ("load", "#0072b2", "o")
 _COMPUTE = ("compute", "#d55e00", "^")
 _INK = "#444444"
 _ROOM = 1.3
-"""Times on logarithmic axes: the room left beyond the least and the largest."""
+"""Margin factor beyond the smallest and the largest time on logarithmic axes."""
 
 
 class MeasuredRound(Protocol):
-    """One round in one repeat: simulated, and measured."""
+    """One round in one repeat, simulated and measured."""
 
     @property
     def round(self) -> int:
@@ -27,32 +27,32 @@ class MeasuredRound(Protocol):
 
     @property
     def loaded_blocks(self) -> int:
-        """How many blocks it loads."""
+        """Number of blocks that it loads."""
         ...
 
     @property
     def simulated_load_s(self) -> float:
-        """Time of its load in the plan."""
+        """Simulated time of its load."""
         ...
 
     @property
     def measured_load_s(self) -> float:
-        """Time of its load as measured."""
+        """Measured time of its load."""
         ...
 
     @property
     def simulated_compute_s(self) -> float:
-        """Time of its batch in the plan."""
+        """Simulated time of its batch."""
         ...
 
     @property
     def measured_compute_s(self) -> float | None:
-        """Time of its batch as measured; None if it was left out."""
+        """Measured time of its batch; None if it was left out."""
         ...
 
 
 def plot_replay(pairs: Sequence[MeasuredRound], *, title: str) -> Figure:
-    """Draw two panels; loads and batches differ in colour and marker.
+    """Plot two panels; loads and batches differ in colour and marker.
 
     Left: measured against simulated time of each round and repeat, on logarithmic axes
     where all times are above 0, with the line on which they are equal. Right: measured
@@ -62,9 +62,9 @@ def plot_replay(pairs: Sequence[MeasuredRound], *, title: str) -> Figure:
     Parameters
     ----------
     pairs
-        What was measured; none gives empty panels.
+        The measured rounds; none gives empty panels.
     title
-        What was replayed.
+        Description of the replay.
     """
     series = [
         (

@@ -1,4 +1,4 @@
-"""A picture of what checkpoints share: bytes by pair of models."""
+"""Figure of the sharing of checkpoints: bytes by pair of models."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from edgesim.plotting.style import new_axes, root_figure, save, style
 from edgesim.text import shortened
 
 MOST_LABELS = 60
-"""With more models only every second, third, … one has its name beside the axes."""
+"""With more models, only every second, third, … one is labelled on the axes."""
 
 MOST_NUMBERED = 12
-"""With more models the squares hold no numbers."""
+"""With more models, the squares contain no numbers."""
 
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 _SQUARE_IN = 0.2
@@ -31,15 +31,15 @@ _LABEL_WIDTH = 28
 
 
 def plot_sharing(library: ContentLibrary, ax: Axes | None = None) -> Axes:
-    """Draw the bytes that every two models share, and each model's own size.
+    """Plot the bytes that each pair of models shares, and each model's size.
 
-    Models stand in the best order to load them in, which puts relatives together. A
-    white square means that two models share nothing.
+    Models are in the best loading order, which puts related models together. A white
+    square means that two models share nothing.
 
     Parameters
     ----------
     library
-        What checkpoints share.
+        The content that the checkpoints share.
     ax
         Where to draw; a new figure if not given.
     """
@@ -60,7 +60,7 @@ def plot_sharing(library: ContentLibrary, ax: Axes | None = None) -> Axes:
             if len(order) <= MOST_NUMBERED:
                 side = max(side, 0.62 * len(order))
             ax = new_axes(side + 2.8, side + 1.4)
-        # Blues from a visible one on: white is for pairs that share nothing.
+        # Start at a visible blue: white is for pairs that share nothing.
         blues = LinearSegmentedColormap.from_list(
             "shared", mpl.colormaps["Blues"](np.linspace(0.15, 1, 64))
         )
@@ -92,7 +92,7 @@ def plot_sharing(library: ContentLibrary, ax: Axes | None = None) -> Axes:
 
 
 def check_picture(option: str, path: Path) -> None:
-    """Refuse a picture's name that does not end in ``.png``.
+    """Reject a figure's file name that does not end in ``.png``.
 
     Raises
     ------
@@ -104,5 +104,5 @@ def check_picture(option: str, path: Path) -> None:
 
 
 def write_picture(library: ContentLibrary, path: Path) -> None:
-    """Write the picture, whole or not at all."""
+    """Write the figure atomically."""
     save(plot_sharing(library), path)

@@ -1,8 +1,7 @@
-"""How pictures look and are written: legible in black-and-white print, too.
+"""Style and output of figures, legible in black-and-white print too.
 
-Every ``plot_x`` takes axes or makes a figure of its own, and returns the axes;
-``ax.figure`` is the figure. No pyplot, no state kept: the same values give the same
-PNG bytes.
+Every ``plot_x`` takes axes or makes a new figure, and returns the axes; ``ax.figure``
+is the figure. No pyplot and no global state: the same values give the same PNG bytes.
 """
 
 from __future__ import annotations
@@ -53,11 +52,11 @@ _GROUPS = tuple({name.split(".")[0] + "." for name in _STYLE} | {"patch.", "erro
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in edgesim's style, whatever the reader's matplotlibrc says.
+    """Draw in edgesim's style, regardless of the user's matplotlibrc.
 
-    Settings are back as they were when the block ends.
+    Settings are restored when the block ends.
     """
-    # Any: the names that matplotlib's own types list differ from version to version.
+    # Any: the keys in matplotlib's own types differ between versions.
     settings: Any = dict(mpl.rcParamsDefault)
     settings = {k: v for k, v in settings.items() if k.startswith(_GROUPS)} | _STYLE
     with mpl.rc_context(settings):
@@ -65,19 +64,19 @@ def style() -> Iterator[None]:
 
 
 def save(drawing: Drawing, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all; same figure, same bytes.
+    """Write a figure as PNG atomically; the same figure gives the same bytes.
 
     Parameters
     ----------
     drawing
         A figure, or axes of it.
     path
-        Where to.
+        The output file.
 
     Raises
     ------
     InputError
-        When the file cannot be written.
+        If the file cannot be written.
     """
     with write_whole(path, "wb") as file:
         dump(drawing, file)
@@ -91,26 +90,26 @@ def dump(drawing: Drawing, file: IO[bytes]) -> None:
 
 
 def set_title(ax: Axes, title: str | None) -> None:
-    """Write what was run above the axes, if anything is said of it."""
+    """Set the title above the axes, if one is given."""
     if title is not None:
         ax.set_title(title, loc="left", fontsize=10, wrap=True)
 
 
 def root_figure(ax: Axes) -> Figure:
-    """Return the whole figure that some axes are part of."""
+    """Return the top-level figure that contains some axes."""
     figure = ax.get_figure(root=True)
-    assert figure is not None  # axes taken out of their figure cannot be drawn on
+    assert figure is not None  # axes removed from their figure cannot be drawn on
     return figure
 
 
 def new_axes(width_in: float, height_in: float) -> Axes:
-    """Make a figure with one pair of axes, laid out so that nothing is cut off."""
+    """Make a figure with a single axes, laid out so that nothing is clipped."""
     figure = Figure(figsize=(width_in, height_in), layout="constrained")
     return figure.add_subplot()
 
 
 def repeats_text(counts: Sequence[int]) -> str:
-    """Say for a legend how many repeats a mean is of."""
+    """Describe for a legend the number of repeats behind a mean."""
     low, high = min(counts), max(counts)
     if high == 1:
         return "one repeat"
@@ -119,7 +118,7 @@ def repeats_text(counts: Sequence[int]) -> str:
 
 
 def side_legend(ax: Axes, handles: Sequence[object], title: str) -> None:
-    """Put the legend right of the axes, where it hides nothing."""
+    """Place the legend right of the axes, where it covers nothing."""
     ax.legend(
         handles=handles,
         title=title,
@@ -131,9 +130,9 @@ def side_legend(ax: Axes, handles: Sequence[object], title: str) -> None:
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Write 0.1, 1, 10 on a log axis, and 2 and 5 between them where it is short.
+    """Label 0.1, 1, 10 on a log axis, and 2 and 5 in between if it is short.
 
-    Asked for once the axis has its limits.
+    Call it once the axis has its limits.
     """
     low, high = axis.get_view_interval()
     short = high < 1000 * low

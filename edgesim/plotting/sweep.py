@@ -1,4 +1,4 @@
-"""Pictures of a sweep: a measure over a parameter, one line a solver or policy."""
+"""Figures of a sweep: a measure over a parameter, one line per solver or policy."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def plot_sweep(
     legend: bool = True,
     names: Iterable[str] = (),
 ) -> Axes:
-    """Draw a measure over a parameter, one line a solver, with 95 % intervals.
+    """Plot a measure over a parameter, one line per solver, with 95 % intervals.
 
-    Sharing solid with filled markers, no sharing dashed with open ones. Lines are
-    shifted sideways by a few points so that their intervals can be told apart.
+    Sharing is solid with filled markers, no sharing dashed with open ones. Lines are
+    shifted sideways by a few points so that their intervals remain distinguishable.
 
     Parameters
     ----------
     rows
-        One point a value, solver and repeat, at least one.
+        One point per value, solver and repeat, at least one.
     parameter_label
         Label of the x axis, with its unit.
     ax
@@ -67,7 +67,7 @@ def plot_sweep(
     log_x
         Whether the parameter is on a logarithmic scale.
     title
-        What was run.
+        Description of what was run.
     legend
         Whether to explain the lines.
     names
@@ -121,7 +121,7 @@ def plot_panels(
     title: str | None = None,
     top: float | None = None,
 ) -> Figure:
-    """Draw several sweeps side by side, two in a row, on the same scales.
+    """Plot several sweeps side by side, two per row, on the same scales.
 
     Parameters
     ----------
@@ -130,9 +130,9 @@ def plot_panels(
     parameter_label, measure_label, log_x
         As for :func:`plot_sweep`.
     title
-        What was run, above all of them.
+        Title above all panels.
     top
-        Where the y axes end; by default where the data do.
+        Upper limit of the y axes; by default that of the data.
     """
     with style():
         across = min(2, len(panels))
@@ -159,7 +159,7 @@ def plot_panels(
                 ax.set_xticks(values, [f"{value:g}" for value in values])
             ax.set_ylim(top=top)
             ax.label_outer(remove_inner_ticks=False)
-            if lowest:  # also where the row below has nothing under this panel
+            if lowest:  # also if the row below has no panel under this one
                 ax.xaxis.set_tick_params(labelbottom=True)
                 ax.set_xlabel(parameter_label)
         for spare in grid.flat[len(panels) :]:
@@ -206,7 +206,7 @@ def _line(
 
 
 def _rank(solver: str) -> tuple[int, str]:
-    """Solvers in the order of ``COLOURS``, others after them by name."""
+    """Rank solvers in the order of ``COLOURS``, others after them by name."""
     base = solver.removesuffix(NO_SHARING)
     known = list(COLOURS)
     return (known.index(base), "") if base in known else (len(known), base)

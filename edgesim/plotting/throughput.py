@@ -31,23 +31,23 @@ def plot_throughput(
     requests: float | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw users served in time by solver, sharing beside no sharing.
+    """Plot users served in time by solver, sharing next to no sharing.
 
-    Bars are means over repeats, with 95 % intervals where there are several. A solver
-    and its twin ``NAME-noshare`` stand together, the twin hatched.
+    Bars are means over repeats, with 95 % intervals if there are several. A solver and
+    its variant ``NAME-noshare`` are adjacent, the variant hatched.
 
     Parameters
     ----------
     served
-        Solver to users served in time, one value a repeat, at least one solver.
+        Solver to users served in time, one value per repeat, at least one solver.
     ax
         Where to draw; a new figure if not given.
     bound
-        Proven upper bounds, one a repeat: a line at their mean.
+        Proven upper bounds, one per repeat, drawn as a line at their mean.
     requests
-        How many requests there were (per repeat), for the label.
+        Number of requests (per repeat), for the label.
     title
-        What was run.
+        Description of what was run.
     """
     with style():
         names = list(dict.fromkeys(name.removesuffix(NO_SHARING) for name in served))
@@ -77,7 +77,7 @@ def plot_throughput(
         ax.set_ylabel(f"requests served in time per plan{of}")
         set_title(ax, title)
         ax.set_xlabel("solver")
-        # The labels stand above the bars: leave them room, and some if all are 0.
+        # Leave room for the labels above the bars, even if all bars are 0.
         ax.set_ylim(0, 1.1 * max(ax.dataLim.ymax, 1.0))
         steps = [1, 2, 5, 10]
         ax.yaxis.set_major_locator(MaxNLocator(integer=True, steps=steps))
@@ -100,7 +100,7 @@ def _bar(
         hatch=None if shared else "////",
     )
     if half:
-        # Over a wider white one, to be seen on dark bars as well.
+        # Drawn over a wider white one, to be visible on dark bars as well.
         for ink, width_pt, cap_pt in (("white", 2.8, 3.8), (INK, 1.2, 3.0)):
             ax.errorbar(
                 x,

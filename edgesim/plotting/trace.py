@@ -1,4 +1,4 @@
-"""The picture of a trace: arrivals over time, and how popular its models are."""
+"""Figure of a trace: arrivals over time, and the popularity of its models."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MOST_BARS = 300
 
 
 def plot_arrivals(trace: Trace, ax: Axes) -> Axes:
-    """Draw the arrival rate over time, in at most 300 steps of a round width."""
+    """Plot the arrival rate over time, in at most 300 steps of a round width."""
     if not len(trace):
-        return _nothing(ax)
+        return _empty(ax)
     first_s, last_s = float(trace.arrival_s[0]), float(trace.arrival_s[-1])
     # Far from 0 a narrow step would vanish in rounding.
     least_s = max((last_s - first_s) / (_MOST_BARS - 1), last_s * 1e-9)
@@ -42,11 +42,11 @@ def plot_arrivals(trace: Trace, ax: Axes) -> Axes:
 
 
 def plot_popularity(trace: Trace, ax: Axes) -> Axes:
-    """Draw requests by rank of the model on log axes, with the fitted Zipf line."""
+    """Plot requests by model rank on log axes, with the fitted Zipf line."""
     counts = np.sort(np.bincount(trace.model))[::-1]
     counts = counts[counts > 0]
     if not len(counts):
-        return _nothing(ax)
+        return _empty(ax)
     rank = np.arange(1, len(counts) + 1)
     ax.loglog(rank, counts, "o", color=COLOURS["dp"], markersize=4, label="models")
     exponent = zipf_exponent(counts)
@@ -74,14 +74,14 @@ def _label(ax: Axes, x: str, y: str) -> None:
     ax.tick_params(which="both", labelsize=8)
 
 
-def _nothing(ax: Axes) -> Axes:
+def _empty(ax: Axes) -> Axes:
     ax.text(0.5, 0.5, "no requests", ha="center", va="center", transform=ax.transAxes)
     ax.set_axis_off()
     return ax
 
 
 def trace_figure(trace: Trace) -> Figure:
-    """Draw arrivals over time beside popularity, 18 cm wide for print."""
+    """Plot arrivals over time next to popularity, 18 cm wide for print."""
     from matplotlib.figure import Figure
 
     from edgesim.plotting.style import style
@@ -95,12 +95,12 @@ def trace_figure(trace: Trace) -> Figure:
 
 
 def check_picture_name(path: Path) -> None:
-    """Refuse a picture's name whose ending says no known format.
+    """Reject a figure's file name with an unknown suffix.
 
     Raises
     ------
     InputError
-        Naming ``--out`` and the endings that are known.
+        Naming ``--out`` and the known suffixes.
     """
     if path.suffix.lower() not in PICTURES:
         raise InputError(
@@ -109,12 +109,12 @@ def check_picture_name(path: Path) -> None:
 
 
 def write_picture(trace: Trace, path: Path) -> None:
-    """Write the picture of a trace, whole or not at all; the ending says the format.
+    """Write the figure of a trace atomically; the suffix determines the format.
 
     Raises
     ------
     InputError
-        When the ending is not a known one or the file cannot be written.
+        If the suffix is unknown or the file cannot be written.
     """
     check_picture_name(path)
     figure = trace_figure(trace)

@@ -1,1 +1,1 @@
-"""Device profiles: values, files, fits, sums, and separate runs merged."""
+"""Device profiles: values, files, fits, summaries and merging of separate runs."""

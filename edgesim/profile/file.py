@@ -1,8 +1,8 @@
-"""Profile files: find, read and write them.
+"""Locate, read and write profile files.
 
-Earlier versions of the format are read as well, each a subset of the next: version 1
-has no measured detail; version 2 has no merged runs, and nothing on empty rounds,
-chains of copies, CUDA graphs or overlap.
+Earlier versions of the format can be read as well, each a subset of the next: version 1
+has no measured detail; version 2 has no merged runs and nothing on empty rounds, chains
+of copies, CUDA graphs or overlap.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LINE = 400  # holds one block with three tiers and a content
 
 _EARLIER = {version: f"edgesim.profile/{version}" for version in (1, 2)}
 
-# What a version added to each kind of object; files of earlier ones hold none of it.
+# Keys that a version added to each kind of object, invalid in files of earlier ones.
 _NEW_IN: Mapping[int, Mapping[str, tuple[str, ...]]] = {
     2: {
         "profile": ("copies",),
@@ -40,7 +40,7 @@ _LOADS = ("whole_load_s", "by_block_load_s", "by_tensor_load_s")
 
 
 def shipped_profiles() -> tuple[str, ...]:
-    """Names that :func:`read_profile` knows without a path, sorted."""
+    """Names that :func:`read_profile` accepts without a path, sorted."""
     readme = shipped.data_file("profiles", "README.md")
     if readme is None:
         return ()
@@ -59,8 +59,8 @@ def read_profile(path_or_name: str | Path) -> Profile:
     Raises
     ------
     InputError
-        When there is no such profile, naming those shipped; when the schema version
-        is another one; when the file holds anything the format does not allow.
+        If there is no such profile, naming those shipped; if the schema version is
+        unknown; if the file contains anything that the format does not allow.
     """
     path = locate_profile(path_or_name)
     content = files.read_json(path)
@@ -72,7 +72,7 @@ def read_profile(path_or_name: str | Path) -> Profile:
 
 
 def _check_version(path: Path, content: Mapping[str, Any], version: int) -> None:
-    """Refuse in a file of an earlier version what only a later one gives a meaning."""
+    """Reject keys in a file of an earlier version that only later ones define."""
     for kind, key, value in _objects(content):
         for later, added in _NEW_IN.items():
             for name in added.get(kind, ()) if later > version else ():
@@ -87,7 +87,7 @@ def _check_version(path: Path, content: Mapping[str, Any], version: int) -> None
 
 
 def _check_latency_1(where: str, latency: Any) -> None:
-    """Refuse latencies that version 1 has no form for."""
+    """Reject latencies that version 1 cannot express."""
     if not latency:
         raise InputError(where, "must hold batch size 1")
     for batch, value in latency.items() if isinstance(latency, Mapping) else ():
@@ -103,7 +103,7 @@ def _objects(
 ) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """List the objects of a profile file: kind, key path up to a dot, and the object.
 
-    What has another type than the format's is passed over; the format refuses it.
+    Values of the wrong type are skipped; validation rejects them.
     """
     yield "profile", "", content
     if isinstance(content.get("provenance"), Mapping):
@@ -130,7 +130,7 @@ def _timings(
 def _items(
     parent: Mapping[str, Any], name: str, before: str = ""
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """List the objects in a list or object below a key, each with its key path."""
+    """List the objects in a list or object under a key, each with its key path."""
     value = parent.get(name)
     found: Iterable[tuple[str, Any]] = ()
     if isinstance(value, Mapping):
@@ -148,7 +148,7 @@ def locate_profile(path_or_name: str | Path) -> Path:
     Raises
     ------
     InputError
-        When there is none, naming the shipped profiles.
+        If there is none, naming the shipped profiles.
     """
     text = os.fspath(path_or_name)
     path = Path(text)
@@ -169,23 +169,23 @@ def locate_profile(path_or_name: str | Path) -> Path:
 
 
 def write_profile(path: Path, profile: Profile) -> None:
-    """Write a profile file, whole or not at all, a line for each block."""
+    """Write a profile file atomically, with one line per block."""
     with files.write_whole(path) as file:
-        file.write(_laid_out(profile.document(), 0) + "\n")
+        file.write(_formatted(profile.document(), 0) + "\n")
 
 
-def _laid_out(value: Any, depth: int) -> str:
-    """Write JSON with objects and lists on one line where that line stays short."""
+def _formatted(value: Any, depth: int) -> str:
+    """Format JSON with objects and lists on one line where that line stays short."""
     line = json.dumps(value, ensure_ascii=False, allow_nan=False)
     if not isinstance(value, (dict, list)) or len(line) <= _LINE or not value:
         return line
     if isinstance(value, dict):
         parts = [
-            f"{json.dumps(key, ensure_ascii=False)}: {_laid_out(item, depth + 1)}"
+            f"{json.dumps(key, ensure_ascii=False)}: {_formatted(item, depth + 1)}"
             for key, item in value.items()
         ]
     else:
-        parts = [_laid_out(item, depth + 1) for item in value]
+        parts = [_formatted(item, depth + 1) for item in value]
     inside, outside = "\n" + " " * (depth + 1), "\n" + " " * depth
     opening, closing = ("{", "}") if isinstance(value, dict) else ("[", "]")
     return f"{opening}{inside}{f',{inside}'.join(parts)}{outside}{closing}"

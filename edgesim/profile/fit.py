@@ -1,8 +1,8 @@
-"""What a copy to the device costs: a line fitted to load times, and a measured ladder.
+"""Cost of a copy to the device: a line fitted to load times, and a measured ladder.
 
-A copy of n bytes by itself takes about an overhead plus n over a rate.
-:func:`fit_copies` finds both from what a profile holds; :func:`copy_time` tells what a
-copy costs inside a load, and promises nothing but what lies between measured copies.
+A single copy of n bytes takes about an overhead plus n over a rate. :func:`fit_copies`
+estimates both from a profile; :func:`copy_time` gives the cost of a copy inside a load,
+interpolated between measured copies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgesim.text import number
 
 @dataclass(frozen=True)
 class CopyPoint:
-    """One copy that was timed: its size and its median time."""
+    """One timed copy: its size and its median time."""
 
     bytes: int
     load_s: float
@@ -32,16 +32,16 @@ class CopyFit:
     Parameters
     ----------
     overhead_s
-        What a copy costs whatever its size; at least 0.
+        Cost of a copy regardless of its size; at least 0.
     bytes_per_s
-        The rate beyond that.
+        The rate beyond the overhead.
     worst_error_s, worst_relative_error
-        The largest distance of a point from the line, and the largest share of the
-        point's own time that such a distance makes; the two may be of two points.
+        The largest absolute residual, and the largest residual relative to the point's
+        own time; the two may belong to different points.
     points
-        How many points the line was fitted to.
+        Number of points that the line was fitted to.
     source
-        What the points are: plain copies of a ladder of sizes, or the models' blocks.
+        Kind of points: plain copies of a ladder of sizes, or the models' blocks.
     """
 
     overhead_s: float
@@ -52,17 +52,17 @@ class CopyFit:
     source: Literal["copies", "blocks"]
 
     def __str__(self) -> str:
-        """Write the line as people read it; an overhead below 1 ns is 0."""
+        """Format the line for people; an overhead below 1 ns is shown as 0."""
         overhead_us = number(round(1e6 * self.overhead_s, 3))
         return f"{overhead_us} µs + bytes / {number(self.bytes_per_s / 1e9)} GB/s"
 
     def load_s(self, size: float) -> float:
-        """Say how long a copy of so many bytes takes by the line, in seconds."""
+        """Return the time of a copy of a given size by the line, in seconds."""
         return self.overhead_s + size / self.bytes_per_s
 
 
 def copy_points(profile: Profile, tier: Tier) -> tuple[CopyPoint, ...]:
-    """List the plain copies that a profile timed from a tier, by growing size."""
+    """List a profile's plain copies from a tier, in ascending size."""
     return tuple(
         CopyPoint(copy.bytes, copy.load_s[tier].median_s)
         for copy in profile.copies or ()
@@ -71,10 +71,10 @@ def copy_points(profile: Profile, tier: Tier) -> tuple[CopyPoint, ...]:
 
 
 def block_points(profile: Profile, tier: Tier) -> tuple[CopyPoint, ...]:
-    """List the distinct blocks that a profile timed from a tier, by growing size.
+    """List a profile's distinct blocks with a load time from a tier, ascending in size.
 
-    Blocks of the same size and the same time are one point: what two models share, or
-    a layer that a formula repeats, would otherwise weigh as much as it has copies.
+    Blocks of equal size and time form one point: a block that two models share, or a
+    layer that a formula repeats, would otherwise be weighted by its number of copies.
     """
     pairs = {
         (block.bytes, block.load_s[tier].median_s)
@@ -86,32 +86,32 @@ def block_points(profile: Profile, tier: Tier) -> tuple[CopyPoint, ...]:
 
 
 def fit_copies(profile: Profile, tier: Tier) -> CopyFit | None:
-    """Fit overhead and rate to what a profile says of copies from a tier.
+    """Fit overhead and rate to a profile's copies from a tier.
 
-    Plain copies are preferred where the profile holds two sizes of them or more: they
-    span the sizes evenly and nothing but the copy differs between them. Else the
-    distinct blocks are fitted.
+    Plain copies are preferred if the profile holds at least two sizes of them: they
+    span the sizes evenly and differ in nothing but the copy. Otherwise the distinct
+    blocks are fitted.
 
     Parameters
     ----------
     profile, tier
-        Whose load times.
+        The profile and tier whose load times are fitted.
 
     Returns
     -------
     CopyFit or None
-        None where no load time above 0 is known from the tier.
+        None if no load time above 0 is known from the tier.
 
     Notes
     -----
     Sizes span five orders of magnitude, so the sum of squared *relative* errors is
-    least: with absolute ones the largest copies alone would decide, and the overhead
-    would be noise. A point far above the line counts at most as much as one at twice
-    its height: a slow outlier moves the line little, and where the points lie on no
-    line it is on the low side. Times of 0 s, which have no relative error, are left
-    out. A line
-    that would have an overhead below 0, or fall with the size, is fitted through the
-    origin instead; so is one through points of a single size. O(points).
+    minimised: with absolute errors the largest copies alone would decide, and the
+    overhead would be noise. A point far above the line counts at most as much as one at
+    twice its height: a slow outlier moves the line little, and points that are not
+    collinear give a line on the low side. Times of 0 s, which have no relative error,
+    are left out. A line that would have a negative overhead, or decrease with size, is
+    fitted through the origin instead, as is one through points of a single size.
+    O(points).
     """
     ladder = copy_points(profile, tier)
     source: Literal["copies", "blocks"] = "copies" if len(ladder) >= 2 else "blocks"
@@ -137,10 +137,10 @@ def _line(
     size: np.ndarray[tuple[int], np.dtype[np.float64]],
     time_s: np.ndarray[tuple[int], np.dtype[np.float64]],
 ) -> tuple[float, float]:
-    """Find offset and slope with the least squared relative error, neither below 0."""
+    """Fit a nonnegative offset and slope by least squares of the relative error."""
     weighted = size / time_s
     if len(np.unique(size)) > 1:
-        # Columns of length 1: 1/s and bytes/s differ by many orders of magnitude.
+        # Normalised columns: 1/s and bytes/s differ by many orders of magnitude.
         columns = np.stack((1 / time_s, weighted), axis=1)
         lengths = np.linalg.norm(columns, axis=0)
         found = np.linalg.lstsq(columns / lengths, np.ones(len(size)), rcond=None)[0]
@@ -151,55 +151,55 @@ def _line(
 
 
 def copy_time(profile: Profile, tier: Tier, size: int) -> Timing | None:
-    """Look up what a copy of so many bytes costs inside a load, by the measured ladder.
+    """Look up the cost of a copy of a given size inside a load, by the measured ladder.
 
-    That is the cost of a copy in a chain where the ladder has it: one copy by itself
-    also waits for the start of copying, which a load of many copies does once. Sizes
-    without a chain count with their plain copy.
+    That is the cost of a copy in a chain if the ladder holds it: a single copy also
+    includes the start-up of copying, which a load of many copies incurs once. Sizes
+    without a chain use their plain copy.
 
-    Between two measured sizes median and deciles are linear in the size. A smaller
-    copy than the smallest takes its time, for the overhead stays; a larger one than
-    the largest goes on at its rate.
+    Between two measured sizes, median and deciles are linear in the size. A copy
+    smaller than the smallest takes the smallest one's time, since the overhead remains;
+    a copy larger than the largest continues at the largest one's rate.
 
     Parameters
     ----------
     profile, tier
-        Whose copies.
+        The profile and tier whose copies are used.
     size
         Bytes to copy.
 
     Returns
     -------
     Timing or None
-        None where the profile holds no plain copy from the tier. A decile is None
-        where a neighbour's is not known.
+        None if the profile holds no plain copy from the tier. A decile is None if a
+        neighbour's is unknown.
     """
     ladder = [copy for copy in profile.copies or () if tier in copy.load_s]
     if not ladder:
         return None
     above = bisect_left(ladder, size, key=lambda copy: copy.bytes)
     if above == 0:
-        return _in_load(ladder[0], tier)
+        return _cost_in_load(ladder[0], tier)
     if above == len(ladder):
         last = ladder[-1]
-        return scaled(_in_load(last, tier), size / last.bytes)
+        return scaled(_cost_in_load(last, tier), size / last.bytes)
     low, high = ladder[above - 1], ladder[above]
     share = (size - low.bytes) / (high.bytes - low.bytes)
-    return _between(_in_load(low, tier), _in_load(high, tier), share)
+    return _interpolated(_cost_in_load(low, tier), _cost_in_load(high, tier), share)
 
 
-def _in_load(copy: CopyTime, tier: Tier) -> Timing:
-    """Choose the cost in a chain, else that of the copy by itself."""
+def _cost_in_load(copy: CopyTime, tier: Tier) -> Timing:
+    """Choose the cost in a chain if known, otherwise that of a single copy."""
     return (copy.chained_s or {}).get(tier, copy.load_s[tier])
 
 
 def scaled(time: Timing, ratio: float) -> Timing:
-    """Multiply median and deciles of a timing; no runs made the product."""
+    """Scale median and deciles of a timing; the result has no runs of its own."""
     known = time.model_dump(exclude_none=True, exclude={"runs_s"})
     return Timing(**{key: seconds * ratio for key, seconds in known.items()})
 
 
-def _between(low: Timing, high: Timing, share: float) -> Timing:
+def _interpolated(low: Timing, high: Timing, share: float) -> Timing:
     def mix(one: float | None, other: float | None) -> float | None:
         if one is None or other is None:
             return None
@@ -216,10 +216,10 @@ def _between(low: Timing, high: Timing, share: float) -> Timing:
 
 
 def copy_rate(profile: Profile, tier: Tier) -> float | None:
-    """Find the rate of a plain large copy from a tier, in bytes/s.
+    """Return the rate of a plain large copy from a tier, in bytes/s.
 
-    What the provenance states, else the rate of the largest plain copy; None where
-    the profile holds neither.
+    The rate that the provenance states, otherwise that of the largest plain copy; None
+    if the profile holds neither.
     """
     provenance = profile.provenance
     if isinstance(provenance, Measured):

@@ -1,7 +1,7 @@
 """Merge measured profiles of one machine: medians of separate runs, and their spread.
 
-A single run says nothing of how much the next one differs. Every timing of a merged
-profile holds the medians of the runs that it comes from.
+A single run does not show how much runs vary. Every timing of a merged profile holds
+the medians of the runs that it is made of.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edgesim.profile.values import (
 from edgesim.text import counted
 
 RUNS_MERGED = "Separate runs merged: "
-"""Begins the end of a merged profile's note, which says how many runs of what."""
+"""Starts the last part of a merged profile's note, which counts the runs of each."""
 
 Held = TypeVar("Held")
 Loads: TypeAlias = Mapping[Tier, Timing]
@@ -34,7 +34,7 @@ Loads: TypeAlias = Mapping[Tier, Timing]
 
 @dataclass(frozen=True)
 class Merged:
-    """A profile made of several, and what was left out of it, a line each."""
+    """A profile merged from several, and one line for each thing left out of it."""
 
     profile: Profile
     left_out: tuple[str, ...]
@@ -45,26 +45,26 @@ def merge_profiles(
 ) -> Merged:
     """Merge measured profiles of one machine.
 
-    Runs of a model are the profiles that hold it. A timing becomes the median of the
-    runs' medians, with the least of their p10 and the largest of their p90 where all
-    have one; activation bytes become the largest. What one profile alone holds is taken
-    as it is. A tier, or a batch size, is kept with the runs that hold it; a size of the
-    ladder of copies is kept where all runs of it hold it. Blocks of one content are
-    one block, whichever models hold it.
+    The runs of a model are the profiles that hold it. A timing becomes the median of
+    the runs' medians, with the smallest of their p10 and the largest of their p90 if
+    all have one; activation bytes become the maximum. Data held by a single profile is
+    taken over unchanged. A tier, or a batch size, is merged over the runs that hold it;
+    a size of the ladder of copies is kept if all runs of the ladder hold it. Blocks
+    with the same content are one block, whichever models hold it.
 
     Parameters
     ----------
     profiles
-        Two or more, by the names of their files.
+        At least two profiles, by file name.
     name, note
-        Of the merged profile; the notes of the runs follow the note.
+        Name and note of the merged profile; the notes of the runs follow the note.
 
     Raises
     ------
     InputError
-        Naming the file and the key, when profiles are not measured, are of another
-        machine or of other software, hold another model under the same name, or are
-        the same run.
+        Naming the file and the key, if profiles are not measured, are from different
+        machines or software, hold different models under the same name, or are the same
+        run.
     """
     if len(profiles) < 2:
         raise InputError(
@@ -86,7 +86,9 @@ def merge_profiles(
     rounds = [run.round_s for run in profiles.values() if run.round_s is not None]
     profile = Profile(
         name=name,
-        provenance=_provenance(profiles, copies, note, [*left_out, _counted(counts)]),
+        provenance=_provenance(
+            profiles, copies, note, [*left_out, _run_counts(counts)]
+        ),
         models=models,
         copies=copies or None,
         round_s=merged_timing(rounds) if rounds else None,
@@ -95,9 +97,9 @@ def merge_profiles(
 
 
 def merged_timing(runs: Sequence[Timing]) -> Timing:
-    """Merge timings of one thing in separate runs; a single one stays as it is.
+    """Merge timings of one quantity in separate runs; a single one is unchanged.
 
-    Runs of a timing that is itself merged count each.
+    The runs of a timing that is itself merged count individually.
     """
     if len(runs) == 1:
         return runs[0]
@@ -123,12 +125,12 @@ def _merged_loads(runs: Sequence[Loads | None]) -> dict[Tier, Timing]:
 
 
 def _agreed(values: Mapping[str, Any], key: str) -> Any:
-    """Return the value that all files state; those that state None do not count.
+    """Return the value on which all files agree; files that state None do not count.
 
     Raises
     ------
     InputError
-        Naming the first file that states another one than the first.
+        Naming the first file whose value differs from the first one's.
     """
     stated = {file: value for file, value in values.items() if value is not None}
     for file, value in stated.items():
@@ -143,7 +145,7 @@ def _agreed(values: Mapping[str, Any], key: str) -> Any:
 
 
 def _check_runs(profiles: Mapping[str, Profile]) -> None:
-    """Refuse profiles that nobody measured, and one measurement given twice."""
+    """Reject profiles that were not measured, and one measurement given twice."""
     before: dict[str, Profile] = {}
     for file, profile in profiles.items():
         if not isinstance(profile.provenance, Measured):
@@ -167,13 +169,13 @@ def _block_key(model: str, block: BlockProfile) -> tuple[str, ...]:
 def _block_loads(
     profiles: Mapping[str, Profile],
 ) -> dict[tuple[str, ...], dict[Tier, Timing]]:
-    """Merge the load times of blocks, those of one content together."""
+    """Merge the load times of blocks; blocks with the same content are merged too."""
     found: dict[tuple[str, ...], dict[str, BlockProfile]] = {}
     for file, profile in profiles.items():
         for name, model in profile.models.items():
             for position, block in enumerate(model.blocks):
                 runs = found.setdefault(_block_key(name, block), {})
-                # A profile holds the same times wherever it holds the same content.
+                # A profile has the same times wherever it holds the same content.
                 runs[file] = block
                 sizes = {of: run.bytes for of, run in runs.items()}
                 _agreed(sizes, f"models.{name}.blocks[{position}].bytes")
@@ -216,7 +218,7 @@ def _model(
 
 
 def _check_blocks(runs: Mapping[str, ModelProfile], key: str) -> None:
-    """Refuse runs of a model whose blocks are not the same."""
+    """Reject runs of a model whose blocks differ."""
     counts = {f: counted(len(run.blocks), "block") for f, run in runs.items()}
     _agreed(counts, f"{key}.blocks")
     for position in range(len(next(iter(runs.values())).blocks)):
@@ -225,14 +227,14 @@ def _check_blocks(runs: Mapping[str, ModelProfile], key: str) -> None:
             where = f"{key}.blocks[{position}].{field}"
             values = {file: getattr(block, field) for file, block in blocks.items()}
             _agreed(
-                # A block without content is no run of one that has it.
+                # A block without content is not a run of a block with content.
                 {f: "none" if v is None else v for f, v in values.items()},
                 where,
             )
 
 
 def _batches(name: str, runs: Mapping[str, ModelProfile]) -> dict[str, Any]:
-    """Merge what a model's runs say of its batches, over those that ran any."""
+    """Merge the batch tables of a model's runs, over the runs that have any."""
     timed = {file: run for file, run in runs.items() if run.latency_s} or runs
     first = next(iter(timed.values()))
     for key in ("latency_from", "latency_mode"):
@@ -241,7 +243,7 @@ def _batches(name: str, runs: Mapping[str, ModelProfile]) -> dict[str, Any]:
     tables = ("latency_s", "eager_latency_s", "activation_bytes")
     merged = {key: getattr(first, key) for key in ("latency_from", "latency_mode")}
     if first.latency_from is not None:
-        # All runs took them from one profile: nothing was measured again.
+        # All runs copied them from one profile, so nothing was measured repeatedly.
         for key in tables:
             values = {file: getattr(run, key) for file, run in timed.items()}
             _agreed(values, f"models.{name}.{key}")
@@ -263,15 +265,15 @@ def _batches(name: str, runs: Mapping[str, ModelProfile]) -> dict[str, Any]:
 
 
 def _by_size(tables: Sequence[Mapping[str, Held]]) -> dict[str, list[Held]]:
-    """Gather what tables hold of each batch size, sizes growing."""
+    """Collect the tables' entries by batch size, in ascending size."""
     found: dict[str, list[Held]] = {}
     for size in sorted({size for table in tables for size in table}, key=int):
         found[size] = [table[size] for table in tables if size in table]
     return found
 
 
-def _in_all(runs: Sequence[Mapping[Any, object]]) -> list[Any]:
-    """List the keys that all mappings hold, in the order of the first."""
+def _common_keys(runs: Sequence[Mapping[Any, object]]) -> list[Any]:
+    """List the keys common to all mappings, in the order of the first."""
     return [key for key in (runs[0] if runs else ()) if all(key in run for run in runs)]
 
 
@@ -280,9 +282,9 @@ def _timing(latency: float | Timing) -> Timing:
 
 
 def _overlap(runs: Mapping[str, Overlap], key: str) -> Overlap:
-    """Take the median of each time; batches count as if all runs had as many passes.
+    """Take the median of each time, scaled as if all runs had equally many passes.
 
-    An overlap keeps no runs, so that of a merged profile counts as one.
+    An overlap keeps no runs, so the overlap of a merged profile counts as one run.
     """
     for field in ("batch", "copy_bytes"):
         values = {file: getattr(run, field) for file, run in runs.items()}
@@ -307,7 +309,7 @@ def _overlap(runs: Mapping[str, Overlap], key: str) -> Overlap:
 def _copies(
     ladders: Sequence[Sequence[CopyTime]], left_out: list[str]
 ) -> tuple[CopyTime, ...]:
-    """Merge ladders of copies: sizes that all ladders with copies from a tier hold."""
+    """Merge ladders of copies over the sizes that all ladders of a tier hold."""
     alone = _ladder([{c.bytes: c.load_s for c in ladder} for ladder in ladders])
     chained = _ladder(
         [{c.bytes: c.chained_s for c in ladder if c.chained_s} for ladder in ladders]
@@ -336,7 +338,7 @@ def _ladder(ladders: Sequence[Mapping[int, Loads]]) -> dict[int, dict[Tier, Timi
             for ladder in ladders
         ]
         runs = [run for run in by_size if run]
-        for size in _in_all(runs):
+        for size in _common_keys(runs):
             time = merged_timing([run[size] for run in runs])
             found.setdefault(size, {})[tier] = time
     return found
@@ -386,7 +388,7 @@ def _provenance(
 def _rates(
     measured: Iterable[Measured], copies: Sequence[CopyTime]
 ) -> dict[Tier, float]:
-    """Find each tier's rate: of its largest copy, else the median of those stated."""
+    """Return each tier's rate: of its largest copy, or the median of stated ones."""
     stated: dict[Tier, list[float]] = {}
     for source in measured:
         for tier, rate in (source.copy_bytes_per_s or {}).items():
@@ -404,17 +406,17 @@ def _note(
 ) -> str:
     parts = [] if note is None else [note.rstrip(". ")]
     for text in of_runs:
-        # What an earlier merge said of its runs holds no longer.
+        # The runs counted by an earlier merge are no longer right.
         own = (text or "").partition(RUNS_MERGED)[0].rstrip(". ")
         if own and not any(own in part for part in parts):
             parts.append(own)
     return ". ".join([*parts, *remarks])
 
 
-def _counted(models: Mapping[int, Sequence[str]]) -> str:
-    """Say how many runs of which models were merged."""
-    told = [
+def _run_counts(models: Mapping[int, Sequence[str]]) -> str:
+    """Describe how many runs of which models were merged."""
+    parts = [
         f"{counted(count, 'run')} of {', '.join(names)}"
         for count, names in sorted(models.items(), reverse=True)
     ]
-    return RUNS_MERGED + "; ".join(told)
+    return RUNS_MERGED + "; ".join(parts)

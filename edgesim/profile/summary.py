@@ -1,4 +1,4 @@
-"""The numbers of a device profile that people ask for, one model at a time."""
+"""Key figures of a device profile, one model at a time."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from edgesim.profile.fit import copy_rate
 from edgesim.profile.values import ModelProfile, Profile, Tier, Timing
 
 HOST_BOUND = 1.2
-"""Batches launched one operator at a time that take more than this many times as long
-as the same in a CUDA graph wait for the host, not for the GPU."""
+"""Batches launched operator by operator that take more than this factor longer than
+the same batches in a CUDA graph are host-bound, not GPU-bound."""
 
 SMALL_COPY_BYTES = 2**20
-"""Up to this size the cost of a copy is mostly not its bytes."""
+"""Up to this size, the cost of a copy is mostly overhead."""
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """One model of a profile; None where the profile does not say.
+    """Key figures of one model of a profile; None where the profile lacks them.
 
     Parameters
     ----------
     name, blocks, bytes
-        The model, how many blocks it has, and their bytes.
+        The model, its number of blocks, and their total bytes.
     load_s
-        Its blocks' median load times added up, by tier.
+        Sum of its blocks' median load times, by tier.
     batches
-        The smallest and the largest batch that was measured.
+        The smallest and the largest measured batch.
     latency_s, activation_bytes
-        At these two.
+        Values at these two batches.
     """
 
     name: str
@@ -51,16 +51,16 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class AddedUp:
-    """How well block loads add up, from one tier; None where that was not measured.
+    """How well block loads add up, from one tier; None where not measured.
 
     Parameters
     ----------
     added_s
-        The blocks' medians added up: what edgesim takes for the model's load.
+        Sum of the blocks' medians, which edgesim takes as the model's load time.
     by_block_s, whole_s, by_tensor_s
-        Medians of the model loaded block by block, as one copy, tensor by tensor.
+        Medians of the model loaded block by block, as one copy, and tensor by tensor.
     of_copy_rate
-        Bytes over ``added_s``, as a share of the rate of a plain large copy.
+        Bytes over ``added_s``, as a fraction of the rate of a plain large copy.
     """
 
     added_s: float | None
@@ -71,24 +71,24 @@ class AddedUp:
 
     @property
     def by_block_error(self) -> float | None:
-        """Share by which ``added_s`` is above what block by block took."""
-        return _above(self.added_s, self.by_block_s)
+        """Relative error of ``added_s`` against the model loaded block by block."""
+        return _relative_error(self.added_s, self.by_block_s)
 
     @property
     def whole_error(self) -> float | None:
-        """Share by which ``added_s`` is above what the model as one copy took."""
-        return _above(self.added_s, self.whole_s)
+        """Relative error of ``added_s`` against the model loaded as one copy."""
+        return _relative_error(self.added_s, self.whole_s)
 
 
 def tiers_of(profile: Profile) -> tuple[Tier, ...]:
-    """List the tiers that a profile has any load time from, the fastest kind first."""
+    """List the tiers for which a profile has any load time, fastest kind first."""
     held = {tier for model in profile.models.values() for tier in model.tiers}
     held |= {tier for copy in profile.copies or () for tier in copy.load_s}
     return tuple(tier for tier in get_args(Tier) if tier in held)
 
 
 def model_facts(profile: Profile, name: str) -> ModelFacts:
-    """Gather what a profile says of one of its models."""
+    """Collect the key figures of one of a profile's models."""
     model = profile.models[name]
     latency, activation = profile.latency_table(name), profile.activation_table(name)
     batches = sorted(map(int, model.latency_s))
@@ -107,7 +107,7 @@ def model_facts(profile: Profile, name: str) -> ModelFacts:
 
 
 def added_up(profile: Profile, name: str, tier: Tier) -> AddedUp:
-    """Compare a model's block loads with what else a profile says of its loading."""
+    """Compare a model's block loads with the profile's other load measurements."""
     model = profile.models[name]
     added_s = model_facts(profile, name).load_s.get(tier)
     rate = copy_rate(profile, tier)
@@ -126,7 +126,7 @@ def _median_s(loads: Mapping[Tier, Timing] | None, tier: Tier) -> float | None:
     return None if time is None else time.median_s
 
 
-def _above(value: float | None, measured: float | None) -> float | None:
+def _relative_error(value: float | None, measured: float | None) -> float | None:
     return None if value is None or not measured else value / measured - 1
 
 
@@ -137,9 +137,9 @@ class Runs:
     Parameters
     ----------
     median
-        Of the runs.
+        Median over the runs.
     spread
-        Highest minus lowest, over the median; None when the median is 0.
+        Maximum minus minimum, over the median; None if the median is 0.
     """
 
     median: float
@@ -147,7 +147,7 @@ class Runs:
 
 
 def runs_of(values: Sequence[float | None]) -> Runs | None:
-    """Sum up a quantity over runs; None unless every run knows it."""
+    """Summarise a quantity over runs; None unless every run has it."""
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return None
@@ -157,15 +157,15 @@ def runs_of(values: Sequence[float | None]) -> Runs | None:
 
 @dataclass(frozen=True)
 class HostBound:
-    """Whether the host or the GPU bounds batches launched operator by operator.
+    """Whether batches launched operator by operator are host-bound or GPU-bound.
 
     Parameters
     ----------
     eager_s, graph_s
-        A batch of 1 launched so, and replayed as a CUDA graph; None where not known.
+        A batch of 1 launched so, and replayed as a CUDA graph; None if unknown.
     up_to
-        The largest batch that the host bounds as it does all smaller ones; None where
-        it does not bound the smallest one.
+        The largest batch such that it and all smaller ones are host-bound; None if the
+        smallest is not.
     largest
         The largest batch that was run both ways.
     """
@@ -177,7 +177,7 @@ class HostBound:
 
 
 def host_bound(profile: Profile, name: str) -> HostBound | None:
-    """Compare a model's batches launched one by one with the same in a CUDA graph.
+    """Compare a model's batches launched by operator with the same in a CUDA graph.
 
     Returns
     -------
@@ -205,15 +205,15 @@ def host_bound(profile: Profile, name: str) -> HostBound | None:
 
 @dataclass(frozen=True)
 class ChainedCopy:
-    """A small copy from one tier: by itself, and as one of many in a load.
+    """A small copy from one tier: on its own, and as one of many in a load.
 
     Parameters
     ----------
     alone_s, chained_s
-        Its cost by itself and in a chain.
+        Its cost on its own and in a chain.
     beyond_bytes_s
-        What ``chained_s`` is above the bytes at the rate of a plain large copy; None
-        where that is not known.
+        The part of ``chained_s`` beyond the bytes at the rate of a plain large copy;
+        None if that rate is unknown.
     """
 
     alone_s: float
@@ -222,7 +222,7 @@ class ChainedCopy:
 
 
 def chained_copies(profile: Profile, tier: Tier) -> dict[int, ChainedCopy]:
-    """List the small copies that were timed in a chain from a tier, by size."""
+    """Return the small copies that were timed in a chain from a tier, by size."""
     rate = copy_rate(profile, tier)
     found = {}
     for copy in profile.copies or ():
@@ -238,7 +238,7 @@ def chained_copies(profile: Profile, tier: Tier) -> dict[int, ChainedCopy]:
 
 
 def run_count(model: ModelProfile) -> int:
-    """Count the separate runs that a model's load times come from: 1 unless merged."""
+    """Count the separate runs behind a model's load times: 1 unless merged."""
     return min(
         max(len(time.runs_s or (time.median_s,)) for time in block.load_s.values())
         for block in model.blocks
@@ -246,10 +246,10 @@ def run_count(model: ModelProfile) -> int:
 
 
 def merged_load(model: ModelProfile, tier: Tier) -> Runs | None:
-    """Find how a model's load from a tier varied between runs that were merged.
+    """Return how a model's load from a tier varied between merged runs.
 
-    Of the model loaded block by block where that was timed, else of its blocks added
-    up run by run; None unless separate runs of it are known.
+    For the model loaded block by block if that was timed, otherwise for the sum of its
+    blocks run by run; None unless separate runs of it are known.
     """
     timed = (model.by_block_load_s or {}).get(tier)
     if timed is not None:
@@ -263,5 +263,5 @@ def merged_load(model: ModelProfile, tier: Tier) -> Runs | None:
 
 
 def merged_runs(time: Timing | float | None) -> Runs | None:
-    """Find how a timing varied between runs that were merged; None if none were."""
+    """Return how a timing varied between merged runs; None if it was not merged."""
     return runs_of(time.runs_s or ()) if isinstance(time, Timing) else None

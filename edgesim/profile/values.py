@@ -1,6 +1,6 @@
 """Device profiles: block load times and batch latencies of one device, as JSON.
 
-A profile says where its numbers come from: measured by a stated command, published
+A profile states where its numbers come from: measured by a stated command, published
 and cited, or synthetic by a stated formula. The format is ``edgesim.profile/3``.
 """
 
@@ -34,7 +34,7 @@ PLACE: Mapping[Tier, str] = {
     "pageable": "pageable memory",
     "disk": "disk",
 }
-"""Tiers in words."""
+"""Descriptions of the tiers."""
 
 Batch = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}$")]
 
@@ -47,10 +47,10 @@ _DECILE_SPAN = 2 * 1.2815515655446004  # p10 to p90 of the standard normal
 
 
 def by_kind(*kinds: type[Value]) -> WrapValidator:
-    """Choose among records by their ``kind``, keeping the key path of what is wrong.
+    """Choose among records by their ``kind``, keeping the key path of an error.
 
     pydantic's own tagged unions put the tag into the location of an error
-    (``provenance.published.citation``), a path that the reader's file does not have.
+    (``provenance.published.citation``), a path that does not exist in the file.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def by_kind(*kinds: type[Value]) -> WrapValidator:
 class Timing(Value):
     """How long one copy or batch takes: median, and deciles where measured.
 
-    ``runs_s`` holds the medians of separate runs where profiles of several were merged;
-    ``median_s`` is their median then.
+    ``runs_s`` holds the medians of separate runs if profiles were merged; ``median_s``
+    is then their median.
     """
 
     median_s: NonNegative
@@ -108,14 +108,14 @@ class Timing(Value):
 
     @property
     def spread(self) -> float | None:
-        """Sigma of the lognormal with these deciles; None where they are not known."""
+        """Sigma of the lognormal with these deciles; None if they are unknown."""
         if not self.p10_s or not self.p90_s:
             return None
         return math.log(self.p90_s / self.p10_s) / _DECILE_SPAN
 
 
 def _number_or_timing(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Tell a number from a timing before pydantic's union hides the key path."""
+    """Distinguish a number from a timing before pydantic's union hides the key path."""
     del handler
     if isinstance(value, (Mapping, Timing)):
         return Timing.model_validate(value)
@@ -133,7 +133,7 @@ class BlockProfile(Value):
     """One parameter block: its size and its load time from each tier.
 
     ``content`` is a hash of the block's weights: blocks of several models with the same
-    one are the same block. ``tensors`` counts the tensors it is made of.
+    hash are the same block. ``tensors`` counts the tensors it consists of.
     """
 
     name: Name
@@ -144,10 +144,10 @@ class BlockProfile(Value):
 
 
 class CopyTime(Value):
-    """A plain copy of so many bytes to the device, from each tier.
+    """A plain copy of a given size to the device, from each tier.
 
-    ``load_s`` is the time of one copy by itself. ``chained_s`` is what one costs inside
-    a load: of 64 back to back, timed as one, the time beyond the cost of starting,
+    ``load_s`` is the time of a single copy. ``chained_s`` is the cost of a copy inside
+    a load: the time of 64 copies back to back, timed as one, less the start-up cost and
     divided by 64.
     """
 
@@ -181,11 +181,11 @@ class LoraSizes(Value):
 
 
 class Overlap(Value):
-    """What copies and batches cost one another when they run at the same time.
+    """The slowdown of copies and batches that run at the same time.
 
     A copy of ``copy_bytes``, the model's, from pinned memory, and ``passes`` batches of
-    ``batch`` inputs one after another: medians of each alone and of each beside the
-    other.
+    ``batch`` inputs in sequence: medians of each alone and of each while the other
+    runs.
     """
 
     batch: AtLeastOne
@@ -200,16 +200,15 @@ class Overlap(Value):
 class ModelProfile(Value):
     """One model on the device: blocks, input side first, and its batch table.
 
-    Keys of ``latency_s`` are batch sizes; it is empty when no latency was measured, and
-    ``latency_from`` names its source when that is another profile. ``latency_mode``
-    says how the batches were run: operator by operator (``eager``) or as a captured
-    CUDA graph, replayed (``graph``). ``eager_latency_s`` holds some or all of the same
-    batches launched operator by operator. ``overlap`` is what batches and copies cost
-    one another.
+    Keys of ``latency_s`` are batch sizes; it is empty if no latency was measured, and
+    ``latency_from`` names its source if that is another profile. ``latency_mode`` tells
+    how the batches were run: operator by operator (``eager``) or replayed as a captured
+    CUDA graph (``graph``). ``eager_latency_s`` holds some or all of the same batches
+    launched operator by operator. ``overlap`` is the slowdown of batches and copies
+    that run at the same time.
     ``activation_bytes``, where given, has the same keys. ``whole_load_s`` (the model as
     one copy), ``by_block_load_s`` (block by block, timed as one) and
-    ``by_tensor_load_s`` (tensor by tensor) let a reader see the error of adding up
-    block loads.
+    ``by_tensor_load_s`` (tensor by tensor) show the error of adding up block loads.
 
     ``architecture`` is the SPEC that builds the network and ``input`` what one input of
     it is (``3x224x224``, ``tokens:128:30522``), for replays; ``dtype`` is that of the
@@ -298,10 +297,10 @@ class ModelProfile(Value):
 
 
 class Measured(Value):
-    """Numbers taken on the device by a command that anybody can run again.
+    """Numbers measured on the device by a reproducible command.
 
     ``copy_bytes_per_s`` is the rate of a plain large copy from each tier; ``machine``
-    says what else moves the numbers: processor, clocks, PCIe generation, threads.
+    states what else affects the numbers: processor, clocks, PCIe generation, threads.
     """
 
     kind: Literal["measured"]
@@ -316,7 +315,7 @@ class Measured(Value):
 
 
 class Published(Value):
-    """Numbers that others published; nobody measured them here."""
+    """Numbers taken from a publication, not measured by edgesim."""
 
     kind: Literal["published"]
     device: Name
@@ -325,7 +324,7 @@ class Published(Value):
 
 
 class Synthetic(Value):
-    """Numbers that a stated formula made; nobody measured them anywhere."""
+    """Numbers produced by a stated formula, not measured at all."""
 
     kind: Literal["synthetic"]
     device: Name
@@ -341,12 +340,12 @@ Provenance = Annotated[
 
 
 class Profile(Value):
-    """What one device needs to load and to run some models.
+    """The cost of loading and running some models on one device.
 
     Times are in seconds, sizes in bytes. ``copies`` are plain copies of a ladder of
-    sizes, by growing size. ``round_s`` is the time of a round beyond its load and its
-    batch, as an empty round takes it with the device idle after each. Models unknown to
-    the profile are a ``KeyError`` in every method.
+    sizes, in ascending size. ``round_s`` is the time of a round beyond its load and its
+    batch, as measured for empty rounds with the device idle after each. Every method
+    raises ``KeyError`` for a model that the profile does not hold.
     """
 
     name: Name
@@ -376,35 +375,35 @@ class Profile(Value):
 
     @property
     def shares_content(self) -> bool:
-        """Whether blocks are known by their content, as those of checkpoints are."""
+        """Whether blocks are identified by content, as those of checkpoints are."""
         return any(b.content for model in self.models.values() for b in model.blocks)
 
     def latency_table(self, model: str) -> tuple[float, ...]:
         """Compute times in seconds of batches of 1, 2, … up to the largest measured.
 
-        A size between measured ones takes the time of the next measured one: the
-        batch is padded to it. Interpolating would promise what nobody measured. Empty
-        when the profile holds no latency of the model.
+        A size between measured ones takes the time of the next larger measured one: the
+        batch is padded to it. Interpolation would promise times that were never
+        measured. Empty if the profile holds no latency of the model.
         """
         table = self.models[model].latency_s
         return _padded({batch: _median_s(value) for batch, value in table.items()})
 
     @property
     def round_overhead_s(self) -> float:
-        """Time of a round beyond its load and its batch, in s; 0 where not known."""
+        """Time of a round beyond its load and its batch, in s; 0 if unknown."""
         return 0.0 if self.round_s is None else self.round_s.median_s
 
     def round_table(self, model: str) -> tuple[float, ...]:
         """Compute times in seconds of rounds of 1, 2, … inputs, beyond their loads.
 
-        That is :meth:`latency_table` with :attr:`round_overhead_s` added to each; empty
-        when the profile holds no latency of the model.
+        This is :meth:`latency_table` with :attr:`round_overhead_s` added to each entry;
+        empty if the profile holds no latency of the model.
         """
         overhead_s = self.round_overhead_s
         return tuple(value + overhead_s for value in self.latency_table(model))
 
     def latency_spread(self, model: str) -> float | None:
-        """Sigma of the lognormal that batch latencies vary by; None where not known.
+        """Sigma of the lognormal variation of batch latencies; None if unknown.
 
         The median over the measured batch sizes.
         """
@@ -416,12 +415,12 @@ class Profile(Value):
         return statistics.median(spreads) if spreads else None
 
     def activation_table(self, model: str) -> tuple[int, ...] | None:
-        """Activation bytes of batches of 1, 2, …, padded; None where not known."""
+        """Activation bytes of batches of 1, 2, …, padded; None if unknown."""
         table = self.models[model].activation_bytes
         return None if table is None else _padded(table)
 
     def document(self) -> dict[str, Any]:
-        """Return the profile as it stands in its file: plain values, nothing unset."""
+        """Return the profile as stored in a file: plain values, no unset fields."""
         return {"schema": SCHEMA, **self.model_dump(mode="json", exclude_none=True)}
 
 

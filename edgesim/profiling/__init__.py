@@ -1,1 +1,1 @@
-"""Measuring load times, latencies and memory on a device, with PyTorch."""
+"""Measure load times, latencies and memory on a device with PyTorch."""

@@ -1,4 +1,4 @@
-"""Bytes that a piece of torch code holds at once, counted operator by operator."""
+"""Peak live bytes of a piece of torch code, counted operator by operator."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Watches operators and adds up the storages they make, while these are alive.
+    """Intercepts operators and sums the live storages that they create.
 
-    A storage counts from the operator that returns it until its last tensor is gone;
-    views and results in place make none. Scratch memory inside an operator is not
-    seen.
+    A storage counts from the operator that returns it until its last tensor is freed;
+    views and in-place results create none. Scratch memory inside an operator is not
+    counted.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
-        """The most bytes that were alive at once so far."""
+        """Maximum number of live bytes so far."""
         self._alive: dict[int, int] = {}
         self._bytes = 0
 
@@ -33,7 +33,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run one operator and count the storages that are new in what it returns."""
+        """Run one operator and count the new storages in its result."""
         del types
         options = dict(kwargs or {})
         given = {storage._cdata for storage in _storages((args, options))}

@@ -1,4 +1,4 @@
-"""SPECs: which networks to measure, and how each is built."""
+"""SPECs: the networks to measure, and how to build them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ DTYPES = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }
-"""What ``--dtype`` converts networks to."""
+"""Dtypes to which ``--dtype`` can convert networks."""
 
 MIXED = "mixed"
-"""The dtype of weights of several dtypes."""
+"""The dtype recorded for weights with several dtypes."""
 
 _NAMED = re.compile(r"([^=:,/\\]+)=(.+)", re.DOTALL)
 _SOURCES = {
@@ -41,23 +41,23 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """One network to measure: what its model is called, and what builds it."""
+    """One network to measure: the name of its model, and the SPEC that builds it."""
 
     name: str
     architecture: str
 
 
 def parse_spec(text: str) -> NetworkSpec:
-    """Read ``[NAME=]SPEC``.
+    """Parse ``[NAME=]SPEC``.
 
-    The name, if not given, is the last word of the SPEC: ``resnet50`` of
+    The name defaults to the last word of the SPEC: ``resnet50`` of
     ``torchvision:resnet50``, ``llama`` of ``hf:llama,hidden_size=2048``, the folder's
     name of ``hf:FOLDER``, the factory's of ``package.module:factory``.
 
     Raises
     ------
     InputError
-        When it is no SPEC.
+        If the text is not a SPEC.
     """
     named = _NAMED.fullmatch(text)
     name, architecture = (named[1], named[2]) if named else (None, text)
@@ -69,7 +69,7 @@ def parse_spec(text: str) -> NetworkSpec:
 
 
 def shown_architecture(architecture: str) -> str:
-    """Write an architecture as a profile holds it: no absolute path of this machine."""
+    """Format an architecture for a profile, without absolute paths of this machine."""
     source, _, rest = architecture.partition(":")
     place, comma, overrides = rest.partition(",")
     if source != "hf" or not Path(place).is_absolute():
@@ -90,13 +90,13 @@ def build_network(
         One of :data:`DTYPES` to convert floating weights to; anything else, such as
         ``"mixed"`` of a profile, leaves them as built.
     device
-        Where its weights are made; those of functions of somebody's module are made
-        on the CPU, which is what such functions expect, and moved.
+        Where its weights are created; factories of user modules create theirs on the
+        CPU, as such functions expect, and the network is then moved.
 
     Raises
     ------
     InputError
-        When it cannot be built, saying why.
+        If it cannot be built, with the reason.
     """
     return build(architecture, dtype, device).network
 
@@ -106,8 +106,8 @@ def build(
 ) -> zoo.Built:
     """Build a network as :func:`build_network` does, with its usual input.
 
-    That of a factory's network is its attribute ``edgesim_input``, a text as for
-    ``--input``, if it has one.
+    For a factory's network, that is its attribute ``edgesim_input``, a text as for
+    ``--input``, if present.
     """
     source, _, rest = architecture.partition(":")
     make = _SOURCES.get(source)
@@ -118,7 +118,7 @@ def build(
         torch.manual_seed(BUILD_SEED)
         try:
             if make is None:
-                built = _made(architecture)
+                built = _from_factory(architecture)
             else:
                 with place:
                     built = make(rest, architecture, wanted)
@@ -127,14 +127,14 @@ def build(
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            # Whatever a constructor raises is about the SPEC's words.
+            # Any exception of a constructor is an error in the SPEC.
             raise InputError(architecture, f"cannot be built: {told(error)}") from error
     try:
         network = _placed(built.network.eval(), place, wanted)
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        # Weights without data, or that are made when a first input comes.
+        # Weights without data, or created lazily on the first input.
         raise InputError(
             architecture, f"cannot be put on {place}: {told(error)}"
         ) from error
@@ -151,14 +151,14 @@ def _placed(
         and value.dtype != wanted
         for value in network.state_dict().values()
     ):
-        # Not where it is built so: buffers that no state dict has, such as rotary
-        # frequencies, are to stay in the precision that the library gives them.
+        # Not if it is already built in that dtype: non-persistent buffers, such as
+        # rotary frequencies, must keep the precision that the library gives them.
         return network.to(wanted)
     return network
 
 
 def dtype_of(tensors: dict[str, torch.Tensor]) -> str:
-    """Name the dtype of weights: that of floating ones if there are any, or mixed."""
+    """Name the dtype of weights: that of floating ones if there are any; or mixed."""
     found = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
     floating = {
         str(tensor.dtype).removeprefix("torch.")
@@ -169,11 +169,11 @@ def dtype_of(tensors: dict[str, torch.Tensor]) -> str:
     return names.pop() if len(names) == 1 else MIXED
 
 
-def _made(architecture: str) -> zoo.Built:
+def _from_factory(architecture: str) -> zoo.Built:
     """Call ``package.module:factory``."""
     place, _, name = architecture.partition(":")
     with current_folder_importable():
-        module = _imported(place, architecture)
+        module = _import_module(place, architecture)
         factory = getattr(module, name, None)
         if not callable(factory):
             known = [key for key, value in vars(module).items() if callable(value)]
@@ -191,7 +191,7 @@ def _made(architecture: str) -> zoo.Built:
     return zoo.Built(network, None if text is None else str(text))
 
 
-def _imported(place: str, architecture: str) -> ModuleType:
+def _import_module(place: str, architecture: str) -> ModuleType:
     if not all(part.isidentifier() for part in place.split(".")):
         raise InputError(architecture, f"is no SPEC; allowed are {_FORMS}")
     module = find_module(place)

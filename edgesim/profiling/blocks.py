@@ -1,4 +1,4 @@
-"""Grouping a network's tensors into parameter blocks, by their names."""
+"""Group a network's tensors into parameter blocks by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from edgesim.errors import InputError, short
 
 BlockOf = Callable[[str], str | None]
-"""The block of the tensor with this name; None to join the block before it."""
+"""Maps a tensor's name to its block; None to join the preceding block."""
 
 _NUMBERED = re.compile(r"(.*_)?[0-9]+")
 
@@ -36,7 +36,7 @@ class BlockPlan:
     tensor_bytes
         Size of each of its tensors, in order.
     content
-        Hash of the weights where they are known; blocks with the same are one block.
+        Hash of the weights if they are known; blocks with equal hashes are one block.
     """
 
     name: str
@@ -45,18 +45,18 @@ class BlockPlan:
 
     @property
     def bytes(self) -> int:
-        """Size of the block: that of its tensors, without padding."""
+        """Size of the block: the sum of its tensors, without padding."""
         return sum(self.tensor_bytes)
 
 
 def numbered_block(name: str) -> str:
-    """Cut a tensor's name after its first numbered component.
+    """Truncate a tensor's name after its first numbered component.
 
-    A component is numbered when it is a number or ends in one after an underscore:
+    A component is numbered if it is a number or ends in one after an underscore:
     ``layer1.0.conv1.weight`` is in ``layer1.0``, ``h.11.attn.bias`` in ``h.11``,
     ``encoder.layers.encoder_layer_3.ln_1.weight`` in
-    ``encoder.layers.encoder_layer_3``. Without one it is the top-level module:
-    ``encoder.ln.weight`` is in ``encoder``.
+    ``encoder.layers.encoder_layer_3``. Without a numbered component, the block is the
+    top-level module: ``encoder.ln.weight`` is in ``encoder``.
     """
     path = _module_path(name)
     for length, component in enumerate(path, start=1):
@@ -66,20 +66,20 @@ def numbered_block(name: str) -> str:
 
 
 def by_depth(depth: int) -> BlockOf:
-    """Make the rule that cuts a module's path after ``depth`` components."""
+    """Make the rule that truncates a module's path after ``depth`` components."""
     return lambda name: ".".join(_module_path(name)[:depth])
 
 
 def by_pattern(pattern: str) -> BlockOf:
     """Make the rule of a regular expression, searched for in the tensor's name.
 
-    The block is the first group where the expression has one, else all that matched.
-    Where that is nothing, the tensor joins the block before it.
+    The block is the first group if the expression has one, otherwise the whole match.
+    If that is empty, the tensor joins the preceding block.
 
     Raises
     ------
     InputError
-        When the text is no regular expression.
+        If the text is not a regular expression.
     """
     try:
         expression = re.compile(pattern)
@@ -100,13 +100,13 @@ def by_pattern(pattern: str) -> BlockOf:
 def state_tensors(network: nn.Module, where: str) -> dict[str, torch.Tensor]:
     """List parameters and persistent buffers in the order of the state dict.
 
-    A tensor with two names (tied weights) counts once, under the first; tensors
-    without elements are left out.
+    A tensor with two names (tied weights) counts once, under the first; tensors without
+    elements are left out.
 
     Raises
     ------
     InputError
-        When the state dict holds what is no dense tensor with data.
+        If the state dict contains anything but dense tensors with data.
     """
     tensors: dict[str, torch.Tensor] = {}
     seen: set[tuple[object, ...]] = set()
@@ -135,13 +135,13 @@ def group(
 ) -> tuple[BlockPlan, ...]:
     """Group tensors into blocks, in order of each block's first tensor.
 
-    Tensors that no block takes join the one before them, and the first block if there
-    is none before.
+    Tensors for which the rule finds no block join the preceding block, or the first
+    block if none precedes.
 
     Raises
     ------
     InputError
-        When the rule finds a block for none of them.
+        If the rule finds a block for none of the tensors.
     """
     sizes: dict[str, list[int]] = {}
     early: list[int] = []
@@ -166,7 +166,7 @@ def group(
 
 
 def _module_path(name: str) -> list[str]:
-    """Components of the module's path; a tensor outside any module is its own."""
+    """Components of the module's path; a tensor outside any module is its own path."""
     path = name.split(".")
     return path[:-1] or path
 

@@ -1,4 +1,4 @@
-"""Plans of checkpoint files: blocks by content, latency from elsewhere."""
+"""Measurement plans of checkpoint files: blocks by content, latency from elsewhere."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def plan_checkpoints(
     library: ContentLibrary,
     block_of: BlockOf | None = None,
 ) -> list[NetworkPlan]:
-    """Turn checkpoints into plans whose blocks are known by content.
+    """Convert checkpoints to plans whose blocks are identified by content.
 
     Parameters
     ----------
     checkpoints
-        All of the command.
+        All checkpoints of the command.
     library
         Their blocks.
     block_of
@@ -45,7 +45,7 @@ def plan_checkpoints(
     Raises
     ------
     InputError
-        When the rule finds a block for no tensor at all.
+        If the rule finds a block for none of the tensors.
     """
     if block_of is not None and not any(
         block_of(tensor.name) is not None
@@ -82,15 +82,15 @@ def with_architecture(
     largest_batch: int = 1,
     networks: Networks | None = None,
 ) -> list[NetworkPlan]:
-    """Give plans the network whose latency stands for theirs, once it fits them.
+    """Assign plans the network whose latency represents theirs, after checking it.
 
-    The network takes the dtype of the checkpoint's weights where that is one of
+    The network takes the dtype of the checkpoint's weights if that is one of
     :data:`edgesim.profiling.architecture.DTYPES`.
 
     Raises
     ------
     InputError
-        When the tensors of a checkpoint and those of the network differ.
+        If the tensors of a checkpoint and those of the network differ.
     """
     completed: dict[str, NetworkPlan] = {}
     networks = Networks(device) if networks is None else networks
@@ -116,7 +116,7 @@ def with_architecture(
 def check_fits(network: nn.Module, checkpoint: Checkpoint, architecture: str) -> None:
     """Compare names and shapes of a checkpoint's tensors with those of a network.
 
-    Of tensors that the network ties together, one name is enough.
+    For tensors that the network ties, one of their names suffices.
 
     Raises
     ------
@@ -168,12 +168,12 @@ def latency_place(text: str) -> tuple[str, str | None]:
 
 
 def read_latency_source(text: str) -> tuple[Profile, str | None]:
-    """Read ``PROFILE[:MODEL]``: a profile's path or shipped name, and one model of it.
+    """Read ``PROFILE[:MODEL]``: a profile's path or shipped name, and a model of it.
 
     Raises
     ------
     InputError
-        When there is no such profile or model.
+        If there is no such profile or model.
     """
     place, model = latency_place(text)
     profile = read_profile(place)
@@ -189,20 +189,20 @@ def read_latency_source(text: str) -> tuple[Profile, str | None]:
 def with_latency_from(
     plans: Sequence[NetworkPlan], profile: Profile, model: str | None
 ) -> list[NetworkPlan]:
-    """Give plans the latencies that another profile holds.
+    """Assign plans the latencies of another profile.
 
     Parameters
     ----------
     plans
-        What lacks them.
+        The plans without latencies.
     profile, model
-        The source. Without a model, each plan takes the one of its own name, or the
-        only one there is.
+        The source. Without a model, each plan takes the model of its own name, or the
+        only model.
 
     Raises
     ------
     InputError
-        When a plan has none to take, or that holds no latencies.
+        If a plan has no source model, or that model has no latencies.
     """
     completed = []
     for plan in plans:
@@ -236,7 +236,7 @@ def with_latency_from(
 
 
 def _split(block: ContentBlock, block_of: BlockOf | None) -> tuple[BlockPlan, ...]:
-    """Split a block of shared content; one that the rule leaves whole stays itself."""
+    """Split a block of shared content; a block that stays whole is unchanged."""
     groups: dict[str, list[TensorRecord]] = {}
     last: str | None = None
     for tensor in block.tensors:
@@ -244,7 +244,7 @@ def _split(block: ContentBlock, block_of: BlockOf | None) -> tuple[BlockPlan, ..
         last = found or last or ""
         groups.setdefault(last, []).append(tensor)
     if len(groups) > 1 and "" in groups:
-        # Tensors before the first that matches join its block.
+        # Tensors before the first match join its block.
         early = groups.pop("")
         groups[next(iter(groups))][:0] = early
     if len(groups) == 1:

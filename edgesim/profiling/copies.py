@@ -23,9 +23,9 @@ class HostBlock:
     Parameters
     ----------
     host
-        uint8, contiguous; what a file is read into where there is one.
+        uint8, contiguous; the buffer that a file, if any, is read into.
     file, offset
-        The file that holds the bytes, and where in it, for the tier ``disk``.
+        The file that holds the bytes, and their offset in it, for the tier ``disk``.
     """
 
     host: torch.Tensor
@@ -34,16 +34,16 @@ class HostBlock:
 
     @cached_property
     def pinned(self) -> bool:
-        """Whether the host's memory is page-locked, asked once: the driver is slow."""
+        """Whether host memory is page-locked; cached, since the driver is slow."""
         return self.host.is_pinned()
 
     def load(self, target: torch.Tensor) -> None:
-        """Copy into a device buffer of the same size; pinned copies do not wait.
+        """Copy into a device buffer of the same size; pinned copies are asynchronous.
 
         Raises
         ------
         OSError
-            When the file cannot be read, or is shorter than the block.
+            If the file cannot be read, or is shorter than the block.
         """
         if self.file is not None:
             _read_into(self.file, self.host, self.offset)
@@ -51,9 +51,9 @@ class HostBlock:
 
 
 def write_through(path: Path, content: torch.Tensor) -> None:
-    """Write bytes (uint8, contiguous, on the host) and wait until the disk has them.
+    """Write bytes (uint8, contiguous, on the host) and wait until they are on disk.
 
-    Pages that are still to be written cannot be forgotten by :func:`make_cold`.
+    :func:`make_cold` cannot drop dirty pages.
     """
     with path.open("wb") as file:
         file.write(content.numpy().data)
@@ -62,10 +62,10 @@ def write_through(path: Path, content: torch.Tensor) -> None:
 
 
 def make_cold(blocks: Iterable[HostBlock]) -> None:
-    """Ask the system to forget its copies of the blocks' files.
+    """Ask the system to drop the blocks' files from its page cache.
 
-    Linux does (``POSIX_FADV_DONTNEED``, the files being written out). Where there is no
-    such call nothing happens: :func:`can_be_cold` says so.
+    Linux does so (``POSIX_FADV_DONTNEED``, if the files are written out). On systems
+    without this call nothing happens; see :func:`can_be_cold`.
     """
     if not can_be_cold():
         return
@@ -78,12 +78,12 @@ def make_cold(blocks: Iterable[HostBlock]) -> None:
 
 
 def can_be_cold() -> bool:
-    """Whether this system can be asked to forget a file."""
+    """Whether this system can drop a file from its page cache."""
     return hasattr(os, "posix_fadvise")
 
 
 def loads(blocks: Sequence[HostBlock], targets: Sequence[torch.Tensor]) -> list[Step]:
-    """Pair blocks with buffers: one step a block, to be timed."""
+    """Pair blocks with buffers: one timed step per block."""
 
     def step(block: HostBlock, target: torch.Tensor) -> Step:
         block.pinned  # noqa: B018 - asked now: the driver's answer takes its time
@@ -95,8 +95,8 @@ def loads(blocks: Sequence[HostBlock], targets: Sequence[torch.Tensor]) -> list[
 def fill(buffer: torch.Tensor, seed: int = FILL_SEED) -> None:
     """Fill a host buffer (uint8) with random bytes, the same each time.
 
-    They repeat after 32 MiB, beyond the reach of what compresses data on its way:
-    drawing all of them would take minutes for large models.
+    They repeat after 32 MiB, beyond the window of anything that compresses data in
+    transit: drawing all of them would take minutes for large models.
     """
     generator = torch.Generator().manual_seed(seed)
     drawn = min(buffer.numel(), FILL_PERIOD_BYTES)

@@ -48,11 +48,11 @@ class CudaDevice(Device):
         """Make a page-locked buffer, or an ordinary one for ``pageable``."""
         if tier == "pageable":
             return torch.zeros(size, dtype=torch.uint8)
-        # Locking a page touches it: zeros would write every byte once more.
+        # Locking a page touches it; zeroing would write every byte once more.
         return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
     def wake(self) -> None:
-        """Copy and multiply for a while: link and clocks take long to rise."""
+        """Copy and multiply for a while: link and clocks take long to ramp up."""
         host = self.host_buffer(_WAKE_BYTES, "pinned")
         target = self.device_buffer(_WAKE_BYTES)
         matrix = torch.zeros(_WAKE_WIDTH, _WAKE_WIDTH, device=self.device)
@@ -73,16 +73,16 @@ class CudaDevice(Device):
         return self.device_buffer(max(CACHE_BYTES, 2 * cache))
 
     def captured(self, step: Step) -> Step | None:
-        """Capture a step as a CUDA graph, on memory that all graphs share.
+        """Capture a step as a CUDA graph in a memory pool shared by all graphs.
 
-        Graphs are replayed one at a time and what they compute is dropped, so none
-        needs memory of its own between replays.
+        Graphs are replayed one at a time and their results are dropped, so none needs
+        private memory between replays.
         """
         pool = self._first_graph.pool()
         self.synchronise()
         graph = torch.cuda.CUDAGraph()
         failed: Exception | None = None
-        # Not torch.cuda.graph, which gives all cached memory back each time.
+        # Not torch.cuda.graph, which releases all cached memory each time.
         with torch.cuda.stream(self._capture_stream), _no_collection():
             for _ in range(_CAPTURE_WARM_UP):
                 step()
@@ -97,8 +97,9 @@ class CudaDevice(Device):
             except Exception as error:
                 failed = failed or error
         if failed is not None:
-            # The pool of a capture that broke off is not used again. It also leaves
-            # torch's random generator expecting graphs, until one ends well: the next.
+            # The pool of an aborted capture is not reused. An aborted capture also
+            # leaves torch's random generator in capture mode until one succeeds: the
+            # next.
             del self._first_graph
             self.synchronise()
             self._first_graph  # noqa: B018
@@ -109,7 +110,7 @@ class CudaDevice(Device):
 
     @cached_property
     def _first_graph(self) -> torch.cuda.CUDAGraph:
-        """A graph that lives as long as the pool is to: without one torch ends it."""
+        """A graph that keeps the pool alive: torch frees a pool without graphs."""
         graph = torch.cuda.CUDAGraph()
         anything = self._other_bytes[:1]
         self.synchronise()
@@ -129,7 +130,7 @@ class CudaDevice(Device):
         return _stream(self.device)
 
     def beside(self, copy: Step, compute: Step) -> Beside | None:
-        """Run the copy on a stream of its own, and time each stream by its events."""
+        """Run the copy on a separate stream, and time each stream by its events."""
         copying = self._copy_stream
         started, copied, begun, computed = self._recorded(4)
         self.synchronise()
@@ -161,7 +162,7 @@ class CudaDevice(Device):
         return [before.elapsed_time(after) / 1e3 for before, after in pairwise(events)]
 
     def _recorded(self, count: int) -> list[torch.cuda.Event]:
-        """Give out events that exist: torch makes each at its first record."""
+        """Return events that already exist: torch creates each at its first record."""
         while len(self._events) < count:
             event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             event.record()
@@ -169,7 +170,7 @@ class CudaDevice(Device):
         return self._events[:count]
 
     def extra_bytes(self, step: Step) -> int:
-        """Ask torch's allocator for its peak."""
+        """Query the peak of torch's allocator."""
         self.synchronise()
         before = torch.cuda.memory_allocated(self.device)
         torch.cuda.reset_peak_memory_stats(self.device)
@@ -178,7 +179,7 @@ class CudaDevice(Device):
         return int(torch.cuda.max_memory_allocated(self.device) - before)
 
     def free_bytes(self) -> int | None:
-        """Ask the driver, after torch has given back what it does not use."""
+        """Query the driver after torch has released its unused memory."""
         self.release()
         return int(torch.cuda.mem_get_info(self.device)[0])
 
@@ -188,15 +189,15 @@ class CudaDevice(Device):
         empty_caches()
 
     def facts(self) -> Facts:
-        """Ask torch and, where it is installed, the driver's own command."""
+        """Query torch and, if installed, the driver's command."""
         return cuda_facts(torch.cuda.get_device_properties(self.device))
 
 
 def empty_caches() -> None:
-    """Give back device and page-locked memory that torch keeps for later."""
+    """Release device and page-locked memory cached by torch."""
     gc.collect()
     torch.cuda.empty_cache()
-    # Without a public name in many versions; it keeps up to twice a model pinned.
+    # Not public in many versions; the cache pins up to twice the size of a model.
     empty_host_cache = getattr(torch._C, "_host_emptyCache", None)
     if empty_host_cache is not None:
         empty_host_cache()
@@ -204,7 +205,7 @@ def empty_caches() -> None:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Keep objects that a collection would end, such as events, while capturing."""
+    """Suspend garbage collection while capturing, since it could destroy events."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -215,7 +216,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _replayed(graph: torch.cuda.CUDAGraph, step: Step) -> None:
-    """Replay a graph; its step keeps the inputs alive that the graph reads."""
+    """Replay a graph; its step keeps alive the inputs that the graph reads."""
     del step
     graph.replay()
 

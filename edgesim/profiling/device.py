@@ -1,4 +1,4 @@
-"""The device that is measured: its buffers and its clock."""
+"""The device under measurement: its buffers and its clock."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from edgesim.profiling.memory import free_host_bytes
 Step = Callable[[], object]
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_ALLOC_FAILED")
-"""What torch's errors say: of the allocators, and of cuBLAS and cuDNN."""
+"""Phrases in torch's errors: of the allocators, and of cuBLAS and cuDNN."""
 
 CACHE_BYTES = 64 * 2**20
-"""What is written to drive a processor's or a GPU's caches out, at least."""
+"""Minimum number of bytes written to flush a processor's or a GPU's caches."""
 
 _STRANGER_WIDTH = 256
 
 
 class NotCapturedError(Exception):
-    """A step cannot be captured as a graph: it reads results on the host, say."""
+    """A step cannot be captured as a graph, e.g. since it reads results on the host."""
 
 
 class Beside(NamedTuple):
-    """Seconds that two things took that ran at the same time."""
+    """Durations, in seconds, of two concurrent steps."""
 
     copy_s: float
     compute_s: float
 
 
 class Device(ABC):
-    """Where models are loaded and run: memory to copy into, and a clock.
+    """A device on which models are loaded and run: memory to copy into, and a clock.
 
     Parameters
     ----------
     device
-        The device as torch knows it.
+        The torch device.
     """
 
     tiers: tuple[Tier, ...]
-    """Where models can be loaded from, the fastest first."""
+    """Tiers that models can be loaded from, fastest first."""
 
     note: str
-    """What a reader of numbers taken on it must know."""
+    """A caveat for readers of numbers measured on the device."""
 
     has_graphs = False
     """Whether batches can be captured as graphs."""
@@ -61,13 +61,13 @@ class Device(ABC):
 
     @abstractmethod
     def host_buffer(self, size: int, tier: Tier) -> torch.Tensor:
-        """Make a host buffer that copies of a tier start from.
+        """Make a host buffer as the source of copies of a tier.
 
         Returns
         -------
         Tensor
-            uint8, shape (size,), every page of it touched. For ``disk`` it is what a
-            file is read into on its way.
+            uint8, shape (size,), every page touched. For ``disk`` it is the staging
+            buffer that a file is read into.
         """
 
     def device_buffer(self, size: int) -> torch.Tensor:
@@ -76,14 +76,14 @@ class Device(ABC):
 
     @abstractmethod
     def wake(self) -> None:
-        """Keep the device busy for a moment where its clocks drop at rest."""
+        """Keep the device busy for a moment if its clocks drop when idle."""
 
     @abstractmethod
     def disturb(self) -> None:
-        """Take over the caches, as the work between two passes of one network does.
+        """Flush the caches, as other work between two passes of one network would.
 
-        Without it a small network repeated on its own finds its weights in the caches,
-        which it never does in a server that runs many.
+        Without this, a small network that runs repeatedly finds its weights in the
+        caches, which never happens in a server that runs many networks.
         """
 
     def captured(self, step: Step) -> Step | None:
@@ -92,52 +92,52 @@ class Device(ABC):
         Returns
         -------
         callable or None
-            None where the device has no graphs.
+            None if the device has no graphs.
 
         Raises
         ------
         NotCapturedError
-            When the step cannot be captured, saying why.
+            If the step cannot be captured, with the reason.
         """
         del step
         return None
 
     def beside(self, copy: Step, compute: Step) -> Beside | None:
-        """Run a copy while something computes; None where the device has one queue.
+        """Run a copy and a computation concurrently; None if the device has one queue.
 
         Parameters
         ----------
         copy
             A copy from pinned memory.
         compute
-            What does not wait for the device.
+            A computation that does not wait for the device.
         """
         del copy, compute
         return None
 
     @abstractmethod
     def synchronise(self) -> None:
-        """Wait until everything asked of the device is done."""
+        """Wait until the device has finished all work."""
 
     @abstractmethod
     def timed(self, steps: Sequence[Step]) -> list[float]:
-        """Run steps one after the other; return how long each took, in seconds."""
+        """Run steps in sequence; return how long each took, in seconds."""
 
     @abstractmethod
     def extra_bytes(self, step: Step) -> int:
-        """Tell the most bytes a step holds at once beyond what was there before it."""
+        """Return the peak bytes that a step holds beyond those held before it."""
 
     @abstractmethod
     def free_bytes(self) -> int | None:
-        """Tell how much memory of the device is free; None where it cannot be asked."""
+        """Return the free memory of the device; None if it cannot be queried."""
 
     @abstractmethod
     def release(self) -> None:
-        """Give memory that torch keeps for later back to the system."""
+        """Return memory cached by torch to the system."""
 
     @abstractmethod
     def facts(self) -> Facts:
-        """Say what the device is; asked while it is warm, for clocks drop at rest."""
+        """Describe the device; call it while warm, since clocks drop when idle."""
 
 
 class CpuDevice(Device):
@@ -150,7 +150,7 @@ class CpuDevice(Device):
     )
 
     def host_buffer(self, size: int, tier: Tier) -> torch.Tensor:
-        """Make a buffer in ordinary memory; there is no other on this device."""
+        """Make a buffer in ordinary memory, the only kind on this device."""
         if tier == "pinned":
             raise ValueError(
                 "the CPU has no pinned tier: that is memory for GPU copies"
@@ -161,7 +161,7 @@ class CpuDevice(Device):
         """Do nothing: a processor's clock rises within the warm-up."""
 
     def disturb(self) -> None:
-        """Write a large buffer and multiply matrices that no measured network has."""
+        """Write a large buffer and multiply matrices of no measured network."""
         self._other_bytes.add_(1)
         torch.mm(self._other_weights, self._other_weights)
 
@@ -174,10 +174,10 @@ class CpuDevice(Device):
         return torch.ones(_STRANGER_WIDTH, _STRANGER_WIDTH)
 
     def synchronise(self) -> None:
-        """Do nothing: copies on the CPU have ended when they return."""
+        """Do nothing: copies on the CPU are complete when they return."""
 
     def timed(self, steps: Sequence[Step]) -> list[float]:
-        """Run steps by the process's steady clock (resolution below 1 µs)."""
+        """Time steps by the process's monotonic clock (resolution below 1 µs)."""
         seconds = []
         for step in steps:
             start_ns = time.perf_counter_ns()
@@ -186,18 +186,18 @@ class CpuDevice(Device):
         return seconds
 
     def extra_bytes(self, step: Step) -> int:
-        """Count storages that operators make while the step runs."""
+        """Count the storages that operators create while the step runs."""
         live = LiveBytes()
         with live:
             step()
         return live.peak
 
     def free_bytes(self) -> int | None:
-        """Ask the system what it can still give, caches of files included."""
+        """Query the memory still available to the process, file caches included."""
         return free_host_bytes()
 
     def release(self) -> None:
-        """Collect what is no longer used; torch keeps no CPU memory back."""
+        """Collect garbage; torch caches no CPU memory."""
         gc.collect()
 
     def facts(self) -> Facts:
@@ -206,7 +206,7 @@ class CpuDevice(Device):
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch raised this because memory, host's or device's, did not suffice."""
+    """Whether torch raised this because host or device memory was exhausted."""
     return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
         isinstance(error, RuntimeError)
         and any(words in str(error) for words in _OUT_OF_MEMORY)

@@ -1,4 +1,4 @@
-"""Devices by the names that torch gives them."""
+"""Devices by torch's names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgesim.profiling.device import CpuDevice, Device
 
 
 def open_device(name: str) -> Device:
-    """Open a device by torch's name for it.
+    """Open a device by its torch name.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def open_device(name: str) -> Device:
     Raises
     ------
     InputError
-        When the name is none of these, or there is no such GPU.
+        If the name is none of these, or there is no such GPU.
     """
     if name == "cpu":
         return CpuDevice(torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""The disk that the tier ``disk`` is measured on."""
+"""The disk on which the tier ``disk`` is measured."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edgesim.profiling.copies import can_be_cold
 
 IN_MEMORY = ("tmpfs", "ramfs")
 SPARE_BYTES = 64 * 2**20
-"""What must stay free beside the files."""
+"""Bytes that must remain free besides the files."""
 
 
 def check_disk(folder: Path, needed_bytes: int) -> None:
-    """Refuse a folder that files cannot be written to, or too little space for them.
+    """Reject a folder that cannot be written to or has too little space for the files.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def check_disk(folder: Path, needed_bytes: int) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that is none or cannot be written to; leaves nothing there.
+    """Reject a folder that does not exist or cannot be written to; leaves no trace.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def check_folder(folder: Path) -> None:
 
 
 def file_system(folder: Path) -> str | None:
-    """Tell the type of a folder's file system, where Linux says it."""
+    """Return the type of a folder's file system, if Linux reports it."""
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -66,7 +66,7 @@ def file_system(folder: Path) -> str | None:
 
 
 def disk_notes(folder: Path) -> list[str]:
-    """Say why loads from this disk would not be those from a cold disk."""
+    """List reasons why loads from this disk differ from those from a cold disk."""
     notes = []
     kind = file_system(folder)
     if kind in IN_MEMORY:

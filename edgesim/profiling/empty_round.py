@@ -1,4 +1,4 @@
-"""What a round takes beyond its load and its batch."""
+"""The overhead of a round beyond its load and its batch."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _LOOP = 20
 def measure_empty_round(device: Device, sampling: Sampling) -> Timing:
     """Time rounds of one tiny copy and one tiny computation, less these two.
 
-    What is left is asking the device, waiting until it has done and reading its clock,
-    once for the load and once for the batch, as a replay does; a plan adds it to every
-    round. Rounds are timed :data:`_LOOP` at once by the host's clock.
+    The remainder is launching work on the device, waiting for it and reading its clock,
+    once for the load and once for the batch, as in a replay; a plan adds it to every
+    round. Rounds are timed in loops of :data:`_LOOP` by the host's clock.
 
     Parameters
     ----------
     device
         Where rounds run.
     sampling
-        How often: as many loops as repeats.
+        The number of loops, equal to its repeats.
     """
     tier = device.tiers[0]
     host = device.host_buffer(_BYTES, tier)

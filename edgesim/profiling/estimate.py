@@ -1,4 +1,4 @@
-"""How long a measurement will take, from a quick try."""
+"""Estimate the duration of a measurement from a quick trial."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from edgesim.profiling.sampling import Sampling
 
 PROBE_BYTES = 32 * 2**20
 WAYS = 4
-"""Block by block twice (each timed, and timed as one), by tensors, and at once."""
+"""Block by block twice (each timed, and timed as one), by tensors, and as one copy."""
 
-_COPY_S = 1e-5  # of each copy, however small
+_COPY_S = 1e-5  # minimum of any copy
 
 
 class TierRates(NamedTuple):
-    """What one quick try says of a tier, in bytes per second.
+    """Rates of a tier from one quick trial, in bytes per second.
 
-    ``copy`` is the rate of a copy, ``make`` that at which host buffers are made and
-    filled: page-locking memory can take longer than all that is measured on it.
+    ``copy`` is the rate of a copy, ``make`` that at which host buffers are allocated
+    and filled: page-locking memory can take longer than everything measured on it.
     """
 
     copy: float
@@ -35,7 +35,7 @@ class TierRates(NamedTuple):
 def tier_rates(
     device: Device, tiers: Sequence[Tier], folder: Path
 ) -> dict[Tier, TierRates]:
-    """Try one copy from each tier, and what making its buffer takes."""
+    """Time one copy from each tier and the allocation of its buffer."""
     rates: dict[Tier, TierRates] = {}
     for tier in tiers:
         start_s = time.perf_counter()
@@ -72,9 +72,9 @@ def expected_s(
     plans, ladder, batches, sampling
         What is measured, and how often.
     rates
-        Of each tier.
+        Rates of each tier.
     modes
-        In how many ways batches are run.
+        Number of modes in which batches are run.
     """
     total_s = 0.0
     for tier, rate in rates.items():
@@ -97,7 +97,7 @@ def expected_s(
 
 
 def measured_networks(plans: Sequence[NetworkPlan]) -> list[NetworkPlan]:
-    """Pick one plan for each network that latency is measured of."""
+    """Select one plan for each network whose latency is measured."""
     chosen: dict[tuple[str | None, ...], NetworkPlan] = {}
     for plan in plans:
         if plan.architecture is not None:
@@ -106,12 +106,12 @@ def measured_networks(plans: Sequence[NetworkPlan]) -> list[NetworkPlan]:
 
 
 def network_key(plan: NetworkPlan) -> tuple[str | None, ...]:
-    """Tell networks apart: plans with the same key run the same one."""
+    """Return the key of a network: plans with equal keys run the same one."""
     return (plan.architecture, plan.dtype, plan.input)
 
 
 def duration(seconds: float) -> str:
-    """Write a duration for people: ``40 s``, ``3 min 20 s``, ``1 h 5 min``."""
+    """Format a duration for people: ``40 s``, ``3 min 20 s``, ``1 h 5 min``."""
     whole = max(1, round(seconds))
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""What a device says of itself: names, versions, clocks, links."""
+"""Facts that a device reports: names, versions, clocks, links."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _SMI_TIMEOUT_S = 20
 
 @dataclass(frozen=True)
 class Facts:
-    """What moves the numbers, as a profile states it.
+    """The facts that affect the numbers, as stated in a profile.
 
     Parameters
     ----------
     device, driver
-        Names, as the device and its driver give them.
+        Names, as reported by the device and its driver.
     versions
-        Of Python, torch and what torch was built for.
+        Versions of Python, torch and the platform torch was built for.
     machine
         Processor, threads, clocks, PCIe link.
     """
@@ -59,7 +59,7 @@ def cpu_facts() -> Facts:
 
 
 def cuda_facts(properties: Any) -> Facts:
-    """Tell what torch and, where it is installed, the driver's own command know.
+    """Return what torch and, if installed, the driver's command report.
 
     Parameters
     ----------
@@ -87,32 +87,32 @@ def cuda_facts(properties: Any) -> Facts:
 
 
 def nvidia_smi(names: Sequence[str], uuid: str = "") -> dict[str, str]:
-    """Ask the driver's command; nothing where it is missing or does not answer.
+    """Query the driver's command; empty if it is missing or does not respond.
 
-    All fields are asked for at once; where the command refuses that (it knows no such
-    field, or does not know the identifier) each is asked for alone, the GPU's first
-    and then all GPUs'. Without an identifier (torch tells none before 2.4) all GPUs
-    are asked, and what they do not agree on is left out; so is what is not available.
+    All fields are queried at once; if the command rejects that (it does not know a
+    field or the identifier), each is queried separately, first of the GPU and then of
+    all GPUs. Without an identifier (torch reports none before 2.4) all GPUs are
+    queried, and fields on which they disagree are left out, as are unavailable ones.
     """
-    # Numbers of nvidia-smi ignore CUDA_VISIBLE_DEVICES; identifiers do not move.
+    # Indices of nvidia-smi ignore CUDA_VISIBLE_DEVICES; identifiers are stable.
     this = f"--id={uuid if uuid.startswith('GPU-') else f'GPU-{uuid}'}" if uuid else ""
     try:
-        answer = _asked(names, this)
+        answer = _query(names, this)
         if answer is None:
             answer = {}
             for name in names:
-                # A slice of a GPU has no answers of its own, but for the driver.
-                alone = _asked((name,), this)
+                # A slice of a GPU reports nothing itself except the driver.
+                alone = _query((name,), this)
                 if alone is None and name == "driver_version":
-                    alone = _asked((name,), "")
+                    alone = _query((name,), "")
                 answer |= alone or {}
     except subprocess.TimeoutExpired:
         return {}
     return answer
 
 
-def _asked(names: Sequence[str], which: str) -> dict[str, str] | None:
-    """Ask once, without units; None where the command fails."""
+def _query(names: Sequence[str], which: str) -> dict[str, str] | None:
+    """Query once, without units; None if the command fails."""
     command = [
         "nvidia-smi",
         f"--query-gpu={','.join(names)}",
@@ -137,7 +137,7 @@ def _asked(names: Sequence[str], which: str) -> dict[str, str] | None:
 
 
 def _arithmetic() -> dict[str, str]:
-    """Say whether float32 products may be rounded to TF32, which triples their rate."""
+    """Report whether float32 products may use TF32, which triples their rate."""
     with catch_warnings():
         simplefilter("ignore")  # newer versions of torch have another name for it
         convolutions = torch.backends.cudnn.allow_tf32

@@ -1,4 +1,4 @@
-"""One input of a network, written as a text, and the forward pass over it."""
+"""One input of a network, described by a text, and the forward pass over it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _TOKENS = re.compile(r"tokens:([1-9][0-9]*):([1-9][0-9]*)")
 
 
 def check_input(where: str, text: str) -> str:
-    """Accept the text of an input.
+    """Check the text of an input.
 
     ``3x224x224`` is a tensor of that shape, numbers of the weights' dtype;
-    ``tokens:LENGTH:VOCABULARY`` are LENGTH whole numbers from 0 to VOCABULARY − 1.
+    ``tokens:LENGTH:VOCABULARY`` stands for LENGTH integers from 0 to VOCABULARY − 1.
 
     Raises
     ------
     InputError
-        When it is neither.
+        If the text is neither.
     """
     if not _SHAPE.fullmatch(text) and not _TOKENS.fullmatch(text):
         raise InputError(
@@ -50,9 +50,9 @@ def example_input(
     text
         One input, as :func:`check_input` accepts it.
     batch
-        How many.
+        Number of inputs.
     dtype
-        Of inputs that are no tokens: that of the network's weights.
+        Dtype of inputs other than tokens: that of the network's weights.
     device
         Where the network is.
 
@@ -74,7 +74,7 @@ def example_input(
 
 
 def forward(network: nn.Module, example: Example) -> None:
-    """Run one forward pass without autograd and drop what comes out.
+    """Run one forward pass without autograd and discard the output.
 
     Sequence-to-sequence networks of transformers decode the input itself.
     """
@@ -86,7 +86,7 @@ def forward(network: nn.Module, example: Example) -> None:
 
 
 def weights_dtype(network: nn.Module) -> torch.dtype:
-    """Tell what numbers the network takes: the dtype of its first floating weights."""
+    """Return the dtype of the network's inputs: that of its first floating weights."""
     for value in network.state_dict().values():
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             return value.dtype
@@ -96,8 +96,8 @@ def weights_dtype(network: nn.Module) -> torch.dtype:
 def transformers_input(network: nn.Module) -> str | None:
     """Derive the usual input of a network of transformers from its configuration.
 
-    Text: 128 tokens, or as many as it has positions for. Images: as large as the
-    configuration says, else 224 × 224. None for networks that take something else.
+    Text: 128 tokens, or as many as it has positions for. Images: of the configured
+    size, otherwise 224 × 224. None for networks that take other inputs.
     """
     config: Any = network.config
     main = getattr(network, "main_input_name", None)

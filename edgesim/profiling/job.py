@@ -42,28 +42,27 @@ Progress = Callable[[str], AbstractContextManager[Advance]]
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure, how, and what to say of it.
+    """What to measure, how to measure it, and how to describe it.
 
     Parameters
     ----------
     specs
         Networks and checkpoint files, in the order of the profile.
     settings
-        Tiers, batch sizes, repeats, the disk's folder.
+        Tiers, batch sizes, repeats, the folder on disk.
     options
         How networks are built and split.
     names, min_bytes
         How blocks are found in checkpoints, as in
         :func:`edgesim.checkpoints.content.share_by_content`.
     factory, latency_from
-        Where the latency of checkpoints comes from: an architecture, or
-        ``PROFILE[:MODEL]``.
+        Source of the latency of checkpoints: an architecture, or ``PROFILE[:MODEL]``.
     check_memory
-        Whether models are refused that the system has no memory for now.
+        Whether to reject models for which the system currently lacks memory.
     name, note
-        Of the profile.
+        Name and note of the profile.
     command
-        What anybody can type to measure again.
+        The command that repeats the measurement.
     """
 
     specs: tuple[NetworkSpec | CheckpointFiles, ...]
@@ -90,12 +89,12 @@ class Request:
 
 
 def parse_specs(texts: Sequence[str]) -> tuple[NetworkSpec | CheckpointFiles, ...]:
-    """Read SPECs; names must be unique.
+    """Parse SPECs; names must be unique.
 
     Raises
     ------
     InputError
-        When one is none, or two have one name.
+        If one is not a SPEC, or two have the same name.
     """
     specs: dict[str, NetworkSpec | CheckpointFiles] = {}
     for text in texts:
@@ -111,7 +110,7 @@ def parse_specs(texts: Sequence[str]) -> tuple[NetworkSpec | CheckpointFiles, ..
 
 
 def check_request(request: Request, out: Path) -> None:
-    """Refuse options that do not go together, and to write over an input.
+    """Reject incompatible options and an output that would overwrite an input.
 
     Raises
     ------
@@ -150,27 +149,27 @@ def measure_profile(
     progress: Progress,
     keep: Callable[[Profile], None] = lambda _: None,
 ) -> Profile:
-    """Plan, estimate, measure, and put the profile together.
+    """Plan, estimate, measure, and assemble the profile.
 
     Parameters
     ----------
     request
-        As :func:`check_request` accepts it.
+        A request accepted by :func:`check_request`.
     device
-        Where to measure.
+        The device to measure.
     say
-        Takes a line for the person who waits: expected and real duration, and what is
+        Receives progress lines for the user: expected and actual duration, and what is
         left out.
     progress
-        As :func:`edgesim.cli.progress.progress`, drawing between steps alone.
+        As :func:`edgesim.cli.progress.progress`, drawing only between steps.
     keep
-        Takes the profile of the models that are done, after each but the last.
+        Receives the profile of the models done so far, after each but the last.
 
     Raises
     ------
     InputError
-        When something cannot be measured, before the measuring starts where that can
-        be known.
+        If something cannot be measured; raised before measuring starts if that is known
+        by then.
     """
     networks = Networks(device)
     plans = _plans(request, device, networks, say, progress)
@@ -213,7 +212,7 @@ def measure_profile(
 
 
 def shown_spec(text: str) -> str:
-    """Write a SPEC without absolute paths: each is replaced by its name."""
+    """Format a SPEC without absolute paths: each is replaced by its file name."""
     if not is_checkpoint(text):
         spec = parse_spec(text)
         shown = shown_architecture(spec.architecture)
@@ -227,12 +226,12 @@ def shown_spec(text: str) -> str:
 
 
 def shown_path(path: Path) -> str:
-    """Write a path as it was given, or its name alone where it is absolute."""
+    """Format a path as given, or its name alone if it is absolute."""
     return path.name if path.is_absolute() else str(path)
 
 
 def shown_profile(text: str) -> str:
-    """Write ``PROFILE[:MODEL]`` without an absolute path."""
+    """Format ``PROFILE[:MODEL]`` without an absolute path."""
     place, model = latency_place(text)
     shown = shown_path(Path(place))
     return shown if model is None else f"{shown}:{model}"

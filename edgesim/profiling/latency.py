@@ -19,23 +19,22 @@ from edgesim.profiling.sampling import DECILES_FROM, Sampling, sample
 
 @dataclass(frozen=True)
 class BatchTable:
-    """What batches of one network take.
+    """Latency and memory of the batches of one network.
 
     Parameters
     ----------
     latency_s
-        By batch size; all maps hold the same ones.
+        By batch size; all maps have the same keys.
     activation_bytes
-        By batch size: the input, and what the forward pass holds beyond it at most.
+        By batch size: the input plus the peak of the forward pass beyond it.
     mode
         How the batches of ``latency_s`` were run.
     eager_s
-        Where ``mode`` is ``graph``, the same batches launched operator by operator.
+        If ``mode`` is ``graph``, the same batches launched operator by operator.
     no_graph
-        Why a batch could not be captured as a graph, where the device has graphs.
+        Why a batch could not be captured as a graph, if the device has graphs.
     no_memory_from
-        The smallest batch size that did not fit into memory; larger ones were not
-        tried.
+        The smallest batch size that did not fit in memory; larger ones were not tried.
     """
 
     latency_s: Mapping[int, Timing]
@@ -48,10 +47,10 @@ class BatchTable:
 
 @dataclass(frozen=True)
 class _Batch:
-    """What batches of one size take.
+    """Latency and memory of the batches of one size.
 
-    ``graph_s`` is None where none was captured, and ``no_graph`` says why if the device
-    has graphs.
+    ``graph_s`` is None if no graph was captured; ``no_graph`` is the reason if the
+    device has graphs.
     """
 
     eager_s: Timing
@@ -69,34 +68,34 @@ def measure_batches(
     sampling: Sampling,
     done: Callable[[], None] = lambda: None,
 ) -> BatchTable:
-    """Measure forward passes of growing batches, until memory does not suffice.
+    """Measure forward passes of batches of increasing size until memory runs out.
 
-    Between two passes the caches are given other work, for a replay and a server run
-    other networks in between. Where the device can capture a batch as a graph and
-    takes the batches of every size that way, these are the latencies; operator by
-    operator small batches often wait for the host, which is measured too.
+    Caches are flushed between two passes, because a replay or a server runs other
+    networks in between. If the device can capture batches of every size as graphs,
+    these give the latencies; launched operator by operator, small batches are often
+    host-bound, which is measured too.
 
     Parameters
     ----------
     device
-        Where the network is moved to.
+        The device to which the network is moved.
     network
-        In eval mode.
+        The network in eval mode.
     name
-        Of the model, for messages.
+        Name of the model, for messages.
     text
-        One input, as :func:`edgesim.profiling.inputs.check_input` accepts it.
+        One input, as accepted by :func:`edgesim.profiling.inputs.check_input`.
     batches
-        Batch sizes, growing.
+        Batch sizes, ascending.
     sampling
-        How often, for each batch size and mode.
+        The sampling for each batch size and mode.
     done
         Called after each batch size.
 
     Raises
     ------
     InputError
-        When the network refuses a batch that there is memory for.
+        If the network rejects a batch that fits in memory.
     """
     found: dict[int, _Batch] = {}
     no_memory_from = None
@@ -104,14 +103,14 @@ def measure_batches(
     for batch in batches:
         try:
             network = network.to(device.device)
-            found[batch] = _with_room(
+            found[batch] = _retry_out_of_memory(
                 device, partial(_batch, device, network, text, batch, sampling)
             )
         except Exception as error:
             if is_out_of_memory(error):
                 no_memory_from = batch
                 break
-            # That a batch of 1 runs does not tell that others do.
+            # A batch of 1 that runs does not imply that others do.
             raise InputError(
                 name, f"a forward pass of a batch of {batch} failed: {told(error)}"
             ) from error
@@ -141,12 +140,12 @@ def probe(
 ) -> float | None:
     """Run a network twice on a batch; return the seconds of the second pass.
 
-    None when it does not fit into memory: the measurement will say so.
+    None if it does not fit in memory, which the measurement will report.
 
     Raises
     ------
     InputError
-        When the network refuses the input, with its own words.
+        If the network rejects the input, quoting its error.
     """
     try:
         network = network.to(device.device)
@@ -156,14 +155,14 @@ def probe(
     except Exception as error:
         if is_out_of_memory(error):
             return None
-        # Whatever a forward pass raises is about the input's text.
+        # Any exception of a forward pass is an error in the input's text.
         raise InputError(
             where, f"a forward pass over the input {text} failed: {told(error)}"
         ) from error
 
 
 class BatchStep(NamedTuple):
-    """A call that runs one batch, and how it does: a graph may not be had."""
+    """A call that runs one batch, and its mode, since a graph may be unavailable."""
 
     run: Step
     mode: BatchMode
@@ -173,16 +172,17 @@ class BatchStep(NamedTuple):
 def batch_step(
     device: Device, network: nn.Module, text: str, batch: int, mode: BatchMode
 ) -> BatchStep:
-    """Make the call that runs one batch; its inputs lie on the device.
+    """Make the call that runs one batch; its inputs are on the device.
 
     Parameters
     ----------
     device
-        Where the network is.
+        The device that holds the network.
     network, text, batch
-        What is run, on how many inputs.
+        The network, one input as a text, and the batch size.
     mode
-        How. Where a graph cannot be captured the step runs eagerly, and says why.
+        How to run it. If a graph cannot be captured, the step runs eagerly and records
+        the reason.
     """
     step = _eager(
         network, example_input(text, batch, weights_dtype(network), device.device)
@@ -197,8 +197,8 @@ def batch_step(
     return BatchStep(step, "eager")
 
 
-def _with_room(device: Device, measured: Callable[[], _Batch]) -> _Batch:
-    """Try again without what smaller batches left behind, if memory does not do."""
+def _retry_out_of_memory(device: Device, measured: Callable[[], _Batch]) -> _Batch:
+    """Retry after releasing what smaller batches left behind if memory runs out."""
     try:
         return measured()
     except Exception as error:
@@ -228,7 +228,7 @@ def _batch(
     graph_s = None
     if graph is not None:
         (graph_s,) = sample(device, [graph], sampling, device.disturb)
-        # Only to tell whether the host bounds it: the deciles need no more.
+        # Only to tell whether it is host-bound, for which this many samples suffice.
         sampling = replace(sampling, repeats=min(sampling.repeats, DECILES_FROM))
     (eager_s,) = sample(device, [step], sampling, device.disturb)
     extra = device.extra_bytes(step)

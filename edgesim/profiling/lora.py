@@ -1,4 +1,4 @@
-"""Sizes of low-rank adapters of a network with numbered layers."""
+"""Sizes of low-rank adapters for a network with numbered layers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def lora_sizes(
     block_of: BlockOf,
     where: str,
 ) -> LoraSizes | None:
-    """Work out how many bytes adapters take per layer and unit of rank.
+    """Compute the bytes of adapters per layer and unit of rank.
 
-    An adapter of rank r of a weight with d_in inputs and d_out outputs has
-    r(d_in + d_out) parameters; a byte size per parameter is that of the weight.
+    An adapter of rank r for a weight with d_in inputs and d_out outputs has
+    r(d_in + d_out) parameters, each as many bytes as in the weight.
 
     Parameters
     ----------
     network
-        Its linear modules are asked: those with a weight of two dimensions, in either
-        order, embeddings left out.
+        The network whose linear modules are considered: those with a two-dimensional
+        weight, in either order, except embeddings.
     targets
         Each names the modules of one adapter, as in ``"q_proj,v_proj"``: the last
         components of their paths.
@@ -42,19 +42,19 @@ def lora_sizes(
     Returns
     -------
     LoraSizes or None
-        None when none of the targets names a module of the network.
+        None if none of the targets names a module of the network.
 
     Raises
     ------
     InputError
-        When only some names of a target are modules of the network, or the layers
-        differ, or are no blocks with numbered names.
+        If only some names of a target are modules of the network, or the layers differ
+        or are not blocks with numbered names.
     """
     found: dict[str, tuple[str, int]] = {}
     for target in targets:
         names = [name.strip() for name in target.split(",")]
         linear = dict(_linear_modules(network))
-        missing = [name for name in names if not _called(name, linear)]
+        missing = [name for name in names if not _paths_named(name, linear)]
         if len(missing) == len(names):
             continue
         if missing:
@@ -65,7 +65,7 @@ def lora_sizes(
             )
         sizes: dict[str, int] = {}
         for name in names:
-            for path in _called(name, linear):
+            for path in _paths_named(name, linear):
                 block = block_of(f"{path}.weight") or ""
                 sizes[block] = sizes.get(block, 0) + linear[path]
         found[target] = _prefix_and_size(sizes, blocks, target, where)
@@ -121,5 +121,5 @@ def _linear_modules(network: nn.Module) -> Iterator[tuple[str, int]]:
             yield path, sum(weight.shape) * weight.element_size()
 
 
-def _called(name: str, paths: dict[str, int]) -> list[str]:
+def _paths_named(name: str, paths: dict[str, int]) -> list[str]:
     return [path for path in paths if path == name or path.endswith(f".{name}")]

@@ -1,4 +1,4 @@
-"""How much memory the host has, and what page-locked buffers take of it."""
+"""Free host memory, and the size of page-locked buffers in it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _MEMORY_INFO = Path("/proc/meminfo")
 
 
 def free_host_bytes() -> int | None:
-    """Return the memory that this process can still get, in bytes.
+    """Return the memory still available to this process, in bytes.
 
-    What the system says is available, or what the limit of the process's control group
-    leaves, if that is less. None where the system does not say.
+    The memory that the system reports as available, or what remains of the limit of the
+    process's control group if that is less. None if the system does not report it.
     """
     if not _MEMORY_INFO.is_file():
         return None
@@ -26,15 +26,15 @@ def free_host_bytes() -> int | None:
         parts = dict(
             line.split() for line in (_GROUP / "memory.stat").read_text().splitlines()
         )
-    except OSError:  # no control group, or one of another kind
+    except OSError:  # no control group, or another version
         return free
     if limit == "max":
         return free
-    # Pages of files that nobody uses are given back before the limit is felt.
+    # Inactive file pages are reclaimed before the limit takes effect.
     reclaimable = int(parts.get("inactive_file", 0))
     return max(0, min(free, int(limit) - used + reclaimable))
 
 
 def locked_bytes(size: int) -> int:
-    """Tell what torch takes for a page-locked buffer: the next power of two, bytes."""
+    """Return the bytes torch takes for a page-locked buffer: the next power of two."""
     return 1 << (size - 1).bit_length()

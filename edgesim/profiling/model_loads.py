@@ -1,4 +1,4 @@
-"""Load times of one model from one tier: its blocks, its tensors, all of it at once."""
+"""Load times of one model from one tier: by block, by tensor, and as one copy."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from edgesim.profiling.sampling import (
 )
 
 ALIGNMENT_BYTES = 256
-"""Blocks and tensors begin at multiples of this, as allocators place them."""
+"""Blocks and tensors start at multiples of this, as allocators place them."""
 
 LADDER_BYTES = tuple(4096 * 4**step for step in range(9))
 """Sizes of the plain copies: 4 KiB to 256 MiB."""
 
 CHAIN = 64
-"""Copies of one size that are timed back to back, as blocks of a load are."""
+"""Number of copies of one size timed back to back, like the blocks of a load."""
 
 
 @dataclass(frozen=True)
 class LoadTimes:
-    """What loading one model from one tier takes.
+    """Times of loading one model from one tier.
 
     Parameters
     ----------
     blocks
         Each block, in a pass over all of them.
     by_block, by_tensor, whole
-        All blocks one after the other, all tensors one after the other, and one copy
-        of all bytes, each timed as one.
+        All blocks in sequence, all tensors in sequence, and one copy of all bytes, each
+        timed as one.
     """
 
     blocks: tuple[Timing, ...]
@@ -55,7 +55,7 @@ class LoadTimes:
 
 
 def room_bytes(blocks: Sequence[BlockPlan]) -> int:
-    """Tell the size of the buffer, on host and device each, that a model needs."""
+    """Return the size of the buffer that a model needs on host and device each."""
     return sum(_padded(size) for block in blocks for size in block.tensor_bytes)
 
 
@@ -66,30 +66,30 @@ def measure_loads(
     sampling: Sampling,
     folder: Path,
 ) -> LoadTimes:
-    """Measure how long a model takes to load from one tier.
+    """Measure the load times of a model from one tier.
 
-    One host buffer holds the bytes and one device buffer takes them; block, tensor and
-    model copies are slices of these.
+    One host buffer holds the bytes and one device buffer receives them; block, tensor
+    and model copies are slices of these.
 
     Parameters
     ----------
     device, tier
-        Where to, and where from.
+        Destination and source of the copies.
     blocks
-        The model, in the order of loading.
+        The model, in loading order.
     sampling
-        How often.
+        The number of passes.
     folder
-        Where the tier ``disk`` writes its files: first one a block, of which tensors
-        are parts, then one of all bytes. They are deleted here, and forgotten by the
-        system's cache before each pass.
+        Folder for the files of the tier ``disk``: first one per block, with tensors as
+        parts of it, then one with all bytes. They are deleted here, and dropped from
+        the system's page cache before each pass.
 
     Raises
     ------
     RuntimeError
-        When host or device memory does not suffice, as torch says it.
+        If host or device memory does not suffice, as raised by torch.
     OSError
-        When a file cannot be written or read.
+        If a file cannot be written or read.
     """
     sizes = [block.bytes for block in blocks]
     tensors = [size for block in blocks for size in block.tensor_bytes]
@@ -129,16 +129,16 @@ def measure_copies(
 ) -> tuple[CopyTime, ...]:
     """Measure plain copies of a ladder of sizes from each tier.
 
-    Each size alone and, from memory, :data:`CHAIN` of them back to back where the
-    buffer holds as many: one copy alone has the gap in it between asking the device
-    and its starting, which a load of many blocks has once.
+    Each size is measured alone and, from memory, in chains of :data:`CHAIN` copies back
+    to back if the buffer holds that many: a single copy includes the launch latency of
+    the device, which a load of many blocks incurs only once.
 
     Parameters
     ----------
     device, tiers, sampling, folder
         As in :func:`measure_loads`.
     sizes
-        Bytes of each copy, growing.
+        Bytes of each copy, ascending.
     """
     alone: dict[Tier, list[Timing]] = {}
     chained: dict[Tier, list[Timing | None]] = {}
@@ -151,7 +151,7 @@ def measure_copies(
             alone[tier] = _from_files(device, host, target, sizes, sampling, folder)
             continue
         alone[tier] = [
-            _between_fresh_places(device, host, target, [size], sampling)
+            _chained_at_new_offsets(device, host, target, [size], sampling)
             for size in sizes
         ]
         chained[tier] = [
@@ -174,25 +174,25 @@ def measure_copies(
 def measure_overlap(
     device: Device, blocks: Sequence[BlockPlan], batch: int, compute: Step
 ) -> Overlap | None:
-    """Measure a copy of a model's bytes while batches run, and what it costs both.
+    """Measure a copy of a model's bytes concurrent with batches, and both slowdowns.
 
     The shorter of the two is repeated to last about as long as the other.
 
     Parameters
     ----------
     device
-        Where to.
+        Destination of the copy.
     blocks
         The model.
     batch
-        How many inputs ``compute`` computes.
+        Batch size of ``compute``.
     compute
-        One batch, not waiting for the device.
+        Runs one batch without waiting for the device.
 
     Returns
     -------
     Overlap or None
-        None where the device has one queue, or no pinned tier.
+        None if the device has one queue or no pinned tier.
     """
     if "pinned" not in device.tiers:
         return None
@@ -230,11 +230,11 @@ def _chained(
     size: int,
     sampling: Sampling,
 ) -> Timing | None:
-    """Time many copies of one size as one; say what each adds to a load."""
+    """Time many copies of one size as one; return what each adds to a load."""
     if CHAIN * _padded(size) > host.numel():
         return None
     (start,) = sample(device, [lambda: None], sampling)
-    whole = _between_fresh_places(device, host, target, [size] * CHAIN, sampling)
+    whole = _chained_at_new_offsets(device, host, target, [size] * CHAIN, sampling)
     return Timing(
         **{
             key: max(0.0, round((seconds - start.median_s) / CHAIN, CLOCK_DIGITS))
@@ -243,16 +243,16 @@ def _chained(
     )
 
 
-def _between_fresh_places(
+def _chained_at_new_offsets(
     device: Device,
     host: torch.Tensor,
     target: torch.Tensor,
     sizes: Sequence[int],
     sampling: Sampling,
 ) -> Timing:
-    """Time copies in a row as one, each pass further on in the buffers.
+    """Time consecutive copies as one, moving on in the buffers with each pass.
 
-    The same bytes again and again would come from the processor's caches, which the
+    Repeated copies of the same bytes would come from the processor's caches, which the
     blocks of a model never do.
     """
     span = sum(map(_padded, sizes[:-1])) + sizes[-1]
@@ -281,7 +281,7 @@ def _from_files(
     sampling: Sampling,
     folder: Path,
 ) -> list[Timing]:
-    """Time each size of its own, so that the largest does not end all early."""
+    """Time each size separately, so that the largest does not end all of them early."""
     with tempfile.TemporaryDirectory(dir=folder, prefix="copies-") as place:
         parts = _on_disk(_slices(host, sizes), Path(place))
         steps = loads(parts, _targets(target, parts))
@@ -316,7 +316,7 @@ def _targets(
 
 
 def _on_disk(parts: Sequence[HostBlock], folder: Path) -> list[HostBlock]:
-    """Write each part to a file of its own."""
+    """Write each part to a separate file."""
     placed = []
     for number, part in enumerate(parts):
         path = folder / f"{number}.bin"
@@ -330,7 +330,7 @@ def _parts(
     block_files: Sequence[HostBlock],
     blocks: Sequence[BlockPlan],
 ) -> list[HostBlock]:
-    """Place tensors in the files of their blocks, one after the other."""
+    """Place tensors consecutively in the files of their blocks."""
     places = [
         (file.file, offset)
         for file, block in zip(block_files, blocks, strict=True)

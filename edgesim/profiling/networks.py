@@ -1,4 +1,4 @@
-"""Networks on a device, each built once as long as there is room to keep it."""
+"""Networks on a device, each built once while there is memory to keep it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from edgesim.profiling.device import Device, is_out_of_memory
 from edgesim.profiling.zoo import Built
 
 KEPT_SHARE = 4
-"""Networks are kept in one part in so many of the device's free memory."""
+"""Networks are kept in at most this fraction (1/n) of the device's free memory."""
 
 
 class Networks:
-    """Builds networks on a device and keeps them there for the next who asks.
+    """Builds networks on a device and caches them there.
 
     Parameters
     ----------
     device
-        Where they are built. What is kept takes at most one part in
-        :data:`KEPT_SHARE` of the memory that is free now.
+        The device. Cached networks take at most 1/:data:`KEPT_SHARE` of the memory that
+        is currently free.
     """
 
     def __init__(self, device: Device) -> None:
@@ -30,15 +30,15 @@ class Networks:
         self._kept: dict[tuple[str, str | None], Built] = {}
 
     def built(self, architecture: str, dtype: str | None = None) -> Built:
-        """Return a network in eval mode, from what is kept if it is there.
+        """Return a network in eval mode, from the cache if possible.
 
-        One that the device has no memory for is built on the CPU: its blocks can be
-        told, and the forward pass says what it lacks.
+        A network for which the device lacks memory is built on the CPU: its blocks can
+        still be determined, and the forward pass reports what is missing.
 
         Raises
         ------
         InputError
-            When it cannot be built, saying why.
+            If it cannot be built, with the reason.
         """
         kept = self._kept.get((architecture, dtype))
         if kept is not None:
@@ -55,7 +55,7 @@ class Networks:
         if self._room_bytes is None or size <= self._room_bytes:
             if self._room_bytes is not None:
                 self._room_bytes -= size
-            # Whoever asks for what it came out as gets it too.
+            # Requests for the resulting dtype hit the cache too.
             for name in {dtype, dtype_of(tensors)}:
                 self._kept[architecture, name] = made
         return made

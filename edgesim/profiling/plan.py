@@ -1,4 +1,4 @@
-"""What will be measured: a value for each network, made before anything is timed."""
+"""Measurement plans: one value per network, made before anything is timed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from edgesim.profiling.networks import Networks
 
 @dataclass(frozen=True)
 class CopiedLatency:
-    """Latencies that another profile holds: where they are from, and its tables."""
+    """Latencies taken from another profile: their source, and its tables."""
 
     source: str
     latency_s: Mapping[str, Latency]
@@ -39,16 +39,16 @@ class CopiedLatency:
 
 @dataclass(frozen=True)
 class Effort:
-    """What one network took when it was tried, in seconds.
+    """Durations of a trial of one network, in seconds.
 
     Parameters
     ----------
     build_s
-        To build it.
+        Time to build it.
     pass_s
-        One forward pass of one input; None when it did not fit into memory.
+        One forward pass of one input; None if it did not fit in memory.
     largest, largest_s
-        The largest batch and one forward pass of it; None when it could not be run.
+        The largest batch and one forward pass of it; None if it could not be run.
     """
 
     build_s: float
@@ -57,7 +57,7 @@ class Effort:
     largest_s: float | None = None
 
     def batch_s(self, batch: int) -> float:
-        """Foretell a batch: on the line through one input and the largest batch."""
+        """Predict a batch's duration by the line through one input and the largest."""
         if self.pass_s is None:
             return 0.0
         if self.largest_s is None or self.largest == 1:
@@ -73,20 +73,20 @@ class NetworkPlan:
     Parameters
     ----------
     name
-        Of the model in the profile.
+        Name of the model in the profile.
     blocks
-        In the order of loading.
+        Blocks in loading order.
     dtype
-        Of the weights, ``mixed`` if there are several.
+        Dtype of the weights, ``mixed`` if there are several.
     architecture, input
-        What builds the network, and one input of it; without them no latency is
-        measured.
+        The SPEC that builds the network, and one input of it; without them no latency
+        is measured.
     lora
         Sizes of its adapters.
     copied
         Latencies to take over instead of measuring.
     effort
-        What the network took when it was tried.
+        Durations of the network's trial.
     """
 
     name: str
@@ -105,26 +105,26 @@ class NetworkPlan:
 
     @property
     def room_bytes(self) -> int:
-        """Size of the buffers that measuring its loads needs."""
+        """Size of the buffers needed to measure its loads."""
         return room_bytes(self.blocks)
 
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What the command's options say of networks.
+    """The command's options concerning networks.
 
     Parameters
     ----------
     block_of
         The rule that groups tensors; by numbered layers if not given.
     dtype
-        What networks are converted to.
+        The dtype to which networks are converted.
     input
         One input, instead of each network's usual one.
     lora
-        Linear modules that adapters are sized for.
+        Linear modules for which adapters are sized.
     largest_batch
-        Tried beside a batch of one, to foretell how long the measurement takes.
+        Tried besides a batch of one, to predict the duration of the measurement.
     """
 
     block_of: BlockOf | None = None
@@ -141,23 +141,23 @@ def plan_networks(
     done: Callable[[int, int], None] = lambda _done, _total: None,
     networks: Networks | None = None,
 ) -> list[NetworkPlan]:
-    """Build each network, group its tensors, try a forward pass.
+    """Build each network, group its tensors, and try a forward pass.
 
     Parameters
     ----------
     device
-        Where the forward pass runs.
+        The device that runs the forward pass.
     specs, options
-        What to build, and how.
+        The networks to build, and how.
     done
-        Called with how many networks were tried, and how many there are.
+        Called with the number of networks tried and the total.
     networks
-        What builds and keeps them.
+        Builds and caches the networks.
 
     Raises
     ------
     InputError
-        When a network cannot be built, grouped or run, or none has the modules of an
+        If a network cannot be built, grouped or run, or none has the modules of an
         adapter.
     """
     plans: list[NetworkPlan] = []
@@ -183,12 +183,12 @@ def tried(
     where: str,
     largest: int = 1,
 ) -> Effort:
-    """Run a network on one input and on the largest batch; say what that took.
+    """Time a network on one input and on the largest batch.
 
     Raises
     ------
     InputError
-        When no input is known, or the network refuses it.
+        If no input is known, or the network rejects it.
     """
     if text is None:
         raise InputError(
@@ -199,7 +199,7 @@ def tried(
     pass_s = probe(device, network, text, where)
     largest_s = None
     if largest > 1 and pass_s is not None:
-        # What a larger batch lacks the measurement, which tries all sizes, will say.
+        # Errors of a larger batch are left to the measurement, which tries all sizes.
         with suppress(InputError):
             largest_s = probe(device, network, text, where, largest)
     return Effort(build_s, pass_s, largest, largest_s)

@@ -1,4 +1,4 @@
-"""Timing the same steps again and again, and what is kept of the samples."""
+"""Repeated timing of the same steps, and the statistics kept of the samples."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from edgesim.profile.values import Timing
 from edgesim.profiling.device import Device, Step
 
 WARM_UP = 3
-"""Passes before samples count; one where a pass takes all of the time."""
+"""Passes before samples count; only one if a single pass takes all of the time."""
 
 COLD_WARM_UP = 1
-"""Of passes that begin with cold files: they have nothing to get warm."""
+"""Warm-up for passes that start with cold files, where nothing gets warm."""
 
 LEAST_REPEATS = 3
 DECILES_FROM = 10
-"""Below this number of samples a timing holds the median alone."""
+"""With fewer samples than this, a timing holds only the median."""
 
 CLOCK_DIGITS = 9
 """Timings are in whole nanoseconds: no device's clock is finer."""
@@ -34,15 +34,15 @@ class Sampling:
     repeats
         Passes after warm-up.
     seconds
-        No new pass begins once this much time was measured, if there are
-        :data:`LEAST_REPEATS` of them.
+        No new pass starts once this much time was measured, provided there are at least
+        :data:`LEAST_REPEATS` passes.
     """
 
     repeats: int = 30
     seconds: float = 2.0
 
     def passes(self, pass_s: float) -> int:
-        """Foretell how many passes there will be, warm-up included."""
+        """Predict the number of passes, including warm-up."""
         if pass_s <= 0:
             return self.repeats + WARM_UP
         enough = max(LEAST_REPEATS, math.ceil(self.seconds / pass_s))
@@ -61,13 +61,13 @@ def sample(
     Parameters
     ----------
     device
-        Whose clock is used.
+        The device whose clock is used.
     steps
-        What is timed, each on its own.
+        The steps to time, each separately.
     sampling
-        How many passes.
+        The number of passes.
     before
-        What to do before each pass, outside the timed part.
+        Called before each pass, outside the timed part.
     warm_up
         Passes before samples count.
 
@@ -97,7 +97,7 @@ def sample(
 
 
 def timing(seconds: Sequence[float]) -> Timing:
-    """Sum samples up, in seconds."""
+    """Summarise samples, in seconds."""
     low, median, high = (
         round(float(value), CLOCK_DIGITS)
         for value in np.percentile(seconds, (10, 50, 90))

@@ -1,4 +1,4 @@
-"""Measuring plans on a device: the one place where time is spent."""
+"""Measure plans on a device: the only place where time is spent."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from edgesim.profiling.sampling import Sampling
 Number = TypeVar("Number", int, Timing)
 
 MEMORY_SHARE = 4
-"""A ladder of copies takes at most one part in so many of the free memory."""
+"""A ladder of copies takes at most this fraction (1/n) of the free memory."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Settings:
     Parameters
     ----------
     tiers
-        Where models are loaded from.
+        Tiers that models are loaded from.
     batches
-        Batch sizes, growing.
+        Batch sizes, ascending.
     sampling
         How often each quantity is measured.
     disk_folder
-        Where the tier ``disk`` writes; nothing of it stays.
+        Folder in which the tier ``disk`` writes; nothing remains there.
     """
 
     tiers: tuple[Tier, ...]
@@ -68,20 +68,20 @@ class Settings:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured, as a profile holds it.
+    """The results of a measurement, in the form of a profile.
 
     Parameters
     ----------
     models
-        By name.
+        Models by name.
     copies
-        Plain copies, growing.
+        Plain copies, ascending in size.
     round_s
-        What a round takes beyond its load and its batch.
+        The time of a round beyond its load and its batch.
     facts
-        The device, asked right after it was busy.
+        The device, queried right after it was busy.
     notes
-        What a reader must know of these numbers, one phrase each.
+        Caveats for readers of these numbers, one phrase each.
     """
 
     models: Mapping[str, ModelProfile]
@@ -92,7 +92,7 @@ class Findings:
 
 
 def ladder(device: Device) -> tuple[int, ...]:
-    """Choose the sizes of plain copies that the device has memory for."""
+    """Choose the sizes of plain copies that fit in the device's memory."""
     free = device.free_bytes()
     if free is None:
         return LADDER_BYTES
@@ -106,12 +106,12 @@ def ladder(device: Device) -> tuple[int, ...]:
 def check_room(
     device: Device, plans: Sequence[NetworkPlan], tiers: Sequence[Tier]
 ) -> None:
-    """Refuse models that the device or the host has no memory for.
+    """Reject models for which the device or the host lacks memory.
 
     Raises
     ------
     InputError
-        Naming the first.
+        Naming the first such model.
     """
     free = {"the device's memory": device.free_bytes(), "host memory": None}
     on_gpu = device.device.type != "cpu"
@@ -121,7 +121,7 @@ def check_room(
     for plan in plans:
         size = plan.room_bytes
         needed = {
-            # On the CPU one memory holds both ends of a copy.
+            # On the CPU the same memory holds both ends of a copy.
             "the device's memory": size if on_gpu else 2 * size,
             "host memory": locked_bytes(size) if locked else size,
         }
@@ -135,7 +135,7 @@ def check_room(
 
 
 def disk_bytes(plans: Sequence[NetworkPlan], sizes: Sequence[int]) -> int:
-    """Tell how much the tier ``disk`` writes at once at most."""
+    """Return the maximum bytes that the tier ``disk`` holds at once."""
     return max(sum(sizes), *(plan.bytes for plan in plans))
 
 
@@ -162,24 +162,24 @@ def measure(
     Parameters
     ----------
     device
-        Where models are loaded and run.
+        The device on which models are loaded and run.
     plans
-        Names are unique.
+        Plans with unique names.
     settings
-        How.
+        How to measure.
     done
         Called with the number of steps done, out of :func:`steps`.
     networks
-        What builds networks, and has those that planning built.
+        Builds networks, and holds those built by planning.
     keep
-        Called after each model but the last with what was found so far.
+        Called after each model but the last with the findings so far.
 
     Raises
     ------
     InputError
-        When a model's loads do not fit into memory after all.
+        If a model's loads do not fit in memory after all.
     OSError
-        When the disk does not take or give the files.
+        If files cannot be written to or read from the disk.
     """
     finished = 0
 
@@ -225,7 +225,7 @@ def measure(
 
 
 def versions_of(plans: Sequence[NetworkPlan]) -> dict[str, str]:
-    """Tell the versions of the packages that built networks."""
+    """Return the versions of the packages that built networks."""
     sources = {(plan.architecture or "").partition(":")[0] for plan in plans}
     return {
         library: zoo.library_version(library)
@@ -235,7 +235,7 @@ def versions_of(plans: Sequence[NetworkPlan]) -> dict[str, str]:
 
 
 def device_notes(device: Device, settings: Settings) -> list[str]:
-    """Say what moves the numbers for reasons of the device and its disk."""
+    """List what affects the numbers because of the device and its disk."""
     on_disk = "disk" in settings.tiers
     return [device.note, *(disk.disk_notes(settings.disk_folder) if on_disk else ())]
 
@@ -258,7 +258,7 @@ def _loads(
 
 @dataclass(frozen=True)
 class _NetworkTable:
-    """What was measured of one network: its batches, and a copy beside them."""
+    """Measurements of one network: its batches, and a copy concurrent with them."""
 
     batches: BatchTable
     overlap: Overlap | None
@@ -272,7 +272,7 @@ def _network_table(
     notes: list[str],
     advance: Callable[[int], None],
 ) -> _NetworkTable:
-    """Run the plan's network."""
+    """Measure the plan's network."""
     if plan.architecture is None or plan.input is None:
         raise ValueError(f"{plan.name} has no network to run")
     tried = 0
@@ -331,7 +331,7 @@ def _model_profile(
     table: _NetworkTable | None,
     known: dict[str, dict[Tier, Timing]],
 ) -> ModelProfile:
-    """Put a model's numbers together; blocks that are known keep their first ones."""
+    """Assemble a model's profile; blocks already known keep their first timings."""
     blocks = []
     for position, block in enumerate(plan.blocks):
         load_s = {tier: times.blocks[position] for tier, times in loads.items()}

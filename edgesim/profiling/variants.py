@@ -1,6 +1,6 @@
-"""Made-up fine-tunes of a network: the same first blocks, other weights behind them.
+"""Synthetic fine-tunes of a network: the same first blocks, other weights after them.
 
-For trying what needs checkpoints, without any of one's own.
+They serve to try out features that need checkpoints without having any.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _LEAST_DEVIATION = 0.02
 
 @dataclass(frozen=True)
 class Written:
-    """What :func:`write_variants` wrote.
+    """The files written by :func:`write_variants`.
 
     Parameters
     ----------
     files
-        The checkpoints, in the order of their numbers.
+        The checkpoints, in numerical order.
     blocks, frozen_blocks
-        Parameter blocks of each, and how many of these are the base's.
+        Number of parameter blocks of each, and of those taken from the base.
     bytes, frozen_bytes
-        Size of each file's tensors, and of those that are the base's.
+        Size of each file's tensors, and of those taken from the base.
     """
 
     files: tuple[Path, ...]
@@ -55,28 +55,28 @@ def write_variants(
 
     The first ``round(frozen * blocks)`` blocks, by
     :func:`edgesim.profiling.blocks.numbered_block`, keep the weights of the base. In
-    all others, floating tensors are drawn anew, with the mean and the deviation of
-    those they replace. Tied tensors stand once, under their first name. The same seed
+    all others, floating tensors are redrawn with the mean and the deviation of those
+    they replace. Tied tensors are written once, under their first name. The same seed
     gives the same bytes.
 
     Parameters
     ----------
     spec
-        The base network; its name begins the files' names.
+        The base network; its name is the prefix of the files' names.
     folder
-        An earlier result of as many variants is replaced.
+        Output folder; an earlier result with equally many variants is replaced.
     count
-        How many, up to ``MOST_VARIANTS``.
+        Number of variants, up to ``MOST_VARIANTS``.
     frozen
-        From 0, nothing shared, to 1, all the same.
+        Frozen fraction, from 0 (nothing shared) to 1 (all equal).
     seed, dtype
-        Of the new weights; of the network, as in
+        Seed of the new weights; dtype of the network, as in
         :func:`edgesim.profiling.architecture.build_network`.
 
     Raises
     ------
     InputError
-        When the network cannot be built, or the folder holds something else.
+        If the network cannot be built, or the folder contains something else.
     """
     if Path(spec.name).name != spec.name:
         raise InputError(spec.name, "is no file name; give NAME=SPEC")
@@ -112,11 +112,11 @@ def write_variants(
 
 
 def _redrawn(tensor: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
-    """Draw a floating tensor anew; others, such as step counters, stay."""
+    """Redraw a floating tensor; others, such as step counters, are kept."""
     if not tensor.is_floating_point():
         return tensor
     values = tensor.double()
-    # Constant tensors, such as those of a new normalization, must differ too.
+    # Constant tensors, such as those of a fresh normalization, must differ too.
     deviation = max(float(values.std(correction=0)), _LEAST_DEVIATION)
     drawn = generator.standard_normal(tuple(tensor.shape), dtype=np.float32)
     drawn *= np.float32(deviation)
@@ -127,5 +127,5 @@ def _redrawn(tensor: torch.Tensor, generator: np.random.Generator) -> torch.Tens
 def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
     from safetensors.torch import save_file
 
-    # Two views of one storage would be refused; what is drawn anew never is one.
+    # Two views of one storage would be rejected; redrawn tensors never are views.
     save_file({name: tensor.clone() for name, tensor in tensors.items()}, path)

@@ -1,6 +1,6 @@
 """Networks of torchvision, timm and transformers: architectures, never weights.
 
-Nothing is downloaded and no code but that of the installed packages runs.
+Nothing is downloaded, and only code of the installed packages runs.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from edgesim.errors import InputError, short
 from edgesim.profiling.inputs import transformers_input
 
 LIBRARIES = {"torchvision": "torchvision", "timm": "timm", "hf": "transformers"}
-"""The package that a SPEC's first word stands for."""
+"""Package by the first word of a SPEC."""
 
 
 class Built(NamedTuple):
-    """A network, and its usual input where that is known."""
+    """A network, and its usual input if known."""
 
     network: nn.Module
     input: str | None
@@ -37,15 +37,15 @@ def from_torchvision(name: str, where: str, dtype: torch.dtype | None = None) ->
     Raises
     ------
     InputError
-        When torchvision cannot be used, or knows no such model.
+        If torchvision cannot be used or has no such model.
     """
-    del dtype  # small enough to be converted
+    del dtype  # small enough to convert afterwards
     models = _library("torchvision", where).models
     known = models.list_models()
     if name not in known:
         raise InputError(where, unknown("torchvision model", name, known))
     options: dict[str, Any] = {"weights": None}
-    # Detection and segmentation models would download those of their backbone.
+    # Detection and segmentation models would download weights of their backbone.
     parameters = inspect.signature(models.get_model_builder(name)).parameters
     if "weights_backbone" in parameters:
         options["weights_backbone"] = None
@@ -59,11 +59,11 @@ def from_timm(name: str, where: str, dtype: torch.dtype | None = None) -> Built:
     Raises
     ------
     InputError
-        When timm cannot be used, or knows no such model.
+        If timm cannot be used or has no such model.
     """
     del dtype
     timm = _library("timm", where)
-    # Names with a prefix, as in hf-hub:NAME, would be looked up over the network.
+    # Names with a prefix, as in hf-hub:NAME, would be fetched over the network.
     if ":" in name or not timm.is_model(name):
         raise InputError(where, unknown("timm model", name, timm.list_models()))
     network = timm.create_model(name, pretrained=False)
@@ -80,8 +80,8 @@ def from_transformers(text: str, where: str, dtype: torch.dtype | None = None) -
     Raises
     ------
     InputError
-        When transformers cannot be used, knows no such model type or key, or has no
-        plain model of that type.
+        If transformers cannot be used, has no such model type or key, or has no plain
+        model of that type.
     """
     with _offline():
         return _from_transformers(text, where, dtype)
@@ -105,7 +105,8 @@ def _from_transformers(text: str, where: str, dtype: torch.dtype | None) -> Buil
             config = transformers.AutoConfig.for_model(name, **overrides)
         if getattr(config, "use_pretrained_backbone", None):
             config.use_pretrained_backbone = False
-        # Large ones are made in their dtype at once: float32 would take twice the room.
+        # Large ones are created in their dtype directly: float32 would take twice the
+        # memory.
         with _default_dtype(dtype):
             network = transformers.AutoModel.from_config(
                 config, trust_remote_code=False
@@ -126,7 +127,7 @@ def _plain_config(transformers: Any, name: str, where: str) -> Any:
 
 
 def _overrides(text: str, where: str) -> Iterator[tuple[str, object]]:
-    """Read ``KEY=VALUE,KEY=VALUE`` with JSON scalars; strings may hold commas."""
+    """Parse ``KEY=VALUE,KEY=VALUE`` with JSON scalars; strings may contain commas."""
     decoder = json.JSONDecoder()
     while text:
         key, equals, rest = text.partition("=")
@@ -146,14 +147,14 @@ def _overrides(text: str, where: str) -> Iterator[tuple[str, object]]:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """Say that a name is not known, and which known ones are near."""
+    """Format a message that a name is unknown, with similar known names."""
     near = difflib.get_close_matches(name, sorted(known), n=4, cutoff=0.5)
     hint = f"; near: {', '.join(near)}" if near else ""
     return f"there is no {what} {short(name)}{hint}"
 
 
 def library_version(library: str) -> str:
-    """Tell the version of a package that is imported already."""
+    """Return the version of an already imported package."""
     return str(getattr(importlib.import_module(library), "__version__", "not known"))
 
 
@@ -167,7 +168,7 @@ def _library(name: str, where: str) -> Any:
                 f"needs {name}, which is not installed; pip install 'edgesim[zoo]'",
             ) from None
         reason: Exception = error
-    # What torchvision raises beside a torch that it was not built for.
+    # Raised by torchvision with a torch version that it was not built for.
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
         reason = error
     raise InputError(
@@ -179,7 +180,7 @@ def _library(name: str, where: str) -> Any:
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """Keep the hub's client from the network: configurations can name models of it."""
+    """Keep the hub's client offline: configurations can name models on the hub."""
     try:
         client = importlib.import_module("huggingface_hub.constants")
     except ImportError:
@@ -205,7 +206,7 @@ def _default_dtype(dtype: torch.dtype | None) -> Iterator[None]:
 
 @contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
-    """Silence its remarks on configurations, which random weights do not need."""
+    """Silence its warnings about configurations, irrelevant for random weights."""
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     try:

@@ -1,5 +1,5 @@
-"""Executing a schedule on a device: what the plan says against what the device takes.
+"""Execute a schedule on a device and compare planned with measured times.
 
-``match``, ``placement``, ``plan``, ``pairs``, ``accuracy``, ``report`` and ``picture``
-are pure; ``networks``, ``room``, ``execute`` and ``session`` use torch.
+``model_match``, ``placement``, ``plan``, ``comparison``, ``accuracy`` and ``report``
+are pure; ``networks``, ``memory_check``, ``execute`` and ``session`` use torch.
 """

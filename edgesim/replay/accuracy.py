@@ -1,4 +1,4 @@
-"""How far measured times are from simulated ones, as statistics and tables."""
+"""Errors of simulated against measured times, as statistics and tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NUMBERS = ("mean", "p50", "p90", "p99", "size_p90", "size_p99")
 
 @dataclass(frozen=True)
 class Errors:
-    """Signed errors, and percentiles of their size; linear between order statistics.
+    """Signed errors, and percentiles of their magnitude, linearly interpolated.
 
     In seconds, or as ratios to the simulated time.
     """
@@ -38,18 +38,18 @@ class Accuracy:
     Parameters
     ----------
     number
-        How many pairs there are. Everything else is None where there are none.
+        Number of pairs. Everything else is None if there are none.
     simulated_s, measured_s
         Means.
     error_s
-        Of measured − simulated.
+        Errors, measured − simulated.
     total_ratio
-        Sum of the errors over the sum of the simulated times; None where that is 0.
+        Sum of the errors over the sum of the simulated times; None if the latter is 0.
     ratio_number, ratio
-        Of error / simulated, over the pairs whose simulated time is above 0.
+        Number and statistics of error / simulated, over the pairs whose simulated time
+        is above 0.
     spread_s
-        Largest − smallest of the repeats' means of what was measured; None for one
-        repeat.
+        Range, over repeats, of the mean measured time; None for one repeat.
     """
 
     quantity: str
@@ -64,11 +64,11 @@ class Accuracy:
 
 
 def accuracies(pairs: Sequence[Pair]) -> list[Accuracy]:
-    """Condense pairs, one entry for each of ``QUANTITIES``.
+    """Summarise pairs, one entry for each of ``QUANTITIES``.
 
-    Loads count where something is loaded; batches where they were computed; overhead is
-    what a round takes beyond both, where no round waited; the end of
-    the plan is that of its last round, once a repeat, where every batch was computed.
+    Loads count if anything is loaded, batches if they were computed. Overhead is the
+    time of a round beyond both, if no round waited. The end of the plan is that of its
+    last round, once per repeat, if every batch was computed.
     """
     last = max((pair.round for pair in pairs), default=0)
     simulated: dict[str, Callable[[Pair], float | None]] = {
@@ -130,7 +130,7 @@ def _accuracy(
 
 
 def errors(values: Sequence[float]) -> Errors:
-    """Condense at least one signed error."""
+    """Summarise at least one signed error."""
     signed = np.percentile(values, [50, 90, 99]).tolist()
     size = np.percentile(np.abs(values), [90, 99]).tolist()
     return Errors(fmean(values), *signed, *size)
@@ -175,7 +175,7 @@ _HEADS = ("mean", "p50", "p90", "p99", "size p90", "size p99")
 
 
 def markdown(table: Sequence[Accuracy]) -> str:
-    """Write the table for people: errors in ms, then in % of the simulated time."""
+    """Format the table for people: errors in ms, then in % of the simulated time."""
     ms = _table(
         ("ms", "number", "simulated", "measured", *_HEADS, "between repeats"),
         [
@@ -227,12 +227,12 @@ def _percent(ratio: float | None, *, sign: bool = False) -> str:
 
 
 def _decimal(value: float, digits: int, sign: bool) -> str:
-    """Round; what rounds to 0 from below is written as 0, not as −0."""
+    """Round; a negative value that rounds to 0 is shown as 0, not as −0."""
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Align a Markdown table, so that it reads as it is too."""
+    """Align a Markdown table, so that it is readable as plain text too."""
     columns = list(zip(head, *body, strict=True))
     widths = [max(map(len, column)) for column in columns]
 

@@ -1,4 +1,4 @@
-"""What the plan says of each round beside what was measured."""
+"""Planned against measured times of each round."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class RoundTime:
-    """What one round took.
+    """Measured times of one round.
 
     Parameters
     ----------
     load_s
-        Time of its copies; 0 when it loads nothing.
+        Time of its copies; 0 if it loads nothing.
     compute_s
-        Time of its batch; None when it was left out.
+        Time of its batch; None if it was left out.
     end_s
         Its end, on the clock that starts with the schedule.
     """
@@ -59,17 +59,17 @@ class RoundTime:
 
 @dataclass(frozen=True)
 class Pair:
-    """One round in one repeat: simulated, and measured.
+    """One round in one repeat, simulated and measured.
 
     Parameters
     ----------
     simulated_overhead_s, measured_overhead_s
-        What the round takes beyond its load and its batch. The simulated one is not
-        part of ``simulated_compute_s``; the measured one is None where rounds waited
-        for inputs.
+        Time of the round beyond its load and its batch. The simulated overhead is not
+        part of ``simulated_compute_s``; the measured one is None if rounds waited for
+        inputs.
     same_work
-        Whether every batch up to here was computed. If not, the measured end is not
-        that of the work that the simulated one is of.
+        Whether every batch up to here was computed. If not, the measured and the
+        simulated end are not of the same work.
     """
 
     repeat: int
@@ -93,14 +93,14 @@ class Pair:
 def pair_rounds(
     plan: ReplayPlan, repeats: Sequence[Sequence[RoundTime]], *, paced: bool
 ) -> list[Pair]:
-    """Put what was measured beside the plan.
+    """Pair the measured rounds with those of the plan.
 
     Parameters
     ----------
     plan
-        What was executed.
+        The executed plan.
     repeats
-        Of each repeat what each round took.
+        Measured times of each round, by repeat.
     paced
         Whether rounds waited for their inputs. If not, the simulated end of a round is
         the sum of all loads and batches up to it.
@@ -141,7 +141,7 @@ def pair_rounds(
 
 
 def round_overheads_s(times: Sequence[RoundTime]) -> list[float]:
-    """Tell what each round took beyond its load and its batch, none of them waiting."""
+    """Return each round's time beyond its load and its batch, if none waited."""
     ends = pairwise([0.0, *(time.end_s for time in times)])
     return [
         end - start - time.load_s - (time.compute_s or 0.0)
@@ -150,10 +150,10 @@ def round_overheads_s(times: Sequence[RoundTime]) -> list[float]:
 
 
 def rows(pairs: Sequence[Pair]) -> Iterator[Row]:
-    """Yield a row of ``COLUMNS`` a pair; errors are measured − simulated.
+    """Yield a row of ``COLUMNS`` per pair; errors are measured − simulated.
 
-    Ratios are over the simulated time, and empty where that is 0. Errors of ends are
-    empty where the work was not the same.
+    Ratios are over the simulated time, and empty if that is 0. Errors of ends are empty
+    if the work was not the same.
     """
     for pair in pairs:
         yield {
@@ -191,16 +191,16 @@ def _columns(
 
 @dataclass(frozen=True)
 class InTime:
-    """How the plan's users fare with measured times.
+    """How many of the plan's users are in time with measured times.
 
     Parameters
     ----------
     planned
         Users whose round was planned to end by their deadline.
     kept
-        Of these, those whose round still does; one number a repeat.
+        Number of these whose round still does, one per repeat.
     latest_s
-        How late the latest of the others is, over all repeats; 0 if none is late.
+        Maximum tardiness of the others over all repeats; 0 if none is late.
     """
 
     planned: int
@@ -211,7 +211,7 @@ class InTime:
 def users_in_time(
     plan: ReplayPlan, repeats: Sequence[Sequence[RoundTime]], *, paced: bool
 ) -> InTime | None:
-    """Hold measured ends against the users' deadlines.
+    """Compare measured ends with the users' deadlines.
 
     Parameters
     ----------
@@ -219,13 +219,13 @@ def users_in_time(
         As for :func:`pair_rounds`.
     paced
         If not, no round waited for its inputs, so ends follow from the measured loads
-        and batches by the rules of the plan: a load begins when the round before has
-        ended, a batch when it is loaded and its inputs are there.
+        and batches by the rules of the plan: a load starts when the previous round has
+        ended, a batch when it is loaded and its inputs have arrived.
 
     Returns
     -------
     InTime or None
-        None when a batch was left out.
+        None if a batch was left out.
     """
     if not plan.computes:
         return None
@@ -250,7 +250,7 @@ def users_in_time(
 
 
 def retimed(plan: ReplayPlan, times: Sequence[RoundTime]) -> list[float]:
-    """Return when rounds end that take their measured times and wait for inputs.
+    """Return the ends of rounds that take measured times and wait for inputs.
 
     The times are those of rounds that did not wait.
     """

@@ -1,4 +1,4 @@
-"""Executing a plan on a device: copies, forward passes, and the clock beside them."""
+"""Execute a plan on a device: copies, forward passes, and their timing."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from edgesim.replay.placement import aligned
 from edgesim.replay.plan import Batch, ReplayPlan, Slot
 
 _OWN_BYTES = 4096
-"""So many bytes at the beginning of a block are drawn for it alone."""
+"""Number of bytes at the start of a block that are drawn for it alone."""
 
 _SPIN_S = 0.002
-"""The end of a wait is spent asking the clock, for sleeping ends late by about 0.1 ms
-on an idle system and more on a busy one."""
+"""The end of a wait is spent polling the clock, because a sleep ends about 0.1 ms late
+on an idle system and later on a busy one."""
 
 
 class Clock(Protocol):
-    """Where the time of a replay comes from, in seconds from any moment."""
+    """The time source of a replay, in seconds from an arbitrary origin."""
 
     def now_s(self) -> float:
         """Return the time."""
         ...
 
     def wait_until(self, moment_s: float) -> None:
-        """Return at a moment, at once if it is past."""
+        """Return at a given time, immediately if it has passed."""
         ...
 
 
 class WallClock:
-    """The system's steady clock."""
+    """The system's monotonic clock."""
 
     def now_s(self) -> float:
         """Return the time; resolution below 1 µs."""
         return time.perf_counter_ns() / 1e9
 
     def wait_until(self, moment_s: float) -> None:
-        """Sleep for most of the wait, then ask the clock until it is over."""
+        """Sleep for most of the wait, then poll the clock until it is over."""
         left_s = moment_s - self.now_s()
         if left_s > _SPIN_S:
             time.sleep(left_s - _SPIN_S)
@@ -56,7 +56,7 @@ class WallClock:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """Everything in its place: what a plan is executed on.
+    """The memory and networks on which a plan is executed.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Stage:
     buffer
         Device memory for all blocks: uint8, shape (plan.buffer_bytes,).
     batches
-        What computes each batch of the plan.
+        The step that computes each batch of the plan.
     """
 
     hosts: Mapping[str, HostBlock]
@@ -77,7 +77,7 @@ class Stage:
         return self.buffer[slot.offset : slot.offset + slot.bytes]
 
     def copies(self, slots: Sequence[Slot]) -> list[Step]:
-        """Return one step a block, in order."""
+        """Return one step per block, in order."""
         hosts = [self.hosts[slot.block] for slot in slots]
         return loads(hosts, [self.target(slot) for slot in slots])
 
@@ -85,19 +85,19 @@ class Stage:
 def host_blocks(
     plan: ReplayPlan, device: Device, tier: Tier, folder: Path, seed: int
 ) -> dict[str, HostBlock]:
-    """Make the content of every block and place it where the tier loads from.
+    """Generate the content of every block and place it where the tier loads from.
 
-    Random bytes that repeat from block to block, but for the beginning of each.
-    Blocks are slices of one host buffer, as those of a profile are when it is measured.
+    The bytes are random and repeat from block to block, except for the start of each.
+    Blocks are slices of one host buffer, as they are when a profile is measured.
 
     Parameters
     ----------
     plan, device, tier
-        Which blocks, for what, and where from.
+        The plan with the blocks, the target device, and the tier to load from.
     folder
-        Where the tier ``disk`` writes its files.
+        Folder in which the tier ``disk`` writes its files.
     seed
-        Of the content.
+        Seed of the content.
     """
     sizes = list(plan.blocks.values())
     ends = list(accumulate(map(aligned, sizes)))
@@ -108,8 +108,8 @@ def host_blocks(
     for number, (name, size) in enumerate(plan.blocks.items()):
         start = ends[number] - aligned(size)
         host = buffer[start : start + size]
-        # Drawing every byte would take minutes for large models; a block that lies
-        # where another ought to is known by its beginning.
+        # Drawing every byte would take minutes for large models; a misplaced block is
+        # recognised by its start.
         host[:_OWN_BYTES].random_(0, 256, generator=generator)
         file = None
         if tier == "disk":
@@ -122,17 +122,17 @@ def host_blocks(
 def run_once(
     plan: ReplayPlan, stage: Stage, device: Device, clock: Clock, *, paced: bool
 ) -> list[RoundTime]:
-    """Execute a plan once, from what is resident before its first round.
+    """Execute a plan once, starting from what is resident before its first round.
 
-    Loads and batches are timed by the device, ends by the clock, the device being done
-    with the round. Files are cold whenever a round reads them.
+    Loads and batches are timed by the device, ends by the clock once the device has
+    finished the round. Files are cold whenever a round reads them.
 
     Parameters
     ----------
     plan, stage, device
-        What is executed, on what.
+        The plan, and the memory, networks and device that execute it.
     clock
-        Tells ends, and waits.
+        Measures ends, and waits.
     paced
         Whether a batch waits for its inputs, and under ``upfront`` the first load for
         the end of the uploads.
@@ -142,13 +142,13 @@ def run_once(
     device.synchronise()
     make_cold(stage.hosts.values())
     times = []
-    # Made before the clock starts: what it times is copies, not the lists of them.
-    prepared = [_in_turn(stage.copies(round_.loads)) for round_ in plan.rounds]
-    again = _read_before(plan)
+    # Prepared before the clock starts, so that it times copies and not list building.
+    prepared = [_sequence(stage.copies(round_.loads)) for round_ in plan.rounds]
+    again = _reloaded_blocks(plan)
     start_s = clock.now_s()
     for round_, load, warm in zip(plan.rounds, prepared, again, strict=True):
         if warm:
-            # The plan's clock stands still meanwhile.
+            # The plan's clock is stopped meanwhile.
             before_s = clock.now_s()
             make_cold([stage.hosts[block] for block in warm])
             start_s += clock.now_s() - before_s
@@ -165,8 +165,8 @@ def run_once(
     return times
 
 
-def _read_before(plan: ReplayPlan) -> list[list[str]]:
-    """List for each round the blocks that it loads and an earlier one has loaded."""
+def _reloaded_blocks(plan: ReplayPlan) -> list[list[str]]:
+    """List for each round the blocks it loads that an earlier round has loaded."""
     seen: set[str] = set()
     found = []
     for round_ in plan.rounds:
@@ -176,7 +176,7 @@ def _read_before(plan: ReplayPlan) -> list[list[str]]:
     return found
 
 
-def _in_turn(steps: Sequence[Step]) -> Step:
+def _sequence(steps: Sequence[Step]) -> Step:
     def step() -> None:
         for one in steps:
             one()
@@ -190,9 +190,9 @@ def wrong_blocks(stage: Stage, slots: Sequence[Slot]) -> list[str]:
     Parameters
     ----------
     stage
-        What a plan was executed on.
+        The memory on which a plan was executed.
     slots
-        What ought to be in memory.
+        The blocks expected in memory.
     """
     return [
         slot.block

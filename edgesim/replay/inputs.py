@@ -1,4 +1,4 @@
-"""Reading what a replay is of, and refusing what cannot be replayed."""
+"""Read the inputs of a replay, and reject those that cannot be replayed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def read_plan(schedule_file: Path, instance_file: Path) -> tuple[Problem, Schedu
     Raises
     ------
     InputError
-        When a file is missing or malformed, the two do not belong together, the
-        schedule is not feasible, or it lets loads overlap batches.
+        If a file is missing or malformed, the two do not match, the schedule is
+        infeasible, or it lets loads overlap batches.
     """
     schedule = read_schedule(schedule_file)
     problem = read_instance(instance_file)
@@ -51,7 +51,7 @@ def read_plan(schedule_file: Path, instance_file: Path) -> tuple[Problem, Schedu
 
 
 class ChosenTier(NamedTuple):
-    """Where blocks are loaded from, and whether the profile holds that tier."""
+    """The tier that blocks are loaded from, and whether the profile holds it."""
 
     tier: Tier
     of_profile: bool
@@ -65,17 +65,17 @@ def choose_tier(
     Parameters
     ----------
     plan, profile
-        What is replayed.
+        The plan to replay, and its profile.
     tiers
-        The device's, the fastest first.
+        The device's tiers, fastest first.
     asked
-        The tier to use. If None: the fastest of the device's that the profile holds
-        for the models in hand, and its fastest if the profile holds none of them.
+        The tier to use. If None, the fastest of the device's tiers that the profile
+        holds for the plan's models, or its fastest if the profile holds none of them.
 
     Raises
     ------
     InputError
-        When the device has no such tier.
+        If the device has no such tier.
     """
     bases = {found.base for found in plan.matches.values() if found.base is not None}
     held = [tier for tier in tiers if common_tier([tier], profile, bases) is not None]
@@ -91,7 +91,7 @@ def choose_tier(
 
 
 def check_factories(plan: ReplayPlan, profile_file: Path, answer: str | None) -> None:
-    """Refuse to call functions that a profile names unless the caller said so.
+    """Refuse to call functions named in a profile unless the caller allows it.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def check_factories(plan: ReplayPlan, profile_file: Path, answer: str | None) ->
 
 
 def hashes(paths: Mapping[str, Path]) -> dict[str, tuple[str, str | None]]:
-    """Return by role the name and the SHA-256 of what was read; none of a pipe."""
+    """Return the name and SHA-256 of each input by role; no hash of a pipe."""
     return {
         role: (path.name, sha256(path) if path.is_file() else None)
         for role, path in paths.items()

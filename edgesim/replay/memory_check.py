@@ -1,4 +1,4 @@
-"""Whether host memory, device memory and the disk can hold a replay."""
+"""Check that host memory, device memory and the disk can hold a replay."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgesim.replay.plan import ReplayPlan
 
 @dataclass(frozen=True)
 class Need:
-    """What a replay takes, in bytes."""
+    """Memory and disk space that a replay needs, in bytes."""
 
     host: int
     device: int
@@ -27,19 +27,19 @@ class Need:
 
 
 def need(plan: ReplayPlan, profile: Profile, tier: Tier, *, own_memory: bool) -> Need:
-    """Add up what a replay takes; activations only where the profile states them.
+    """Sum the memory that a replay needs; activations only if the profile states them.
 
-    Networks are counted by the bytes of the profile's blocks; those that a function
-    makes are built on the host before they move to a GPU.
+    Networks are counted by the bytes of the profile's blocks; those made by a function
+    are built on the host before they move to a GPU.
 
     Parameters
     ----------
     plan, profile
-        What is replayed.
+        The plan to replay, and its profile.
     tier
-        Where blocks are loaded from.
+        The tier that blocks are loaded from.
     own_memory
-        Whether the device is a GPU, with memory of its own. Torch rounds page-locked
+        Whether the device is a GPU with its own memory. Torch rounds page-locked
         buffers up to a power of two.
     """
     locked = own_memory and tier != "pageable"
@@ -67,21 +67,21 @@ def need(plan: ReplayPlan, profile: Profile, tier: Tier, *, own_memory: bool) ->
 
 
 def check_room(need: Need, device: Device, folder: Path) -> None:
-    """Refuse what host memory, device memory or the disk cannot hold now.
+    """Reject a replay that host memory, device memory or the disk cannot hold now.
 
     Parameters
     ----------
     need
-        What is needed.
+        The space needed.
     device
-        Whose memory.
+        The device whose memory is checked.
     folder
-        On the disk where blocks would lie.
+        A folder on the disk that would hold the blocks.
 
     Raises
     ------
     InputError
-        Saying how much is needed and how much is free.
+        Stating how much is needed and how much is free.
     """
     _check("host memory", need.host, free_host_bytes())
     if need.device:
@@ -100,7 +100,7 @@ def _check(what: str, needed: int, free: int | None) -> None:
 
 @contextmanager
 def out_of_memory_refused() -> Iterator[None]:
-    """Turn torch's running out of memory into an input error.
+    """Convert torch's out-of-memory errors to input errors.
 
     Raises
     ------

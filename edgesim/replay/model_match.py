@@ -1,4 +1,4 @@
-"""Which model of a profile a model of a library is, and what that tells a replay."""
+"""Match the models of a library to those of a profile, for replays."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from edgesim.profile.values import BatchMode, BlockProfile, Profile, Tier
 from solvers.problem import Problem
 
 LIBRARIES = ("torchvision", "timm", "hf")
-"""First words of the architectures that libraries build; any other is code to call."""
+"""First words of architectures built by libraries; any other means code to call."""
 
 _VARIANT = re.compile(r"(.+)-[vam][0-9]+")
 _VERSION = re.compile(r"#[0-9]+$")
 
 
 class NetworkSpec(NamedTuple):
-    """What builds a network, its input and how it is run, as a profile states it."""
+    """A network's architecture, input and batch mode, as stated in a profile."""
 
     architecture: str
     input: str
@@ -33,16 +33,16 @@ class NetworkSpec(NamedTuple):
 
 @dataclass(frozen=True)
 class Match:
-    """A library's model in a profile.
+    """The counterpart in a profile of a library's model.
 
     Parameters
     ----------
     base
-        The profile's model; None where there is none.
+        The profile's model; None if there is none.
     network
-        What computes it; None where the profile does not say.
+        The network that computes it; None if the profile does not state it.
     reason
-        Why there is no network, for people to read; None where there is one.
+        Why there is no network, for people to read; None if there is one.
     """
 
     base: str | None
@@ -60,7 +60,7 @@ def match_model(
     problem, model
         The library, and the name of one of its models.
     profile
-        Where to look.
+        The profile to search.
     factories
         If false, networks that are built by calling a function are left out.
     """
@@ -89,9 +89,10 @@ def match_model(
 
 
 def base_of(model: str, known: Collection[str]) -> str | None:
-    """Name the profile's model: the same name, else that before ``-v01`` and the like.
+    """Return the profile's model: the same name, or the name without ``-v01`` etc.
 
-    Variants end in ``-v``, ``-a`` or ``-m`` and a number. None when there is none.
+    Variants end in ``-v``, ``-a`` or ``-m`` and a number. None if there is no such
+    model.
     """
     if model in known:
         return model
@@ -104,7 +105,7 @@ def block_names(
 ) -> list[tuple[BlockProfile, frozenset[str]]]:
     """List the names that each block of a profile's model can have in a library.
 
-    ``BASE/BLOCK`` where it is shared, ``MODEL/BLOCK`` where it is the model's own, and
+    ``BASE/BLOCK`` if it is shared, ``MODEL/BLOCK`` if it is private to the model, and
     the name of any block with the same content.
     """
     twins: dict[str, set[str]] = {}
@@ -131,7 +132,7 @@ def padded_batch(sizes: Collection[str], batch: int) -> int:
     sizes
         Measured batch sizes, as a profile's keys.
     batch
-        The planned one. It is not padded when nothing as large was measured.
+        The planned batch size. It is not padded if no size as large was measured.
     """
     return min((int(size) for size in sizes if int(size) >= batch), default=batch)
 
@@ -144,9 +145,9 @@ def common_tier(
     Parameters
     ----------
     tiers
-        The device's, the fastest first.
+        The device's tiers, fastest first.
     profile, bases
-        The profile and its models that count; all of them if there are none.
+        The profile and its models to consider; all models if there are none.
     """
     names = [name for name in profile.models if not bases or name in bases]
     held = [set(profile.models[name].tiers) for name in names]
@@ -154,7 +155,7 @@ def common_tier(
 
 
 class Agreement(NamedTuple):
-    """How many of the plan's values that a profile holds too are the profile's own."""
+    """How many of the plan's values known to a profile equal the profile's values."""
 
     same: int
     compared: int
@@ -165,9 +166,8 @@ def load_agreement(
 ) -> Agreement:
     """Compare load times of the plan's blocks with a tier of the profile.
 
-    They differ when the plan was made for another tier, at a stated rate, or with
-    another profile. Blocks that the profile does not name, such as adapters, are left
-    out.
+    They differ if the plan was made for another tier, at a stated rate, or with another
+    profile. Blocks that the profile does not name, such as adapters, are left out.
     """
     seen: dict[str, bool] = {}
     for model, match in matches.items():

@@ -1,4 +1,4 @@
-"""The networks of a replay: real forward passes on a batch of made-up inputs."""
+"""The networks of a replay: real forward passes on a batch of synthetic inputs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from edgesim.replay.plan import Batch
 Build = Callable[[NetworkSpec], torch.nn.Module]
 
 WARM_UP = 3
-"""Forward passes of every batch before anything is timed."""
+"""Warm-up forward passes of every batch before anything is timed."""
 
 
 def builder(device: Device) -> Build:
-    """Make what builds networks on a device, with random weights of their own.
+    """Make a builder of networks on a device, each with its own random weights.
 
-    It raises ``InputError`` when one cannot be built here.
+    It raises ``InputError`` if a network cannot be built here.
     """
     return lambda spec: build_network(spec.architecture, spec.dtype, device.device)
 
@@ -31,26 +31,26 @@ def builder(device: Device) -> Build:
 def batch_steps(
     batches: Sequence[Batch], device: Device, build: Build
 ) -> dict[Batch, Step]:
-    """Build each network once on the device and warm every batch up.
+    """Build each network once on the device and warm up every batch.
 
     Parameters
     ----------
     batches
-        Distinct ones.
+        Distinct batches.
     device
-        Where they run.
+        The device that runs them.
     build
-        Makes a network.
+        Builds a network.
 
     Returns
     -------
     dict
-        Batch to a call that computes it once; inputs lie on the device.
+        Batch to a call that computes it once; inputs are on the device.
 
     Raises
     ------
     InputError
-        When a network cannot be built, or does not take its input.
+        If a network cannot be built, or does not take its input.
     """
     networks = {
         spec: build(spec).eval().to(device.device)
@@ -76,7 +76,8 @@ def batch_steps(
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            # Whatever a network raises is about the input that the profile states.
+            # Any exception of a network is an error in the input that the profile
+            # states.
             raise InputError(
                 batch.network.architecture,
                 f"cannot compute {batch.size} inputs {batch.network.input!r} "

@@ -1,4 +1,4 @@
-"""Where each block lies in device memory while it is resident."""
+"""Placement of resident blocks in device memory."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from solvers.registry import NO_SHARING
 from solvers.schedule import Schedule
 
 ALIGN_BYTES = 512
-"""Blocks begin at multiples of this, as buffers of their own on a GPU would."""
+"""Blocks start at multiples of this, as separate buffers on a GPU would."""
 
 MOST_BYTES = 2**62
-"""Blocks larger than this together are refused: no memory is, and sums stay exact."""
+"""Maximum total size of blocks: no memory is larger, and sums stay exact."""
 
 BEFORE = -1
 """Stands for the time before the first round."""
 
 
 class Stay(NamedTuple):
-    """A block resident from one round to another, both included.
+    """A block resident from one round to another, inclusive.
 
-    ``owner`` tells copies apart: without sharing every model has a copy of its own.
+    ``owner`` distinguishes copies: without sharing, every model has a private copy.
     """
 
     block: str
@@ -38,12 +38,12 @@ class Stay(NamedTuple):
 
 
 def shares(schedule: Schedule) -> bool:
-    """Whether a schedule's models share blocks: those of ``-noshare`` do not."""
+    """Whether a schedule's models share blocks; under ``-noshare`` they do not."""
     return not schedule.solver.endswith(NO_SHARING)
 
 
 def owners(problem: Problem, schedule: Schedule) -> list[dict[str, int]]:
-    """Tell for each round which copy of each block its model uses."""
+    """Return for each round which copy of each block its model uses."""
     tables = Tables(problem, sharing=shares(schedule))
     number = {name: m for m, name in enumerate(tables.model_names)}
     return [
@@ -57,7 +57,7 @@ def owners(problem: Problem, schedule: Schedule) -> list[dict[str, int]]:
 
 
 def stays(problem: Problem, schedule: Schedule) -> list[Stay]:
-    """Follow memory through a schedule by the problem's residency and eviction.
+    """Track memory through a schedule by the problem's residency and eviction.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ def stays(problem: Problem, schedule: Schedule) -> list[Stay]:
     Returns
     -------
     list of Stay
-        Ordered by the round in which they begin. Blocks of ``resident_model`` begin
-        before the first.
+        Ordered by the round in which they start. Blocks of ``resident_model`` start
+        before the first round.
     """
     tables = Tables(problem, sharing=shares(schedule))
     model = {name: m for m, name in enumerate(tables.model_names)}
@@ -92,7 +92,7 @@ def stays(problem: Problem, schedule: Schedule) -> list[Stay]:
 
 
 def most_resident_bytes(stays: Sequence[Stay]) -> int:
-    """Return the most bytes of blocks that are resident at once."""
+    """Return the peak bytes of resident blocks."""
     change: dict[int, int] = {}
     for stay in stays:
         change[stay.first] = change.get(stay.first, 0) + stay.bytes
@@ -105,7 +105,7 @@ def most_resident_bytes(stays: Sequence[Stay]) -> int:
 
 
 def place(stays: Sequence[Stay]) -> tuple[list[int], int]:
-    """Give every stay a place in one buffer, so that none overlaps another.
+    """Assign every stay an offset in one buffer, so that none overlaps another.
 
     The largest first, each at the lowest offset that is free for all of its rounds
     (greedy by size: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural
@@ -122,7 +122,7 @@ def place(stays: Sequence[Stay]) -> tuple[list[int], int]:
     Raises
     ------
     InputError
-        When they take more than :data:`MOST_BYTES` in all.
+        If they take more than :data:`MOST_BYTES` in total.
     """
     total = sum(aligned(stay.bytes) for stay in stays)
     if total > MOST_BYTES:
@@ -141,7 +141,7 @@ def place(stays: Sequence[Stay]) -> tuple[list[int], int]:
         others = placed & (first <= last[i]) & (last >= first[i])
         starts = offset[others]
         by_start = np.argsort(starts, kind="stable")
-        # What lies below each neighbour ends at the largest end so far.
+        # Everything below each neighbour ends at the largest end so far.
         ends = np.maximum.accumulate((starts + size[others])[by_start])
         gap_starts = np.concatenate([[0], ends])
         gap_ends = np.concatenate([starts[by_start], [np.iinfo(np.int64).max]])

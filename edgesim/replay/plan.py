@@ -1,4 +1,4 @@
-"""A schedule made ready to be executed: what is copied where, and what is computed."""
+"""A schedule prepared for execution: what is copied where, and what is computed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from solvers.schedule import Schedule
 
 
 class Slot(NamedTuple):
-    """Where a block lies in the device's buffer."""
+    """The position of a block in the device's buffer."""
 
     block: str
     offset: int
@@ -43,13 +43,13 @@ class RoundPlan:
     loads
         Blocks to copy, in order.
     batch
-        What is computed; None where no network is known.
+        The batch to compute; None if no network is known.
     load_after_s
-        The load waits for this moment: under ``upfront`` the end of all uploads.
+        Earliest start of the load: under ``upfront`` the end of all uploads.
     inputs_at_s
         When the last input has arrived.
     resident
-        What is in memory after the round.
+        Contents of memory after the round.
     """
 
     loads: tuple[Slot, ...]
@@ -61,25 +61,25 @@ class RoundPlan:
 
 @dataclass(frozen=True)
 class ReplayPlan:
-    """All that an execution needs.
+    """Everything that an execution needs.
 
     Parameters
     ----------
     problem, schedule
-        What is executed; its rounds are those of ``rounds``.
+        The schedule to execute and its problem; its rounds are those of ``rounds``.
     matches
         Models of the rounds, in order of first use.
     blocks
         Distinct blocks and their bytes, in order of first use.
     initial
-        What is in memory before the first round.
+        Contents of memory before the first round.
     buffer_bytes
         Size of the device's buffer for all blocks.
     resident_bytes
-        The most bytes of blocks in memory at once.
+        Peak bytes of resident blocks.
     overhead_s
-        What the plan grants each round beyond its load and its batch, as a part of its
-        compute time; 0 where its latencies are not the profile's.
+        Time that the plan grants each round beyond its load and its batch, as part of
+        its compute time; 0 if its latencies are not the profile's.
     """
 
     problem: Problem
@@ -118,14 +118,14 @@ def make_plan(
     problem, schedule
         A schedule that ``verify`` accepts, without overlap.
     profile
-        What names the networks.
+        The profile that names the networks.
     factories
         If false, networks that are built by calling a function are left out.
 
     Raises
     ------
     InputError
-        When blocks are larger than any memory.
+        If the blocks exceed any memory.
     """
     names = dict.fromkeys(round_.model for round_ in schedule.rounds)
     matches = {

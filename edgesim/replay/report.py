@@ -1,4 +1,4 @@
-"""What ``edgesim replay`` leaves behind: words, tables, picture."""
+"""The outputs of ``edgesim replay``: text, tables and figure."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ _TIER_WORDS = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What a replay was run with.
+    """The settings of a replay.
 
     Parameters
     ----------
     profile, tier, paced, seed
         As given or chosen.
     tier_of_profile
-        Whether the profile holds the tier for the models that were replayed.
+        Whether the profile holds the tier for the replayed models.
     has_graphs
         Whether the device can run batches as captured graphs.
     device, driver, versions, machine
-        What the device says of itself.
+        As reported by the device.
     date, command
-        When, in ISO 8601, and how.
+        Date of the replay, in ISO 8601, and its command.
     sources
-        By role, the name and the SHA-256 of what was read; none of a pipe.
+        Name and SHA-256 of each input by role; no hash of a pipe.
     """
 
     profile: Profile
@@ -65,7 +65,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Replayed:
-    """A plan, how it was executed, and what came out, repeat by repeat."""
+    """A plan, how it was executed, and the results of each repeat."""
 
     plan: ReplayPlan
     setting: Setting
@@ -73,25 +73,25 @@ class Replayed:
 
     @property
     def pairs(self) -> list[pairing.Pair]:
-        """Simulated beside measured, a pair a round and repeat."""
+        """Simulated and measured times, one pair per round and repeat."""
         return pairing.pair_rounds(self.plan, self.repeats, paced=self.setting.paced)
 
     @property
     def in_time(self) -> pairing.InTime | None:
-        """How the users fare with measured times."""
+        """Users in time with measured times."""
         return pairing.users_in_time(self.plan, self.repeats, paced=self.setting.paced)
 
 
 def write_report(folder: Path, replayed: Replayed) -> None:
-    """Write every output of a replay into a folder, all of them or none.
+    """Write all outputs of a replay into a folder atomically.
 
-    ``rounds.csv`` (a row a round and repeat), ``errors.csv``, ``errors.md`` (words and
-    table), ``replay.png`` and ``replay.json`` (versions, hashes, options).
+    ``rounds.csv`` (one row per round and repeat), ``errors.csv``, ``errors.md`` (text
+    and table), ``replay.png`` and ``replay.json`` (versions, hashes, options).
 
     Raises
     ------
     InputError
-        When the folder holds something else or cannot be written.
+        If the folder contains something else or cannot be written.
     """
     found = replayed.pairs
     with write_whole_folder(folder, OUTPUTS) as temporary:
@@ -109,7 +109,7 @@ def write_report(folder: Path, replayed: Replayed) -> None:
 
 
 def text(replayed: Replayed) -> str:
-    """Write what people read: where the numbers come from, then the table."""
+    """Format the report for people: where the numbers come from, then the table."""
     lines = [_first(replayed.setting), ""]
     lines += [f"- {line}" for line in _facts(replayed)]
     if not replayed.plan.rounds:
@@ -278,7 +278,7 @@ def _users(replayed: Replayed) -> list[str]:
 
 
 def document(replayed: Replayed) -> dict[str, Any]:
-    """Return ``replay.json``: what it takes to do the same again, and its outcome."""
+    """Return ``replay.json``: all that it takes to repeat it, and the outcome."""
     plan, setting = replayed.plan, replayed.setting
     in_time = replayed.in_time
     return {

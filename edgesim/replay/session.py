@@ -1,4 +1,4 @@
-"""A whole replay: make room, place blocks, warm up, execute again and again."""
+"""A complete replay: allocate memory, place blocks, warm up, execute repeatedly."""
 
 from __future__ import annotations
 
@@ -37,42 +37,41 @@ def replay(
     clock: Clock | None = None,
     build: networks.Build | None = None,
 ) -> list[list[RoundTime]]:
-    """Execute a plan and return what every round took, repeat by repeat.
+    """Execute a plan and return the times of every round, by repeat.
 
-    A pass without waits comes first and is not counted; after it the bytes of every
-    block that is resident are compared with the host's. The device is woken before
-    each repeat.
+    A pass without waits comes first and is not counted; after it, the bytes of every
+    resident block are compared with the host's. The device is woken before each repeat.
 
     Parameters
     ----------
     plan, profile
-        What is executed; the profile tells how large networks are.
+        The plan to execute, and the profile that gives the sizes of networks.
     device, tier
-        Where to, and where from.
+        The target device, and the tier to load from.
     repeats
-        How often, at least once.
+        Number of repeats, at least one.
     seed
-        Of the content of blocks.
+        Seed of the content of blocks.
     paced
         Whether rounds wait for their inputs.
     scratch
-        The folder in which files of the tier ``disk`` lie for the while; if it is not
-        there, the nearest above it.
+        Folder for temporary files of the tier ``disk``; if it does not exist, its
+        nearest existing parent.
     check_memory
-        Whether a plan is refused that the system has no room for now.
+        Whether to reject a plan for which the system currently lacks memory.
     done
-        Told after every pass how many there were, and how many there are in all.
+        Called after every pass with the number of passes done and the total.
     clock, build
-        The clock, and what makes networks.
+        The clock, and the builder of networks.
 
     Raises
     ------
     InputError
-        When memory or the disk cannot hold it, or a network cannot be built.
+        If memory or the disk cannot hold it, or a network cannot be built.
     """
     if not plan.rounds:
         return [[] for _ in range(repeats)]
-    # The folder of the results is not made before there are any.
+    # The results folder is not created before there are results.
     above = (scratch, *scratch.absolute().parents)
     place = next(folder for folder in above if folder.is_dir())
     own_memory = device.device.type != "cpu"

@@ -1,4 +1,4 @@
-"""The ``[library]`` section of a scenario, and where its blocks are loaded from."""
+"""The ``[library]`` section of a scenario, and the source of its block loads."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class Cluster(Value):
     """Fine-tuned variants of each base, sharing its first blocks.
 
     Either ``frozen_blocks`` or ``frozen_fraction`` (of the base's number of blocks,
-    rounded to the nearest) says how many; of a pair, each variant draws a whole number
-    of blocks uniformly between the two, ends included. With ``include_base`` the base
-    itself is a model too.
+    rounded to the nearest) gives their number; for a pair, each variant draws an
+    integer number of blocks uniformly between the two, inclusive. With
+    ``include_base``, the base itself is a model too.
     """
 
     base: Bases
@@ -80,13 +80,12 @@ class Cluster(Value):
 
 
 class Backbone(Value):
-    """Adapters on each base: all its blocks shared, a small block more at every layer.
+    """Adapters on each base: all its blocks shared, plus a small block at every layer.
 
     The size of an adapter's block is ``adapter_bytes_per_layer``, or follows from
-    ``rank`` and ``targets`` (which weights are adapted, ``"q,v"`` if not given) where
-    the profile holds ``lora`` sizes for the base. Layers are the blocks whose names
-    begin with ``layer_prefix``: if not given, the profile's, and every block where it
-    has none.
+    ``rank`` and ``targets`` (the adapted weights, ``"q,v"`` by default) if the profile
+    holds ``lora`` sizes for the base. Layers are the blocks whose names start with
+    ``layer_prefix``: by default the profile's prefix, or every block if it has none.
     """
 
     base: Bases
@@ -110,7 +109,7 @@ class Mixture(Value):
     """Models whose blocks are swapped independently at every position.
 
     At each position there are ``pool`` versions of the base's block. A model takes the
-    base's own, or with ``swap_probability`` one of the others, each equally likely.
+    base's version, or with ``swap_probability`` one of the others, uniformly at random.
     """
 
     base: Bases
@@ -120,21 +119,21 @@ class Mixture(Value):
 
 
 class ClustersSpec(Value):
-    """``kind = "clusters"``: one ``[[library.clusters]]`` table or more."""
+    """``kind = "clusters"``: at least one ``[[library.clusters]]`` table."""
 
     kind: Literal["clusters"]
     clusters: Annotated[tuple[Cluster, ...], Field(min_length=1, strict=False)]
 
 
 class AdaptersSpec(Value):
-    """``kind = "adapters"``: one ``[[library.backbones]]`` table or more."""
+    """``kind = "adapters"``: at least one ``[[library.backbones]]`` table."""
 
     kind: Literal["adapters"]
     backbones: Annotated[tuple[Backbone, ...], Field(min_length=1, strict=False)]
 
 
 class MixedSpec(Value):
-    """``kind = "mixed"``: one ``[[library.mixed]]`` table or more."""
+    """``kind = "mixed"``: at least one ``[[library.mixed]]`` table."""
 
     kind: Literal["mixed"]
     mixed: Annotated[tuple[Mixture, ...], Field(min_length=1, strict=False)]
@@ -148,7 +147,7 @@ class ProfileSpec(Value):
 
 
 class CheckpointsSpec(Value):
-    """``kind = "checkpoints"``: models of the profile, sharing what has one content.
+    """``kind = "checkpoints"``: models of the profile, sharing identical content.
 
     All of them, or those of ``models``.
     """
@@ -167,8 +166,8 @@ LibrarySpec: TypeAlias = Annotated[
 class LoadSource(Value):
     """Where blocks are loaded from.
 
-    ``load_from`` picks the profile's tier. ``load_rate_bytes_per_s``, where given,
-    replaces its load times by bytes / rate: an assumption, and nothing measured.
+    ``load_from`` selects the profile's tier. ``load_rate_bytes_per_s``, if given,
+    replaces its load times by bytes / rate: an assumption, not a measurement.
     """
 
     load_from: Tier = "pinned"

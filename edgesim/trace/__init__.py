@@ -1,1 +1,1 @@
-"""Request traces: read, generate, scale, convert and sum up."""
+"""Request traces: reading, generation, scaling, conversion and summaries."""

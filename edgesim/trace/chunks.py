@@ -1,8 +1,8 @@
 """Traces of any length, read block by block into columns.
 
-A block of plain lines is taken apart whole, which is some four times as fast as row by
-row. From the first block on that has anything unusual in it (a quote, say, or whatever
-is wrong), rows are read one by one, so that each error names its line.
+A block of plain lines is parsed as a whole, which is about four times as fast as row by
+row. From the first block that contains anything unusual (a quote, say, or an error),
+rows are read one by one, so that each error names its line.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Names(dict[str, int]):
     """Numbers names by first appearance."""
 
     def __missing__(self, name: str) -> int:
-        """Give a new name the next number."""
+        """Assign the next number to a new name."""
         self[name] = number = len(self)
         return number
 
@@ -61,9 +61,9 @@ def read_columns(path: Path, users: Names, models: Names) -> Iterator[Columns]:
     Parameters
     ----------
     path
-        A trace, which may be a pipe: it is read once, from front to end.
+        A trace, which may be a pipe: it is read once, from start to end.
     users, models
-        Filled with the names, by number.
+        Extended by the names that the trace contains.
 
     Yields
     ------
@@ -87,7 +87,7 @@ def read_columns(path: Path, users: Names, models: Names) -> Iterator[Columns]:
             if columns is None:
                 rest = number_lines(path, chain(BytesIO(block), file), line)
                 rows = parse_requests(path, header, rest, before_s)
-                yield from _gathered(rows, header, names)
+                yield from _batched_rows(rows, header, names)
                 return
             yield columns
             line += len(columns["arrival_s"])
@@ -95,7 +95,7 @@ def read_columns(path: Path, users: Names, models: Names) -> Iterator[Columns]:
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    """Cut a file into blocks of whole lines."""
+    """Split a file into blocks of whole lines."""
     while block := file.read(BLOCK_BYTES):
         yield block + file.readline()
 
@@ -103,7 +103,7 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 def _parse(
     block: bytes, header: list[str], names: dict[str, Names], before_s: float
 ) -> Columns | None:
-    """Take a block of plain lines apart; None if there is anything unusual in it."""
+    """Parse a block of plain lines; None if it contains anything unusual."""
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
     if not block.endswith(b"\n"):
@@ -127,11 +127,11 @@ def _parse(
         }
     except ValueError:  # bytes that are not UTF-8 raise one, too
         return None
-    return columns if _keeps_rules(columns, before_s) else None
+    return columns if _is_valid(columns, before_s) else None
 
 
 def _column(name: str, fields: list[str], names: dict[str, Names]) -> NDArray[Any]:
-    """Turn the fields of one column into its numbers, or raise ValueError."""
+    """Convert the fields of one column to numbers, or raise ValueError."""
     if name in names:
         known = names[name]
         codes = list(map(known.__getitem__, fields))
@@ -146,14 +146,14 @@ def _column(name: str, fields: list[str], names: dict[str, Names]) -> NDArray[An
         if max(sizes) > MAX_BYTES:
             raise ValueError("too large")
         return np.array(sizes, dtype=DTYPES[name])
-    # Made of these alone, what float() takes is what the format takes.
+    # Of texts made only of these characters, float() accepts what the format does.
     if text.encode().translate(None, _OF_NUMBERS):
         raise ValueError("not numbers alone")
     return np.array(list(map(float, fields)), dtype=DTYPES[name])
 
 
-def _keeps_rules(columns: Columns, before_s: float) -> bool:
-    """Whether every number of a block is in its range, and arrivals are in order."""
+def _is_valid(columns: Columns, before_s: float) -> bool:
+    """Whether every number of a block is in range and arrivals are in order."""
     arrival_s = columns["arrival_s"]
     links = columns.get("spectral_efficiency")
     return bool(
@@ -166,7 +166,7 @@ def _keeps_rules(columns: Columns, before_s: float) -> bool:
     )
 
 
-def _gathered(
+def _batched_rows(
     rows: Iterator[Request], header: list[str], names: dict[str, Names]
 ) -> Iterator[Columns]:
     """Gather rows into columns, some at a time."""

@@ -1,7 +1,7 @@
-"""Public and private request logs become traces.
+"""Convert public and private request logs to traces.
 
-A source never has everything a trace needs. What it lacks is filled in from
-:class:`Fill`, and the :class:`ConversionReport` says what was made up.
+No source has everything that a trace needs. What it lacks is filled in from
+:class:`Fill`, and the :class:`ConversionReport` states what was synthesised.
 ``docs/traces.md`` describes each source.
 """
 
@@ -62,7 +62,7 @@ _MINUTE_NS = 60 * 10**9
 
 @dataclass(frozen=True)
 class LogColumns:
-    """Which columns of a request log hold what.
+    """The meaning of the columns of a request log.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def azure_functions_2019(source: Path, fill: Fill) -> tuple[Trace, ConversionRep
     Raises
     ------
     InputError
-        When the file is not of that form, nothing is left to write, or ``fill`` has no
+        If the file is not of that form, nothing is left to write, or ``fill`` has no
         deadline.
     """
     rows = Rows(fill.slo_s is None)
@@ -136,7 +136,7 @@ def azure_functions_2019(source: Path, fill: Fill) -> tuple[Trace, ConversionRep
                 f"columns must be {', '.join(_FUNCTION_COLUMNS)}, 1, 2, ... or "
                 f"minute_1, minute_2, ..., found {short(name)}",
             )
-    # A whole day of every function is large: only the minutes kept stay in memory.
+    # A whole day of every function is large, so only the retained minutes are kept.
     kept = np.array(
         [(m - 1) * _MINUTE_NS < end_ns and m * _MINUTE_NS > start_ns for m in minutes],
         dtype=np.bool_,
@@ -208,7 +208,7 @@ def azure_functions_2021(source: Path, fill: Fill) -> tuple[Trace, ConversionRep
     Raises
     ------
     InputError
-        When a column is missing, no row is usable, nothing is left to write, or
+        If a column is missing, no row is usable, nothing is left to write, or
         ``fill`` has no deadline.
     """
     rows = Rows(fill.slo_s is None)
@@ -220,7 +220,7 @@ def azure_functions_2021(source: Path, fill: Fill) -> tuple[Trace, ConversionRep
         if lasted_ns < 0:
             raise UnusableError("duration is below 0")
         if arrival_ns < 0:
-            # Of these only the ones that lasted long enough are in the file.
+            # The file contains such calls only if they lasted long enough.
             raise UnusableError("arrival is before the time 0 of the source")
         if not func:
             raise UnusableError("func is empty")
@@ -269,7 +269,7 @@ def azure_llm_2023(
     Raises
     ------
     InputError
-        When a column is missing, no row is usable, nothing is left to write, ``fill``
+        If a column is missing, no row is usable, nothing is left to write, ``fill``
         has no deadline, or an option is out of range.
     """
     if not 1 <= bytes_per_token <= 10**6:
@@ -311,16 +311,16 @@ def azure_llm_2023(
 def request_log(
     source: Path, columns: LogColumns, fill: Fill
 ) -> tuple[Trace, ConversionReport]:
-    """Convert anybody's request log: CSV with a header, one request a row.
+    """Convert any request log: CSV with a header and one request per row.
 
     Arrivals count from the first. Blanks around a field are dropped.
 
     Raises
     ------
     InputError
-        When the log is not CSV, a named column is missing or there twice, times with
-        and without UTC offset are mixed, no row is usable, nothing is left to write,
-        or nobody says the deadline.
+        If the log is not CSV, a named column is missing or duplicated, times with and
+        without UTC offset are mixed, no row is usable, nothing is left to write, or no
+        deadline is given.
     """
     rows = Rows(columns.slo is None and fill.slo_s is None)
     clock = Clock(source, columns.arrival)
@@ -347,7 +347,7 @@ def request_log(
             slo_s = float(slo) if NUMBER.fullmatch(slo) else 0.0
             if not 0 < slo_s < inf:
                 raise UnusableError(f"{columns.slo} is not a number above 0")
-        # Names are numbered last: a row that is not used must leave none behind.
+        # Names are numbered last, so that an unusable row leaves none behind.
         model_code = models.setdefault(model, len(models))
         return (
             time_ns,

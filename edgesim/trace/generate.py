@@ -1,7 +1,7 @@
 """Synthetic traces: arrival processes, Zipf popularity, sizes and deadlines.
 
-Every draw comes from one ``numpy.random.Generator`` that is made from the seed and
-handed down, so the same seed gives the same trace.
+Every draw comes from one ``numpy.random.Generator`` that is created from the seed and
+passed down, so the same seed gives the same trace.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def generate(
     duration_s
         Arrivals lie in [0, duration_s), on whole nanoseconds.
     slo_s
-        One deadline for all, or several that the models take in turns by popularity
-        rank: a deadline belongs to what a model is for, not to a single request.
+        One deadline for all, or several that are assigned to the models in turn by
+        popularity rank: a deadline belongs to the purpose of a model, not to a single
+        request.
     arrivals, cv, on_s, off_s, burst_factor
         The arrival process and its parameters: see :func:`poisson_arrivals`,
         :func:`gamma_arrivals` (``cv``) and :func:`on_off_arrivals` (the others).
@@ -59,15 +60,15 @@ def generate(
     users
         Number of users; each request's is drawn uniformly.
     input_bytes, input_bytes_cv
-        Mean size, and its coefficient of variation: 0 makes all sizes equal, else
+        Mean size, and its coefficient of variation: 0 makes all sizes equal, otherwise
         they are lognormal, rounded to whole bytes.
     seed
-        Of the one generator.
+        Seed of the single generator.
 
     Raises
     ------
     InputError
-        Naming the command-line option that is missing, out of range or without use.
+        Naming the command-line option that is missing, out of range or unused.
     """
     need_positive("--rate", rate_per_s)
     need_positive("--duration-s", duration_s)
@@ -169,10 +170,11 @@ def gamma_arrivals(
 
     Notes
     -----
-    Shape 1/cv², mean 1/rate. The first arrival is what an observer who comes at a
-    random time would wait: a uniform share of a length-biased interval (for a gamma of
-    shape k, a gamma of shape k + 1). That keeps the expected count at rate × duration
-    for any duration; starting at an arrival would add about (cv² − 1)/2 requests.
+    Shape 1/cv², mean 1/rate. The first arrival follows the waiting time of an observer
+    who arrives at a random time: a uniform share of a length-biased interval (for a
+    gamma of shape k, a gamma of shape k + 1). This keeps the expected count at
+    rate × duration for any duration; starting at an arrival would add about
+    (cv² − 1)/2 requests.
     """
     if not 0.01 <= cv <= 100:
         raise InputError("--cv", f"must be from 0.01 to 100, found {cv!r}")
@@ -203,15 +205,16 @@ def on_off_arrivals(
     on_s, off_s
         Mean lengths of the phases, which are exponentially distributed.
     burst_factor
-        B, the rate in on phases over the mean rate: 1 (no bursts) up to and including
-        (on_s + off_s)/on_s, the default, where nothing arrives in off phases.
+        B, the ratio of the rate in on phases to the mean rate: from 1 (no bursts) up to
+        and including (on_s + off_s)/on_s, the default, at which nothing arrives in off
+        phases.
 
     Notes
     -----
-    The mean rate R is kept: B·R in on phases and R·(on_s + off_s − B·on_s)/off_s in
-    off phases, starting on with probability on_s/(on_s + off_s). The count in a given
-    span is the Poisson law of the rate's integral over it, and given the count the
-    arrivals are independent draws by that integral.
+    The mean rate R is preserved: B·R in on phases and R·(on_s + off_s − B·on_s)/off_s
+    in off phases, starting on with probability on_s/(on_s + off_s). The count in a
+    given span is Poisson with the rate's integral over it as its mean; given the count,
+    the arrivals are independent draws with density proportional to the rate.
     """
     for option, mean_s in (("--on-s", on_s), ("--off-s", off_s)):
         if not 1e-6 * duration_s <= mean_s < inf:
@@ -251,12 +254,12 @@ def _below(end_s: float, times_s: Floats) -> Floats:
 
 
 def draw_models(n: int, models: int, zipf: float, rng: np.random.Generator) -> Codes:
-    """Draw n model codes; rank r (from 1) has a probability proportional to 1/r^zipf.
+    """Draw n model codes; rank r (from 1) has probability proportional to 1/r^zipf.
 
     Raises
     ------
     InputError
-        When ``--models`` or ``--zipf`` is out of range.
+        If ``--models`` or ``--zipf`` is out of range.
     """
     need_count("--models", models)
     need_not_negative("--zipf", zipf)
@@ -272,7 +275,7 @@ def draw_users(
     Raises
     ------
     InputError
-        When ``--users`` is out of range.
+        If ``--users`` is out of range.
     """
     need_count("--users", users)
     return numbered("u", users), rng.integers(0, users, n, dtype=np.int32)
@@ -286,7 +289,7 @@ def draw_sizes(
     Raises
     ------
     InputError
-        When ``--input-bytes`` or ``--input-bytes-cv`` is out of range.
+        If ``--input-bytes`` or ``--input-bytes-cv`` is out of range.
     """
     if not 1 <= mean_bytes <= MAX_INPUT_BYTES:
         raise InputError(
@@ -303,18 +306,18 @@ def draw_sizes(
 
 
 def numbered(letter: str, count: int) -> tuple[str, ...]:
-    """Name things m000, m001, ...: three digits, or as many as the last one needs."""
+    """Make names m000, m001, ...: three digits, or as many as the last one needs."""
     width = max(3, len(str(count - 1)))
     return tuple(f"{letter}{i:0{width}}" for i in range(count))
 
 
 def generator(seed: int) -> np.random.Generator:
-    """Make the one generator that everything random is drawn from.
+    """Create the single generator from which everything random is drawn.
 
     Raises
     ------
     InputError
-        When the seed is negative.
+        If the seed is negative.
     """
     if seed < 0:
         raise InputError("--seed", f"must be >= 0, found {seed!r}")
@@ -322,18 +325,18 @@ def generator(seed: int) -> np.random.Generator:
 
 
 def need_positive(option: str, value: float) -> None:
-    """Refuse what is not a finite number > 0, in the name of an option."""
+    """Reject a value that is not a finite number > 0; the error names the option."""
     if not 0 < value < inf:
         raise InputError(option, f"must be > 0, found {value!r}")
 
 
 def need_not_negative(option: str, value: float) -> None:
-    """Refuse what is not a finite number >= 0, in the name of an option."""
+    """Reject a value that is not a finite number >= 0; the error names the option."""
     if not 0 <= value < inf:
         raise InputError(option, f"must be >= 0, found {value!r}")
 
 
 def need_count(option: str, value: int) -> None:
-    """Refuse what is not a number of things to be named, in the name of an option."""
+    """Reject an invalid number of users or models; the error names the option."""
     if not 1 <= value <= MAX_NAMES:
         raise InputError(option, f"must be from 1 to {MAX_NAMES:,}, found {value!r}")

@@ -1,6 +1,6 @@
-"""Gaps between arrivals: how bursty a model's are, and others drawn as bursty.
+"""Interarrival times: fit a model's burstiness, and draw arrivals of that burstiness.
 
-The formulas and where they come from stand at :func:`edgesim.trace.scale.scaled`.
+The formulas and their source are given in :func:`edgesim.trace.scale.scaled`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _SHAPES = (1e-6, 1e12)
 
 
 def within(part: Floats, span_s: tuple[float, float]) -> Floats:
-    """Turn parts of a span into times before its end.
+    """Map fractions of a span to times before its end.
 
     Parameters
     ----------
     part
-        Parts in [0, 1), shape (n,).
+        Fractions in [0, 1), shape (n,).
     span_s
-        From when to when.
+        Start and end of the span.
     """
     low_s, high_s = span_s
     times_s: Floats = low_s + (high_s - low_s) * part
@@ -39,14 +39,14 @@ def gamma_shapes(
     Parameters
     ----------
     model, times_s
-        Of each arrival, in order of time, shape (n,).
+        Model and time of each arrival, in order of time, shape (n,).
     span_s
-        The interval that the arrivals are those of.
+        The interval in which the arrivals were observed.
 
     Returns
     -------
     models, shapes
-        Each model's number, in order, and the shape of its gaps.
+        Each model's number, ascending, and the shape of its interarrival times.
     """
     order = np.argsort(model, kind="stable")
     models, first, count = np.unique(
@@ -66,27 +66,28 @@ def gamma_shapes(
     return models, np.clip(np.where(count > 1, shapes, 1.0), *_SHAPES)
 
 
-def drawn_again(
+def redrawn(
     model: NDArray[Any],
     fitted: tuple[NDArray[Any], Floats],
     cv: float,
     span_s: tuple[float, float],
     rng: np.random.Generator,
 ) -> Floats:
-    """Draw a time for each row: gaps of a gamma distribution on a circle. O(n log n).
+    """Draw a time for each row: gamma-distributed gaps on a circle. O(n log n).
 
     Parameters
     ----------
     model
-        Of each row, shape (n,). Rows of a model get their times in order.
+        Model of each row, shape (n,). Rows of a model are assigned their times in
+        order.
     fitted
-        From :func:`gamma_shapes`, for all models there are.
+        From :func:`gamma_shapes`, covering all models.
     cv
-        Factor on the coefficient of variation that was fitted.
+        Factor on the fitted coefficient of variation.
     span_s
         The interval.
     rng
-        Draws gaps, and where they begin.
+        Draws the gaps and their starting point.
     """
     times_s = np.empty(len(model))
     order = np.argsort(model, kind="stable")
@@ -97,7 +98,7 @@ def drawn_again(
         return times_s
     shapes = np.clip(fitted[1] / cv**2, *_SHAPES)[np.searchsorted(fitted[0], models)]
     shape = shapes[group]
-    # By logarithms, and G(k) as G(k + 1) · U^(1/k): small shapes leave the doubles.
+    # In logarithms, with G(k) drawn as G(k + 1) · U^(1/k): small shapes underflow.
     log_gap = np.log(rng.standard_gamma(shape + 1))
     log_gap += np.log(1 - rng.random(len(shape))) / shape
     gap = np.exp(log_gap - np.maximum.reduceat(log_gap, first)[group])
@@ -105,7 +106,7 @@ def drawn_again(
     covered = np.cumsum(gap)
     covered -= (covered[first] - gap[first])[group]
     part = (covered + rng.random(len(models))[group]) % 1
-    # Stable by model, and by time within each: rows of a model keep their order.
+    # Sorted by model and then by time, so rows of a model keep their order.
     part = part[np.lexsort((part, group))]
     times_s[order] = within(part, span_s)
     return times_s

@@ -1,6 +1,6 @@
-"""What all converters share: reading rows, counting the unusable, filling the gaps.
+"""Shared by all converters: read rows, count unusable ones, fill in missing columns.
 
-Arrivals are whole nanoseconds until the end: an epoch of 19 digits keeps every one.
+Arrivals stay integral nanoseconds throughout: a 19-digit epoch keeps every digit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FIRST_LINES = 3
 
 @dataclass(frozen=True)
 class Fill:
-    """What a source may lack, and which part of it is kept.
+    """Values for what a source lacks, and the part of it to keep.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ class Fill:
         has deadlines.
     input_bytes, input_bytes_cv
         Mean input size (by default a 224 × 224 RGB image) and its coefficient of
-        variation (0: all equal, else lognormal), where the source has no sizes.
+        variation (0: all equal, otherwise lognormal), where the source has no sizes.
     users
         Number of users, each request's drawn uniformly, where the source has none.
     seed
-        Of the one generator for everything drawn.
+        Seed of the single generator for all draws.
     start_s, duration_s
         Keep arrivals in [start_s, start_s + duration_s) and count time from start_s.
     """
@@ -71,7 +71,7 @@ class Fill:
         if self.slo_s is not None:
             need_positive("--slo-s", self.slo_s)
         need_count("--users", self.users)
-        # To draw nothing is to check the options, before a long file is read.
+        # Drawing nothing checks the options before a long file is read.
         draw_sizes(0, self.input_bytes, self.input_bytes_cv, generator(self.seed))
         if not 0 <= self.start_s <= MAX_DURATION_S:
             raise InputError(
@@ -87,7 +87,7 @@ class Fill:
 
     @property
     def span_ns(self) -> tuple[int, int]:
-        """The first nanosecond that is kept, and the first one after the cut."""
+        """The first nanosecond that is kept, and the first one past the window."""
         start_ns = round(self.start_s * 1e9)
         if self.duration_s is None:
             return start_ns, 2**63 - 1
@@ -96,7 +96,7 @@ class Fill:
 
 @dataclass(frozen=True)
 class Skipped:
-    """How many rows could not be used for one reason, and where the first ones are."""
+    """The number of rows that were unusable for one reason, and the first lines."""
 
     count: int
     first_lines: tuple[int, ...]
@@ -104,7 +104,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What became of a source.
+    """The outcome of converting a source.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class ConversionReport:
     skipped
         Reason -> the rows that were not used.
     notes
-        Sentences on what was made up, changed or left out.
+        Sentences on what was synthesised, changed or left out.
     """
 
     rows_read: int
@@ -125,7 +125,7 @@ class ConversionReport:
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Write the report as the command prints it."""
+        """Format the report as the command prints it."""
         lines = [
             f"{self.rows_used:,} of {self.rows_read:,} rows used, "
             f"{self.requests:,} requests written"
@@ -152,7 +152,7 @@ class Rows:
             raise InputError("--slo-s", "is needed: the source has no deadlines")
 
     def skip(self, line: int, reason: str) -> None:
-        """Count a row that cannot be used, and keep the first lines to name."""
+        """Count an unusable row, and keep the first line numbers for the report."""
         old = self.skipped.get(reason, Skipped(0, ()))
         lines = (*old.first_lines, line)[:_FIRST_LINES]
         self.skipped[reason] = Skipped(old.count + 1, lines)
@@ -165,7 +165,7 @@ class UnusableError(Exception):
 def read_table(
     source: Path, delimiter: str = ","
 ) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """Split CSV into its header and its rows, each with the line it begins on."""
+    """Split CSV into its header and its rows, each with its first line number."""
     rows = _csv_rows(source, delimiter)
     _, header = next(rows, (1, []))
     if not header:
@@ -179,7 +179,7 @@ def _csv_rows(source: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     line = 1
     try:
         for fields in reader:
-            if fields:  # a blank line is no row
+            if fields:  # blank lines are not rows
                 yield line, fields
             line = reader.line_num + 1
     except csv.Error as error:
@@ -207,10 +207,10 @@ def usable(
     parse: Callable[..., tuple[Any, ...]],
     delimiter: str = ",",
 ) -> list[list[Any]]:
-    """Parse the rows that can be used and count the others by reason.
+    """Parse the usable rows and count the others by reason.
 
     ``parse`` takes the line and the text of each column ("" for None) and returns the
-    row's values; they come back column by column.
+    row's values; the result is column by column.
     """
     header, body = read_table(source, delimiter)
     positions = positions_of(source, header, columns)
@@ -235,12 +235,12 @@ def usable(
 
 
 def scaled(column: str, text: str, scale: int) -> int:
-    """Read a decimal number times ``scale``, rounded to a whole, without a float."""
+    """Parse a decimal number times ``scale``, rounded to an integer, without floats."""
     if not NUMBER.fullmatch(text):
         raise UnusableError(f"{column} is {'not a number' if text else 'empty'}")
     try:
         value = Decimal(text) * scale
-    except DecimalException:  # an exponent of very many digits
+    except DecimalException:  # the exponent has too many digits
         value = Decimal("inf")
     if abs(value) >= 2**62:
         raise UnusableError(f"{column} is out of range")
@@ -248,7 +248,7 @@ def scaled(column: str, text: str, scale: int) -> int:
 
 
 class Clock:
-    """Reads ISO 8601 times of one column, all with a UTC offset or all without."""
+    """Parses the ISO 8601 times of one column, all with or all without UTC offset."""
 
     def __init__(self, source: Path, column: str) -> None:
         self.source = source
@@ -256,7 +256,7 @@ class Clock:
         self.has_offset: bool | None = None
 
     def read_ns(self, line: int, text: str) -> int:
-        """Turn a time into nanoseconds since 1970; digits beyond them are cut off."""
+        """Convert a time to nanoseconds since 1970; further digits are truncated."""
         match = _ISO.fullmatch(text)
         try:
             if match is None:
@@ -283,7 +283,7 @@ class Clock:
 
 
 def from_first(times_ns: list[int], rows: Rows) -> Integers:
-    """Count times from the earliest one."""
+    """Make times relative to the earliest one."""
     rows.notes.append("arrival times count from the first request")
     return np.array(times_ns, dtype=np.int64) - min(times_ns)
 
@@ -301,7 +301,7 @@ def finish(
     input_bytes: Integers | None = None,
     slo_s: Floats | None = None,
 ) -> tuple[Trace, ConversionReport]:
-    """Sort, cut, and fill in what the source lacks (what is None)."""
+    """Sort, cut, and fill in what the source lacks (arguments that are None)."""
     order = np.argsort(arrival_ns, kind="stable")
     if np.any(np.diff(arrival_ns) < 0):
         rows.notes.append("rows were not in order of arrival and have been sorted")
@@ -370,5 +370,5 @@ def finish(
 
 
 def by_count(counts: npt.ArrayLike) -> npt.NDArray[np.intp]:
-    """Order positions by count, largest first, ties in order."""
+    """Sort positions by count, largest first; ties keep their order."""
     return np.argsort(-np.asarray(counts), kind="stable")

@@ -1,4 +1,4 @@
-"""Request traces as columns: who asks for which model when.
+"""Request traces as columns: which user requests which model when.
 
 The format of their files is described in ``docs/traces.md``, and read row by row in
 :mod:`edgesim.trace.rows`, block by block in :mod:`edgesim.trace.chunks`.
@@ -35,24 +35,25 @@ class Trace:
     arrival_s
         Seconds from the start of the trace: finite, >= 0, non-decreasing.
     users, user
-        Distinct names, and for each request the position of its user among them.
-        Reading a file numbers the names by first appearance.
+        Distinct names, and for each request the index of its user among them. Reading a
+        file numbers the names by first appearance.
     models, model
-        The same for the model that each request wants.
+        The same for the requested models.
     input_bytes
         Size of each input: whole, > 0.
     slo_s
-        Time each request may take from its arrival: finite, > 0.
+        Time that each request may take from its arrival: finite, > 0.
     spectral_efficiency
-        Of each request's uplink in bit/s/Hz, >= 0, where the trace says so.
+        Spectral efficiency of each request's uplink in bit/s/Hz, >= 0, if the trace
+        states it.
     x_m, y_m
-        Where each request's user stands, in metres from the cell's centre; both or
+        Position of each request's user, in metres from the cell's centre; both or
         neither.
 
     Raises
     ------
     ValueError
-        When a column breaks its rule. The arrays are copied and made read-only.
+        If a column breaks its rule. The arrays are copied and made read-only.
     """
 
     arrival_s: Floats
@@ -105,12 +106,12 @@ class Trace:
         """Keep the requests with ``start_s <= arrival_s < end_s``.
 
         Arrivals keep their values, and user and model codes their meaning: names that
-        no request of the window uses stay listed.
+        no request in the window uses remain listed.
 
         Raises
         ------
         ValueError
-            When ``end_s`` is before ``start_s``, or either is not a number.
+            If ``end_s`` is before ``start_s``, or either is not a number.
         """
         if not start_s <= end_s:
             raise ValueError(f"end_s must be >= start_s ({start_s}), found {end_s}")
@@ -121,7 +122,7 @@ class Trace:
         return replace(self, **kept)
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the columns that are there, by name."""
+        """Return the columns that are present, by name."""
         given = {column: getattr(self, column) for column in DTYPES}
         return {name: values for name, values in given.items() if values is not None}
 
@@ -137,7 +138,7 @@ def _check_names(
     if len(set(names)) < len(names):
         raise ValueError(f"{column} must be distinct")
     for name in names:
-        name.encode()  # a lone surrogate fails here (ValueError), not in mid-writing
+        name.encode()  # a lone surrogate fails here (ValueError), not during writing
         if not is_name(name):
             raise ValueError(
                 f"{column} must be non-empty names on one line, found {short(name)}"
@@ -155,7 +156,7 @@ def read_trace(path: Path) -> Trace:
     Raises
     ------
     InputError
-        At the first line that breaks the format, see
+        At the first line that violates the format, see
         :func:`edgesim.trace.rows.iter_trace`.
     """
     users, models = Names(), Names()
@@ -167,14 +168,14 @@ def read_trace(path: Path) -> Trace:
 
 
 def write_trace(trace: Trace, path: Path) -> None:
-    """Write a trace, whole or not at all; reading gives back every bit of it.
+    """Write a trace atomically; reading it back restores every bit.
 
     Names that no request uses are not written.
 
     Raises
     ------
     InputError
-        When the file cannot be written.
+        If the file cannot be written.
     """
     header = [*REQUIRED, *(c for c in OPTIONAL if getattr(trace, c) is not None)]
     with write_whole(path) as file:

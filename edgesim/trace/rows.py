@@ -1,4 +1,4 @@
-"""The rows of a trace: every rule of the CSV format, and errors that name the line.
+"""The rows of a trace: all rules of the CSV format, with errors that name the line.
 
 The format is described in ``docs/traces.md``.
 """
@@ -26,7 +26,7 @@ _DIGITS = re.compile(r"\d{1,19}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One row of a trace, and the line of the file on which it stands."""
+    """One row of a trace, with its line number in the file."""
 
     line: int
     arrival_s: float
@@ -40,7 +40,7 @@ class Request:
 
 
 def is_name(text: str) -> bool:
-    """Whether a user or model may be called so: not empty, and all on one line."""
+    """Whether a text is a valid user or model name: not empty and on one line."""
     return bool(text) and not ("\n" in text or "\r" in text or "\0" in text)
 
 
@@ -52,7 +52,7 @@ def iter_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises
     ------
     InputError
-        When the file cannot be read, or at the line that is not UTF-8 or holds a NUL.
+        If the file cannot be read, or at the line that is not UTF-8 or holds a NUL.
     """
     with open_bytes(path) as file:
         yield from number_lines(path, file)
@@ -60,12 +60,12 @@ def iter_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to be read; what the file system refuses is an input error.
+    """Open a file for reading; file system errors become input errors.
 
     Raises
     ------
     InputError
-        When the file cannot be opened, or not be read in the block of the ``with``.
+        If the file cannot be opened, or cannot be read inside the ``with`` block.
     """
     try:
         with path.open("rb") as file:
@@ -99,13 +99,13 @@ def number_lines(
 
 
 def iter_trace(path: Path) -> Iterator[Request]:
-    """Read a trace row by row, in memory that does not grow with the file.
+    """Read a trace row by row, in constant memory.
 
     Raises
     ------
     InputError
-        At the first line that breaks the format: ``FILE:LINE: COLUMN must be ...,
-        found ...``. A blank line is accepted at the very end only.
+        At the first line that violates the format: ``FILE:LINE: COLUMN must be ...,
+        found ...``. A blank line is accepted only at the very end.
     """
     lines = iter_lines(path)
     yield from parse_requests(path, read_header(path, lines), lines)
@@ -117,12 +117,12 @@ def parse_requests(
     lines: Iterator[tuple[int, str]],
     before_s: float = 0.0,
 ) -> Iterator[Request]:
-    """Turn numbered lines into requests, the first not earlier than ``before_s``.
+    """Parse numbered lines into requests, the first no earlier than ``before_s``.
 
     Raises
     ------
     InputError
-        At the first line that breaks the format.
+        At the first line that violates the format.
     """
     columns = [
         (name, header.index(name), parse)
@@ -167,7 +167,7 @@ def read_header(path: Path, lines: Iterator[tuple[int, str]]) -> list[str]:
     Raises
     ------
     InputError
-        When a column is unknown, missing or there twice.
+        If a column is unknown, missing or duplicated.
     """
     where = f"{path}:1"
     line, text = next(lines, (1, ""))
@@ -201,11 +201,11 @@ def _split(path: Path, line: int, text: str) -> list[str]:
     if '"' not in text:
         return text.split(",")
     try:
-        # One line at a time: an unclosed quote is then an error of its own line.
+        # Parse one line at a time, so that an unclosed quote is an error of its line.
         fields = next(csv.reader([text], strict=True))
     except csv.Error as error:
         raise InputError(where, f"must be CSV, found bad quotes: {error}") from None
-    if not _QUOTED_LINE.fullmatch(text):  # the csv module lets a"b pass
+    if not _QUOTED_LINE.fullmatch(text):  # the csv module accepts a"b
         raise InputError(where, "must be CSV, found a quote in an unquoted field")
     return fields
 

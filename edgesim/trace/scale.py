@@ -1,8 +1,8 @@
-"""More or fewer requests, faster or slower, burstier or smoother, from any trace.
+"""Scale the rate, speed and burstiness of any trace.
 
-Published traces fit no given GPU. Here a trace's arrival times are stretched, a window
-is cut out of it, and within intervals of the window arrivals are made denser or sparser
-and more or less bursty. ``docs/traces.md`` tells users the same.
+Published traces match no particular GPU. Here a trace's arrival times are stretched, a
+window is cut out of it, and within intervals of the window arrivals are made denser or
+sparser and more or less bursty. ``docs/traces.md`` documents this for users.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from edgesim.errors import InputError
-from edgesim.trace.interarrival import drawn_again, gamma_shapes, within
+from edgesim.trace.interarrival import gamma_shapes, redrawn, within
 from edgesim.trace.requests import Trace
 
 MOST_SCALE = 10_000.0
-"""Largest factor on rate, time or coefficient of variation: beyond it is a slip."""
+"""Largest factor on rate, time or coefficient of variation; more must be a typo."""
 
 SCALE_INTERVAL_S = 60.0
-"""Intervals in which rates and burstiness are taken, if a scenario says nothing."""
+"""Default length of the intervals in which rates and burstiness are measured."""
 
 PIECE_ROWS = 1 << 16
-"""Rows that are passed on at a time where nothing but times is scaled."""
+"""Rows passed on at a time if only times are scaled."""
 
 MOST_WINDOW_S = 4e6
 """The longest window that is scaled or run online, 46 days.
 
-Beyond it doubles do not tell times 1e-9 s apart.
+Beyond it, doubles cannot distinguish times 1e-9 s apart.
 """
 
 Scale = Annotated[float, Field(gt=0, le=MOST_SCALE, allow_inf_nan=False)]
@@ -46,15 +46,15 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Scaling:
-    """How a trace is changed, and what of it is used.
+    """How a trace is scaled, and which window of it is used.
 
     Parameters
     ----------
     time
-        Factor on arrival times; deadlines stay as long as they are.
+        Factor on arrival times; relative deadlines are unchanged.
     start_s, window_s
-        The window that is used, in stretched time: ``start_s <= arrival < start_s +
-        window_s``; it may be infinite.
+        The window in stretched time: ``start_s <= arrival < start_s + window_s``; it
+        may be infinite.
     cv
         Factor on the coefficient of variation of the gaps between the arrivals of each
         model.
@@ -73,13 +73,13 @@ class Scaling:
 
     @property
     def keeps_all(self) -> bool:
-        """Whether every request of the window stays as it is, once."""
+        """Whether every request of the window is kept exactly once, unchanged."""
         return self.cv == self.rate == 1
 
 
 @dataclass(frozen=True)
 class Burst:
-    """From when to when arrivals come ``factor`` times as often, after all else."""
+    """A span in which arrivals come ``factor`` times as often, applied last."""
 
     start_s: float
     end_s: float
@@ -87,11 +87,11 @@ class Burst:
 
 
 def window_rows(arrival_s: Floats, scaling: Scaling) -> tuple[int, int]:
-    """Find the first row of the window and the first behind it. O(log n)."""
+    """Find the first row of the window and the first row past it. O(log n)."""
     end_s = scaling.start_s + scaling.window_s
 
     def place(limit_s: float) -> int:
-        # Of the products themselves, as no quotient of limits is equal to them all.
+        # Compare the products themselves: no quotient of the limit agrees with all.
         return bisect_left(
             arrival_s, limit_s, key=lambda at_s: float(at_s) * scaling.time
         )
@@ -100,12 +100,12 @@ def window_rows(arrival_s: Floats, scaling: Scaling) -> tuple[int, int]:
 
 
 def window_length_s(where: str, arrival_s: Floats, scaling: Scaling) -> float:
-    """Say how long a window is; one that is not cut ends with its last arrival.
+    """Return the length of a window; an infinite one ends with its last arrival.
 
     Parameters
     ----------
     where
-        What sets ``window_s``, for messages.
+        Name of the setting of ``window_s``, for messages.
     arrival_s
         Arrivals of the whole trace, in order.
     scaling
@@ -114,7 +114,7 @@ def window_length_s(where: str, arrival_s: Floats, scaling: Scaling) -> float:
     Raises
     ------
     InputError
-        When it is longer than ``MOST_WINDOW_S``.
+        If it is longer than ``MOST_WINDOW_S``.
     """
     length_s = scaling.window_s
     if length_s == inf:
@@ -137,23 +137,23 @@ def scaled(
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """Scale the rows of a window, piece by piece, in order of arrival.
 
-    In each interval of the window, each request is there floor(r) or ceil(r) times with
-    r = ``rate``, r times on average; for r < 1 that means it stays with probability r.
-    What is there first keeps its time, the others come at times drawn uniformly from
-    the interval. Each has the request's user, model, size and deadline.
+    In each interval of the window, each request occurs floor(r) or ceil(r) times with
+    r = ``rate``, r times on average; for r < 1 it is kept with probability r. The first
+    occurrence keeps its time, the others are placed at times drawn uniformly from the
+    interval. Each has the request's user, model, size and deadline.
 
-    With ``cv`` other than 1 all times are drawn anew, as AlpaServe does (Li et al.,
-    OSDI 2023): the arrivals of each model in each interval are taken for a gamma
-    process, and another one is drawn whose gaps have ``cv`` times its coefficient of
-    variation. Here the number of arrivals is given, so fit and draw are conditional on
-    it. The n gaps are those on a circle as long as the interval (the last one leads
-    from the last arrival to the end and on from the start to the first). Gaps of a
-    gamma distribution with shape k, divided by their sum, have the expected squared
-    coefficient of variation (n − 1)/(nk + 1); so the observed v² gives k =
-    ((n − 1)/v² − 1)/n, which is 1 for a Poisson process whatever n, and 1 is taken for
-    n = 1. New gaps have shape k/cv², divided by their sum, and begin at a point drawn
-    uniformly on the circle. Requests keep their order within each model. A few arrivals
-    bound how bursty they can be: v² never exceeds n − 1.
+    With ``cv`` other than 1 all times are redrawn, as in AlpaServe (Li et al., OSDI
+    2023): the arrivals of each model in each interval are modelled as a gamma process,
+    and another one is drawn whose gaps have ``cv`` times its coefficient of variation.
+    Here the number of arrivals is given, so fit and draw are conditional on it. The n
+    gaps lie on a circle as long as the interval (the last one runs from the last
+    arrival to the end and on from the start to the first). Gamma gaps of shape k,
+    divided by their sum, have the expected squared coefficient of variation
+    (n − 1)/(nk + 1); so the observed v² gives k = ((n − 1)/v² − 1)/n, which is 1 for a
+    Poisson process for any n, and is taken as 1 for n = 1. New gaps have shape k/cv²,
+    divided by their sum, and begin at a point drawn uniformly on the circle. Requests
+    keep their order within each model. The number of arrivals limits how bursty they
+    can be: v² never exceeds n − 1.
 
     Parameters
     ----------
@@ -161,19 +161,19 @@ def scaled(
         ``arrival_s``, ``model`` and any others: rows of the window only (see
         :func:`window_rows`), not stretched yet.
     scaling
-        How; time counts from ``start_s`` in the result.
+        The scaling; times in the result are relative to ``start_s``.
     rng
-        Spawns a generator each for rates, gaps and bursts, so that no draw depends on
-        another's number.
+        Spawns separate generators for rates, gaps and bursts, so that no draw depends
+        on the number of other draws.
     bursts
-        Spans apart from one another, scaled after all else as ``rate`` does, in each
-        interval by itself.
+        Disjoint spans, scaled last in the same way as by ``rate``, separately in each
+        interval.
 
     Yields
     ------
     dict
         The same columns. One interval at a time, so memory grows with the requests of
-        one; or ``PIECE_ROWS`` rows at a time where all requests stay as they are.
+        one interval; or ``PIECE_ROWS`` rows at a time if all requests are unchanged.
     """
     rngs = rng.spawn(3)
     arrival_s = columns["arrival_s"]
@@ -227,16 +227,16 @@ def _scaled_interval(
     row = np.arange(len(times_s))
     if scaling.rate != 1:
         every = np.ones(len(row), dtype=bool)
-        row, times_s = _multiplied(row, times_s, every, scaling.rate, span_s, rate_rng)
+        row, times_s = _repeated(row, times_s, every, scaling.rate, span_s, rate_rng)
     if scaling.cv != 1:
         shapes = gamma_shapes(model, piece["arrival_s"], span_s)
-        times_s = drawn_again(model[row], shapes, scaling.cv, span_s, gap_rng)
+        times_s = redrawn(model[row], shapes, scaling.cv, span_s, gap_rng)
         row, times_s = _in_order(row, times_s)
     for burst in bursts:
         part_s = max(burst.start_s, span_s[0]), min(burst.end_s, span_s[1])
         inside = (times_s >= burst.start_s) & (times_s < burst.end_s)
         if inside.any():
-            row, times_s = _multiplied(
+            row, times_s = _repeated(
                 row, times_s, inside, burst.factor, part_s, burst_rng
             )
     return {name: values[row] for name, values in piece.items()} | {
@@ -244,7 +244,7 @@ def _scaled_interval(
     }
 
 
-def _multiplied(
+def _repeated(
     row: Ints,
     times_s: Floats,
     which: NDArray[np.bool_],
@@ -252,7 +252,7 @@ def _multiplied(
     span_s: tuple[float, float],
     rng: np.random.Generator,
 ) -> tuple[Ints, Floats]:
-    """Take some rows ``factor`` times on average, at times in a span but the first."""
+    """Repeat some rows ``factor`` times on average; copies get times in the span."""
     copies = np.ones(len(row), dtype=np.int64)
     whole = int(factor)
     copies[which] = whole + (rng.random(int(which.sum())) < factor - whole)
@@ -275,23 +275,23 @@ def scaled_window(
     rng: np.random.Generator,
     where: str = "window_s",
 ) -> Trace:
-    """Scale a window of a trace; time counts from its start.
+    """Scale a window of a trace; times become relative to its start.
 
     Parameters
     ----------
     trace
         The whole trace; users and models keep their numbers.
     scaling
-        How.
+        The scaling.
     rng
         As for :func:`scaled`.
     where
-        What sets the window's length, for messages.
+        Name of the setting of the window's length, for messages.
 
     Raises
     ------
     InputError
-        When what is scaled is longer than ``MOST_WINDOW_S``.
+        If the scaled window is longer than ``MOST_WINDOW_S``.
     """
     if not (scaling.keeps_all and scaling.time == 1):
         window_length_s(where, trace.arrival_s, scaling)

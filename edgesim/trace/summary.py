@@ -1,4 +1,4 @@
-"""What a trace looks like, in numbers."""
+"""Summary statistics of a trace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TOP_MODELS = 5
 
 @dataclass(frozen=True)
 class Spread:
-    """Least, median, 95th percentile and greatest of a quantity."""
+    """Minimum, median, 95th percentile and maximum of a quantity."""
 
     least: float
     median: float
@@ -25,12 +25,12 @@ class Spread:
 
 @dataclass(frozen=True)
 class TraceSummary:
-    """The numbers of a trace; None where there are too few requests to say.
+    """The statistics of a trace; None where there are too few requests.
 
     Parameters
     ----------
     requests
-        How many there are.
+        Number of requests.
     first_s, last_s
         First and last arrival.
     mean_rate_per_s
@@ -39,17 +39,17 @@ class TraceSummary:
         Standard deviation of the inter-arrival times over their mean (three requests
         or more); about 1 for Poisson arrivals.
     peak_to_mean_second, peak_to_mean_minute
-        Most arrivals in one whole second (minute) over the mean of all seconds
-        (minutes) from the first arrival's to the last one's.
+        Maximum number of arrivals in a whole second (minute) over the mean of all
+        seconds (minutes) from the first arrival's to the last one's.
     models, users
-        How many are requested, and how many request.
+        Numbers of requested models and of requesting users.
     top_models
         The most requested models and their shares of all requests.
     zipf_exponent
-        s of count ~ 1/rank^s, least squares of log count on log rank over all models
+        s of count ~ 1/rank^s, by least squares of log count on log rank over all models
         (two or more).
     input_bytes, slo_s
-        How sizes and deadlines spread.
+        Distribution of sizes and deadlines.
     """
 
     requests: int
@@ -67,7 +67,7 @@ class TraceSummary:
     slo_s: Spread | None
 
     def __str__(self) -> str:
-        """Write the summary as the command prints it, one quantity a line."""
+        """Format the summary as the command prints it, one quantity per line."""
         rows = [
             ("requests", f"{self.requests:,}"),
             ("first arrival", _text(self.first_s, "s")),
@@ -103,7 +103,7 @@ def _spread_text(spread: Spread | None, unit: str) -> str:
 
 
 def summarise(trace: Trace) -> TraceSummary:
-    """Compute the numbers of a trace; any number of requests will do, even none."""
+    """Compute the statistics of a trace with any number of requests, even none."""
     n = len(trace)
     gaps_s = np.diff(trace.arrival_s)
     span_s = float(trace.arrival_s[-1] - trace.arrival_s[0]) if n else 0.0
@@ -133,15 +133,15 @@ def summarise(trace: Trace) -> TraceSummary:
 def _peak_to_mean(trace: Trace, bin_s: float) -> float | None:
     if not len(trace):
         return None
-    # Only the bins that hold something are counted: a trace may span years.
+    # Only non-empty bins are counted, since a trace may span years.
     bins, counts = np.unique(np.floor(trace.arrival_s / bin_s), return_counts=True)
     return float(counts.max() * (bins[-1] - bins[0] + 1) / len(trace))
 
 
 def zipf_exponent(popular: npt.NDArray[np.int64]) -> float | None:
-    """Fit Zipf's exponent to requests by model, the most popular first.
+    """Fit Zipf's exponent to the request counts of models, most popular first.
 
-    None where there are fewer than two models.
+    None if there are fewer than two models.
     """
     if len(popular) < 2:
         return None

@@ -1,1 +1,1 @@
-"""Upper bounds on users served, for any schedule at all."""
+"""Upper bounds on the users served by any schedule."""

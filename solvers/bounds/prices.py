@@ -1,8 +1,9 @@
-"""What a second of the GPU and of the band are worth: bounds from scalar costs.
+"""Prices of GPU time and of the band: bounds from scalar costs.
 
-A relaxation prices GPU time and spectrum so that every schedule's total is within a
-known budget; the tree knapsack then tells how many users the budget buys. The prices
-that bound best also tell what a partial schedule can still become.
+A relaxation prices GPU time and spectrum such that every schedule's total cost is
+within a known budget; the tree knapsack then gives the number of users that the budget
+buys. The prices with the tightest bound also bound what a partial schedule can still
+achieve.
 """
 
 from __future__ import annotations
@@ -17,25 +18,26 @@ from solvers.core.knapsack import batch_costs, tree_costs
 from solvers.core.tables import Floats, Ints, Tables
 from solvers.tolerance import TIME_TOLERANCE_S
 
-# Upload weights λ that are tried. Above MANY_USERS only every fourth, and then the
-# three on either side of the best of those.
+# Upload weights λ that are tried. Above MANY_USERS only every fourth, then the three on
+# either side of the best of those.
 WEIGHTS = np.linspace(0.0, 1.0, 21)
 MANY_USERS = 1000
 COARSE = 4
 
 
 @dataclass(frozen=True)
-class Library:
-    """What a relaxation charges for, in s.
+class Charges:
+    """The times that a relaxation charges for, in s.
 
     Parameters
     ----------
     forest
-        The sharing forest, or a star where sharing crosses.
+        The sharing forest, or a star if sharing is crossing.
     node_load_s
-        Load of each node's atoms that are not resident at the start, shape (nodes,).
+        Load time of each node's atoms that are not resident at the start, shape
+        (nodes,).
     charge_s
-        Load charged to a model once it is visited (its shares where sharing crosses).
+        Load charged to each model if it is visited (its share if sharing is crossing).
     compute_s, upload_s
         For each active model, least compute time and upload time of n of its users.
     """
@@ -49,23 +51,24 @@ class Library:
 
 @dataclass(frozen=True)
 class Prices:
-    """Prices in users, under which no schedule's total exceeds ``budget``.
+    """Prices in units of users, under which no schedule's total exceeds ``budget``.
 
-    For any schedule, and any way to complete a partial one: users served are at most
-    the budget left plus, over what is still to come, users less their cost.
+    For any schedule, and any completion of a partial one, the number of users served is
+    at most the remaining budget plus the sum, over what is still to come, of users less
+    their cost.
 
     Parameters
     ----------
     bound
-        Users that any schedule can serve at most.
+        Upper bound on the users that any schedule can serve.
     gpu_time_s, gpu_worth
-        Worth of all GPU time up to some points, linear between; the last is the
-        deadline.
+        Worth of all GPU time up to given points, linear in between; the last point is
+        the deadline.
     band_worth
-        Worth of a second of the whole band (``dynamic``), or of the band held for good
-        (``static``).
+        Worth of a second of the whole band (``dynamic``), or of holding the band
+        throughout (``static``).
     band_limit
-        How much there is of it: seconds, or 1.
+        Amount of band available: in seconds, or 1.
     node_cost
         Least cost of loading each node, shape (nodes,).
     model_cost
@@ -81,12 +84,12 @@ class Prices:
     model_cost: Mapping[int, Floats]
 
     def worth(self, time_s: Floats) -> Floats:
-        """Worth of all GPU time from 0 up to given times."""
+        """Worth of all GPU time from 0 to given times."""
         return np.interp(time_s, self.gpu_time_s, self.gpu_worth)
 
 
-def library(tables: Tables) -> Library:
-    """Charge loads to the nodes of the forest; where sharing crosses, to the models."""
+def make_charges(tables: Tables) -> Charges:
+    """Charge loads to the forest's nodes, or to the models if sharing is crossing."""
     found = build_forest(tables)
     free = tables.initial_atoms
     if isinstance(found, Crossing):
@@ -111,7 +114,7 @@ def library(tables: Tables) -> Library:
         users = tables.users_of[m]
         compute[m] = batch_costs(tables.latency_s[m], len(users))[0]
         upload[m] = np.concatenate(([0.0], np.cumsum(tables.demand_s[users])))
-    return Library(forest, node_load, charge, compute, upload)
+    return Charges(forest, node_load, charge, compute, upload)
 
 
 def holder_counts(tables: Tables) -> dict[int, int]:
@@ -123,11 +126,11 @@ def holder_counts(tables: Tables) -> dict[int, int]:
     return holders
 
 
-def finite(cost_s: Floats) -> Floats:
-    """Price counts that no batches make up like the next larger count.
+def fill_gaps(cost_s: Floats) -> Floats:
+    """Price counts that no set of batches attains like the next larger feasible count.
 
-    That only loosens the bound, and keeps a weight of 0 from meeting an infinite cost;
-    counts beyond the last possible one cost as much as it does.
+    This only loosens the bound, and it keeps a weight of 0 from multiplying an infinite
+    cost; counts beyond the last feasible one cost as much as that one.
     """
     if np.isfinite(cost_s).all():
         return cost_s
@@ -137,11 +140,11 @@ def finite(cost_s: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Weighted:
-    """Several weightings of one problem's costs, R of them, and what each can buy.
+class Weightings:
+    """R weightings of one problem's costs, each with its budget.
 
-    ``upload``, ``compute``, ``load`` are the weights, ``limit_s`` the budgets, shape
-    (R,) each.
+    ``upload``, ``compute`` and ``load`` are the weights and ``limit_s`` the budgets,
+    shape (R,) each.
     """
 
     upload: Floats
@@ -149,37 +152,39 @@ class Weighted:
     load: Floats
     limit_s: Floats
 
-    def take(self, rows: Ints) -> Weighted:
-        """Pick some weightings."""
-        return Weighted(
+    def take(self, rows: Ints) -> Weightings:
+        """Select some of the weightings."""
+        return Weightings(
             self.upload[rows], self.compute[rows], self.load[rows], self.limit_s[rows]
         )
 
 
-def model_costs(held: Library, weighted: Weighted) -> dict[int, Floats]:
+def model_costs(charges: Charges, weightings: Weightings) -> dict[int, Floats]:
     """Weighted cost of n users of each active model, shape (R, n+1)."""
     costs = {}
-    for m, compute in held.compute_s.items():
-        gpu = np.multiply.outer(weighted.compute, finite(compute))
-        cost = np.multiply.outer(weighted.upload, held.upload_s[m]) + gpu
-        if held.charge_s[m]:
-            cost[:, 1:] += (weighted.load * held.charge_s[m])[:, None]
+    for m, compute in charges.compute_s.items():
+        gpu = np.multiply.outer(weightings.compute, fill_gaps(compute))
+        cost = np.multiply.outer(weightings.upload, charges.upload_s[m]) + gpu
+        if charges.charge_s[m]:
+            cost[:, 1:] += (weightings.load * charges.charge_s[m])[:, None]
         costs[m] = cost
     return costs
 
 
-def tree_rows(held: Library, weighted: Weighted, reach: float = 1.0) -> Floats:
-    """Costs of n users under each weighting, up to ``reach`` times its limit."""
+def weighted_tree_costs(
+    charges: Charges, weightings: Weightings, reach: float = 1.0
+) -> Floats:
+    """Cost of n users under each weighting, up to ``reach`` times its limit."""
     return tree_costs(
-        held.forest,
-        np.multiply.outer(weighted.load, held.node_load_s),
-        model_costs(held, weighted),
-        np.maximum(reach * (weighted.limit_s + TIME_TOLERANCE_S), 0.0),
+        charges.forest,
+        np.multiply.outer(weightings.load, charges.node_load_s),
+        model_costs(charges, weightings),
+        np.maximum(reach * (weightings.limit_s + TIME_TOLERANCE_S), 0.0),
     )
 
 
-def bought(costs: Floats, limit_s: Floats) -> Ints:
-    """How many users each limit buys, shape (R,); 0 when a limit is negative."""
+def users_within(costs: Floats, limit_s: Floats) -> Ints:
+    """Count the users that each limit buys, shape (R,); 0 if a limit is negative."""
     within = costs <= (limit_s + TIME_TOLERANCE_S)[:, None]
     last = within.shape[1] - 1 - within[:, ::-1].argmax(axis=1)
     return np.where(within.any(axis=1), last, 0)
@@ -188,8 +193,8 @@ def bought(costs: Floats, limit_s: Floats) -> Ints:
 def slope(cost: Floats, budget: float) -> float:
     """Users per unit of cost at a budget: the slope of the hull of (cost, users).
 
-    Any slope y gives a valid bound max over n of (n − y·cost[n]) + y·budget; this is
-    the one where it is least. 0 when nothing beyond the budget is known.
+    Any slope y gives a valid bound, max over n of (n − y·cost[n]) + y·budget; this is
+    the slope that minimises it. 0 if no cost beyond the budget is known.
 
     Parameters
     ----------
@@ -213,12 +218,12 @@ def slope(cost: Floats, budget: float) -> float:
         left, right = (most, right) if cost[most] <= budget else (left, most)
 
 
-def least_slope(costs: Floats, limit_s: Floats) -> tuple[int, float]:
-    """Choose the row whose hull bounds the users best, and its slope.
+def tightest_row(costs: Floats, limit_s: Floats) -> tuple[int, float]:
+    """Choose the row whose hull gives the tightest bound, and its slope.
 
-    Only rows that buy the fewest whole users are looked at.
+    Only rows that buy the fewest whole users are considered.
     """
-    counts = bought(costs, limit_s)
+    counts = users_within(costs, limit_s)
     users = np.arange(costs.shape[1])
     best = (np.inf, 0, 0.0)
     for row in np.flatnonzero(counts == counts.min()).tolist():
@@ -229,10 +234,11 @@ def least_slope(costs: Floats, limit_s: Floats) -> tuple[int, float]:
     return best[1], best[2]
 
 
-def worth_serving(forest: Forest, prices: Prices) -> dict[int, int]:
-    """Choose positive counts of users, by model, that most exceed their cost.
+def best_counts(forest: Forest, prices: Prices) -> dict[int, int]:
+    """Choose the user counts by model that maximise users less their cost.
 
-    A maximum over the forest: what hangs below a node counts if it pays for the node.
+    Only positive counts are returned. The maximum is taken over the forest: the subtree
+    below a node counts if it pays for the node.
     """
     counts: dict[int, int] = {}
     value = np.zeros(len(forest.parent))

@@ -1,4 +1,4 @@
-"""The λ-bound: how many users any schedule at all can serve."""
+"""The λ-bound: an upper bound on the users that any schedule can serve."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from solvers.bounds.prices import (
     COARSE,
     MANY_USERS,
     WEIGHTS,
-    Library,
+    Charges,
     Prices,
-    Weighted,
-    bought,
-    least_slope,
-    library,
+    Weightings,
+    make_charges,
     model_costs,
-    tree_rows,
+    tightest_row,
+    users_within,
+    weighted_tree_costs,
 )
 from solvers.bounds.visit_prices import visit_prices
 from solvers.core.tables import Tables
 from solvers.schedule import Uplink
 
-# How far beyond the budget costs are worked out, to know what one more user costs.
+# Costs are computed up to this multiple of the budget, to price one more user.
 REACH = 1.25
 
 
 def upper_bound(tables: Tables, uplink: Uplink) -> int:
-    """Bound the users that any schedule can serve, whatever the sharing.
+    """Bound the users that any schedule can serve, for any kind of sharing.
 
     Let T be the latest deadline. The GPU loads and computes one thing at a time, so
     ΣL + ΣC ≤ T; the last upload ends before the last batch starts, so
-    Σw/W ≤ T − min C. Every convex combination of the two holds as well; for each, the
-    tree knapsack with that scalar cost bounds the users, and the least bound is taken.
-    ``upfront`` schedules obey Σw/W + ΣL + ΣC ≤ T, one knapsack. For ``static`` the
-    bound of :mod:`solvers.bounds.visit_prices` is taken where it is less.
+    Σw/W ≤ T − min C. Every convex combination of the two is valid as well; for each,
+    the tree knapsack with that scalar cost bounds the users, and the smallest bound is
+    taken. ``upfront`` schedules satisfy Σw/W + ΣL + ΣC ≤ T, a single knapsack. For
+    ``static``, the bound of :mod:`solvers.bounds.visit_prices` is taken where it is
+    smaller.
 
-    Each block used must be loaded once at least, unless it is resident at the start.
-    Where sharing crosses, a block used by some of its h holders costs each of them
-    load / h, which never adds up to more than the load. With overlap loads run beside
-    batches: ΣC ≤ T, and ΣL ≤ T − min C, each by itself.
+    Each block used must be loaded at least once, unless it is resident at the start. If
+    sharing is crossing, a block used by some of its h holders costs each of them
+    load / h, which never adds up to more than the load. With overlap, loads run beside
+    batches: ΣC ≤ T and ΣL ≤ T − min C hold separately.
 
     Parameters
     ----------
@@ -50,24 +51,24 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
     Returns
     -------
     int
-        At most the number of users that can be scheduled at all.
+        The bound, at most the number of schedulable users.
 
     Notes
     -----
-    O(K²) for each of the 21 weights; 13 above ``MANY_USERS`` users.
+    O(K²) for each of the 21 weights, of which 13 are tried above ``MANY_USERS`` users.
     """
     if not tables.active:
         return 0
-    held = library(tables)
-    most = min(_try(held, rows)[0] for rows in _weightings(tables, uplink))
+    charges = make_charges(tables)
+    most = min(_bound_by(charges, rows)[0] for rows in _weightings(tables, uplink))
     plain = tables.problem.residency == "previous" and not tables.problem.overlap
     if most and uplink == "static" and plain:
-        most = min(most, visit_prices(tables, held).bound)
+        most = min(most, visit_prices(tables, charges).bound)
     return most
 
 
 def prices(tables: Tables, uplink: Uplink) -> Prices:
-    """Find the prices behind :func:`upper_bound` for ``dynamic`` or ``static``.
+    """Compute the prices behind :func:`upper_bound` for ``dynamic`` or ``static``.
 
     Parameters
     ----------
@@ -76,11 +77,11 @@ def prices(tables: Tables, uplink: Uplink) -> Prices:
     uplink
         ``"dynamic"`` or ``"static"``.
     """
-    held = library(tables)
+    charges = make_charges(tables)
     (rows,) = _weightings(tables, uplink)
-    most, chosen, y = _try(held, rows)
+    most, chosen, y = _bound_by(charges, rows)
     if uplink == "static" and most:
-        found = visit_prices(tables, held)
+        found = visit_prices(tables, charges)
         return replace(found, bound=min(found.bound, most))
     latest_s = float(tables.deadline_s[tables.users].max())
     return Prices(
@@ -89,13 +90,13 @@ def prices(tables: Tables, uplink: Uplink) -> Prices:
         gpu_worth=np.array([0.0, y * float(chosen.compute[0]) * latest_s]),
         band_worth=y * float(chosen.upload[0]),
         band_limit=latest_s - _least_compute_s(tables),
-        node_cost=y * float(chosen.load[0]) * held.node_load_s,
-        model_cost={m: y * cost[0] for m, cost in model_costs(held, chosen).items()},
+        node_cost=y * float(chosen.load[0]) * charges.node_load_s,
+        model_cost={m: y * cost[0] for m, cost in model_costs(charges, chosen).items()},
     )
 
 
-def _weightings(tables: Tables, uplink: Uplink) -> list[Weighted]:
-    """List sums that no schedule's uploads, batches and loads exceed."""
+def _weightings(tables: Tables, uplink: Uplink) -> list[Weightings]:
+    """List the weighted sums of uploads, batches and loads that bound any schedule."""
     latest_s = float(tables.deadline_s[tables.users].max())
     least_compute_s = _least_compute_s(tables)
     if uplink == "upfront":
@@ -105,13 +106,13 @@ def _weightings(tables: Tables, uplink: Uplink) -> list[Weighted]:
         upload, gpu = WEIGHTS, 1 - WEIGHTS
         limit_s = latest_s - upload * least_compute_s
     if not tables.problem.overlap:
-        return [Weighted(upload, gpu, gpu, limit_s)]
+        return [Weightings(upload, gpu, gpu, limit_s)]
     # The last load has ended when the last batch starts.
     load_limit_s = np.full(len(upload), latest_s - least_compute_s)
     nothing = np.zeros(len(upload))
     return [
-        Weighted(upload, gpu, nothing, limit_s),
-        Weighted(upload, nothing, gpu, load_limit_s),
+        Weightings(upload, gpu, nothing, limit_s),
+        Weightings(upload, nothing, gpu, load_limit_s),
     ]
 
 
@@ -119,23 +120,24 @@ def _least_compute_s(tables: Tables) -> float:
     return min(float(tables.latency_s[m][1:].min()) for m in tables.active)
 
 
-def _try(held: Library, rows: Weighted) -> tuple[int, Weighted, float]:
+def _bound_by(charges: Charges, rows: Weightings) -> tuple[int, Weightings, float]:
     """Bound the users by each weighting.
 
     Returns
     -------
     most, best, slope
-        The least bound, the weighting that bounds best, users per unit of its cost.
+        The smallest bound, the weighting with the tightest bound, and users per unit of
+        its cost.
     """
-    most = sum(len(upload) - 1 for upload in held.upload_s.values())
+    most = sum(len(upload) - 1 for upload in charges.upload_s.values())
     if most > MANY_USERS and len(rows.limit_s) > 1:
         coarse = rows.take(np.arange(0, len(rows.limit_s), COARSE))
-        costs = tree_rows(held, coarse, REACH)
-        most = int(bought(costs, coarse.limit_s).min())
-        near = COARSE * least_slope(costs, coarse.limit_s)[0]
+        costs = weighted_tree_costs(charges, coarse, REACH)
+        most = int(users_within(costs, coarse.limit_s).min())
+        near = COARSE * tightest_row(costs, coarse.limit_s)[0]
         there_are = np.arange(len(rows.limit_s))
         rows = rows.take(there_are[abs(there_are - near) < COARSE])
-    costs = tree_rows(held, rows, REACH)
-    best, y = least_slope(costs, rows.limit_s)
-    most = min(most, int(bought(costs, rows.limit_s).min()))
+    costs = weighted_tree_costs(charges, rows, REACH)
+    best, y = tightest_row(costs, rows.limit_s)
+    most = min(most, int(users_within(costs, rows.limit_s).min()))
     return most, rows.take(np.array([best])), y

@@ -1,8 +1,8 @@
-"""A bound for ``static`` whose price of GPU time changes with time.
+"""A bound for ``static`` in which the price of GPU time varies over time.
 
-A user in a round that starts at s holds w/s of the band, so late GPU time is dear, and
-a model's own load right before its visit takes some of it. ``docs/mathematics.md``,
-section 6, has the proof.
+A user in a round that starts at s holds w/s of the band, so late GPU time is expensive,
+and a model's private load right before its visit takes up some of it.
+``docs/mathematics.md``, section 6, has the proof.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from numpy.typing import NDArray
 
 from solvers.bounds.prices import (
     MANY_USERS,
-    Library,
+    Charges,
     Prices,
-    bought,
+    best_counts,
     holder_counts,
-    least_slope,
-    worth_serving,
+    tightest_row,
+    users_within,
 )
 from solvers.core.forest import Forest
 from solvers.core.knapsack import tree_costs
 from solvers.core.tables import Floats, Ints, Tables
 
-# The time to the deadline is cut into so many cells.
+# Number of cells into which the time until the deadline is divided.
 CELLS = 32
 
-# The prices follow the demand per second of what they buy, so many times over; above
-# MANY_USERS fewer times. Any prices give a bound.
+# Number of times the prices are revised to follow the demand per second of what they
+# buy; fewer above MANY_USERS. Any prices give a valid bound.
 REVISIONS = 8
 FEW_REVISIONS = 3
 
-# Price of GPU time at 0, as shares of the price at the deadline that all demand so
-# far suggests; around the best one later.
+# Price of GPU time at 0, as shares of the price at the deadline suggested by the demand
+# so far; later revisions search around the best share.
 FIRST_SHARES = (0.0, 0.1, 0.3, 1.0)
 NEXT_SHARES = (0.0, 0.5, 1.0, 1.6)
-LEAST_SHARE = 0.02
+MIN_SHARE = 0.02
 
-# Less of a user than this gained by a revision, and it is the last.
-LEAST_GAIN = 0.05
+# A revision that gains less than this, in users, is the last.
+MIN_GAIN = 0.05
 
-# How much of each revision's finding goes into the prices.
+# Step size with which each revision updates the prices.
 STEP = 0.7
 
-# How far beyond the budget costs are worked out, to know what one more user costs.
+# Costs are computed up to this multiple of the budget, to price one more user.
 REACH = 1.25
 
 
@@ -54,10 +54,10 @@ REACH = 1.25
 class _Visits:
     """M models, most users first, as arrays padded to N users and B batch sizes.
 
-    ``users`` is of shape (M,), ``demand_s`` (demand of the first n) (M, N+1),
-    ``latency_s`` (B, M), ``own_s`` (load of what no other model holds) and ``most_s``
-    (no visit takes longer) (M,), ``shared_s`` (load of each node that no single model
-    answers for) (nodes,).
+    ``users`` has shape (M,), ``demand_s`` (demand of the first n users) (M, N+1),
+    ``latency_s`` (B, M), ``own_s`` (load of atoms that no other model holds) and
+    ``most_s`` (maximum duration of a visit) (M,), and ``shared_s`` (load of each node
+    that is not charged to a single model) (nodes,).
     """
 
     models: tuple[int, ...]
@@ -70,13 +70,13 @@ class _Visits:
     shared_s: Floats
 
 
-class _Priced(NamedTuple):
-    """Least cost of n users of each model, and how a visit gets there.
+class _VisitCosts(NamedTuple):
+    """Least cost of n users of each model, and the choices that attain it.
 
-    ``cost`` is of shape (R, M, N+1). For k ≥ 1 users and the models that have as many,
-    ``end[k]`` is the cell in which their last visit best ends, (R, M); ``size[k]`` the
-    size of the last batch by that cell, ``fresh[k]`` whether the visit starts with it,
-    (R, M, CELLS).
+    ``cost`` has shape (R, M, N+1). For k ≥ 1 users and the models that have that many,
+    ``end[k]`` is the cell in which their last visit ends in the optimum, (R, M);
+    ``size[k]`` is the size of the last batch given that cell, and ``fresh[k]`` whether
+    the visit starts with that batch, (R, M, CELLS).
     """
 
     cost: Floats
@@ -85,25 +85,26 @@ class _Priced(NamedTuple):
     fresh: list[NDArray[np.bool_]]
 
 
-def visit_prices(tables: Tables, held: Library) -> Prices:
-    """Bound the users of ``static`` schedules by prices per time.
+def visit_prices(tables: Tables, charges: Charges) -> Prices:
+    """Bound the users of ``static`` schedules by time-dependent prices.
 
-    With π(s) the price of GPU time at s, not falling, Π its integral from 0 and μ the
-    price of the band, no schedule costs more than Π(T) + μ. A visit of a model that
-    ends at e costs, with the load of what no other model holds,
-    at least its duration times the mean price over the longest such visit that ends at
-    e, and μ·w/(e − latency) for each user. The least over e and over all ways to cut
-    n users into visits and batches goes into the tree knapsack; other loads cost π(0).
+    Let π(s) be the nondecreasing price of GPU time at s, Π its integral from 0 and μ
+    the price of the band; then no schedule costs more than Π(T) + μ. A visit of a model
+    that ends at e, including the load of the atoms that no other model holds, costs at
+    least its duration times the mean price over the longest such visit ending at e,
+    plus μ·w/(e − latency) for each user. The minimum over e and over all ways to
+    divide n users into visits and batches enters the tree knapsack; other loads cost
+    π(0).
 
-    Any π and μ bound; these follow π'(s) = μ ρ(s) / s², where ρ is the demand per
-    second of the visits that the prices before would buy, least first.
+    Any π and μ give a valid bound; these follow π'(s) = μ ρ(s) / s², where ρ is the
+    demand per second of the visits that the previous prices would buy, least first.
 
     Parameters
     ----------
     tables
         A problem with users, without overlap, residency ``"previous"``.
     held
-        Its :func:`solvers.bounds.prices.library`.
+        Its :func:`solvers.bounds.prices.make_charges`.
 
     Returns
     -------
@@ -114,7 +115,7 @@ def visit_prices(tables: Tables, held: Library) -> Prices:
     -----
     O(REVISIONS · (K · batch limit · CELLS + K²)).
     """
-    visits = _visits(tables, held)
+    visits = _visits(tables, charges)
     latest_s = float(tables.deadline_s[tables.users].max())
     edges = np.linspace(0.0, latest_s, CELLS + 1)
     density = np.linspace(0.0, 0.5, CELLS)
@@ -123,29 +124,29 @@ def visit_prices(tables: Tables, held: Library) -> Prices:
     best_users = np.inf
     many = len(tables.users) > MANY_USERS
     for revision in range(FEW_REVISIONS if many else REVISIONS):
-        shape = _rising(edges, density)
+        shape = _cell_prices(edges, density)
         price = shape + shares[:, None] * shape[-1]
         worth = np.concatenate(
             (np.zeros((len(shares), 1)), np.cumsum(price * np.diff(edges), axis=1)),
             axis=1,
         )
         budget = worth[:, -1] + 1.0
-        priced = _cost_of_visits(visits, edges, price, worth, REACH * budget.max())
+        visit_costs = _cost_of_visits(visits, edges, price, worth, REACH * budget.max())
         by_model = {
-            m: priced.cost[:, i, : n + 1]
+            m: visit_costs.cost[:, i, : n + 1]
             for i, (m, n) in enumerate(zip(visits.models, visits.users, strict=True))
         }
         loads = np.multiply.outer(price[:, 0], visits.shared_s)
-        costs = tree_costs(held.forest, loads, by_model, REACH * budget)
-        row, y = least_slope(costs, budget)
+        costs = tree_costs(charges.forest, loads, by_model, REACH * budget)
+        row, y = tightest_row(costs, budget)
         found = Prices(
-            bound=int(bought(costs, budget).min()),
+            bound=int(users_within(costs, budget).min()),
             gpu_time_s=edges,
             gpu_worth=y * worth[row],
             band_worth=y,
             band_limit=1.0,
             node_cost=y * loads[row],
-            model_cost={m: _scaled(y, c[row]) for m, c in by_model.items()},
+            model_cost={m: _in_users(y, c[row]) for m, c in by_model.items()},
         )
         users = _hull_value(costs[row], y, float(budget[row]))
         gain = best_users - users
@@ -155,17 +156,17 @@ def visit_prices(tables: Tables, held: Library) -> Prices:
             best = replace(found, bound=bound)
         elif best is not None and found.bound < best.bound:
             best = replace(best, bound=found.bound)
-        if revision > 2 and gain < LEAST_GAIN:
+        if revision > 2 and gain < MIN_GAIN:
             break
-        now = _density(held.forest, visits, found, priced, row, edges)
+        now = _density(charges.forest, visits, found, visit_costs, row, edges)
         density = now if revision == 0 else density + STEP * (now - density)
         shares = shares[row] * np.array(NEXT_SHARES)
-        shares[-1] = max(shares[-1], LEAST_SHARE)
+        shares[-1] = max(shares[-1], MIN_SHARE)
     assert best is not None
     return best
 
 
-def _visits(tables: Tables, held: Library) -> _Visits:
+def _visits(tables: Tables, charges: Charges) -> _Visits:
     holders = holder_counts(tables)
     free = tables.initial_atoms
     alone = {atom for atom, count in holders.items() if count == 1} - free
@@ -176,18 +177,20 @@ def _visits(tables: Tables, held: Library) -> _Visits:
     latency = np.full((batch, len(models)), np.inf)
     own = np.zeros(len(models))
     charge = np.zeros(len(models))
-    shared = held.node_load_s.copy()
+    shared = charges.node_load_s.copy()
     for i, m in enumerate(models):
-        demand[i] = held.upload_s[m][-1]
-        demand[i, : users[i] + 1] = held.upload_s[m]
+        demand[i] = charges.upload_s[m][-1]
+        demand[i, : users[i] + 1] = charges.upload_s[m]
         latency[: len(tables.latency_s[m]) - 1, i] = tables.latency_s[m][1:]
         mine = sorted(tables.atoms_of[m] & alone)
         own[i] = tables.loads_s(mine)
         # A node held by this model alone, or its own part of a charge.
-        node = held.forest.node_of[m]
+        node = charges.forest.node_of[m]
         if mine and shared[node]:
             shared[node] = 0.0
-        charge[i] = max(held.charge_s[m] - own[i], 0.0) if held.charge_s[m] else 0.0
+        charge[i] = (
+            max(charges.charge_s[m] - own[i], 0.0) if charges.charge_s[m] else 0.0
+        )
     sizes = np.arange(1, batch + 1)[:, None]
     each = np.where(np.isfinite(latency), latency / sizes, 0.0).max(axis=0)
     return _Visits(
@@ -195,8 +198,8 @@ def _visits(tables: Tables, held: Library) -> _Visits:
     )
 
 
-def _rising(edges: Floats, density: Floats) -> Floats:
-    """Price of each cell for a band worth 1: the integral of ρ/s², from 0."""
+def _cell_prices(edges: Floats, density: Floats) -> Floats:
+    """Price of each cell for a band worth 1: the integral of ρ/s² from 0."""
     # Nothing starts at 0; half a cell keeps the first price finite.
     at = np.maximum(edges, edges[1] / 2)
     steps = density * (1 / at[:-1] - 1 / at[1:])
@@ -204,8 +207,8 @@ def _rising(edges: Floats, density: Floats) -> Floats:
     return np.asarray(reached - steps / 2)
 
 
-def _scaled(y: float, cost: Floats) -> Floats:
-    """Cost in users; what no budget buys stays out of reach even at a price of 0."""
+def _in_users(y: float, cost: Floats) -> Floats:
+    """Cost in users; an infinite cost stays infinite even at a price of 0."""
     reachable = np.isfinite(cost)
     return np.where(reachable, y * np.where(reachable, cost, 0.0), np.inf)
 
@@ -218,19 +221,19 @@ def _hull_value(cost: Floats, y: float, budget: float) -> float:
 
 def _cost_of_visits(
     visits: _Visits, edges: Floats, price: Floats, worth: Floats, limit: float
-) -> _Priced:
-    """Find the least cost of n users of each model, cut into visits and batches.
+) -> _VisitCosts:
+    """Compute the least cost of n users of each model over all visits and batches.
 
     Parameters
     ----------
     visits
         The models.
     edges
-        Ends of the cells, shape (CELLS+1,).
+        Cell edges, shape (CELLS+1,).
     price, worth
         Price of GPU time in each cell and its integral, (R, CELLS) and (R, CELLS+1).
     limit
-        Costs beyond are not wanted.
+        Costs beyond this are not required.
     """
     rows, models, cells = len(price), len(visits.models), len(edges) - 1
     width = edges[1] - edges[0]
@@ -248,8 +251,8 @@ def _cost_of_visits(
     most, sizes, wanted = int(visits.users[0]), len(latency), 0
     hub = np.full((rows, models, most + 1), np.inf)
     hub[:, :, 0] = 0.0
-    # Costs of the last counts, if the visit goes on at the same end; as many as the
-    # largest batch looks back at are moved to the front when the buffer is full.
+    # Costs of the last counts if the visit continues at the same end. When the buffer
+    # is full, as many as the largest batch looks back at are moved to the front.
     going = np.full((max(4 * sizes, 64), rows, models, cells), np.inf)
     now = 1
     end: list[Ints] = [np.zeros(0, dtype=np.int64)]
@@ -281,23 +284,23 @@ def _cost_of_visits(
         if k - wanted >= sizes:
             break
     hub[:, :, 1:] += visits.charge_s[:, None] * price[:, 0, None, None]
-    return _Priced(hub, end, size, fresh)
+    return _VisitCosts(hub, end, size, fresh)
 
 
 def _density(
     forest: Forest,
     visits: _Visits,
     found: Prices,
-    trace: _Priced,
+    trace: _VisitCosts,
     row: int,
     edges: Floats,
 ) -> Floats:
-    """Demand per second over time of the visits that prices buy, least first.
+    """Demand per second over time of the visits that the prices buy, least first.
 
-    What they leave of the time comes first, with the loads; if they need more than
-    there is, all is shrunk.
+    Idle time and loads come first; if the visits need more time than available, all
+    times are scaled down.
     """
-    counts = worth_serving(forest, found)
+    counts = best_counts(forest, found)
     demand_s: list[float] = []
     time_s: list[float] = []
     for i, m in enumerate(visits.models):

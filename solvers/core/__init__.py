@@ -1,1 +1,1 @@
-"""What several solvers build on: tables, timing, residency, the sharing forest."""
+"""Shared building blocks of the solvers: tables, timing, residency, sharing forest."""

@@ -1,4 +1,4 @@
-"""What a single algorithm hands back, and how it refuses a problem."""
+"""The interface of an algorithm: its options and what it returns."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ MIP_ENGINES = ("highs", "cbc")
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller allows a solver.
+    """Options that the caller passes to a solver.
 
     Parameters
     ----------
     time_limit_s
-        Wall-clock limit; None for none. Only ``ilp`` and ``local-search`` look at it:
-        the others end by themselves.
+        Wall-clock limit; None for no limit. Only ``ilp`` and ``local-search`` use it;
+        the others terminate by themselves.
     seed
         Seed of every random choice.
     mip
-        Engine of ``ilp``: ``"highs"`` or ``"cbc"``.
+        MIP engine for ``ilp``: ``"highs"`` or ``"cbc"``.
     iterations
-        Limit of ``local-search``; None for its own.
+        Iteration limit for ``local-search``; None for its default.
     """
 
     time_limit_s: float | None = None
@@ -35,18 +35,18 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Found:
-    """Rounds, and what the algorithm proved of them.
+class Solution:
+    """Rounds, and what the algorithm proved about them.
 
     Parameters
     ----------
     rounds
         Feasible rounds.
     proven
-        Whether no rounds serve more users.
+        Whether the rounds are proven to serve the maximum number of users.
     bound
-        An upper bound on users served, no worse than the λ-bound, if the algorithm
-        has one at hand and has not proven its rounds best.
+        An upper bound on users served, no weaker than the λ-bound, if the algorithm
+        computed one and has not proven its rounds optimal.
     """
 
     rounds: Rounds

@@ -1,4 +1,4 @@
-"""Laminar sharing as a forest of prefixes, and the witness when it is not laminar."""
+"""Laminar sharing as a forest of prefixes, or a witness that it is not laminar."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from solvers.core.tables import Tables
 
 @dataclass(frozen=True)
 class Crossing:
-    """Two blocks whose holders overlap without one holding the other.
+    """Two blocks whose sets of holders overlap without being nested.
 
-    ``only_first`` holds the first block alone, ``both`` holds both, ``only_second`` the
-    second alone; all by name.
+    Of the models named, ``only_first`` holds just the first block, ``both`` holds both
+    and ``only_second`` just the second.
     """
 
     first_block: str
@@ -30,10 +30,10 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Forest:
-    """Active models hung below the parameter atoms they share.
+    """Active models attached below the parameter atoms that they share.
 
     Node 0 is a root without atoms; every other node's parent has a smaller number. The
-    atoms on the way from the root to a model's node are exactly the model's atoms.
+    atoms on the path from the root to a model's node are exactly the model's atoms.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Forest:
     atoms
         Atoms of each node: a compressed path of the trie.
     models
-        Models that end at each node.
+        Models whose path ends at each node.
     node_of
         Node of each active model, by model number.
     """
@@ -54,7 +54,7 @@ class Forest:
 
     @property
     def children(self) -> tuple[tuple[int, ...], ...]:
-        """Children of each node, in order of number."""
+        """Children of each node, in ascending order."""
         below: list[list[int]] = [[] for _ in self.parent]
         for node, parent in enumerate(self.parent):
             if parent >= 0:
@@ -62,7 +62,7 @@ class Forest:
         return tuple(map(tuple, below))
 
     def path(self, model: int) -> tuple[int, ...]:
-        """Nodes from below the root down to a model's own."""
+        """Nodes from just below the root down to the model's own node."""
         nodes = []
         node = self.node_of[model]
         while node > 0:
@@ -79,13 +79,13 @@ def build_forest(tables: Tables) -> Forest | Crossing:
     Returns
     -------
     Forest or Crossing
-        A :class:`Crossing` when the sets of holders are not nested or disjoint.
+        A :class:`Crossing` if the sets of holders are not pairwise nested or disjoint.
     """
     holders: dict[int, list[int]] = {}
     for model in tables.active:
         for atom in tables.atoms_of[model]:
             holders.setdefault(atom, []).append(model)
-    # Atoms that only differ in models without users are one node here.
+    # Atoms whose holders differ only in models without users share one node here.
     groups: dict[tuple[int, ...], list[int]] = {}
     for atom in sorted(holders):
         groups.setdefault(tuple(holders[atom]), []).append(atom)
@@ -113,7 +113,7 @@ def _witness(
     atoms: list[tuple[int, ...]],
     node_of: dict[int, int],
 ) -> Crossing:
-    """Name a set of holders that overlaps ``held_by`` without containing it."""
+    """Find a set of holders that overlaps ``held_by`` without containing it."""
     mine = set(held_by)
     placed = {group: members for members in groups for group in groups[members]}
     for model in held_by:
@@ -131,7 +131,7 @@ def _witness(
 
 
 def star(tables: Tables) -> Forest:
-    """Hang every active model below the root by itself, without atoms."""
+    """Attach every active model directly below the root, without atoms."""
     node_of = {model: i + 1 for i, model in enumerate(tables.active)}
     count = len(node_of)
     return Forest(

@@ -1,11 +1,12 @@
-"""Where users not yet served could go in a plan, and what that would cost.
+"""Candidate insertions of unserved users into a plan, and their costs.
 
 A user may join a round of its model, or users of one model may open a new round at any
-place. Every candidate is judged from the plan's earliest and latest times alone. Where
-loads depend on the round before only, ``upfront`` and ``dynamic`` candidates of one
-user are judged exactly; with overlap, with releases and for new rounds under ``static``
-the judgement may be too hopeful, and the plan made of a candidate is timed before it is
-kept. With a cache it may also be too strict: a new round can spare a later one a load.
+position. Candidates are evaluated from the plan's earliest and latest times alone.
+Where loads depend only on the previous round, ``upfront`` and ``dynamic`` candidates of
+one user are evaluated exactly; with overlap, with releases and for new rounds under
+``static`` the evaluation may be too optimistic, and the plan built from a candidate is
+timed before it is accepted. With a cache it may also be too pessimistic: a new round
+can save a later one a load.
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ from solvers.core.tables import Floats, Ints
 
 Bools = NDArray[np.bool_]
 
-# Waiting users times places weighed at once; beyond it, users of some models drawn at
-# random are offered, so that one insertion stays quick in the largest problems.
-MOST_PAIRS = 1_000_000
+# Maximum number of waiting users times positions evaluated at once. Beyond it, only
+# users of randomly drawn models are considered, so that one insertion stays fast in the
+# largest problems.
+MAX_PAIRS = 1_000_000
 
 
-class Taste(NamedTuple):
-    """How candidates are compared: one mood of the search.
+class Criterion(NamedTuple):
+    """The criterion by which candidates are ranked during one pass of the search.
 
-    ``uplink_weight`` weighs a second of the band against one of the GPU; ``urgent``
-    offers users to new rounds by deadline rather than by demand; costs are shaken by
-    up to the share ``noise``.
+    ``uplink_weight`` weighs a second of the band against one of the GPU; with
+    ``urgent``, users enter new rounds by deadline rather than by demand; costs are
+    perturbed by a random fraction of up to ``noise``.
     """
 
     uplink_weight: float
@@ -42,20 +44,20 @@ class Taste(NamedTuple):
 
 
 class Insertion(NamedTuple):
-    """A plan with more users, and who they are."""
+    """A plan that serves more users, and the users added."""
 
     plan: Plan
     users: tuple[int, ...]
 
 
 class _Places(NamedTuple):
-    """What holds at each place of a plan, before each round and at the end, (R+1,).
+    """State at each position of a plan, before each round and at the end, (R+1,).
 
-    ``before_s`` is when the GPU is free there, ``loading_s`` when a load may start
-    there at the earliest, ``after_s`` when the batch that follows
-    must start, ``sent_s`` the uploads before, ``upload_slack_s`` how much later the
-    uploads of all that follows may end, and ``early_slack_s`` how much later all that
-    lies before may end.
+    At each position, ``before_s`` is when the GPU becomes free, ``loading_s`` when a
+    load may start at the earliest and ``after_s`` when the following batch must start.
+    ``sent_s`` is the total upload time before it, ``upload_slack_s`` how much later the
+    uploads of all following rounds may end, and ``early_slack_s`` how much later all
+    preceding rounds may end.
     """
 
     before_s: Floats
@@ -68,13 +70,13 @@ class _Places(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Insertions:
-    """Finds the places for users of one problem under one discipline."""
+    """Finds candidate insertions for one problem under one discipline."""
 
     clock: Clock
 
     @cached_property
     def _latency_s(self) -> Floats:
-        """Compute time by model and batch size, padded with inf, shape (M, B+2)."""
+        """Compute time by model and batch size, inf-padded, shape (M, B+2)."""
         tables = self.clock.tables.latency_s
         padded = np.full((len(tables), max(map(len, tables), default=1) + 1), np.inf)
         for m, table in enumerate(tables):
@@ -83,7 +85,7 @@ class Insertions:
 
     @cached_property
     def _orders(self) -> tuple[Ints, Ints]:
-        """Users that can be scheduled, by model and then by demand or by deadline."""
+        """Schedulable users sorted by model, then by demand or by deadline."""
         t = self.clock.tables
         users = t.users
         model, demand, deadline = t.user_model, t.demand_s, t.deadline_s
@@ -107,36 +109,36 @@ class Insertions:
         plan: Plan,
         times: Times,
         waiting: Bools,
-        taste: Taste,
+        criterion: Criterion,
         rng: np.random.Generator,
     ) -> Iterator[Insertion]:
-        """Yield plans that serve more users, the cheapest per user first.
+        """Yield plans that serve more users, in order of increasing cost per user.
 
         Parameters
         ----------
         plan, times
             A feasible plan.
         waiting
-            Users not served, shape (K,).
-        taste
-            What cheap means.
+            Mask of unserved users, shape (K,).
+        criterion
+            Defines the cost.
         rng
-            Shakes the costs.
+            Perturbs the costs.
 
         Notes
         -----
         O(waiting · R) for all candidates together, O(R) for each one yielded.
         """
         places = self._places(times)
-        order = self._orders[1 if taste.urgent else 0]
-        order = self._some(order[waiting[order]], len(plan) + 1, rng)
+        order = self._orders[1 if criterion.urgent else 0]
+        order = self._sample(order[waiting[order]], len(plan) + 1, rng)
         if not len(order):
             return
-        joins = self._joins(plan, times, places, order, taste)
-        opens = self._opens(plan, times, places, order, taste)
+        joins = self._join_candidates(plan, times, places, order, criterion)
+        opens = self._open_candidates(plan, times, places, order, criterion)
         cost = np.concatenate((joins[0], opens[0]))
-        if taste.noise:
-            cost = cost * (1 + taste.noise * rng.random(len(cost)))
+        if criterion.noise:
+            cost = cost * (1 + criterion.noise * rng.random(len(cost)))
         for i in np.argsort(cost, kind="stable").tolist():
             if i < len(joins[0]):
                 k, r = int(joins[1][i]), int(joins[2][i])
@@ -151,9 +153,9 @@ class Insertions:
                 new = self.clock.batch(model, chosen)
                 yield Insertion((*plan[:p], new, *plan[p:]), new.users)
 
-    def _some(self, order: Ints, places: int, rng: np.random.Generator) -> Ints:
-        """Leave out models until users times places is small enough."""
-        most = max(MOST_PAIRS // places, 1)
+    def _sample(self, order: Ints, places: int, rng: np.random.Generator) -> Ints:
+        """Sample models until users times positions is small enough."""
+        most = max(MAX_PAIRS // places, 1)
         if len(order) <= most:
             return order
         model = self.clock.tables.user_model[order]
@@ -186,10 +188,15 @@ class Insertions:
             early_slack_s=early,
         )
 
-    def _joins(
-        self, plan: Plan, times: Times, places: _Places, order: Ints, taste: Taste
+    def _join_candidates(
+        self,
+        plan: Plan,
+        times: Times,
+        places: _Places,
+        order: Ints,
+        criterion: Criterion,
     ) -> tuple[Floats, Ints, Ints]:
-        """Cost, user and round of each user that may join a round."""
+        """Cost, user and round of each candidate that joins an existing round."""
         t = self.clock.tables
         grown = self._latency_s[times.models, times.sizes + 1]
         match = t.user_model[order][:, None] == times.models
@@ -220,20 +227,21 @@ class Insertions:
             fits = band <= 1 + SLACK_S
             upload = (band - times.band) * self._horizon_s
         fits &= start + grown[r] <= latest + SLACK_S
-        weight = taste.uplink_weight
+        weight = criterion.uplink_weight
         cost = weight * upload[fits] + (1 - weight) * extra[fits]
         return cost, k[fits], r[fits]
 
     def _joined_band(
         self, times: Times, places: _Places, r: Ints, demand_s: Floats, start_s: Floats
     ) -> Floats:
-        """Band of the whole plan when a user joins round r, which then starts earlier.
+        """Band of the whole plan if a user joins round r, which then starts earlier.
 
-        Exact where no load overlaps: what lies before r is pushed as far as the chain
-        of rounds asks, if it does not already end early enough for its own users.
+        Exact where no load overlaps: rounds before r are pushed as far as the chain of
+        rounds requires, unless their own users' deadlines already end them early
+        enough.
         """
         latest_start = places.after_s[:-1]
-        # A load that overlaps does not push.
+        # An overlapping load does not push.
         load = np.where(self.clock.tables.problem.overlap, 0.0, times.load_s)
         chain = np.concatenate(([0.0], np.cumsum(times.compute_s + load)[:-1])) + load
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -251,10 +259,15 @@ class Insertions:
         band: Floats = before + own + after
         return band
 
-    def _opens(
-        self, plan: Plan, times: Times, places: _Places, order: Ints, taste: Taste
+    def _open_candidates(
+        self,
+        plan: Plan,
+        times: Times,
+        places: _Places,
+        order: Ints,
+        criterion: Criterion,
     ) -> tuple[Floats, Ints, Ints]:
-        """Cost, users (first and last + 1 in ``order``) and place of each new round."""
+        """Cost, users (range in ``order``) and position of each new-round candidate."""
         t = self.clock.tables
         model = t.user_model[order]
         first = np.searchsorted(model, model)
@@ -264,8 +277,8 @@ class Insertions:
         whole = np.flatnonzero(np.isfinite(compute) & (size <= limit))
         total = np.cumsum(t.demand_s[order])
         demand = (total - total[first] + t.demand_s[order][first])[whole]
-        # Ranks rather than times: whole numbers lose nothing in the offsets.
-        rank = _running_least(self._deadline_rank[order], model)[whole]
+        # Ranks rather than times: offsets of integers are exact.
+        rank = _running_min(self._deadline_rank[order], model)[whole]
         deadline = np.sort(t.deadline_s)[rank]
         model, size, compute, first = (
             model[whole],
@@ -288,7 +301,7 @@ class Insertions:
                 fits = demand[:, None] <= places.upload_slack_s + SLACK_S
             else:
                 release = self.clock.release_index[order]
-                least = _running_least(release, t.user_model[order])[whole]
+                least = _running_min(release, t.user_model[order])[whole]
                 later = self._arrivals(plan, places, least, demand)
                 ready = later.ready_s.T
                 fits = later.slack_s.T >= -SLACK_S
@@ -297,14 +310,14 @@ class Insertions:
             with np.errstate(divide="ignore", invalid="ignore"):
                 begin = latest - compute[:, None]
                 own = np.where(begin > 0, demand[:, None] / begin, np.inf)
-                # The slope of the band in a push of all that lies before.
+                # Derivative of the band when all preceding rounds are pushed.
                 slope = np.cumsum(times.demand_s / places.after_s[:-1] ** 2)
                 slope = np.concatenate(([0.0], slope))
             fits = times.band + own <= 1 + SLACK_S
             upload = (own + slope * extra) * self._horizon_s
         fits &= start + compute[:, None] <= latest + SLACK_S
         row, place = np.nonzero(fits)
-        weight = taste.uplink_weight
+        weight = criterion.uplink_weight
         band = np.broadcast_to(upload, fits.shape)[row, place]
         cost = (weight * band + (1 - weight) * extra[row, place]) / size[row]
         users = np.stack((first[row], first[row] + size[row]), axis=1)
@@ -313,7 +326,7 @@ class Insertions:
     def _new_loads(
         self, plan: Plan, times: Times, model: Ints
     ) -> tuple[Floats, Floats]:
-        """Load of a new round, and what it adds to all loads, shape (n, R+1) each."""
+        """Load of a new round, and the total load it adds, shape (n, R+1) each."""
         models = np.concatenate(([-1], times.models, [-1]))
         if self.clock.tables.problem.residency == "cache":
             load = self._missing_s(plan)[model]
@@ -324,7 +337,7 @@ class Insertions:
         return load, load + after - now
 
     def _missing_s(self, plan: Plan) -> Floats:
-        """Load of each model at each place of a plan, by what is cached there."""
+        """Load of each model at each position of a plan, given the cache there."""
         t = self.clock.tables
         missing = np.repeat(t.atom_load_s[:, None], len(plan) + 1, axis=1)
         missing[list(t.initial_atoms), 0] = 0.0
@@ -334,7 +347,7 @@ class Insertions:
         return found
 
     def _latest_new(self, times: Times, places: _Places, model: Ints) -> Floats:
-        """Latest end of a new round at each place, shape (n, R+1)."""
+        """Latest end of a new round at each position, shape (n, R+1)."""
         if not self.clock.plain:
             return np.broadcast_to(places.after_s, (len(model), len(places.after_s)))
         following = np.concatenate((times.models, [-1]))
@@ -342,8 +355,8 @@ class Insertions:
 
     def _arrivals(
         self, plan: Plan, places: _Places, release: Ints, demand_s: Floats
-    ) -> _Later:
-        """When inputs are there if uploads of a release are added, shape (R+1, n)."""
+    ) -> _Arrivals:
+        """When inputs arrive if uploads of a release are added, shape (R+1, n)."""
         clock = self.clock
         grid = clock.release_grid_s
         ends = clock.arrivals(plan)
@@ -356,21 +369,21 @@ class Insertions:
         slack = np.full(ready.shape, np.inf)
         late = places.after_s[:-1, None] - ready[1:]
         slack[:-1] = np.minimum.accumulate(late[::-1], axis=0)[::-1]
-        return _Later(ready, slack)
+        return _Arrivals(ready, slack)
 
 
-class _Later(NamedTuple):
-    """Row p: for a new round at place p; row r + 1: for a user that joins round r.
+class _Arrivals(NamedTuple):
+    """Row p is for a new round at position p, row r + 1 for a user joining round r.
 
-    ``slack_s`` row p is the least slack of the uploads of all rounds from p on.
+    Row p of ``slack_s`` is the minimum slack of the uploads of all rounds from p on.
     """
 
     ready_s: Floats
     slack_s: Floats
 
 
-def _running_least(rank: Ints, model: Ints) -> Ints:
-    """Least rank so far within each run of equal models, models ascending."""
+def _running_min(rank: Ints, model: Ints) -> Ints:
+    """Compute the running minimum rank within each run of equal (ascending) models."""
     span = int(rank.max(initial=0)) + 1
     least: Ints = np.minimum.accumulate(rank - span * model) + span * model
     return least

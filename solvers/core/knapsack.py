@@ -13,22 +13,22 @@ from solvers.core.tables import Floats, Ints, PlannedRound, Tables
 
 
 def batch_costs(latency_s: Floats, users: int) -> tuple[Floats, Ints]:
-    """Least compute time of n users of one model, for n = 0 … users.
+    """Compute the least compute time of n users of one model, for n = 0 … users.
 
-    c(n) = min over b of c(n − b) + latency[b]. Full batches first would not do:
-    measured tables are not affine. O(users · batch limit).
+    c(n) = min over b of c(n − b) + latency[b]. Filling the largest batches first is not
+    optimal, because measured tables are not affine. O(users · batch limit).
 
     Parameters
     ----------
     latency_s
         Compute time by batch size, shape (B+1,), index 0 unused, inf where not allowed.
     users
-        The largest n wanted.
+        The largest n required.
 
     Returns
     -------
     cost_s, batch
-        Least time, and the size of a batch to take first; shape (users+1,) each.
+        Least time, and the size of the first batch to take; shape (users+1,) each.
     """
     cost = np.full(users + 1, np.inf)
     cost[0] = 0.0
@@ -44,7 +44,7 @@ def batch_costs(latency_s: Floats, users: int) -> tuple[Floats, Ints]:
 
 
 def batches(batch: Ints, users: int) -> list[int]:
-    """Sizes of the batches that :func:`batch_costs` chose for n users."""
+    """Return the batch sizes that :func:`batch_costs` chose for n users."""
     sizes = []
     while users:
         size = int(batch[users])
@@ -56,7 +56,7 @@ def batches(batch: Ints, users: int) -> list[int]:
 def visit_rounds(
     tables: Tables, model: int, sizes: Iterable[int]
 ) -> list[PlannedRound]:
-    """Serve the users of least demand of a model in batches of given sizes."""
+    """Serve a model's users of least demand in batches of the given sizes."""
     rounds = []
     done = 0
     for size in sizes:
@@ -68,17 +68,17 @@ def visit_rounds(
 
 @dataclass(frozen=True)
 class Part:
-    """Costs of serving n users of some models, and how the least cost is reached.
+    """Costs of serving n users of some models, with the choices that attain them.
 
     Parameters
     ----------
     cost
         Least cost of serving exactly n users, n from 0, inf where impossible.
     model
-        The model, if the part is a single one.
+        The model, if the part consists of a single one.
     merged
-        Else the two parts it was merged from, and for each n how many of the users
-        the right-hand part serves.
+        Otherwise the two parts it was merged from, and for each n the number of users
+        that the right-hand part serves.
     """
 
     cost: Floats
@@ -86,7 +86,7 @@ class Part:
     merged: tuple[Part, Part, NDArray[np.int32]] | None = None
 
     def choose(self, users: int) -> dict[int, int]:
-        """Say how many users of each model the least cost of n users serves."""
+        """Return how many users of each model the least cost of n users serves."""
         chosen: dict[int, int] = {}
         stack = [(self, users)]
         while stack:
@@ -108,10 +108,10 @@ def tree_knapsack(
     model_cost: Mapping[int, Floats],
     limit: float = np.inf,
 ) -> Part:
-    """Find the least cost of serving exactly n users, for every n.
+    """Compute the least cost of serving exactly n users, for every n.
 
-    The cost of n users below a node is the node's own cost, once if n > 0, and the
-    best split of n among the models and nodes below it.
+    The cost of n users below a node is the node's own cost, charged once if n > 0, plus
+    the best split of n among the models and nodes below it.
 
     Parameters
     ----------
@@ -123,26 +123,27 @@ def tree_knapsack(
         For each active model, cost of serving exactly n of its users, n from 0, at
         least 0.
     limit
-        Only costs up to this are wanted. Every part of a sum is at most the sum, so
-        a count that alone costs more is in no sum within the limit: trailing counts
-        above it are cut off each part, and those inside count as impossible wherever
-        they exceed it anyway. No cost within the limit changes.
+        Only costs up to this limit are required. Every part of a sum is at most the
+        sum, so a count whose own cost exceeds the limit is in no sum within it:
+        trailing counts above it are trimmed from each part, and interior ones remain
+        infeasible wherever they exceed it. No cost within the limit changes.
 
     Returns
     -------
     Part
-        Costs for n = 0, 1, … as far as they are wanted, and the choices behind them.
+        Costs for n = 0, 1, … up to the limit, and the choices behind them.
 
     Notes
     -----
-    Merging arrays of lengths p and q costs O(p·q), over the tree O(K²) in all because
-    every pair of users meets in one merge only; as min(p, q) vector operations each.
+    Merging arrays of lengths p and q costs O(p·q), in min(p, q) vector operations. Over
+    the tree this is O(K²) in total, because every pair of users meets in one merge
+    only.
     """
     parts = [Part(np.zeros(1)) for _ in forest.parent]
     # Children have larger numbers than their parents.
     for node in range(len(forest.parent) - 1, -1, -1):
         for model in forest.models[node]:
-            single = Part(_within(model_cost[model], limit), model)
+            single = Part(_trimmed(model_cost[model], limit), model)
             parts[node] = _merge(parts[node], single, limit)
         parts[node].cost[1:] += node_cost[node]
         above = forest.parent[node]
@@ -151,15 +152,15 @@ def tree_knapsack(
     return parts[0]
 
 
-def _within(cost: Floats, limit: float) -> Floats:
-    """Cut off the counts at the end that cost more than the limit."""
+def _trimmed(cost: Floats, limit: float) -> Floats:
+    """Trim trailing counts that cost more than the limit."""
     return cost[: int(np.flatnonzero(cost <= limit)[-1]) + 1]
 
 
 def _merge(left: Part, right: Part, limit: float) -> Part:
     """Add two parts: the (min,+) convolution of their costs."""
     if len(left.cost) == 1:
-        return Part(_within(right.cost, limit).copy(), right.model, right.merged)
+        return Part(_trimmed(right.cost, limit).copy(), right.model, right.merged)
     total = np.full(len(left.cost) + len(right.cost) - 1, np.inf)
     split = np.zeros(len(total), dtype=np.int32)
     swap = len(right.cost) > len(left.cost)
@@ -171,7 +172,7 @@ def _merge(left: Part, right: Part, limit: float) -> Part:
         better = option < window
         np.copyto(window, option, where=better)
         np.copyto(split[i : i + len(long.cost)], positions if swap else i, where=better)
-    kept = _within(total, limit)
+    kept = _trimmed(total, limit)
     return Part(kept, merged=(left, right, split[: len(kept)].copy()))
 
 
@@ -181,7 +182,7 @@ def tree_costs(
     model_cost: Mapping[int, Floats],
     limit: Floats,
 ) -> Floats:
-    """Do :func:`tree_knapsack` for several prices at once, without the choices.
+    """Solve :func:`tree_knapsack` for several prices at once, without the choices.
 
     Parameters
     ----------
@@ -192,12 +193,12 @@ def tree_costs(
     model_cost
         For each active model, cost of n of its users, shape (R, n+1).
     limit
-        What is wanted of each price, shape (R,).
+        Cost limit under each price, shape (R,).
 
     Returns
     -------
     ndarray
-        Least cost of exactly n users, shape (R, N+1), as far as any is wanted.
+        Least cost of exactly n users, shape (R, N+1), N the largest within any limit.
     """
     rows = len(limit)
     parts = [np.zeros((rows, 1)) for _ in forest.parent]

@@ -1,4 +1,4 @@
-"""Depth-first orders of the sharing forest: the sequences in which blocks load once."""
+"""Depth-first orders of the sharing forest, in which every block is loaded once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from solvers.core.forest import Forest
 from solvers.core.tables import Ints, Tables
 
-MOST_ORDERS = 24
+MAX_ORDERS = 24
 
 # A child of a node: one of its models, or a whole subtree.
 Child = tuple[str, int]
@@ -24,7 +24,7 @@ def depth_first(
     first: frozenset[int] = frozenset(),
     key: Callable[[Child], float] | None = None,
 ) -> list[int]:
-    """List the active models depth first.
+    """List the active models in a depth-first order.
 
     Parameters
     ----------
@@ -33,14 +33,14 @@ def depth_first(
     first
         Atoms resident at the start: the child that uses most of them comes first.
     key
-        Orders the children of a node; by number if None.
+        Sort key for the children of a node; by number if None.
     """
 
     def rank(child: Child) -> tuple[float, float, str, int]:
-        found = _found_below(forest, tables, child, first)
+        found = _resident_below(forest, tables, child, first)
         return (-found, key(child) if key else 0.0, *child)
 
-    return _walk(lambda node: sorted(_children(forest, node), key=rank))
+    return _traverse(lambda node: sorted(_children(forest, node), key=rank))
 
 
 def _children(forest: Forest, node: int) -> list[Child]:
@@ -48,7 +48,7 @@ def _children(forest: Forest, node: int) -> list[Child]:
     return models + [("node", child) for child in forest.children[node]]
 
 
-def _walk(ordered: Callable[[int], list[Child]]) -> list[int]:
+def _traverse(ordered: Callable[[int], list[Child]]) -> list[int]:
     order = []
     stack: list[Child] = [("node", 0)]
     while stack:
@@ -60,10 +60,10 @@ def _walk(ordered: Callable[[int], list[Child]]) -> list[int]:
     return order
 
 
-def _found_below(
+def _resident_below(
     forest: Forest, tables: Tables, child: Child, first: frozenset[int]
 ) -> float:
-    """Load time saved below a child by what is resident at the start."""
+    """Load time saved below a child by the atoms resident at the start."""
     if not first or child[0] == "model":
         return 0.0
     return max(
@@ -72,7 +72,7 @@ def _found_below(
 
 
 def models_below(forest: Forest, child: Child) -> list[int]:
-    """Models of a child, the child itself if it is one."""
+    """Return the models below a child, or the child itself if it is a model."""
     if child[0] == "model":
         return [child[1]]
     below: list[int] = []
@@ -85,11 +85,11 @@ def models_below(forest: Forest, child: Child) -> list[int]:
 
 
 def depth_first_orders(tables: Tables, forest: Forest) -> list[list[int]]:
-    """List every depth-first order if there are few, several good ones else.
+    """List every depth-first order if there are few, otherwise several good ones.
 
     The good ones sort the children of each node as the jobs of a two-machine flow shop
-    (uplink, then GPU): least upload first, least load first, most users for the time
-    first, and Johnson's rule (Johnson 1954) on the subtrees' totals.
+    (uplink, then GPU): least upload first, least load first, most users per unit of
+    time first, and Johnson's rule (Johnson 1954) on the subtrees' totals.
 
     Returns
     -------
@@ -107,9 +107,9 @@ def depth_first_orders(tables: Tables, forest: Forest) -> list[list[int]]:
 
 
 def few_orders(forest: Forest) -> bool:
-    """Whether there are at most ``MOST_ORDERS`` depth-first orders."""
+    """Whether there are at most ``MAX_ORDERS`` depth-first orders."""
     fan = [len(_children(forest, node)) for node in range(len(forest.parent))]
-    return math.prod(math.factorial(min(n, 10)) for n in fan) <= MOST_ORDERS
+    return math.prod(math.factorial(min(n, 10)) for n in fan) <= MAX_ORDERS
 
 
 def _all_orders(forest: Forest) -> Iterator[list[int]]:
@@ -118,11 +118,11 @@ def _all_orders(forest: Forest) -> Iterator[list[int]]:
         for node in range(len(forest.parent))
     ]
     for choice in product(*choices):
-        yield _walk(lambda node, choice=choice: list(choice[node]))  # type: ignore[misc]
+        yield _traverse(lambda node, choice=choice: list(choice[node]))  # type: ignore[misc]
 
 
 def _keys(tables: Tables, forest: Forest) -> list[Callable[[Child], float]]:
-    """Build the sort keys of the good orders from each subtree's totals."""
+    """Build the sort keys of the good orders from the totals of each subtree."""
     totals: dict[Child, tuple[float, float, int]] = {}
 
     def total(child: Child) -> tuple[float, float, int]:
@@ -156,7 +156,8 @@ def _keys(tables: Tables, forest: Forest) -> list[Callable[[Child], float]]:
 
     def johnson(child: Child) -> float:
         upload_s, gpu_s, _ = total(child)
-        # Shorter upload than GPU time: early, by upload; else late, longest GPU first.
+        # Johnson's rule: if upload < GPU time, early and by increasing upload;
+        # otherwise late and by decreasing GPU time.
         return -1 / (upload_s + 1e-12) if upload_s < gpu_s else 1 / (gpu_s + 1e-12)
 
     return [least_upload, least_gpu, least_both, johnson]

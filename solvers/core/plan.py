@@ -1,9 +1,10 @@
-"""A plan that can be changed, and what a change would cost.
+"""A plan that can be modified, and the times that decide what a change would cost.
 
-Times run both ways: *earliest* ends from the first round forwards, *latest* ends from
-the deadlines backwards. Both follow chains of differences, so a round may change when
-the times it causes do not pass the latest times of what follows: nearly every change is
-judged by a few comparisons, and nothing behind it is timed again.
+Times are computed in both directions: *earliest* ends forwards from the first round,
+*latest* ends backwards from the deadlines. Both follow chains of difference
+constraints, so a change to a round is feasible if the resulting times do not exceed the
+latest times of its successors: nearly every change is evaluated by a few comparisons,
+without retiming later rounds.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from solvers.tolerance import TIME_TOLERANCE_S
 
 SLACK_S = TIME_TOLERANCE_S / 2
 
-# How many plans' use of GPU memory is remembered, under cache or overlap.
-MOST_REMEMBERED = 256
+# Number of plans whose GPU memory steps are cached, under cache or overlap.
+MAX_CACHED_PLANS = 256
 
 
 class Batch(NamedTuple):
-    """A round and its sums: Σw, earliest deadline and compute time, in s."""
+    """A round and its totals: Σw, earliest deadline and compute time, in s."""
 
     model: int
     users: tuple[int, ...]
@@ -42,11 +43,11 @@ Plan = tuple[Batch, ...]
 class Times(NamedTuple):
     """The rounds of a plan as arrays of shape (R,), and when they run, in s.
 
-    ``load_s`` is the length of each load and ``loaded_s`` its earliest end, ``end_s``
-    the earliest end of the round and ``latest_end_s`` the latest that its users and
-    all later rounds allow. ``ready_s``: when the inputs are there (``static``: 0).
+    ``load_s`` is the duration of each load and ``loaded_s`` its earliest end, ``end_s``
+    the earliest end of the round and ``latest_end_s`` the latest that its users and all
+    later rounds allow. ``ready_s`` is when the inputs have arrived (``static``: 0).
     ``band`` is the share of the band that ``static`` needs, 0 otherwise. ``broken`` is
-    the first round that is late, or −1.
+    the first late round, or −1.
     """
 
     models: Ints
@@ -70,7 +71,7 @@ class Times(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Clock:
-    """Times plans of one problem under one discipline.
+    """Computes the times of plans for one problem under one discipline.
 
     Parameters
     ----------
@@ -95,12 +96,12 @@ class Clock:
 
     @cached_property
     def latency_s(self) -> list[list[float]]:
-        """Compute time by model and batch size, inf for what does not fit."""
+        """Compute time by model and batch size, inf if the batch does not fit."""
         return [table.tolist() for table in self.tables.latency_s]
 
     @cached_property
     def plain(self) -> bool:
-        """Whether a load depends on the model before it alone, and never overlaps."""
+        """Whether loads depend only on the previous model and never overlap."""
         problem = self.tables.problem
         return problem.residency == "previous" and not problem.overlap
 
@@ -111,23 +112,23 @@ class Clock:
 
     @cached_property
     def release_index(self) -> Ints:
-        """Where each user's release stands in the grid, shape (K,)."""
+        """Index of each user's release in the grid, shape (K,)."""
         return np.searchsorted(self.release_grid_s, self.tables.release_s)
 
     @cached_property
     def _sizes_matter(self) -> bool:
-        """Whether the size of a batch may change what is evicted."""
+        """Whether batch sizes can affect eviction."""
         problem = self.tables.problem
         return problem.gpu_memory_bytes is not None and any(
             model.activation_bytes for model in problem.models.values()
         )
 
     @cached_property
-    def _remembered(self) -> dict[tuple[int, ...], list[Step]]:
+    def _step_cache(self) -> dict[tuple[int, ...], list[Step]]:
         return {}
 
     def batch(self, model: int, users: Sequence[int]) -> Batch:
-        """Sum up a round; its compute time is inf if the batch does not fit."""
+        """Make a round with its totals; compute time is inf if it does not fit."""
         table = self.latency_s[model]
         return Batch(
             model,
@@ -138,14 +139,15 @@ class Clock:
         )
 
     def plan(self, rounds: Sequence[PlannedRound]) -> Plan:
-        """Make a plan of given rounds."""
+        """Make a plan from given rounds."""
         return tuple(self.batch(model, users) for model, users in rounds)
 
     @cached_property
     def loads_between_s(self) -> Floats:
-        """Load of each model after each other, shape (M+1, M+1), residency previous.
+        """Load of each model after each other model, residency ``"previous"``.
 
-        The last row is for the first round; the last column, the end, loads nothing.
+        Shape (M+1, M+1). The last row is for the first round; the last column stands
+        for the end and loads nothing.
         """
         tables = self.tables
         models = len(tables.model_names)
@@ -156,29 +158,29 @@ class Clock:
         return loads
 
     def steps(self, plan: Plan) -> list[Step]:
-        """Follow GPU memory through a plan."""
+        """Track GPU memory through a plan."""
         key = tuple(batch.model for batch in plan)
         if self._sizes_matter:
             key += tuple(len(batch.users) for batch in plan)
-        found = self._remembered.get(key)
+        found = self._step_cache.get(key)
         if found is None:
-            if len(self._remembered) >= MOST_REMEMBERED:
-                self._remembered.clear()
+            if len(self._step_cache) >= MAX_CACHED_PLANS:
+                self._step_cache.clear()
             found = steps(self.tables, rounds_of(plan))
-            self._remembered[key] = found
+            self._step_cache[key] = found
         return found
 
     def arrivals(self, plan: Plan) -> Floats:
-        """Say when uploads released from each time on have ended, shape (R+1, A).
+        """Compute when the uploads released from each time on end, shape (R+1, A).
 
-        Row r is for the users of the first r rounds, column i for those released at
+        Row r covers the users of the first r rounds, column i those of them released at
         ``release_grid_s[i]`` or later; −inf where there are none.
         """
         sent = np.zeros((len(plan) + 1, len(self.release_grid_s)))
         for r, batch in enumerate(plan):
             for k in batch.users:
                 sent[r + 1, self.release_index[k]] += self.demand_s[k]
-        # A column without uploads of its own is never the largest, unless it is empty.
+        # A column that adds no uploads is never the maximum, unless it is empty.
         sent = sent.cumsum(axis=0)[:, ::-1].cumsum(axis=1)[:, ::-1]
         return np.where(sent > 0, self.release_grid_s + sent, -np.inf)
 
@@ -192,7 +194,7 @@ class Clock:
         idle = 0.0
         ready = np.zeros(len(plan))
         if not np.isfinite(compute).all():
-            # A batch that does not fit has no times; its round is named.
+            # A batch that does not fit has no times; ``broken`` names its round.
             too_large = int(np.isinf(compute).argmax())
             never = np.full(len(plan), np.nan)
             return Times(
@@ -209,7 +211,9 @@ class Clock:
             ready = self.arrivals(plan)[1:].max(axis=1)
         if self.plain:
             load = self.loads_between_s[np.concatenate(([-1], models[:-1])), models]
-            loaded, end, latest = _in_turn(load, compute, deadline, ready, idle)
+            loaded, end, latest = _sequential_times(
+                load, compute, deadline, ready, idle
+            )
         else:
             steps = self.steps(plan)
             load = np.array([self.tables.loads_s(step.loaded) for step in steps])
@@ -237,13 +241,14 @@ class Clock:
         )
 
 
-def _in_turn(
+def _sequential_times(
     load: Floats, compute: Floats, deadline: Floats, ready: Floats, idle_s: float
 ) -> tuple[Floats, Floats, Floats]:
     """Earliest loads and ends, and latest ends, of rounds that do not overlap.
 
-    A round's end is the largest, over the rounds up to it, of when its inputs were
-    ready and all work from there on: running sums and a running maximum.
+    A round's end is the maximum, over the rounds up to it, of the time when that
+    round's inputs are ready plus all work from there on: running sums and a running
+    maximum.
     """
     work = (load + compute).cumsum()
     ready_work = np.maximum.accumulate(np.maximum(ready - work + compute, idle_s))
@@ -286,10 +291,10 @@ def _latest(plan: Plan, load: list[float], ahead: list[bool]) -> Floats:
 
 
 def served(plan: Plan) -> int:
-    """Users that a plan serves."""
+    """Count the users that a plan serves."""
     return sum(len(batch.users) for batch in plan)
 
 
 def rounds_of(plan: Plan) -> list[PlannedRound]:
-    """Write a plan as rounds."""
+    """Convert a plan to rounds."""
     return [PlannedRound(batch.model, batch.users) for batch in plan]

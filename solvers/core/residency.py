@@ -1,25 +1,25 @@
 """Which parameter blocks stay in GPU memory between rounds, and what each round loads.
 
-Blocks that the same models hold stay and go together, as one atom. With residency
-``"previous"`` the blocks of the round before are there and no others. With ``"cache"``
-atoms stay while memory allows: before a round is loaded, atoms that it does not need
-are evicted, one at a time, until its weights and activations fit beside the rest; the
-least recently used first, or the one whose next use is furthest away (never used
-again: furthest). Ties go to the least recently used, then to the first that the
-problem's models, in their order, name.
+Blocks held by the same models stay resident or are evicted together, as one atom. With
+residency ``"previous"``, exactly the blocks of the previous round are resident. With
+``"cache"``, atoms stay while memory allows: before a round is loaded, atoms that it
+does not need are evicted, one at a time, until its weights and activations fit beside
+the rest. The least recently used atom goes first, or the one with the furthest next use
+(an atom that is never used again counts as furthest). Ties are broken by least recent
+use, then by the order in which the problem's models name the atoms.
 
-With ``overlap`` a load may run while the round before computes, if memory holds both:
-the weights of the two models and the activations of the round before. It then waits
-for the load before and for the end of the round two before, no longer: memory holds
-two models in use, not three. Room for the load is made among what the round before
-does not need; room for the round's own activations when the round before has ended,
-among all. Otherwise the load waits for that end, as it does without overlap. All this
-follows from the rounds alone: what is evicted does not depend on when a load that may
-run ahead does run.
+With ``overlap``, a load may run while the previous round computes, if memory holds
+both: the weights of the two models and the activations of the previous round. It then
+waits only for the previous load and for the end of the round two before, because memory
+holds two models in use, not three. Memory for the load is freed among the atoms that
+the previous round does not need; memory for the round's own activations is freed once
+the previous round has ended, among all atoms. Otherwise the load waits for that end, as
+it does without overlap. All this follows from the rounds alone: what is evicted does
+not depend on when a load that may run ahead actually runs.
 
-For the same rounds a cache never loads more than residency ``"previous"`` does, and
-with that residency overlap never delays a round. Overlap with a cache may: room for
-the activations of the round before can cost an atom that is needed again.
+For the same rounds, a cache never loads more than residency ``"previous"``, and with
+the latter overlap never delays a round. Overlap with a cache may delay one: making room
+for the activations of the previous round can evict an atom that is needed again.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from typing import NamedTuple
 
 from solvers.core.tables import Rounds, Tables
 
-# After round r, when is an atom used next?
+# Maps (atom, r) to the round after r that uses the atom next.
 NextUse = Callable[[int, int], float]
 
 
 class Memory(NamedTuple):
-    """What is in GPU memory after a round.
+    """Contents of GPU memory after a round.
 
-    ``atoms`` are in order of their last use, the least recently used first. ``model``
-    and ``batch`` are those of the round, None and 0 before the first.
+    ``atoms`` are ordered by last use, least recently used first. ``model`` and
+    ``batch`` are those of the round, None and 0 before the first.
     """
 
     atoms: tuple[int, ...]
@@ -47,9 +47,9 @@ class Memory(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a round does to memory.
+    """The effect of a round on memory.
 
-    ``ahead`` says whether its load may run while the round before computes.
+    ``ahead``: whether its load may run while the previous round computes.
     """
 
     memory: Memory
@@ -58,7 +58,7 @@ class Step(NamedTuple):
 
 
 def start(tables: Tables) -> Memory:
-    """Return what is in memory before the first round."""
+    """Return the contents of memory before the first round."""
     return Memory(tuple(sorted(tables.initial_atoms)))
 
 
@@ -69,26 +69,26 @@ def enter(
     batch: int,
     next_use: Callable[[int], float] | None = None,
 ) -> Step:
-    """Run a round: evict what has to go, load what is missing.
+    """Apply a round to memory: evict what must go and load what is missing.
 
     Parameters
     ----------
     tables
-        The problem; every batch is one that fits.
+        The problem; every batch must fit in memory.
     memory
-        Memory after the round before.
+        Memory after the previous round.
     model, batch
         The round.
     next_use
-        When an atom is used next after this round, for ``"furthest-next-use"``;
-        without it the least recently used goes first.
+        Next use of an atom after this round, for ``"furthest-next-use"``; without it,
+        the least recently used atom is evicted first.
 
     Notes
     -----
     O(resident atoms), times evicted atoms for ``"furthest-next-use"``.
     """
     needed = tables.atoms_of[model]
-    pinned = _held_too(tables, memory, model)
+    pinned = _pinned_atoms(tables, memory, model)
     ahead = pinned is not None
     resident = set(memory.atoms)
     loaded = needed - resident
@@ -110,8 +110,8 @@ def enter(
     return Step(after, loaded, ahead)
 
 
-def _held_too(tables: Tables, memory: Memory, model: int) -> frozenset[int] | None:
-    """Atoms of the round before, if memory holds both models at once."""
+def _pinned_atoms(tables: Tables, memory: Memory, model: int) -> frozenset[int] | None:
+    """Return the previous round's atoms if memory holds both models at once."""
     if not tables.problem.overlap or memory.model is None:
         return None
     before = tables.atoms_of[memory.model]
@@ -130,7 +130,7 @@ def _evict(
     size: Sequence[int],
     next_use: Callable[[int], float] | None,
 ) -> None:
-    """Remove atoms from a list until so many bytes are free, or none may go."""
+    """Evict atoms until the missing bytes are freed or only pinned atoms remain."""
     while missing_bytes > 0:
         loose = [i for i, atom in enumerate(kept) if atom not in pinned]
         if not loose:
@@ -143,7 +143,7 @@ def _evict(
 
 
 def steps(tables: Tables, rounds: Rounds) -> list[Step]:
-    """Follow memory through given rounds, by the problem's residency and eviction.
+    """Track memory through given rounds, by the problem's residency and eviction.
 
     O(R · resident atoms), times evicted atoms for ``"furthest-next-use"``.
     """
@@ -168,12 +168,13 @@ def _after(next_use: NextUse, r: int) -> Callable[[int], float]:
 
 
 def next_uses(tables: Tables, models: Sequence[int]) -> NextUse:
-    """Tell, for a sequence of models, the next round after r that uses an atom.
+    """Build the next-use function of a sequence of models.
 
     Returns
     -------
     callable
-        (atom, r) to the number of that round; infinity if there is none.
+        Maps (atom, r) to the index of the next round after r that uses the atom;
+        infinity if there is none.
     """
     uses: dict[int, list[int]] = {}
     for r, model in enumerate(models):

@@ -1,8 +1,9 @@
-"""A problem as integers and arrays, the form every algorithm works on.
+"""A problem as integers and arrays, the form in which every algorithm uses it.
 
-Users and models are numbered in the order the problem lists them. Blocks with the same
-holders always move together, so they are merged into *atoms*: the fewest groups of
-blocks that every model holds wholly or not at all.
+Users and models are numbered in the order in which the problem lists them. Blocks with
+the same holders are always loaded together, so they are merged into *atoms*: the
+smallest partition of the blocks such that every model holds each part wholly or not at
+all.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Rounds = Sequence[PlannedRound]
 
 
 class _Atoms(NamedTuple):
-    """Atoms of each model; blocks, load time and size of each atom."""
+    """The atoms of each model, and the blocks, load time and size of each atom."""
 
     of_model: tuple[frozenset[int], ...]
     blocks: tuple[tuple[str, ...], ...]
@@ -41,8 +42,8 @@ class _Atoms(NamedTuple):
     bytes: tuple[int, ...]
 
 
-def _shared(problem: Problem) -> _Atoms:
-    """Merge blocks that the same models hold."""
+def _merge_blocks(problem: Problem) -> _Atoms:
+    """Merge blocks that are held by the same models."""
     holders: dict[str, list[int]] = {}
     for m, model in enumerate(problem.models.values()):
         for block in model.blocks:
@@ -54,17 +55,17 @@ def _shared(problem: Problem) -> _Atoms:
     for atom, group in enumerate(groups):
         for m in group:
             of_model[m].add(atom)
-    return _of_blocks(problem, tuple(map(frozenset, of_model)), groups.values())
+    return _make_atoms(problem, tuple(map(frozenset, of_model)), groups.values())
 
 
 def _whole_models(problem: Problem) -> _Atoms:
-    """Make each model one atom of its own."""
+    """Make each model a single private atom."""
     models = problem.models.values()
     of_model = tuple(frozenset({m}) for m in range(len(models)))
-    return _of_blocks(problem, of_model, [model.blocks for model in models])
+    return _make_atoms(problem, of_model, [model.blocks for model in models])
 
 
-def _of_blocks(
+def _make_atoms(
     problem: Problem,
     of_model: tuple[frozenset[int], ...],
     groups: Iterable[Sequence[str]],
@@ -81,15 +82,15 @@ def _of_blocks(
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """What the algorithms ask of a problem, with or without parameter sharing.
+    """Derived data of a problem, with or without parameter sharing.
 
     Parameters
     ----------
     problem
         The problem.
     sharing
-        If false, every change of model loads the whole model: each model is one atom
-        of its own. The same model twice in a row loads nothing in either case.
+        If false, every change of model loads the whole model: each model is a single
+        private atom. The same model twice in a row loads nothing in either case.
     """
 
     problem: Problem
@@ -113,7 +114,7 @@ class Tables:
 
     @cached_property
     def demand_s(self) -> Floats:
-        """Upload time of each user at the whole band, shape (K,), inf if no link."""
+        """Upload time of each user over the whole band, shape (K,), inf if no link."""
         demands = [user.demand_hz_s for user in self.problem.users]
         return np.array(demands, dtype=np.float64) / self.problem.bandwidth_hz
 
@@ -131,7 +132,7 @@ class Tables:
     def latency_s(self) -> tuple[Floats, ...]:
         """Compute time by model and batch size: ``latency_s[m][b]``, b from 0.
 
-        Index 0 is 0; a batch that does not fit in GPU memory costs inf.
+        The entry for b = 0 is 0; a batch that does not fit in GPU memory costs inf.
         """
         tables = []
         for name, model in self.problem.models.items():
@@ -141,10 +142,10 @@ class Tables:
 
     @cached_property
     def users_of(self) -> tuple[Ints, ...]:
-        """Users that can be scheduled, by model, least demand first.
+        """Schedulable users by model, least demand first.
 
-        Left out are users without a link and users of a model that never fits.
-        Ties: earlier deadline, then order of the problem.
+        Users without a link and users of a model that never fits are left out. Ties are
+        broken by earlier deadline, then by the problem's order.
         """
         groups: list[list[int]] = [[] for _ in self.model_names]
         order = np.lexsort((self.deadline_s, self.demand_s))
@@ -159,29 +160,31 @@ class Tables:
 
     @cached_property
     def active(self) -> tuple[int, ...]:
-        """Models that somebody who can be scheduled wants."""
+        """Models requested by at least one schedulable user."""
         return tuple(m for m, users in enumerate(self.users_of) if len(users))
 
     @cached_property
     def users(self) -> Ints:
-        """Every user that can be scheduled, in the problem's order."""
+        """All schedulable users, in the problem's order."""
         return np.array(
             sorted(int(k) for g in self.users_of for k in g), dtype=np.int64
         )
 
     @cached_property
     def resident(self) -> int | None:
-        """The model resident before the first round, by number."""
+        """Number of the model resident before the first round."""
         name = self.problem.resident_model
         return None if name is None else self.model_names.index(name)
 
     @cached_property
     def _atoms(self) -> _Atoms:
-        return _shared(self.problem) if self.sharing else _whole_models(self.problem)
+        return (
+            _merge_blocks(self.problem) if self.sharing else _whole_models(self.problem)
+        )
 
     @property
     def atoms_of(self) -> tuple[frozenset[int], ...]:
-        """Atoms that each model holds."""
+        """Atoms of each model."""
         return self._atoms.of_model
 
     @property
@@ -191,7 +194,7 @@ class Tables:
 
     @property
     def atom_bytes(self) -> tuple[int, ...]:
-        """Memory that each atom takes."""
+        """Size of each atom in GPU memory."""
         return self._atoms.bytes
 
     @property
@@ -205,13 +208,13 @@ class Tables:
         return frozenset() if self.resident is None else self.atoms_of[self.resident]
 
     def blocks_of(self, model: int, atoms: frozenset[int]) -> tuple[str, ...]:
-        """Blocks of a model that belong to given atoms, bottom first."""
+        """Return the blocks of a model that belong to given atoms, bottom first."""
         chosen = {block for atom in atoms for block in self.atom_blocks[atom]}
         held = self.problem.models[self.model_names[model]].blocks
         return tuple(block for block in held if block in chosen)
 
     def activation_bytes(self, model: int, batch: int) -> int:
-        """Memory that a batch takes beside the weights."""
+        """Memory that a batch needs in addition to the weights."""
         given = self.problem.models[self.model_names[model]].activation_bytes
         return given[batch - 1] if given else 0
 
@@ -224,7 +227,7 @@ class Tables:
         return {}
 
     def load_s(self, before: int | None, model: int) -> float:
-        """Time to load a model when another is resident (None: before round 1)."""
+        """Time to load a model after another one (None: before round 1)."""
         key = (before, model)
         found = self._load_cache.get(key)
         if found is None:
@@ -234,7 +237,7 @@ class Tables:
         return found
 
     def loads_after(self, before: int | None) -> Floats:
-        """Time to load each model when another is resident, shape (M,)."""
+        """Time to load each model after a given one, shape (M,)."""
         there = self.initial_atoms if before is None else self.atoms_of[before]
         missing_s = self.atom_load_s.copy()
         missing_s[list(there)] = 0.0
@@ -255,11 +258,11 @@ class Tables:
 
     @property
     def releases_zero(self) -> bool:
-        """Whether every user is there at time 0."""
+        """Whether every user is released at time 0."""
         return not self.release_s.any()
 
     @cached_property
     def common_deadline_s(self) -> float | None:
-        """The one deadline of all users that can be scheduled; None if they differ."""
+        """The deadline common to all schedulable users; None if deadlines differ."""
         deadlines = set(self.deadline_s[self.users].tolist())
         return deadlines.pop() if len(deadlines) == 1 else None

@@ -1,7 +1,7 @@
-"""When each round runs, for given rounds, and with how much spectrum each user.
+"""Timing of given rounds, and the spectrum of each user.
 
-For each uplink discipline and given rounds this is the allocation that needs the least
-spectrum there is, so scheduling and bandwidth allocation split without loss. Every
+For given rounds and each uplink discipline, this is the allocation that needs the least
+spectrum of all, so scheduling and bandwidth allocation decouple without loss. Every
 solver's rounds are timed here and nowhere else.
 """
 
@@ -24,8 +24,8 @@ from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
 class Timing:
     """Times of given rounds, each array of shape (R,), in s.
 
-    ``slack_s`` is how much earlier than the latest possible starts the rounds were
-    moved (``static`` only).
+    ``slack_s`` is how far the rounds were moved ahead of their latest possible starts
+    (``static`` only).
     """
 
     load_start_s: Floats
@@ -41,15 +41,15 @@ class Timing:
 
 
 def upload_end_s(release_s: Floats, demand_s: Floats) -> float:
-    """When a band that is never idle without need has carried a set of uploads.
+    """Compute when a work-conserving band has carried a set of uploads.
 
-    The largest of a + (demand released at a or later) over the releases a: from the
-    release that attains it the band is busy to the end. O(n log n).
+    This is the maximum of a + (demand released at a or later) over the releases a: from
+    the release that attains it, the band is busy until the end. O(n log n).
 
     Parameters
     ----------
     release_s, demand_s
-        Releases and upload times at the whole band, shape (n,), n ≥ 1.
+        Releases, and upload times over the whole band, shape (n,), n ≥ 1.
     """
     order = np.argsort(release_s, kind="stable")
     later = np.cumsum(demand_s[order][::-1])[::-1]
@@ -57,12 +57,12 @@ def upload_end_s(release_s: Floats, demand_s: Floats) -> float:
 
 
 def time_rounds(tables: Tables, rounds: Rounds, uplink: Uplink) -> Timing | None:
-    """Time given rounds under a discipline, or say that they are not feasible.
+    """Time given rounds under a discipline, or return None if they are infeasible.
 
     Parameters
     ----------
     tables
-        The problem; ``upfront`` and ``static`` need all releases 0.
+        The problem; ``upfront`` and ``static`` require all releases to be 0.
     rounds
         Model and users of each round, in order.
     uplink
@@ -71,12 +71,12 @@ def time_rounds(tables: Tables, rounds: Rounds, uplink: Uplink) -> Timing | None
     Returns
     -------
     Timing or None
-        None when some user would be late or the spectrum does not suffice.
+        None if some user would be late or the spectrum does not suffice.
 
     Notes
     -----
-    O(K log K) for K users; ``static`` adds 60 bisection steps of O(R). A cache adds
-    what :func:`solvers.core.residency.steps` costs.
+    O(K log K) for K users; ``static`` adds 60 bisection steps of O(R). A cache adds the
+    cost of :func:`solvers.core.residency.steps`.
     """
     compute = np.empty(len(rounds))
     deadline = np.empty(len(rounds))
@@ -108,7 +108,7 @@ def time_rounds(tables: Tables, rounds: Rounds, uplink: Uplink) -> Timing | None
 
 
 def _loads(tables: Tables, rounds: Rounds) -> tuple[Floats, NDArray[np.bool_]]:
-    """Load time of each round, and whether it may run during the round before."""
+    """Load time of each round, and whether the load may overlap the previous round."""
     if tables.problem.residency == "previous" and not tables.problem.overlap:
         models = [planned.model for planned in rounds]
         before = [None, *models[:-1]]
@@ -126,10 +126,10 @@ def _forward(
     ready: Floats,
     idle_until_s: float,
 ) -> tuple[Floats, Floats]:
-    """Start every load and every batch as early as it may.
+    """Start every load and every batch as early as possible.
 
-    A load that runs ahead waits for the load before and for the round before that:
-    memory holds two models, not three.
+    A load that runs ahead waits for the previous load and for the end of the round two
+    before: memory holds two models, not three.
     """
     load_start = np.empty(len(load))
     compute_start = np.empty(len(load))
@@ -143,7 +143,7 @@ def _forward(
 
 
 def _ready_s(tables: Tables, rounds: Rounds, demand: Floats) -> Floats:
-    """When the last input of each round arrives, earlier rounds served first."""
+    """When the last input of each round arrives if earlier rounds are served first."""
     if tables.releases_zero:
         return np.cumsum(demand)
     ready = np.empty(len(rounds))
@@ -161,11 +161,12 @@ def _static(
     deadline: Floats,
     demand: Floats,
 ) -> Timing | None:
-    """Time rounds backwards, each as late as it may be; then move them all earlier.
+    """Time rounds backwards, each as late as possible; then shift them all earlier.
 
-    A later compute start needs less band, so latest starts are feasible if any are.
+    A later compute start needs less band, so the latest starts are feasible if any are.
     Round r may start at ``max(latest − shift, earliest)`` for any shift: both terms
-    leave room for the loads, hence so does the larger. Band use grows with the shift.
+    leave room for the loads, hence so does their maximum. Band use grows with the
+    shift.
     """
     rounds = len(load)
     latest_load, latest = _latest(load, ahead, compute, deadline)
@@ -184,11 +185,11 @@ def _static(
     if rounds and ((starts(0) <= 0).any() or band(0) > 1 + SPECTRUM_TOLERANCE):
         return None
     most = float(np.max(latest - earliest, initial=0.0))
-    slack = _largest(
+    slack = _largest_shift(
         most, lambda shift: bool((starts(shift) > 0).all()) and band(shift) <= 1
     )
     start = starts(slack)
-    # With the batches where they are, every load starts as early as it may.
+    # With the batches fixed, every load starts as early as possible.
     load_start = _forward(load, ahead, compute, start, 0.0)[0]
     return Timing(load_start, load, start, compute, slack)
 
@@ -196,11 +197,11 @@ def _static(
 def _latest(
     load: Floats, ahead: NDArray[np.bool_], compute: Floats, deadline: Floats
 ) -> tuple[Floats, Floats]:
-    """Latest start of every load and every batch, from the last to the first."""
+    """Latest start of every load and every batch, computed from last to first."""
     latest_load = np.empty(len(load))
     latest = np.empty(len(load))
-    # When the round after may start its load and its batch at the latest, and
-    # the load of the round after that if it runs ahead.
+    # Latest start of the next round's load and batch, and of the load of the
+    # round after that if it runs ahead.
     next_load = next_start = later_load = np.inf
     next_ahead = False
     for r in range(len(load) - 1, -1, -1):
@@ -219,9 +220,9 @@ def _latest(
 def rank(
     tables: Tables, rounds: Rounds, uplink: Uplink
 ) -> tuple[float, float, float, tuple[int, ...]]:
-    """Sort key of candidate rounds, the best least; infeasible ones last of all.
+    """Sort key of candidate rounds, best first and infeasible ones last.
 
-    Most served, then the earliest last end, then least Σw, then users by number.
+    Most users served, then earliest last end, then least Σw, then users by number.
     """
     timing = time_rounds(tables, rounds, uplink)
     if timing is None:
@@ -232,7 +233,7 @@ def rank(
     return (-float(len(chosen)), end_s, demand_s, tuple(sorted(chosen)))
 
 
-def _largest(most: float, holds: Callable[[float], bool]) -> float:
+def _largest_shift(most: float, holds: Callable[[float], bool]) -> float:
     """Bisect for the largest shift in [0, most] at which a monotone condition holds."""
     if holds(most):
         return most
@@ -249,23 +250,23 @@ def _largest(most: float, holds: Callable[[float], bool]) -> float:
 def allocate(
     tables: Tables, rounds: Rounds, timing: Timing, uplink: Uplink
 ) -> tuple[Allocation, ...]:
-    """Give every served user its spectrum, by the discipline's rule.
+    """Allocate spectrum to every served user by the discipline's rule.
 
     Parameters
     ----------
     tables, rounds, uplink
         As given to :func:`time_rounds`.
     timing
-        What it returned.
+        The timing it returned.
 
     Returns
     -------
     tuple of Allocation
-        One a served user, in the order of the rounds.
+        One per served user, in the order of the rounds.
     """
     band_hz = tables.problem.bandwidth_hz
     if uplink == "dynamic":
-        segments = _one_after_the_other(tables, rounds)
+        segments = _serve_in_order(tables, rounds)
     else:
         total = sum(tables.demand_s[list(users)].sum() for _, users in rounds)
         segments = {}
@@ -282,7 +283,7 @@ def allocate(
 
 
 def upload_order(tables: Tables, rounds: Rounds) -> list[int]:
-    """Order of the ``dynamic`` uplink: by round, inside a round by release."""
+    """Upload order of the ``dynamic`` uplink: by round, then by release."""
     return [
         k
         for _, users in rounds
@@ -290,8 +291,8 @@ def upload_order(tables: Tables, rounds: Rounds) -> list[int]:
     ]
 
 
-def _one_after_the_other(tables: Tables, rounds: Rounds) -> dict[int, list[Segment]]:
-    """Serve uploads at the whole band, the first in order that is released."""
+def _serve_in_order(tables: Tables, rounds: Rounds) -> dict[int, list[Segment]]:
+    """Give the whole band to the first released upload in the upload order."""
     order = upload_order(tables, rounds)
     left = {rank: float(tables.demand_s[k]) for rank, k in enumerate(order)}
     arrivals = sorted(
@@ -338,16 +339,16 @@ def make_schedule(
     solver: str,
     bound: int | None,
 ) -> Schedule | None:
-    """Turn given rounds into a schedule, or say that they are not feasible.
+    """Turn given rounds into a schedule, or return None if they are infeasible.
 
     Parameters
     ----------
     tables, rounds, uplink
-        As for :func:`time_rounds`; ``tables.sharing`` decides what is loaded.
+        As for :func:`time_rounds`; ``tables.sharing`` determines what is loaded.
     solver
-        The name to write into the schedule.
+        Solver name to record in the schedule.
     bound
-        A proven upper bound on users served; None if these rounds are proven best.
+        A proven upper bound on users served; None if the rounds are proven optimal.
     """
     timing = time_rounds(tables, rounds, uplink)
     if timing is None:

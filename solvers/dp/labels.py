@@ -1,13 +1,13 @@
 """Label setting along a depth-first order, for ``dynamic`` and ``static`` uplinks.
 
-A label is a partial schedule that visits some of the models so far in the order: how
-many users it serves, how much of the path to the next model is resident, a time and an
-amount of spectrum. Labels that another one of the same users and residency equals or
-beats in both time and spectrum are dropped, and so are labels that, by the prices of
-:mod:`solvers.bounds.prices`, cannot become a schedule of as many users as wanted. A
-visit is a run of batches of one model; its users are those of least demand, the least
-first: with one deadline any exchange towards that needs no more spectrum and no more
-time.
+A label is a partial schedule that visits some of the order's models so far: how many
+users it serves, how much of the path to the next model is resident, a time and an
+amount of spectrum. Labels dominated in both time and spectrum by another label with the
+same users and residency are pruned, and so are labels that, by the prices of
+:mod:`solvers.bounds.prices`, cannot be completed to a schedule that serves the target
+number of users. A visit is a run of batches of one model; its users are those of least
+demand, in ascending order: with one deadline, any exchange towards that order needs no
+more spectrum and no more time.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from solvers.core.tables import Floats, Ints, Tables
 
 NOTHING_SERVED = -1
 
-# Potentials are sums of prices; rounding must not drop what just reaches the target.
+# Potentials are sums of prices; rounding must not prune a label that just reaches the
+# target.
 POTENTIAL_TOLERANCE = 1e-6
 
 
 class Labels(NamedTuple):
     """Partial schedules, each field of shape (n,).
 
-    ``depth`` counts the nodes on the path to the current model that are resident,
-    or is ``NOTHING_SERVED``. ``time_s`` and ``spectrum`` are the better the less: a
-    time counted backwards is negated. ``entry`` points into the log of visits.
+    ``depth`` counts the resident nodes on the path to the current model, or is
+    ``NOTHING_SERVED``. Lower ``time_s`` and ``spectrum`` are better: a time counted
+    backwards is negated. ``entry`` indexes the log of visits.
     """
 
     users: Ints
@@ -43,7 +44,7 @@ class Labels(NamedTuple):
     entry: Ints
 
     def take(self, which: Ints | slice) -> Labels:
-        """Pick some labels."""
+        """Select some of the labels."""
         return Labels(
             self.users[which],
             self.depth[which],
@@ -54,7 +55,7 @@ class Labels(NamedTuple):
 
 
 def start(time_s: float) -> Labels:
-    """Return the label that serves nobody."""
+    """Return the label that serves no users."""
     zero = np.zeros(1, dtype=np.int64)
     return Labels(
         zero, zero + NOTHING_SERVED, np.array([time_s]), np.zeros(1), zero.copy()
@@ -62,14 +63,14 @@ def start(time_s: float) -> Labels:
 
 
 def join(parts: Sequence[Labels]) -> Labels:
-    """Put labels together."""
+    """Concatenate labels."""
     if len(parts) == 1:
         return parts[0]
     return Labels(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 class Log:
-    """Every visit made by some label, so that the way to a label can be walked back."""
+    """The visits of all labels, as predecessor links from which paths are traced."""
 
     def __init__(self) -> None:
         self._columns: list[tuple[Ints, int, Ints]] = []
@@ -77,7 +78,7 @@ class Log:
         self._count = 1
 
     def copy(self, columns: int) -> Log:
-        """Return a log of the first so many columns."""
+        """Return a log of the first ``columns`` columns."""
         log = Log()
         log._columns = self._columns[:columns]
         log._starts = self._starts[:columns]
@@ -89,15 +90,15 @@ class Log:
         return len(self._columns)
 
     def add(self, parents: Ints, model: int, users: Ints) -> Ints:
-        """Record visits (or parts of one) and return their numbers; 0 is the start."""
+        """Record visits (or parts of one) and return their entries; 0 is the start."""
         self._starts.append(self._count)
         self._columns.append((parents, model, users))
         numbers = np.arange(self._count, self._count + len(parents))
         self._count += len(parents)
         return numbers
 
-    def way(self, entry: int) -> list[tuple[int, int]]:
-        """(model, users) of each step from an entry back to the start."""
+    def trace(self, entry: int) -> list[tuple[int, int]]:
+        """Trace (model, users) of each step from an entry back to the start."""
         steps = []
         while entry:
             column = int(np.searchsorted(self._starts, entry, side="right")) - 1
@@ -110,25 +111,25 @@ class Log:
 
 @dataclass(frozen=True)
 class Stop:
-    """A model in an order: where it hangs, and what may still follow it.
+    """A model in an order: its place in the forest, and what later stops can add.
 
     Parameters
     ----------
     model
         The model.
     depth
-        Nodes on its path.
+        Number of nodes on its path.
     shared
-        How many of them the stop before has too.
+        Number of those nodes that the previous stop shares.
     load_s
-        Load still to do when d nodes are resident, by d, shape (depth+1,).
+        Load that remains if d nodes are resident, by d, shape (depth+1,).
     left_load_s
-        Load of the nodes that the stop before holds up to depth d and this one does
+        Load of the nodes up to depth d that the previous stop holds and this one does
         not, by d.
     still
-        Most that later stops can add, in users less cost, by d + 1; index 0 for
-        ``NOTHING_SERVED``. With ``owing``, less the load of the nodes that later
-        stops share with this one, to be paid by the first of them.
+        Maximum that later stops can add, in users less cost, by d + 1; index 0 for
+        ``NOTHING_SERVED``. With ``owing``, less the load of the nodes that later stops
+        share with this one, which the first of them pays.
     leaving_s
         Load of the nodes that the next stop does not share, by d + 1.
     """
@@ -138,12 +139,12 @@ class Stop:
     shared: int
     load_s: Floats
     left_load_s: Floats
-    still: Floats
+    value_to_go: Floats
     leaving_s: Floats
 
 
 def model_values(prices: Prices) -> dict[int, float]:
-    """Most users less cost of each model."""
+    """Maximum of users less cost for each model."""
     return {
         m: float((np.arange(len(cost)) - cost).max())
         for m, cost in prices.model_cost.items()
@@ -158,25 +159,25 @@ def stops(
     *,
     owing: bool,
 ) -> list[Stop]:
-    """Prepare an order, in the direction it is walked.
+    """Prepare the stops of an order, in the direction in which it is walked.
 
     Parameters
     ----------
     tables, forest, prices
-        The problem, its sharing forest, and prices of its resources.
+        The problem, its sharing forest, and the prices of its resources.
     order
-        An order of active models; depth first, or else what is resident counts only
-        as far as every stop in between shares it, even one that is not visited.
+        An order of active models. If it is not depth first, resident nodes count only
+        if every stop in between shares them, even one that is not visited.
     owing
-        Whether what is resident has still to be loaded: a walk backwards in time.
+        Whether resident nodes have yet to be loaded, as in a walk backwards in time.
     """
     loads = [tables.loads_s(atoms) for atoms in forest.atoms]
     value = model_values(prices)
     node_cost = prices.node_cost.tolist()
     paths = [forest.path(m) for m in order]
     done: list[Stop] = []
-    # Gains below each node of the stops to come, seen from the last one backwards;
-    # and what of it a node that the walk has left adds to its parent.
+    # Gain below each node over the stops to come, accumulated backwards from the last;
+    # and the part of it that a node the walk has left passes on to its parent.
     gain = [0.0] * len(forest.parent)
     handed = [0.0] * len(forest.parent)
     after = np.zeros(1)
@@ -187,8 +188,8 @@ def stops(
         shared = _common(path, before)
         up = _common(path, after_path)
         capped = np.minimum(np.arange(len(path) + 1), up)
-        still = after[capped]
-        still = np.concatenate((after[:1], still))
+        value_to_go = after[capped]
+        value_to_go = np.concatenate((after[:1], value_to_go))
         reached = np.concatenate(([0.0], np.cumsum([loads[node] for node in path])))
         leaving = np.concatenate(([0.0], np.maximum(reached - reached[capped], 0.0)))
         above = np.concatenate(([0.0], np.cumsum([loads[node] for node in before])))
@@ -199,7 +200,7 @@ def stops(
                 shared,
                 reached[-1] - reached,
                 np.maximum(above - above[shared], 0.0),
-                still,
+                value_to_go,
                 leaving,
             )
         )
@@ -222,7 +223,7 @@ def _by_depth(
     *,
     owing: bool,
 ) -> Floats:
-    """Most that the stops from here on add when d nodes of the path are resident."""
+    """Maximum that the remaining stops add if d nodes of the path are resident."""
     chain = 0.0
     chains = [0.0] * (len(path) + 1)
     for d in range(len(path), 0, -1):
@@ -247,19 +248,19 @@ def _common(path: tuple[int, ...], other: tuple[int, ...]) -> int:
 
 
 def prune(labels: Labels, potential: Floats, target: float, width: int) -> Labels:
-    """Keep labels that may reach the target, that no other beats, the best of these.
+    """Keep the best of the labels that can reach the target and are not dominated.
 
     Parameters
     ----------
     labels
         The labels.
     potential
-        Most users that each can still reach, shape (n,).
+        Upper bound on the users that each label can still reach, shape (n,).
     target
-        Users wanted.
+        Required number of users.
     width
-        At most so many labels are kept, of highest potential. The schedule stays
-        feasible, only the search is narrowed.
+        Maximum number of labels kept, those of highest potential. Schedules stay
+        feasible; only the search is narrowed.
     """
     hopeful = np.flatnonzero(potential >= target - POTENTIAL_TOLERANCE)
     if len(hopeful) < len(potential):
@@ -270,7 +271,7 @@ def prune(labels: Labels, potential: Floats, target: float, width: int) -> Label
     group = labels.users * (int(labels.depth.max()) + 2) + labels.depth + 1
     order = np.lexsort((labels.spectrum, labels.time_s, group))
     group, spectrum = group[order], labels.spectrum[order]
-    # Falling offsets make one running minimum start afresh in every group.
+    # Decreasing offsets restart the running minimum in every group.
     level = spectrum - group * (2 * float(spectrum.max()) + 1)
     best_before = np.concatenate(([np.inf], np.minimum.accumulate(level)[:-1]))
     kept = order[level < best_before]
@@ -280,7 +281,7 @@ def prune(labels: Labels, potential: Floats, target: float, width: int) -> Label
 
 
 def _spread(users: Ints, potential: Floats, width: int) -> Ints:
-    """Choose the best label of every number of users, then every second best, …."""
+    """Choose the best label for each number of users, then each second best, …."""
     order = np.lexsort((-potential, users))
     users, positions = users[order], np.arange(len(order))
     first = np.concatenate(([True], users[1:] != users[:-1]))

@@ -1,4 +1,4 @@
-"""Better depth-first orders for given visits: siblings change places."""
+"""Neighbourhood search for better depth-first orders of given visits."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from solvers.core.tables import Floats, Ints, Rounds, Tables
 from solvers.dp.walks import Search
 from solvers.schedule import Uplink
 
-# Smaller gains than this, in users, are rounding.
-LEAST_GAIN = 1e-9
+# Gains below this, in users, are treated as rounding.
+MIN_GAIN = 1e-9
 
-# Random moves between two searches.
-SHAKES = 3
+# Random moves per perturbation.
+RANDOM_MOVES = 3
 
-# A single visit moves by at most so many places.
+# Maximum number of positions by which a single visit moves.
 REACH = 12
 
 
 class Visits(NamedTuple):
     """Visits of V models in order, padded to B batches each.
 
-    ``load_s[i, j]`` is the load of visit j after visit i, ``first_s`` without any
-    before it. ``compute_s`` and ``demand_s`` of the batches are of shape (V, B),
-    ``lead_s`` is the time from a batch's start to the end of its visit.
+    ``load_s[i, j]`` is the load of visit j after visit i, ``first_s`` the load of each
+    visit if it comes first. ``compute_s`` and ``demand_s`` of the batches have shape
+    (V, B); ``lead_s`` is the time from a batch's start to the end of its visit.
     """
 
     models: tuple[int, ...]
@@ -42,7 +42,7 @@ class Visits(NamedTuple):
 
 
 def visits_of(tables: Tables, rounds: Rounds) -> Visits:
-    """Group rounds by visit; no model may be visited twice."""
+    """Group rounds into visits; no model may be visited twice."""
     groups = [(m, list(run)) for m, run in groupby(rounds, key=lambda r: r.model)]
     models = tuple(m for m, _ in groups)
     batches = max(len(run) for _, run in groups)
@@ -65,7 +65,7 @@ def visits_of(tables: Tables, rounds: Rounds) -> Visits:
 def worth(
     visits: Visits, orders: Ints, prices: Prices, uplink: Uplink, deadline_s: float
 ) -> Floats:
-    """Worth of the GPU time and the band that each order of visits leaves.
+    """Worth of the GPU time and band that remain after each order of visits.
 
     Parameters
     ----------
@@ -74,12 +74,12 @@ def worth(
     orders
         Permutations of the visits, shape (P, V).
     prices, uplink, deadline_s
-        What is left is worth, and when it ends.
+        The prices of what remains, the discipline, and the common deadline.
 
     Returns
     -------
     ndarray
-        In users, −inf where not feasible (negative where only the band is short).
+        Worth in users, −inf if infeasible (negative if only the band falls short).
     """
     load = visits.load_s[orders[:, :-1], orders[:, 1:]]
     load = np.concatenate((visits.first_s[orders[:, :1]], load), axis=1)
@@ -105,7 +105,7 @@ def worth(
 
 
 def moves(forest: Forest, models: Sequence[int]) -> Ints:
-    """List the orders in which one visit moves, or a subtree among its siblings.
+    """List the orders that result from moving one visit or a subtree among siblings.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def moves(forest: Forest, models: Sequence[int]) -> Ints:
 
 @lru_cache(maxsize=64)
 def _single_moves(count: int) -> Ints:
-    """Move one position to another, at most ``REACH`` away."""
+    """List the permutations that move one position by at most ``REACH``."""
     everything = np.arange(count)
     found = []
     for i in range(count):
@@ -168,24 +168,25 @@ def _single_moves(count: int) -> Ints:
     return np.array(found, dtype=np.int64).reshape(-1, count)
 
 
-def promising(
+def neighbouring_orders(
     search: Search, rounds: Rounds, order: Sequence[int], rng: np.random.Generator
 ) -> Iterator[tuple[int, ...]]:
-    """Yield orders near a given one, without end.
+    """Yield orders near a given one, endlessly.
 
-    First the best that moves can reach with counts and batches as they are; then its
-    neighbours, those first that leave most time and spectrum; then random ones.
+    First the best order that moves can reach with counts and batches fixed; then its
+    neighbours, in decreasing order of the time and spectrum they leave; then random
+    ones.
 
     Parameters
     ----------
     search
         The problem and the prices of its resources.
     rounds
-        Rounds that visit each model once at most.
+        Rounds that visit each model at most once.
     order
-        The order of all active models that they follow.
+        The order of all active models that the rounds follow.
     rng
-        For the random ones.
+        Draws the random orders.
     """
     visits = visits_of(search.tables, rounds)
     now = np.arange(len(visits.models))
@@ -194,7 +195,7 @@ def promising(
     while True:
         candidates = now[moves(search.forest, [visits.models[v] for v in now])]
         values = _worth(search, visits, candidates)
-        if not len(values) or values.max() <= value + LEAST_GAIN:
+        if not len(values) or values.max() <= value + MIN_GAIN:
             break
         now, value = candidates[int(values.argmax())], float(values.max())
         moved = True
@@ -203,12 +204,12 @@ def promising(
     for i in np.argsort(-values, kind="stable").tolist():
         yield _whole_order(search, [visits.models[v] for v in candidates[i]], order)
     while True:
-        shaken = now
-        for _ in range(SHAKES):
-            steps = moves(search.forest, [visits.models[v] for v in shaken])
+        perturbed = now
+        for _ in range(RANDOM_MOVES):
+            steps = moves(search.forest, [visits.models[v] for v in perturbed])
             if len(steps):
-                shaken = shaken[steps[rng.integers(len(steps))]]
-        yield _whole_order(search, [visits.models[v] for v in shaken], order)
+                perturbed = perturbed[steps[rng.integers(len(steps))]]
+        yield _whole_order(search, [visits.models[v] for v in perturbed], order)
 
 
 def _worth(search: Search, visits: Visits, orders: Ints) -> Floats:
@@ -218,7 +219,7 @@ def _worth(search: Search, visits: Visits, orders: Ints) -> Floats:
 def _whole_order(
     search: Search, visited: Sequence[int], order: Sequence[int]
 ) -> tuple[int, ...]:
-    """Put each model without visits where passing it adds the least load."""
+    """Insert each model without visits where passing through it adds least load."""
     load_s = search.tables.load_s
     whole: list[int] = list(visited)
     for m in order:

@@ -5,57 +5,57 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.bounds.upper_bound import prices
-from solvers.core.algorithm import Found, Options
+from solvers.core.algorithm import Options, Solution
 from solvers.core.forest import Crossing, Forest, build_forest
 from solvers.core.knapsack import batch_costs, batches, tree_knapsack, visit_rounds
 from solvers.core.orders import depth_first, depth_first_orders
 from solvers.core.tables import PlannedRound, Tables
-from solvers.dp.reorder import LEAST_GAIN, promising
+from solvers.dp.reorder import MIN_GAIN, neighbouring_orders
 from solvers.dp.walks import Search, Walk, planned, walk
 from solvers.errors import RefusalError
 from solvers.schedule import Uplink
 from solvers.tolerance import TIME_TOLERANCE_S
 
-# Labels kept after each stop of a walk, of highest potential; along an order that never
-# has more, nothing is lost.
+# Maximum number of labels kept after each stop of a walk, those of highest potential;
+# an order that never exceeds it loses nothing.
 WIDTH = 32
 
-# Orders walked in search of a better one than the first few: no more than this, than a
-# third of the pairs of models, and than this many users in all.
-MOST_WALKS = 64
+# Limits on the orders walked to improve on the initial ones: this many, a third of the
+# number of model pairs, and this many users in total.
+MAX_WALKS = 64
 PAIRS_PER_WALK = 3
 USER_WALKS = 10_000
 
 
-def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
-    """Serve the most users of a laminar library before one common deadline.
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
+    """Serve the maximum number of users of a laminar library by one common deadline.
 
-    ``upfront`` is solved to the optimum over every sequence of rounds: a tree knapsack
+    ``upfront`` is solved to optimality over all sequences of rounds: a tree knapsack
     over the sharing forest in O(Σ blocks + K·depth + K²). ``dynamic`` and ``static``
     are solved by label setting along depth-first orders of the forest and orders near
-    the best of these; how good they are is told by the bound. At most ``WIDTH`` labels
-    are kept after a stop, and the search near the best is shorter the more users there
-    are: 64 walks up to 156 users, none above 10,000.
+    the best of these; the bound measures their quality. At most ``WIDTH`` labels are
+    kept after a stop, and the search near the best order shrinks with the number of
+    users: 64 walks up to 156 users, none above 10,000.
 
     Parameters
     ----------
     tables, uplink
         The problem and the discipline.
     options
-        ``seed`` draws the last of the orders.
+        ``seed`` seeds the random orders, which come last.
 
     Raises
     ------
     RefusalError
-        When sharing crosses, deadlines differ, or a release is not 0.
+        If sharing is crossing, deadlines differ, or a release is not 0.
 
     Notes
     -----
     After Qu, Chen, Chen, Huang and Fang, arXiv 2503.22982, of which only the abstract
-    was at hand: the recursion here is this project's own.
+    was available: the recursion is this project's own.
     """
     if not tables.active:
-        return Found([], proven=True)
+        return Solution([], proven=True)
     forest = build_forest(tables)
     if isinstance(forest, Crossing):
         raise RefusalError(f"dp: {forest}; use greedy or ilp")
@@ -65,16 +65,16 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
     if not tables.releases_zero:
         raise RefusalError("dp: some releases are not 0; use greedy or ilp")
     if uplink == "upfront":
-        return Found(_upfront(tables, forest, deadline_s), proven=True)
+        return Solution(_upfront(tables, forest, deadline_s), proven=True)
     found = prices(tables, uplink)
     if not found.bound:
-        return Found([], proven=True)
+        return Solution([], proven=True)
     search = Search(tables, forest, found, uplink, deadline_s)
-    return Found(_best_rounds(search, options.seed), bound=found.bound)
+    return Solution(_best_rounds(search, options.seed), bound=found.bound)
 
 
 def _best_rounds(search: Search, seed: int) -> list[PlannedRound]:
-    """Walk along several orders, then along orders improved for what was found."""
+    """Walk several orders, then improved orders near the best."""
     orders = depth_first_orders(search.tables, search.forest)
     bound = search.prices.bound
     best: Walk | None = None
@@ -94,16 +94,16 @@ def _best_rounds(search: Search, seed: int) -> list[PlannedRound]:
 
 
 def _improved(search: Search, best: Walk, rng: np.random.Generator) -> Walk:
-    """Walk orders near the best one, until none of so many is better."""
+    """Walk orders near the best one until the budget of walks brings no improvement."""
     users = len(search.tables.users)
     pairs = len(best.order) ** 2
-    left = min(MOST_WALKS, pairs // PAIRS_PER_WALK, USER_WALKS // users)
+    left = min(MAX_WALKS, pairs // PAIRS_PER_WALK, USER_WALKS // users)
     while left > 0:
         rounds = planned(search, best)
-        for order in promising(search, rounds, best.order, rng):
+        for order in neighbouring_orders(search, rounds, best.order, rng):
             left -= 1
             found = walk(search, order, target=best.users, width=WIDTH, base=best)
-            better = (found.users, found.value) > (best.users, best.value + LEAST_GAIN)
+            better = (found.users, found.value) > (best.users, best.value + MIN_GAIN)
             if better or left <= 0:
                 break
         if better:
@@ -114,13 +114,14 @@ def _improved(search: Search, best: Walk, rng: np.random.Generator) -> Walk:
 
 
 def _upfront(tables: Tables, forest: Forest, deadline_s: float) -> list[PlannedRound]:
-    """Choose users and models at least Σw/W + ΣL + ΣC, then visit them depth first.
+    """Choose users and models of least Σw/W + ΣL + ΣC, then visit them depth first.
 
-    A depth-first order loads every block once, which no order beats. Blocks of the
-    resident model are free only for the model of the first round and whatever follows
-    it while they stay, so each set of blocks that a first model can find is tried.
-    Starting from the visited model that holds most of that set, all of it that is used
-    is indeed found: the set lies on one path of the forest.
+    A depth-first order loads every block once, which no order improves on. Blocks of
+    the resident model are free only for the model of the first round and its successors
+    for as long as the blocks stay, so each set of blocks that a first model can find
+    resident is tried. If the visits start with the model that holds most of that set,
+    every used block of the set is indeed found resident: the set lies on one path of
+    the forest.
     """
     compute = {}
     cost = {}
@@ -133,7 +134,7 @@ def _upfront(tables: Tables, forest: Forest, deadline_s: float) -> list[PlannedR
     limit_s = deadline_s + TIME_TOLERANCE_S / 2
     best_key = (0, 0.0)
     best: list[PlannedRound] = []
-    for found in _found_at_start(tables):
+    for found in _resident_sets(tables):
         node_load = np.array(
             [tables.loads_s(set(atoms) - found) for atoms in forest.atoms]
         )
@@ -153,7 +154,7 @@ def _upfront(tables: Tables, forest: Forest, deadline_s: float) -> list[PlannedR
     return best
 
 
-def _found_at_start(tables: Tables) -> list[frozenset[int]]:
-    """List the sets of resident atoms that a first model can use, largest only."""
+def _resident_sets(tables: Tables) -> list[frozenset[int]]:
+    """List the maximal sets of resident atoms that a first model can use."""
     sets = {tables.initial_atoms & tables.atoms_of[m] for m in tables.active}
     return sorted((s for s in sets if not any(s < other for other in sets)), key=sorted)

@@ -1,4 +1,4 @@
-"""Walks along an order: forwards in time for ``dynamic``, backwards for ``static``."""
+"""Walks along an order: forward in time for ``dynamic``, backward for ``static``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HALF_TOLERANCE = TIME_TOLERANCE_S / 2
 
 @dataclass(frozen=True)
 class Search:
-    """What stays the same for all orders of one problem."""
+    """The data common to all orders of one problem."""
 
     tables: Tables
     forest: Forest
@@ -39,18 +39,18 @@ class Search:
 
 @dataclass(frozen=True)
 class Walk:
-    """One order walked.
+    """The result of walking one order.
 
     Parameters
     ----------
     order
-        The order, first visit first.
+        The order, starting with the first visit.
     users
-        Most users served along it; −1 if fewer than wanted.
+        Maximum number of users served along it; −1 if below the target.
     value
-        These, and what the time and spectrum left over are worth.
+        That number, plus the worth of the remaining time and spectrum.
     steps
-        Of that schedule, (model, users) of each step of the walk, last first.
+        (model, users) of each step of the walk in that schedule, last step first.
     states
         Labels, length of the log and best so far before each stop of the walk.
     log
@@ -65,7 +65,7 @@ class Walk:
     log: Log
 
 
-# Value and entry of the best schedule so far, users first.
+# Users, value and log entry of the best schedule so far.
 _Best = tuple[int, float, int]
 NONE_FOUND: _Best = (-1, 0.0, 0)
 
@@ -78,24 +78,27 @@ def walk(
     width: int,
     base: Walk | None = None,
 ) -> Walk:
-    """Serve the most users along an order.
+    """Serve the maximum number of users along an order.
 
     Parameters
     ----------
     search
         The problem and the prices of its resources.
     order
-        A depth-first order of the active models, first visit first.
+        A depth-first order of the active models, starting with the first visit.
     target
-        Schedules that serve fewer users are of no interest.
+        Schedules that serve fewer users are discarded.
     width
-        Labels kept after each stop.
+        Maximum number of labels kept after each stop.
     base
-        A walk with the same target and width, whose first stops need not be repeated.
+        A walk with the same target and width; the stops that both orders begin with are
+        reused.
     """
     backwards = search.uplink == "static"
     there = list(reversed(order)) if backwards else list(order)
-    way = stops(search.tables, search.forest, search.prices, there, owing=backwards)
+    walk_stops = stops(
+        search.tables, search.forest, search.prices, there, owing=backwards
+    )
     first = 0
     states: list[tuple[Labels, int, _Best]] = []
     log = Log()
@@ -109,22 +112,22 @@ def walk(
         labels, length, best = base.states[first]
         log = base.log.copy(length)
     advance = _backwards if backwards else _forwards
-    for stop in way[first:]:
+    for stop in walk_stops[first:]:
         states.append((labels, len(log), best))
         labels, best = advance(search, stop, labels, log, best, target, width)
     users, value, entry = best
-    return Walk(tuple(order), users, value, tuple(log.way(entry)), tuple(states), log)
+    return Walk(tuple(order), users, value, tuple(log.trace(entry)), tuple(states), log)
 
 
 def planned(search: Search, found: Walk) -> list[PlannedRound]:
-    """Turn the schedule of a walk into rounds."""
+    """Convert the schedule of a walk to rounds."""
     if search.uplink == "static":
         return _rounds_backwards(search.tables, found.steps)
     return _rounds_forwards(search.tables, found.steps[::-1])
 
 
-def _better(new: Labels, value: Floats, best: _Best) -> _Best:
-    """Choose most users, then the highest value."""
+def _best_of(new: Labels, value: Floats, best: _Best) -> _Best:
+    """Choose the label with the most users, then the highest value."""
     if not len(new.users):
         return best
     most = int(np.lexsort((-value, -new.users))[0])
@@ -141,9 +144,9 @@ def _forwards(
     target: int,
     width: int,
 ) -> tuple[Labels, _Best]:
-    """Visit a model after every label: time is the end of the last round.
+    """Extend every label by a visit at its end; time is the end of the last round.
 
-    ``spectrum`` is the upload time of all users served. Inside a visit that starts with
+    ``spectrum`` is the upload time of all users served. In a visit that starts after
     uploads P, serving k users takes f(k) = min over b of
     max(f(k − b), P + their demand) + latency[b].
     """
@@ -167,9 +170,9 @@ def _forwards(
     end_s = end[row, extra + 1]
     sent_s = labels.spectrum[row] + upload[extra]
     users = labels.users[row] + extra + 1
-    value = users + _left(prices, search.deadline_s, end_s, sent_s)
-    # What cannot reach the target is not worth writing down.
-    hopeful = np.flatnonzero(value + stop.still[-1] >= target - 1e-6)
+    value = users + _remaining_worth(prices, search.deadline_s, end_s, sent_s)
+    # Labels that cannot reach the target are not recorded.
+    hopeful = np.flatnonzero(value + stop.value_to_go[-1] >= target - 1e-6)
     row, extra = row[hopeful], extra[hopeful]
     new = Labels(
         users[hopeful],
@@ -180,17 +183,19 @@ def _forwards(
     )
     value = value[hopeful]
     done = np.flatnonzero(new.users >= target)
-    best = _better(new.take(done), value[done], best)
-    old = labels.users + _left(
+    best = _best_of(new.take(done), value[done], best)
+    old = labels.users + _remaining_worth(
         prices, search.deadline_s, labels.time_s, labels.spectrum
     )
     labels = join([labels, new])
-    potential = np.concatenate((old, value)) + stop.still[labels.depth + 1]
+    potential = np.concatenate((old, value)) + stop.value_to_go[labels.depth + 1]
     return prune(labels, potential, target, width), best
 
 
-def _left(prices: Prices, deadline_s: float, time_s: Floats, sent_s: Floats) -> Floats:
-    """Worth of the GPU time and the band that are left."""
+def _remaining_worth(
+    prices: Prices, deadline_s: float, time_s: Floats, sent_s: Floats
+) -> Floats:
+    """Worth of the remaining GPU time and band."""
     gpu = prices.gpu_worth[-1] * (1 - time_s / deadline_s)
     return np.asarray(gpu + prices.band_worth * (prices.band_limit - sent_s))
 
@@ -202,7 +207,7 @@ def visit_ends(
     latency_s: Floats,
     limit_s: float = np.inf,
 ) -> tuple[Floats, Ints]:
-    """Find when k users of one model are done, for k = 0 … and each label.
+    """Compute the earliest end of k users of one model, for k = 0, 1, … and each label.
 
     Parameters
     ----------
@@ -213,12 +218,13 @@ def visit_ends(
     latency_s
         Compute time by batch size, shape (B+1,).
     limit_s
-        Ends beyond are not wanted.
+        Ends beyond this are not required.
 
     Returns
     -------
     end_s, batch
-        Earliest end and size of the last batch, shape (n, k+1), as far as wanted.
+        Earliest end and size of the last batch, shape (n, k+1), k up to the largest
+        count within the limit.
     """
     users, most = len(upload_s), len(latency_s) - 1
     end = np.empty((users + 1, len(loaded_s)))
@@ -235,7 +241,7 @@ def visit_ends(
         if (end[k] <= limit_s).any():
             reached = k
         elif k - reached >= most:
-            # Every way to more users goes through one of these counts.
+            # Every path to more users passes through one of these counts.
             break
     return end[: reached + 1].T, batch[: reached + 1].T
 
@@ -243,7 +249,7 @@ def visit_ends(
 def _rounds_forwards(
     tables: Tables, visits: Sequence[tuple[int, int]]
 ) -> list[PlannedRound]:
-    """Cut each visit into the batches that end it earliest."""
+    """Divide each visit into the batches that end it earliest."""
     rounds: list[PlannedRound] = []
     time_s = uploaded_s = 0.0
     before: int | None = None
@@ -277,14 +283,14 @@ def _backwards(
     target: int,
     width: int,
 ) -> tuple[Labels, _Best]:
-    """Visit a model before every label, batch by batch from its last one.
+    """Extend every label by a visit at its beginning, batch by batch from the last.
 
-    Time is by when the resident path must be there, negated; spectrum the sum of w/s
+    Time is when the resident path must be loaded, negated; spectrum is the sum of w/s
     over the users served, as a share of the band. The users not yet in the visit are
     those of least demand.
     """
     tables, prices = search.tables, search.prices
-    # What this stop does not hold must be loaded after it, so before the time.
+    # Nodes that this stop does not hold must be loaded after it, so before the time.
     left = stop.left_load_s[np.maximum(labels.depth, 0)]
     labels = labels._replace(
         depth=np.minimum(labels.depth, stop.shared), time_s=labels.time_s + left
@@ -294,11 +300,11 @@ def _backwards(
     latency = tables.latency_s[stop.model]
     sizes = np.flatnonzero(np.isfinite(latency))[1:]
     cost = prices.model_cost[stop.model]
-    still = stop.still[-1]
+    value_to_go = stop.value_to_go[-1]
     entering = labels._replace(depth=np.full(len(labels.users), stop.depth))
-    # By how many users are not yet in the visit, of those it has been decided to serve.
+    # Indexed by the number of users to be served that are not yet in the visit.
     waiting: list[list[Labels]] = [[] for _ in range(len(users) + 1)]
-    enters = labels.users + _left_static(prices, labels) + still
+    enters = labels.users + _remaining_worth_static(prices, labels) + value_to_go
     for count in range(len(users), 0, -1):
         hopeful = enters + count - cost[count] >= target - 1e-6
         arriving = entering.take(np.flatnonzero(hopeful))
@@ -306,7 +312,12 @@ def _backwards(
         here = join([*waiting[count], arriving])
         if not len(here.users):
             continue
-        potential = here.users + _left_static(prices, here) + still - cost[count]
+        potential = (
+            here.users
+            + _remaining_worth_static(prices, here)
+            + value_to_go
+            - cost[count]
+        )
         here = prune(here, potential, target, width)
         fit = sizes[sizes <= count]
         begin = -here.time_s - latency[fit, None]
@@ -325,7 +336,7 @@ def _backwards(
             band[row, which],
             log.add(here.entry[which], stop.model, size),
         )
-        # Rows are in order of size.
+        # Rows are sorted by size.
         ends = np.searchsorted(row, np.arange(len(fit) + 1))
         for i, b in enumerate(fit.tolist()):
             if ends[i + 1] > ends[i]:
@@ -334,22 +345,22 @@ def _backwards(
     if waiting[0]:
         new = join(waiting[0])
         load_s = tables.load_s(None, stop.model)
-        value = new.users + _left_static(prices, new, load_s)
+        value = new.users + _remaining_worth_static(prices, new, load_s)
         done = np.flatnonzero(
             (-new.time_s >= load_s - HALF_TOLERANCE) & (new.users >= target)
         )
-        best = _better(new.take(done), value[done], best)
+        best = _best_of(new.take(done), value[done], best)
         labels = join([labels, new])
     leaving = stop.leaving_s[labels.depth + 1]
-    potential = labels.users + _left_static(prices, labels, leaving)
-    potential += stop.still[labels.depth + 1]
+    potential = labels.users + _remaining_worth_static(prices, labels, leaving)
+    potential += stop.value_to_go[labels.depth + 1]
     return prune(labels, potential, target, width), best
 
 
-def _left_static(
+def _remaining_worth_static(
     prices: Prices, labels: Labels, load_s: Floats | float = 0.0
 ) -> Floats:
-    """Worth of the GPU time, after a load, and the band that are left."""
+    """Worth of the GPU time and band that remain, after a load."""
     gpu = prices.worth(-labels.time_s - load_s)
     return gpu + prices.band_worth * (prices.band_limit - labels.spectrum)
 
@@ -357,7 +368,7 @@ def _left_static(
 def _rounds_backwards(
     tables: Tables, steps: Sequence[tuple[int, int]]
 ) -> list[PlannedRound]:
-    """List the batches of a walk backwards, first round first."""
+    """List the batches of a backward walk, first round first."""
     rounds: list[PlannedRound] = []
     placed: dict[int, int] = {}
     for model, size in steps:

@@ -1,1 +1,1 @@
-"""Construction of a schedule round by round, for any sharing."""
+"""Greedy construction of a schedule, round by round, for any sharing."""

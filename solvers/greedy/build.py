@@ -1,4 +1,4 @@
-"""Grow a schedule: round by round, or model by model."""
+"""Construct a schedule round by round or model by model."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from solvers.core.tables import Floats, PlannedRound
 from solvers.greedy.sides import Backward, Side
 from solvers.greedy.waiting import Loads, Waiting
 
-# Loads that differ by less than this share of the largest count as equal.
+# Loads that differ by less than this fraction of the largest count as equal.
 EQUAL = 1e-9
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One way to score a round.
+    """A rule for scoring rounds.
 
-    ``uplink_weight`` is what a second of the band counts beside a second of the GPU.
-    ``spread`` says who pays for a load: ``"round"`` the round alone, ``"model"`` all
-    users of the model that still wait, ``"holders"`` each block all waiting users of
-    models that hold it. ``urgent`` offers users by deadline rather than by demand.
-    ``haste`` weighs a round's deadline: a round that is due earlier by a share f of
-    the latest deadline counts as exp(haste · f) rounds.
+    ``uplink_weight`` is the weight of a second of the band against a second of the GPU.
+    ``spread`` selects how a load is charged: ``"round"`` to the round alone,
+    ``"model"`` to all waiting users of the model, ``"holders"`` each block to all
+    waiting users of the models that hold it. With ``urgent``, users queue by deadline
+    rather than by demand. ``haste`` weighs a round's deadline: a round due earlier by a
+    fraction f of the latest deadline counts as exp(haste · f) rounds.
     """
 
     uplink_weight: float
@@ -33,21 +33,21 @@ class Rule:
 
 
 def grow(loads: Loads, side: Side, waiting: Waiting, rule: Rule) -> None:
-    """Add rounds while some round fits, the best score first.
+    """Add the round with the best score until no round fits.
 
-    The score of a round is its users over the seconds it adds, of the GPU and,
-    weighted, of the band.
+    A round's score is its number of users divided by the weighted sum of the GPU and
+    band seconds that it adds.
 
     Notes
     -----
     O(rounds · (models · batch limit + models · shared atoms)).
     """
     tables = loads.tables
-    # What is placed first lies last in a schedule that is built backwards.
+    # A schedule that is built backwards places its last round first.
     sign = -1.0 if isinstance(side, Backward) else 1.0
     latest_s = float(tables.deadline_s.max(initial=0.0)) or 1.0
-    # With one deadline and no releases, least demand first, nobody who does not fit
-    # keeps out anybody who does.
+    # With one deadline, no releases and users in order of demand, a user that does not
+    # fit never blocks one that does.
     drops = tables.common_deadline_s is None or not tables.releases_zero
     weight = rule.uplink_weight
     while True:
@@ -79,7 +79,7 @@ def _charge_s(
     missing_s: Floats,
     load_s: Floats,
 ) -> Floats:
-    """Say how much of its model's load a round of each entry answers for, (E,)."""
+    """Load charged to a round of each entry, (E,)."""
     load = load_s[waiting.model]
     if rule.spread == "round":
         return load
@@ -95,17 +95,17 @@ def _charge_s(
 
 
 def tour(loads: Loads, side: Side, waiting: Waiting, key: Floats) -> None:
-    """Visit each model once, the one that finds most of itself resident next.
+    """Visit each model once, next the model with most of its load already resident.
 
-    In a forest that is a depth-first order, which loads each block once. Each visit
-    is cut into the batches that end first (``dynamic``) or compute least.
+    In a forest this is a depth-first order, which loads each block once. Each visit is
+    divided into the batches that end earliest (``dynamic``) or that compute least.
 
     Parameters
     ----------
     loads, side, waiting
-        What is there, the schedule so far and the users to be served.
+        The loads of all models, the schedule so far and the users to serve.
     key
-        Decides, the least first, among models that find as much, shape (M,).
+        Breaks ties between models, least first, shape (M,).
 
     Notes
     -----

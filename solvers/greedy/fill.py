@@ -1,4 +1,4 @@
-"""Put users who were left out into a finished schedule, where slack allows."""
+"""Insert unserved users into a finished schedule where slack allows."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from solvers.core.insertion import Insertions, Taste
+from solvers.core.insertion import Criterion, Insertions
 from solvers.core.plan import Clock, rounds_of
 from solvers.core.tables import PlannedRound, Tables
 from solvers.schedule import Uplink
 
-TASTE = Taste(uplink_weight=0.25, urgent=False, noise=0.0)
+CRITERION = Criterion(uplink_weight=0.25, urgent=False, noise=0.0)
 
-# Where slack alone does not say what fits, so many proposals are timed for each
-# addition.
-TRIES = 12
+# Number of proposals timed per addition where slack alone does not decide
+# feasibility.
+MAX_TRIES = 12
 
-# Additions end when so many pairs of a user and a round have been looked at.
-MOST_PAIRS = 400_000
+# Additions end after this many pairs of a user and a round have been evaluated.
+MAX_PAIRS = 400_000
 
 
 def fill(
     tables: Tables, rounds: Sequence[PlannedRound], uplink: Uplink
 ) -> list[PlannedRound]:
-    """Let users join a round of their model, or open rounds, anywhere, while any can.
+    """Let users join rounds of their model or open rounds anywhere, while any fit.
 
-    The addition that costs least per user comes first.
+    The addition with the least cost per user comes first.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ def fill(
     Returns
     -------
     list of PlannedRound
-        Feasible rounds that serve all the same users, and perhaps more.
+        Feasible rounds that serve the same users and possibly more.
 
     Notes
     -----
-    O(users left out · rounds) for each addition; at most ``MOST_PAIRS`` in all.
+    O(unserved users · rounds) for each addition; at most ``MAX_PAIRS`` in total.
     """
     clock = Clock(tables, uplink)
     insertions = Insertions(clock)
@@ -56,11 +56,11 @@ def fill(
     pairs = 0
     while True:
         pairs += int(waiting.sum()) * (len(plan) + 1)
-        if pairs > MOST_PAIRS:
+        if pairs > MAX_PAIRS:
             return rounds_of(plan)
         times = clock.time(plan)
-        proposals = insertions.candidates(plan, times, waiting, TASTE, rng)
-        for _, proposal in zip(range(TRIES), proposals, strict=False):
+        proposals = insertions.candidates(plan, times, waiting, CRITERION, rng)
+        for _, proposal in zip(range(MAX_TRIES), proposals, strict=False):
             if clock.time(proposal.plan).feasible:
                 plan = proposal.plan
                 waiting[list(proposal.users)] = False

@@ -1,4 +1,4 @@
-"""Choose whom to serve before anything is ordered: users at a common price."""
+"""Select the users to serve before any ordering: users at a common price."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from solvers.core.knapsack import batch_costs
 from solvers.core.tables import Floats, Ints
 from solvers.greedy.waiting import Bools, Loads
 
-# Halvings of the price; below a millionth of the first one nothing changes.
+# Bisection steps on the price; below a millionth of the initial one nothing changes.
 HALVINGS = 24
 
 
-# Chosen users of each model.
-Picked = tuple[Ints, ...]
+# Selected users of each model.
+Selection = tuple[Ints, ...]
 
 
 class _Level(NamedTuple):
-    """Shared atoms that equally many models with users hold."""
+    """Shared atoms held by the same number of models with users."""
 
     atoms: Ints
     holds: Floats
 
 
-class Menu:
-    """What serving the first n users of each model costs, whatever the order.
+class Selector:
+    """Cost of serving the first n users of each model, independent of the order.
 
-    The users of a model are those of least demand. With weight μ of the uplink, n users
-    of a model cost μ · (their upload) + (1 − μ) · (least compute time of n), and each
-    block that one of the chosen models holds costs (1 − μ) · (its load), once.
+    The users of a model are those of least demand. With uplink weight μ, n users of a
+    model cost μ · (their upload) + (1 − μ) · (least compute time of n), and each block
+    held by a selected model costs (1 − μ) · (its load), once.
     """
 
-    def __init__(self, loads: Loads, queues: Picked, limit_s: float) -> None:
+    def __init__(self, loads: Loads, queues: Selection, limit_s: float) -> None:
         self._loads = loads
         self._queues = queues
         tables = loads.tables
@@ -67,28 +67,28 @@ class Menu:
             found.append(_Level(atoms, self._holds[:, atoms]))
         return found
 
-    def pick(self, uplink_weight: float, share: float) -> tuple[Picked, Picked]:
-        """Choose users of each model that together cost a share of the latest deadline.
+    def select(self, uplink_weight: float, share: float) -> tuple[Selection, Selection]:
+        """Select users of each model that together cost a share of the latest deadline.
 
-        A user is worth a number of seconds, the same for all. At each worth every
-        model offers the n users that gain most, and stays when that pays its part of
-        the loads. A little more worth can open many models at once, so two choices
-        are made: the models of the largest worth that is affordable, and those of the
-        least that is not. For each, what they share counts as spent, and the worth is
-        sought again at which the users of just these models are affordable.
+        Every user is worth the same number of seconds. At each worth, every model
+        offers the n users of maximum gain, and stays if that gain pays its part of the
+        loads. A slightly higher worth can open many models at once, so two selections
+        are made: the models at the largest affordable worth, and those at the smallest
+        unaffordable one. For each, the loads they share count as spent, and the worth
+        is searched again at which the users of just these models are affordable.
 
         Parameters
         ----------
         uplink_weight
             μ, below 1.
         share
-            Of T. A schedule that ends by T spends at most T on the GPU, and before its
-            last batch on the band, but never all of both.
+            Share of T, the latest deadline. A schedule that ends by T spends at most T
+            on the GPU and, before its last batch, on the band, but never all of both.
 
         Returns
         -------
         tuple
-            Two choices: users by model, least demand first, as ``Tables.users_of``.
+            Two selections: users by model, least demand first, as ``Tables.users_of``.
 
         Notes
         -----
@@ -101,39 +101,39 @@ class Menu:
         low, high = self._largest(budget, cost, gpu, None)
         found = []
         for worth in (low, high):
-            chosen = self._at(worth, cost, gpu, None)
+            chosen = self._counts_at(worth, cost, gpu, None)
             opened = (chosen > 0).astype(float) @ self._holds > 0
             least, _ = self._largest(budget, cost, gpu, opened)
-            found.append(self._users(self._at(least, cost, gpu, opened)))
+            found.append(self._users(self._counts_at(least, cost, gpu, opened)))
         return found[0], found[1]
 
     def _largest(
         self, budget_s: float, cost_s: Floats, gpu: float, opened: Bools | None
     ) -> tuple[float, float]:
-        """Bracket the largest worth at which what is chosen is affordable."""
+        """Bracket the largest worth at which the selection is affordable."""
         low, high = 0.0, 2 * budget_s
         for _ in range(HALVINGS):
             worth = (low + high) / 2
-            chosen = self._at(worth, cost_s, gpu, opened)
+            chosen = self._counts_at(worth, cost_s, gpu, opened)
             if self._total_s(chosen, cost_s, gpu) <= budget_s:
                 low = worth
             else:
                 high = worth
         return low, high
 
-    def _users(self, counts: Ints) -> Picked:
+    def _users(self, counts: Ints) -> Selection:
         tables = self._loads.tables
-        picked = [np.empty(0, dtype=np.int64) for _ in tables.model_names]
+        selected = [np.empty(0, dtype=np.int64) for _ in tables.model_names]
         for m, n in zip(self._models.tolist(), counts.tolist(), strict=True):
-            picked[m] = self._queues[m][:n]
-        return tuple(picked)
+            selected[m] = self._queues[m][:n]
+        return tuple(selected)
 
-    def _at(
+    def _counts_at(
         self, worth_s: float, cost_s: Floats, gpu: float, opened: Bools | None
     ) -> Ints:
-        """Users of each model that pay at a worth, shape (models with users,).
+        """Count the users of each model that pay at a worth, (models with users,).
 
-        With shared atoms that are ``opened`` only models that need no other may stay.
+        If ``opened`` is given, only models that need no other shared atoms may stay.
         """
         gain = worth_s * self._size - cost_s
         most = np.maximum.reduceat(gain, self._starts)
@@ -149,9 +149,10 @@ class Menu:
     def _paying(self, gain_s: Floats, load_s: Floats) -> Bools:
         """Keep models whose gain pays for their part of the shared loads.
 
-        From the atoms of few holders to those of many, each holder pays in proportion
-        to what it has left. In a forest that is exact; where sharing crosses it is a
-        heuristic, for who withdraws may have paid for others.
+        From the atoms with few holders to those with many, each holder pays in
+        proportion to its remaining gain. In a forest this is exact; if sharing is
+        crossing it is a heuristic, because a model that withdraws may have paid for
+        others.
         """
         stay = gain_s > 0
         while True:

@@ -1,4 +1,4 @@
-"""A schedule under construction: what fits next, and what it would take."""
+"""Schedules under construction: which rounds fit next, and the time they add."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ SLACK_S = TIME_TOLERANCE_S / 2
 
 
 class Side(Protocol):
-    """A schedule under construction."""
+    """A schedule under construction, which grows at one of its sides."""
 
     @property
     def rounds(self) -> list[PlannedRound]:
         """The rounds so far, in order."""
 
     def missing_s(self) -> Floats:
-        """Load time of each atom that the next round would have to load."""
+        """Load time of each atom that the next round would need to load."""
 
     def offer(self, waiting: Waiting, load_s: Floats) -> tuple[Bools, Floats]:
-        """Say which rounds fit next, and the GPU seconds they add, (E,) each."""
+        """Which rounds fit next, and the GPU seconds they add, (E,) each."""
 
     def late(self, waiting: Waiting, load_s: Floats) -> Bools:
         """Mark entries whose last user would be late even alone, shape (E,)."""
 
     def batches(self, waiting: Waiting, model: int, load_s: Floats) -> list[int]:
-        """Cut a visit of all waiting users of a model into batches, as placed."""
+        """Divide a visit of all waiting users of a model into batches, as placed."""
 
     def place(self, planned: PlannedRound) -> None:
         """Add a round that fits."""
@@ -43,8 +43,8 @@ class Side(Protocol):
 class Forward:
     """A schedule for ``dynamic`` or ``upfront`` that grows at its end.
 
-    Memory and overlap follow ``solvers.core.residency``; which blocks a cache keeps is
-    decided by last use, for the rounds to come are not known yet.
+    Memory and overlap follow ``solvers.core.residency``; a cache evicts by last use,
+    because the rounds to come are not known yet.
     """
 
     def __init__(self, loads: Loads, uplink: Uplink) -> None:
@@ -54,7 +54,7 @@ class Forward:
         self.rounds: list[PlannedRound] = []
         self._memory = start(self._tables)
         # End of the last load, of the last round and of the round before it. Under
-        # upfront these count from the end of the uploads.
+        # upfront these are relative to the end of the uploads.
         self._loaded_s = self._end_before_s = self._end_s = 0.0
         self._uploaded_s = 0.0
         self._slack_s = np.inf
@@ -87,11 +87,11 @@ class Forward:
         ready = self._ready_s(load_s)[waiting.model]
         if self._upfront:
             return ready + (self._uploaded_s + upload)
-        # Later releases could be served in gaps; one after the other is never earlier.
+        # Later releases could fill gaps; serving sequentially is never earlier.
         return np.maximum(ready, np.maximum(self._uploaded_s, release) + upload)
 
     def offer(self, waiting: Waiting, load_s: Floats) -> tuple[Bools, Floats]:
-        """Say which rounds fit next, and the GPU seconds they add, (E,) each."""
+        """Which rounds fit next, and the GPU seconds they add, (E,) each."""
         upload = waiting.upload_s
         end = self._ends_s(load_s, waiting, waiting.release_s, upload)
         end += waiting.latency_s
@@ -115,9 +115,9 @@ class Forward:
         return late
 
     def batches(self, waiting: Waiting, model: int, load_s: Floats) -> list[int]:
-        """Cut a visit of all waiting users of a model into batches.
+        """Divide a visit of all waiting users of a model into batches.
 
-        ``upfront``: those that compute least. ``dynamic``: those that end first, with
+        ``upfront``: those that compute least. ``dynamic``: those that end earliest,
         end(j) = min over b of max(end(j − b), upload of the first j) + latency[b].
         O(users · batch limit).
         """
@@ -175,16 +175,16 @@ class Forward:
 class Backward:
     """A schedule for ``static`` that grows at its beginning.
 
-    Later starts need less band. Only the previous round's blocks count as resident:
-    what is feasible so is feasible with a cache as well.
+    Later starts need less band. Only the previous round's blocks count as resident: a
+    schedule that is feasible then is feasible with a cache as well.
     """
 
     def __init__(self, loads: Loads) -> None:
         self._loads = loads
         self._tables = loads.tables
         self._first: int | None = None
-        # Of the first round: its start, when its load must have ended, and when the
-        # load after it starts if that runs ahead.
+        # Start of the first round, deadline of its load, and start of the next load if
+        # that runs ahead.
         self._start_s = self._loaded_s = self._later_s = np.inf
         self._band = 0.0
         self._reversed: list[PlannedRound] = []
@@ -200,8 +200,8 @@ class Backward:
     def missing_s(self) -> Floats:
         """Load time of each atom that the first round's model does not hold.
 
-        The first model's own load shrinks by what the two share, so what a model
-        before it adds is the load of what they do not share.
+        A preceding model saves the first model the load of the atoms they share, so it
+        adds only the load of the atoms they do not share.
         """
         if self._first is None:
             return self._first_missing_s
@@ -220,11 +220,11 @@ class Backward:
         return fits
 
     def _limits_s(self, load_s: Floats) -> tuple[Floats, Floats]:
-        """Latest end of a batch and of a load of each model put first, (M,) each."""
+        """Latest end of each model's batch and load if placed first, (M,) each."""
         if self._first is None:
             endless = np.full(len(load_s), np.inf)
             return endless, endless
-        # Load of the first round when each model runs before it.
+        # Load of the current first round if each model runs before it.
         total = self._loads.load_s
         after = total[self._first] - (total - load_s)
         next_load = self._loaded_s - after
@@ -249,7 +249,7 @@ class Backward:
         return fits
 
     def offer(self, waiting: Waiting, load_s: Floats) -> tuple[Bools, Floats]:
-        """Say which rounds fit first, and the GPU seconds they add, (E,) each."""
+        """Which rounds fit first, and the GPU seconds they add, (E,) each."""
         end, loaded = self._limits_s(load_s)
         start = np.minimum(waiting.deadline_s, end[waiting.model]) - waiting.latency_s
         fits = self._fits(waiting, start, loaded, waiting.upload_s)
@@ -259,7 +259,7 @@ class Backward:
         return fits, latest - start + load_s[waiting.model]
 
     def late(self, waiting: Waiting, load_s: Floats) -> Bools:
-        """Mark entries whose last user could not be in time even alone, (E,)."""
+        """Mark entries whose last user would be late even alone, (E,)."""
         t = self._tables
         users = waiting.last
         end, loaded = self._limits_s(load_s)
@@ -268,14 +268,14 @@ class Backward:
         return ~self._fits(waiting, start, loaded, t.demand_s[users])
 
     def batches(self, waiting: Waiting, model: int, load_s: Floats) -> list[int]:
-        """Cut a visit of all waiting users into the batches that compute least."""
+        """Divide a visit of all waiting users into the batches that compute least."""
         del load_s
         users = len(waiting.queue[model])
         cost = batch_costs(self._tables.latency_s[model], users)
         return sorted(batches(cost[1], users))
 
     def place(self, planned: PlannedRound) -> None:
-        """Put a round that fits before the others."""
+        """Prepend a round that fits."""
         t = self._tables
         model, users = planned
         chosen = list(users)

@@ -1,4 +1,4 @@
-"""Greedy: whoever costs least per user comes first, by several ideas of cost."""
+"""Greedy construction: least cost per user first, under several cost rules."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solvers.core.algorithm import Found, Options
+from solvers.core.algorithm import Options, Solution
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import rank, time_rounds
 from solvers.greedy.build import Rule, grow, tour
 from solvers.greedy.fill import fill
-from solvers.greedy.pick import Menu, Picked
+from solvers.greedy.pick import Selection, Selector
 from solvers.greedy.sides import Backward, Forward
 from solvers.greedy.waiting import Loads, Waiting
 from solvers.schedule import Uplink
 
-# Attempts end when building has looked at so many candidate rounds; a look at
-# ``OVERHEAD`` of them takes as long as what every step costs besides.
-MOST_LOOKS = 8_000_000
+# Attempts end after this many candidate rounds have been evaluated; evaluating
+# ``OVERHEAD`` of them takes as long as the fixed cost of a step.
+MAX_EVALUATIONS = 8_000_000
 OVERHEAD = 4000
 
-# With own deadlines a few more are made until so many have been looked at.
-SMALL_LOOKS = 400_000
+# With individual deadlines, a few more attempts are made until this many have been
+# evaluated.
+MAX_EXTRA_EVALUATIONS = 400_000
 
-# At least so many attempts are made, and so many of the best schedules are filled.
-LEAST_ATTEMPTS = 4
+# Minimum number of attempts, and number of best schedules that are filled.
+MIN_ATTEMPTS = 4
 FILLED = 3
 
 
@@ -48,14 +49,15 @@ def _served(rounds: list[PlannedRound]) -> int:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One way to build a schedule.
+    """The parameters of one way to build a schedule.
 
-    With a ``share``, users are picked beforehand that cost this share of the time, by
-    the ``first`` or else the second of the two choices there are; they come before all
-    others. ``key`` says how the models of picked users are toured, by ``"upload"``, by
-    ``"both"`` upload and load, or by ``"deadline"``, per user; without it all rounds
-    follow the rule. ``cut`` leaves out of the picked the users of that share whose
-    deadlines are earliest, and the earliest deadline of the others is the time.
+    With a ``share``, users that cost this share of the time are selected beforehand, by
+    the ``first`` or else the second of the two possible selections; they precede all
+    others. ``key`` is the order in which the models of selected users are toured, by
+    ``"upload"``, by ``"both"`` upload and load, or by ``"deadline"``, per user; without
+    it all rounds follow the rule. ``cut`` excludes this fraction of users, those with
+    the earliest deadlines, from the selection; the earliest deadline of the others is
+    then the time.
     """
 
     rule: Rule
@@ -83,8 +85,8 @@ def _rate(
     return _Attempt(Rule(weight, spread, haste is not None, haste or 0.0), share, first)
 
 
-# In the order in which each adds most to those before it, as measured on the families
-# of the tests. One deadline and no releases:
+# Ordered so that each adds most to its predecessors, as measured on the instance
+# families of the tests. One deadline and no releases:
 ONE_DEADLINE: dict[Uplink, tuple[_Attempt, ...]] = {
     "upfront": (
         _tour(0.5, 0.5, False, "both"),
@@ -153,7 +155,7 @@ OWN_DEADLINES: dict[Uplink, tuple[_Attempt, ...]] = {
     ),
 }
 
-# For the smallest of these, where the mean counts for little:
+# For the smallest of these problems, where average performance says little:
 ANY_DEADLINES = tuple(
     _rate(weight, spread, haste)
     for haste in (2.0, None, 8.0)
@@ -162,26 +164,27 @@ ANY_DEADLINES = tuple(
 )
 
 
-def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
-    """Build a few schedules, put in who was left out, keep the best.
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
+    """Build several schedules, insert unserved users, and keep the best.
 
-    Any sharing, deadlines and (``dynamic``) releases, cache and overlap. ``static``
-    schedules are built from their last round, since later starts need less band.
+    Supports any sharing, deadlines and (``dynamic``) releases, cache and overlap.
+    ``static`` schedules are built from their last round, since later starts need less
+    band.
 
     Notes
     -----
     O(rounds · models · (batch limit + shared atoms)) for each attempt. Attempts are
-    made in a fixed order, and no further one after ``MOST_LOOKS`` candidate rounds.
+    made in a fixed order, and end after ``MAX_EVALUATIONS`` candidate rounds.
     """
     del options
     if not tables.active:
-        return Found([])
+        return Solution([])
 
     def ranked(rounds: list[PlannedRound]) -> _Ranked:
         return _Ranked(rank(tables, rounds, uplink), rounds)
 
     schedules = sorted(_schedules(tables, uplink), key=_served, reverse=True)
-    # Timing is not cheap where releases differ: only the likely ones are ranked.
+    # Timing is expensive if releases differ, so only promising schedules are ranked.
     enough = _served(schedules[:FILLED][-1])
     likely = [rounds for rounds in schedules if _served(rounds) >= enough]
     built = sorted(map(ranked, likely), key=_key_of)
@@ -190,35 +193,36 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
         rounds = fill(tables, known.rounds, uplink)
         if rounds != known.rounds:
             candidates.append(ranked(rounds))
-    return Found(min(candidates, key=_key_of).rounds)
+    return Solution(min(candidates, key=_key_of).rounds)
 
 
 def _schedules(tables: Tables, uplink: Uplink) -> Iterator[list[PlannedRound]]:
-    """Build a schedule by each attempt that the budget allows."""
+    """Build a schedule for each attempt that the budget allows."""
     one = tables.common_deadline_s is not None and tables.releases_zero
     attempts = (ONE_DEADLINE if one else OWN_DEADLINES)[uplink]
     known = len(attempts)
     if not one:
         attempts += tuple(a for a in ANY_DEADLINES if a not in attempts)
     builder = _Builder(tables, uplink)
-    looks = 0
+    evaluations = 0
     for number, attempt in enumerate(attempts):
-        most = MOST_LOOKS if number < known else SMALL_LOOKS
-        if number >= LEAST_ATTEMPTS and looks > most:
+        most = MAX_EVALUATIONS if number < known else MAX_EXTRA_EVALUATIONS
+        if number >= MIN_ATTEMPTS and evaluations > most:
             return
         rounds = builder.build(attempt)
         if tables.problem.eviction != "lru":
             rounds = _feasible(tables, rounds, uplink)
-        looks += len(rounds) * (builder.entries + OVERHEAD)
+        evaluations += len(rounds) * (builder.entries + OVERHEAD)
         yield rounds
 
 
 def _feasible(
     tables: Tables, rounds: list[PlannedRound], uplink: Uplink
 ) -> list[PlannedRound]:
-    """Leave out last rounds until the others are in time.
+    """Drop trailing rounds until the others are in time.
 
-    Building assumes eviction by last use; by next use, other blocks are there.
+    Construction assumes eviction by last use; under eviction by next use, other blocks
+    are resident.
     """
     while time_rounds(tables, rounds, uplink) is None:
         rounds = rounds[:-1]
@@ -232,8 +236,8 @@ class _Builder:
         self._tables = tables
         self._uplink: Uplink = uplink
         self._loads = Loads(tables)
-        self._menus: dict[float, Menu] = {}
-        # What is placed first lies last in a schedule that is built backwards.
+        self._selectors: dict[float, Selector] = {}
+        # A schedule that is built backwards places its last round first.
         self._sign = -1.0 if uplink == "static" else 1.0
         self.entries = sum(
             min(len(users), len(latency) - 1)
@@ -241,27 +245,27 @@ class _Builder:
         )
 
     def build(self, attempt: _Attempt) -> list[PlannedRound]:
-        """Build one schedule: first for the users picked, then for all others."""
+        """Build one schedule: first for the selected users, then for all others."""
         tables, rule, loads = self._tables, attempt.rule, self._loads
         backward = self._uplink == "static"
         side = Backward(loads) if backward else Forward(loads, self._uplink)
         order = self._sign * tables.deadline_s if rule.urgent else None
         if attempt.share is not None:
-            menu = self._menu(attempt.cut)
-            pair = menu.pick(rule.uplink_weight, attempt.share)
-            picked = pair[0] if attempt.first else pair[1]
+            selector = self._selector(attempt.cut)
+            pair = selector.select(rule.uplink_weight, attempt.share)
+            selected = pair[0] if attempt.first else pair[1]
             if attempt.key is None:
-                grow(loads, side, Waiting(tables, picked, order), rule)
+                grow(loads, side, Waiting(tables, selected, order), rule)
             else:
-                self._tour(side, picked, attempt.key)
+                self._tour(side, selected, attempt.key)
         left = np.ones(len(tables.user_model), dtype=bool)
         left[[k for _, users in side.rounds for k in users]] = False
         rest = [users[left[users]] for users in tables.users_of]
         grow(loads, side, Waiting(tables, rest, order), rule)
         return side.rounds
 
-    def _menu(self, cut: float | None) -> Menu:
-        """Offer the users that a cut leaves, by the earliest of their deadlines."""
+    def _selector(self, cut: float | None) -> Selector:
+        """Make the menu of the users left by a cut, limited by their first deadline."""
         tables = self._tables
         deadlines = np.sort(tables.deadline_s[tables.users])
         limit_s = float(deadlines[-1])
@@ -272,18 +276,18 @@ class _Builder:
                 users[tables.deadline_s[users] >= limit_s] for users in users_of
             )
         key = -1.0 if cut is None else cut
-        if key not in self._menus:
-            self._menus[key] = Menu(self._loads, users_of, limit_s)
-        return self._menus[key]
+        if key not in self._selectors:
+            self._selectors[key] = Selector(self._loads, users_of, limit_s)
+        return self._selectors[key]
 
-    def _tour(self, side: Backward | Forward, picked: Picked, name: str) -> None:
-        """Visit the picked users' models in order of their mean key."""
+    def _tour(self, side: Backward | Forward, selected: Selection, name: str) -> None:
+        """Visit the models of the selected users in order of their mean key."""
         tables = self._tables
         of_user = tables.deadline_s if name == "deadline" else tables.demand_s
-        seconds = np.array([float(of_user[users].sum()) for users in picked])
+        seconds = np.array([float(of_user[users].sum()) for users in selected])
         if name == "both":
             seconds += self._loads.load_s
-        key = seconds / np.maximum([len(users) for users in picked], 1)
+        key = seconds / np.maximum([len(users) for users in selected], 1)
         order = self._sign * of_user
-        waiting = Waiting(tables, picked, order)
+        waiting = Waiting(tables, selected, order)
         tour(self._loads, side, waiting, self._sign * key)

@@ -1,4 +1,4 @@
-"""Who waits to be placed, and what loading any model would take."""
+"""Users waiting to be placed, and the loads of all models."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from solvers.core.tables import Floats, Ints, Tables
 
 Bools = NDArray[np.bool_]
 
-# Tables of waiting users are rewritten when less than this share of them is in use.
+# Tables of waiting users are rebuilt when less than this fraction of them is in use.
 LIVE = 0.6
 
 
 class Loads:
-    """Load times of all models at once, for whatever is resident.
+    """Load times of all models at once, for any resident atoms.
 
-    Blocks with the same holders are one atom, so a model has at most one atom that it
-    alone holds; what is left are the shared ones.
+    Blocks with the same holders form one atom, so a model has at most one private atom;
+    all others are shared.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -33,7 +33,7 @@ class Loads:
         self.shared = np.array(
             [a for a in range(atoms) if len(holders[a]) > 1], dtype=np.int64
         )
-        # Models without an atom of their own point to one more that costs nothing.
+        # Models without a private atom refer to an extra one that costs nothing.
         self.own = np.full(len(tables.model_names), atoms, dtype=np.int64)
         self.holds = np.zeros((len(self.own), len(self.shared)))
         for column, atom in enumerate(self.shared):
@@ -57,7 +57,7 @@ class Loads:
         return missing
 
     def both_bytes(self, model: int) -> Floats:
-        """Memory that the blocks of each model and of one more take, shape (M,)."""
+        """Memory that the blocks of each model and of a given one take, shape (M,)."""
         held = np.zeros(len(self._bytes))
         held[list(self.tables.atoms_of[model])] = 1.0
         common = self.of_models(self._bytes * held)
@@ -66,7 +66,7 @@ class Loads:
 
     @cached_property
     def most_activation_bytes(self) -> Floats:
-        """Memory that the largest activations of each model take, shape (M,)."""
+        """Memory that each model's largest activations take, shape (M,)."""
         models = self.tables.problem.models.values()
         return np.array([float(max(m.activation_bytes or (0,))) for m in models])
 
@@ -74,9 +74,9 @@ class Loads:
 class Waiting:
     """Users not yet placed: for each model and batch size, the first users in line.
 
-    One entry per model and size, in flat arrays of shape (E,): ``model``, ``size``,
-    ``latency_s``, and of the first ``size`` users their ``upload_s`` in all (inf where
-    there are fewer), earliest ``deadline_s`` and latest ``release_s``.
+    There is one entry per model and size, in flat arrays of shape (E,): ``model``,
+    ``size``, ``latency_s``, and for the first ``size`` users their total ``upload_s``
+    (inf if there are fewer), earliest ``deadline_s`` and latest ``release_s``.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Waiting:
         self.upload_s = np.empty(entries)
         self.deadline_s = np.empty(entries)
         self.release_s = np.empty(entries)
-        # The user that each entry adds to the one before, -1 where there is none.
+        # The user that each entry adds to the previous one, -1 if there is none.
         self.last = np.empty(entries, dtype=np.int64)
         for m, width in enumerate(widths):
             if width:
@@ -149,7 +149,7 @@ class Waiting:
         return tuple(queue[:size].tolist())
 
     def drop(self, late: Bools) -> bool:
-        """Remove the users whose entries are marked; say whether there were any."""
+        """Remove the last user of each marked entry; return whether there were any."""
         gone = self.last[late & (self.last >= 0)]
         if not len(gone):
             return False
@@ -161,10 +161,11 @@ class Waiting:
         return True
 
     def skip(self) -> bool:
-        """Remove the first user of each model; say whether there was any.
+        """Remove the first user of each model; return whether there was any.
 
-        Where a larger batch computes faster than a smaller one, no batch may fit whose
-        users seemed to be in time one by one; they must not keep out those behind.
+        If a larger batch computes faster than a smaller one, it can happen that no
+        batch fits although its users seemed to be in time one by one; they must not
+        block the users behind them.
         """
         some = [m for m, queue in enumerate(self.queue) if len(queue)]
         for m in some:
@@ -172,5 +173,5 @@ class Waiting:
         return bool(some)
 
     def entries(self, model: int) -> slice:
-        """Where the entries of a model are, batches of one first."""
+        """Slice of the entries of a model, batches of one first."""
         return self._slice[model]

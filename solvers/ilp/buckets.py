@@ -1,9 +1,10 @@
-"""A relaxation in time buckets: it bounds every schedule, and is often tight.
+"""A time-bucket relaxation that bounds every schedule and is often tight.
 
-Time up to the latest compute start is cut into buckets; users, batches and loads are
-counted by bucket instead of by round. After the idea of partial time grids: N. Boland,
-M. Hewitt, L. Marshall and M. Savelsbergh, "The continuous-time service network design
-problem", Operations Research 65 (2017). ``docs/mathematics.md`` proves each row.
+Time up to the latest compute start is divided into buckets; users, batches and loads
+are counted per bucket instead of per round. It follows the idea of partially
+time-expanded networks: N. Boland, M. Hewitt, L. Marshall and M. Savelsbergh, "The
+continuous-time service network design problem", Operations Research 65 (2017).
+``docs/mathematics.md`` proves each row.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from solvers.ilp.engine import Clock
 from solvers.ilp.grid import (
     cost_lines,
     count_costs,
-    held_together,
+    evenly_spaced,
+    merged_atoms,
     most_users,
-    spread,
 )
 from solvers.schedule import Uplink
 from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
 
-# Deadlines that get a row of their own, where they differ: so many, evenly spread.
+# Maximum number of deadlines with a row of their own, evenly spread, if they differ.
 DEADLINE_ROWS = 24
 
-# Releases likewise.
+# The same for releases.
 RELEASE_ROWS = 12
 
 
@@ -39,9 +40,9 @@ class BucketModel:
     """The relaxation for given bucket edges.
 
     Times are in shares of the latest deadline. ``x[k, j]`` in [0, 1]: user k is in a
-    round that starts in buckets 0 … j. ``count[m, j]`` users of m in bucket j;
-    ``visit[m, j]`` whether there are any; ``later[m, j]``: any in buckets j, j + 1, ….
-    ``first[m, j]``: the first round of buckets j, j + 1, … is one of m.
+    round that starts in buckets 0 … j. ``count[m, j]``: number of users of m in bucket
+    j; ``visit[m, j]``: whether there are any; ``later[m, j]``: whether there are any in
+    buckets j, j + 1, …. ``first[m, j]``: the first round of buckets j, j + 1, … runs m.
 
     Parameters
     ----------
@@ -50,17 +51,17 @@ class BucketModel:
     edges_s
         Bucket edges, in s, from 0 to the latest start.
     wanted, bound
-        Least and most users to serve.
+        Minimum and maximum number of users to serve.
     reloads
-        Whether atoms that are loaded again count again. More rows for a better bound;
-        else each atom counts once in buckets j, j + 1, … for every j.
+        Whether reloaded atoms are counted again, which adds rows for a tighter bound;
+        otherwise each atom counts once in buckets j, j + 1, … for every j.
     clock
-        When to give up building.
+        Time limit for building the program.
 
     Raises
     ------
     OutOfTimeError
-        When the clock runs out before the program stands.
+        If the clock runs out before the program is built.
     """
 
     tables: Tables
@@ -81,14 +82,14 @@ class BucketModel:
     def __post_init__(self) -> None:
         t = self.tables
         self._unit_s = float(t.deadline_s[t.users].max())
-        # What the tolerance of the times allows, many times over.
+        # Many times what the time tolerance permits.
         self._slack = 10 * TIME_TOLERANCE_S / self._unit_s + 1e-9
         self._open = self.edges_s[:-1] / self._unit_s
         self._close = self.edges_s[1:] / self._unit_s
         self._buckets = range(len(self._open))
         self._compute = [[] for _ in self._buckets]
         self._costs = {m: count_costs(t, m) for m in t.active}
-        self._atoms = held_together(t)
+        self._atoms = merged_atoms(t)
         self.problem = pulp.LpProblem("buckets", pulp.LpMinimize)
         for m in t.active:
             self._users(m)
@@ -106,13 +107,13 @@ class BucketModel:
         return self.problem.add_variable(name, 0, most, cat)
 
     def _in_by(self, k: int, j: int) -> Any:
-        """Whether a user is in a round of buckets 0 … j."""
+        """Variable: whether a user is in a round of buckets 0 … j."""
         return self._x.get((k, j), 0.0)
 
     def _users(self, m: int) -> None:
-        """Let each user into the buckets in which its batch can start and be in time.
+        """Allow each user in the buckets where its batch can start and be in time.
 
-        Of users alike the ones of least demand are served.
+        Among interchangeable users, those of least demand are served.
         """
         t = self.tables
         load_s = t.load_s(None, m)
@@ -143,7 +144,7 @@ class BucketModel:
             ahead[alike] = k
 
     def _visits(self, m: int) -> None:
-        """Count users by bucket, and price the batches that take them."""
+        """Count users per bucket, and bound the time of the batches that serve them."""
         t = self.tables
         users = t.users_of[m].tolist()
         cost_s = self._costs[m]
@@ -152,7 +153,7 @@ class BucketModel:
         total: Any = 0.0
         for j in self._buckets:
             self.clock.check()
-            # All batches of a bucket but the last end before its own end.
+            # All batches of a bucket except the last end before the bucket does.
             width_s = float(self.edges_s[j + 1] - self.edges_s[j])
             most = min(
                 most_users(cost_s, end_s - float(self.edges_s[j])),
@@ -183,7 +184,7 @@ class BucketModel:
                 self.problem += self._in_by(k, j) <= self._sooner[m, j]
 
     def _price(self, m: int, name: str, count: Any, visit: Any) -> Any:
-        """Compute time, in shares, that a count of users of a model takes at least."""
+        """Bound the compute time, in shares, of a count of users from below."""
         lines = cost_lines(self._costs[m] / self._unit_s)
         if len(lines) == 1:
             slope, fixed = lines[0]
@@ -196,7 +197,7 @@ class BucketModel:
     def _gpu(self) -> list[Any]:
         """Fit the work of buckets j, j + 1, … between the start of j and the end.
 
-        Returns the loads of these buckets: all that is loaded after the first of their
+        Returns the loads of these buckets: everything loaded after the first of their
         batches has started.
         """
         first = self._firsts()
@@ -225,7 +226,7 @@ class BucketModel:
         return loads
 
     def _from(self, j: int) -> range:
-        """Buckets whose loads make up those of buckets j, j + 1, …: see ``_atom``."""
+        """Buckets whose loads sum to those of buckets j, j + 1, …: see ``_atom``."""
         return self._buckets[j:] if self.reloads else self._buckets[j : j + 1]
 
     def _firsts(self) -> dict[tuple[int, int], Any]:
@@ -261,10 +262,10 @@ class BucketModel:
     ) -> None:
         """Load an atom as often as its holders need it.
 
-        After the first round of bucket j, if its model lacks it and a later one does
-        not. With ``reloads``, ``load[j]`` is what is loaded from there to the first
-        round of bucket j + 1, which needs it too, or else in all; and what is used
-        before bucket j is loaded before.
+        It is loaded after the first round of bucket j if that round's model does not
+        hold it and a later one does. With ``reloads``, ``load[j]`` counts the loads
+        from there up to and including the first round of bucket j + 1, otherwise all
+        of them; and an atom used before bucket j is loaded before it.
         """
         after: Any = 0.0
         for j in reversed(self._buckets):
@@ -285,7 +286,7 @@ class BucketModel:
                 self.problem += before >= self._sooner[m, j]
 
     def _load(self, name: str, used: dict[int, Any]) -> Any:
-        """Load every atom of the models used that is not resident at the start."""
+        """Load every atom of the used models that is not resident at the start."""
         terms = []
         for a, (holders, load_s, resident) in enumerate(self._atoms):
             if not resident:
@@ -296,10 +297,10 @@ class BucketModel:
         return pulp.lpSum(terms)
 
     def _deadlines(self) -> None:
-        """Fit the work for users of deadline d or earlier between 0 and d."""
+        """Fit the work for users with deadlines up to d between 0 and d."""
         t = self.tables
         deadlines = np.unique(t.deadline_s[t.users])[:-1]
-        for i, d in enumerate(spread(deadlines, DEADLINE_ROWS)):
+        for i, d in enumerate(evenly_spaced(deadlines, DEADLINE_ROWS)):
             self.clock.check()
             used = {}
             work: list[Any] = []
@@ -317,12 +318,12 @@ class BucketModel:
             work.append(self._load(f"by_{i}", used))
             end: Any = d / self._unit_s
             if self.uplink == "upfront":
-                # All uploads come first, but only if there is anything to end by d.
+                # All uploads come first, which matters only if any work ends by d.
                 work.append(self._demand(t.users.tolist(), self._buckets[-1]))
-                anybody = self._new(f"anybody_by_{i}", 1, "Binary")
+                any_served = self._new(f"anybody_by_{i}", 1, "Binary")
                 for m in t.active:
-                    self.problem += anybody >= used[m]
-                end = 1 - (1 - end) * anybody
+                    self.problem += any_served >= used[m]
+                end = 1 - (1 - end) * any_served
             self.problem += pulp.lpSum(work) <= end + self._slack
 
     def _demand(self, users: list[int], j: int) -> Any:
@@ -346,7 +347,7 @@ class BucketModel:
             self._uploads(users, loads)
 
     def _band(self, users: list[int]) -> None:
-        """Give a user of bucket j at least the band that the end of j would need."""
+        """Give a user of bucket j at least the band that a start at j's end needs."""
         t = self.tables
         terms = []
         for k in users:
@@ -362,14 +363,14 @@ class BucketModel:
         self.problem += pulp.lpSum(terms) <= 1 + 10 * SPECTRUM_TOLERANCE
 
     def _uploads(self, users: list[int], loads: list[Any]) -> None:
-        """Carry the uploads of buckets 0 … j by their end, for each release.
+        """Carry the uploads of buckets 0 … j by the end of bucket j, for each release.
 
-        What the GPU does after the last batch of bucket j comes after them.
+        The GPU work after the last batch of bucket j comes after these uploads.
         """
         t = self.tables
         least = min(float(t.least_latency_s[m]) for m in t.active) / self._unit_s
         releases = np.unique(t.release_s[t.users])
-        for a in spread(releases, RELEASE_ROWS):
+        for a in evenly_spaced(releases, RELEASE_ROWS):
             since = [k for k in users if t.release_s[k] >= a]
             for j in self._buckets:
                 self.clock.check()
@@ -381,12 +382,12 @@ class BucketModel:
             work = pulp.lpSum(
                 c for i in self._buckets[j + 1 :] for c in self._compute[i]
             )
-            # The batch that the uploads wait for may be the only one of them.
+            # The batch that these uploads precede may be the only one.
             end = 1 - (least if self._open[j + 1] >= least else 0.0)
             self.problem += sent + work + loads[j + 1] <= end + self._slack
 
     def rounds(self) -> list[PlannedRound]:
-        """Turn the last answer into rounds, by bucket; they may not be feasible."""
+        """Convert the last answer to rounds, by bucket; they may be infeasible."""
         t = self.tables
         before: int | None = None
         result: list[PlannedRound] = []

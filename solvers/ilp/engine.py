@@ -1,4 +1,4 @@
-"""Running an integer program: PuLP's engines, their pitfalls, and the clock."""
+"""Run integer programs: PuLP's engines, their pitfalls, and the time limit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pulp
 from solvers.core.tables import PlannedRound
 from solvers.errors import RefusalError
 
-# For programs whose answers are no schedules: no search for answers, only for a bound.
-PROOF: dict[str, Any] = {
+# HiGHS options for programs whose solutions are not schedules: skip the primal
+# heuristics and search only for a bound.
+BOUND_ONLY_OPTIONS: dict[str, Any] = {
     "mip_heuristic_effort": 0.0,
     "mip_heuristic_run_feasibility_jump": False,
     "mip_heuristic_run_root_reduced_cost": False,
@@ -24,60 +25,61 @@ PROOF: dict[str, Any] = {
     "mip_pscost_minreliable": 1,
 }
 
-# Users served are whole: a bound this little below the next integer is that integer.
-WHOLE = 1e-6
+# The number of users served is integral: a bound this close below the next integer is
+# rounded up to it.
+INTEGRALITY_TOLERANCE = 1e-6
 
 
 class OutOfTimeError(Exception):
-    """The time limit ended the building of a program."""
+    """The time limit expired while a program was being built."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """When to stop, on the scale of ``time.monotonic``; infinity for never."""
+    """A stopping time on the scale of ``time.monotonic``; infinity for never."""
 
     stop_s: float
 
     @classmethod
     def of(cls, limit_s: float | None) -> Clock:
-        """Start a clock that runs for a time limit, for ever without one."""
+        """Start a clock that runs for a time limit, or forever without one."""
         return cls(math.inf if limit_s is None else time.monotonic() + limit_s)
 
     def left_s(self) -> float:
-        """Time that is left, negative once it is over."""
+        """Remaining time, negative once the clock has run out."""
         return self.stop_s - time.monotonic()
 
     def check(self) -> None:
-        """Raise :class:`OutOfTimeError` when no time is left."""
+        """Raise :class:`OutOfTimeError` if no time remains."""
         if self.left_s() <= 0:
             raise OutOfTimeError
 
     def part(self, share: float) -> Clock:
-        """Return a clock that stops after a share of the time that is left."""
+        """Return a clock that stops after a share of the remaining time."""
         if math.isinf(self.stop_s):
             return self
         return Clock(time.monotonic() + share * max(0.0, self.left_s()))
 
 
 class Program(Protocol):
-    """An integer program that maximises users served (as PuLP minimises minus them)."""
+    """An integer program that maximises users served (PuLP minimises the negative)."""
 
     problem: Any
 
     def rounds(self) -> list[PlannedRound]:
-        """Read the rounds of the last answer."""
+        """Extract the rounds of the last answer."""
 
     def reject(self, rounds: list[PlannedRound]) -> None:
-        """Cut off the last answer, whose rounds turned out infeasible."""
+        """Cut off the last answer, whose rounds turned out to be infeasible."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one run of an engine ended with.
+    """The outcome of one run of an engine.
 
-    ``chosen``: there is an answer to read. ``finished``: it is the best there is, or
-    there is none. ``bound``: users that no answer exceeds; None when there is no
-    answer at all, or the engine does not say.
+    ``chosen``: there is a solution to read. ``finished``: the solution is optimal, or
+    the program is infeasible. ``bound``: upper bound on the users of any solution; None
+    if there is no solution at all or the engine does not report one.
     """
 
     chosen: bool
@@ -85,13 +87,13 @@ class Answer:
     bound: int | None
 
 
-NOTHING = Answer(chosen=False, finished=False, bound=None)
+NO_ANSWER = Answer(chosen=False, finished=False, bound=None)
 
 
 class _Highs(pulp.HiGHS):  # type: ignore[misc]
-    """HiGHS that is given the time left when it starts, not when PuLP starts.
+    """HiGHS with the time limit set when HiGHS itself starts, not when PuLP does.
 
-    Handing a program over takes PuLP seconds when it is large.
+    PuLP takes seconds to hand over a large program.
     """
 
     def __init__(self, clock: Clock, **options: Any) -> None:
@@ -102,12 +104,12 @@ class _Highs(pulp.HiGHS):  # type: ignore[misc]
         left_s = self._clock.left_s()
         if math.isfinite(left_s):
             lp.solverModel.setOptionValue("time_limit", max(0.0, left_s))
-        # Whoever used HiGHS before in this process with other threads: it would refuse.
+        # HiGHS would fail if it ran before in this process with more threads.
         highspy.Highs.resetGlobalScheduler(True)
         lp.solverModel.run()
 
     def findSolutionValues(self, lp: Any) -> tuple[int, int]:  # noqa: N802
-        """Read the answer; PuLP 3.3.2 has no entry for HiGHS's limit on nodes."""
+        """Read the answer; PuLP 3.3.2 does not map HiGHS's node-limit status."""
         highs = lp.solverModel
         if highs.getModelStatus() != highspy.HighsModelStatus.kSolutionLimit:
             return cast("tuple[int, int]", super().findSolutionValues(lp))
@@ -125,33 +127,33 @@ def run(
 ) -> Answer:
     """Run an engine once on a program.
 
-    PuLP reports status "Optimal" when HiGHS stops at its time limit with an incumbent,
-    so the solution status is what counts; HiGHS's bound is read from its model.
+    PuLP reports status "Optimal" if HiGHS stops at its time limit with an incumbent, so
+    the solution status is decisive; HiGHS's bound is read from its model.
 
     Parameters
     ----------
     program
-        The program: anything with a PuLP ``problem``.
+        The program: any object with a PuLP ``problem``.
     mip
         ``"highs"`` or ``"cbc"``.
     clock
         When to stop.
     relaxed
-        Whether to let integers take any value, for a bound alone.
+        Whether to relax integrality, for a bound alone.
     nodes
-        The most nodes of the search tree, for a search that only improves the bound;
-        0 for a full one without a limit (HiGHS).
+        Node limit for a search that only improves the bound; 0 for a full search
+        without a limit (HiGHS).
 
     Raises
     ------
     RefusalError
-        When CBC is asked for and its binary cannot be run.
+        If CBC is requested and its binary cannot be run.
     """
     if clock.left_s() <= 0:
-        return NOTHING
+        return NO_ANSWER
     if mip == "cbc":
         return _run_cbc(program.problem, clock, relaxed=relaxed)
-    limit = {"mip_max_nodes": nodes, **PROOF} if nodes else {}
+    limit = {"mip_max_nodes": nodes, **BOUND_ONLY_OPTIONS} if nodes else {}
     engine = _Highs(clock, mip=not relaxed, **limit)
     program.problem.solve(engine)
     highs = program.problem.solverModel
@@ -167,13 +169,15 @@ def run(
         chosen=_chosen(program.problem) and not relaxed,
         finished=finished,
         # The objective is minimised, as minus the users served.
-        bound=math.floor(-value + WHOLE) if math.isfinite(value) else None,
+        bound=math.floor(-value + INTEGRALITY_TOLERANCE)
+        if math.isfinite(value)
+        else None,
     )
 
 
 def _run_cbc(problem: Any, clock: Clock, *, relaxed: bool) -> Answer:
-    """Run CBC, whose bound cannot be read unless it finishes."""
-    # The CBC that comes with PuLP; PuLP's own class for it is deprecated.
+    """Run CBC, whose bound is available only if it finishes."""
+    # The CBC binary bundled with PuLP; PuLP's own class for it is deprecated.
     path = pulp.PULP_CBC_CMD.pulp_cbc_path
     left_s = clock.left_s()
     limit = {"timeLimit": left_s} if math.isfinite(left_s) else {}
@@ -184,7 +188,7 @@ def _run_cbc(problem: Any, clock: Clock, *, relaxed: bool) -> Answer:
     chosen, finished = _chosen(problem), _finished(problem)
     bound = None
     if chosen and finished:
-        bound = math.floor(-pulp.value(problem.objective) + WHOLE)
+        bound = math.floor(-pulp.value(problem.objective) + INTEGRALITY_TOLERANCE)
     return Answer(chosen=chosen and not relaxed, finished=finished, bound=bound)
 
 
@@ -196,9 +200,9 @@ def _chosen(problem: Any) -> bool:
 
 
 def _finished(problem: Any) -> bool:
-    """Say whether the engine ended by itself.
+    """Return whether the engine terminated by itself.
 
-    When CBC finds that there is no answer, PuLP says so in the status alone.
+    If CBC proves infeasibility, PuLP reports it in the status alone.
     """
     return bool(
         problem.sol_status == pulp.LpSolutionOptimal

@@ -1,4 +1,4 @@
-"""What the relaxation in time buckets is made of: edges, costs, atoms."""
+"""Components of the time-bucket relaxation: edges, costs, atoms."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from solvers.core.tables import Floats, Tables
 from solvers.schedule import Uplink
 from solvers.tolerance import TIME_TOLERANCE_S
 
-# The earliest bucket ends at this share of the latest start, or where a round can.
+# The first bucket ends at this share of the latest start, or when a round can first
+# start if that is later.
 FIRST_EDGE = 0.02
 
 
 def bucket_edges(tables: Tables, uplink: Uplink, buckets: int) -> Floats:
-    """Cut the time in which batches can start, in s, shape (buckets + 1,).
+    """Divide the time in which batches can start, in s, shape (buckets + 1,).
 
-    ``static`` needs bands of w/s: the relative width of a bucket is its error, so the
-    edges grow geometrically; else they are evenly spread.
+    ``static`` needs bands of w/s: a bucket's error is its relative width, so the edges
+    grow geometrically; otherwise they are evenly spaced.
     """
     last_s = latest_start_s(tables)
     first_s = min(tables.load_s(None, m) for m in tables.active)
@@ -32,13 +33,13 @@ def bucket_edges(tables: Tables, uplink: Uplink, buckets: int) -> Floats:
 
 
 def latest_start_s(tables: Tables) -> float:
-    """Return when a batch can start at the latest; negative if none is short enough."""
+    """Return the latest start of any batch; negative if none is short enough."""
     starts = tables.deadline_s - tables.least_latency_s[tables.user_model]
     return float(starts[tables.users].max())
 
 
 def cost_lines(cost_s: Floats) -> list[tuple[float, float]]:
-    """Bound the costs of 1, 2, … users from below by lines a·n + b: their lower hull.
+    """Bound the costs of 1, 2, … users from below by lines a·n + b: the lower hull.
 
     Parameters
     ----------
@@ -66,8 +67,8 @@ def cost_lines(cost_s: Floats) -> list[tuple[float, float]]:
 def count_costs(tables: Tables, model: int) -> Floats:
     """Least compute time of batches with room for n users of a model, n from 0.
 
-    Not of exactly n: a batch may hold users that are not counted. inf where no batches
-    have the room.
+    Not for exactly n: a batch may hold users that are not counted. inf if no batches
+    have enough room.
     """
     users = len(tables.users_of[model])
     cost = batch_costs(tables.latency_s[model], users)[0]
@@ -76,19 +77,19 @@ def count_costs(tables: Tables, model: int) -> Floats:
 
 
 def most_users(cost_s: Floats, room_s: float) -> int:
-    """Return the largest n whose cost is within some room."""
+    """Return the largest n whose cost fits into a given time."""
     return int(np.flatnonzero(cost_s <= room_s + TIME_TOLERANCE_S).max(initial=0))
 
 
-def spread(values: Floats, most: int) -> list[float]:
-    """Choose at most so many of some sorted values, evenly, ends included."""
+def evenly_spaced(values: Floats, most: int) -> list[float]:
+    """Choose at most ``most`` of sorted values, evenly spaced, ends included."""
     if len(values) > most:
         values = values[np.linspace(0, len(values) - 1, most).round().astype(int)]
     return [float(v) for v in values]
 
 
-def held_together(tables: Tables) -> list[tuple[tuple[int, ...], float, bool]]:
-    """Merge atoms that the same active models hold: holders, load in s, resident."""
+def merged_atoms(tables: Tables) -> list[tuple[tuple[int, ...], float, bool]]:
+    """Merge atoms held by the same active models: holders, load in s, resident."""
     groups: dict[tuple[tuple[int, ...], bool], float] = {}
     for atom, load_s in enumerate(tables.atom_load_s.tolist()):
         holders = tuple(m for m in tables.active if atom in tables.atoms_of[m])

@@ -1,4 +1,4 @@
-"""The exact integer program: one slot a round."""
+"""The exact integer program, with one slot per round."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from solvers.core.tables import PlannedRound, Tables
 from solvers.ilp.engine import Clock
 from solvers.schedule import Uplink
 
-# Where the tangents to w/s touch at first, as shares of the latest deadline.
+# Initial points of tangency to w/s, as shares of the latest deadline.
 FIRST_TANGENTS = tuple(np.geomspace(0.02, 1.0, 12).tolist())
 
 
-def most_rounds(tables: Tables) -> int:
-    """Bound the rounds that fit before the latest deadline, one user each at least."""
+def max_rounds(tables: Tables) -> int:
+    """Bound the rounds that fit before the latest deadline, each with one user."""
     least = np.sort(tables.least_latency_s[tables.user_model[tables.users]])
     latest_s = float(tables.deadline_s[tables.users].max())
     return int(np.searchsorted(np.cumsum(least), latest_s + 1e-6, side="right"))
@@ -26,30 +26,30 @@ def most_rounds(tables: Tables) -> int:
 
 @dataclass
 class RoundModel:
-    """The program with one slot a round; slots may stay empty at the end.
+    """The program with one slot per round; trailing slots may stay empty.
 
     Binary ``x[k, r]``: user k is in round r. Binary ``batch[m, b, r]``: round r runs a
     batch of exactly b of model m. ``load[a, r]`` ≥ (atom a in round r) − (in round
     r − 1). ``start[r]`` is the compute start.
 
     ``static`` needs the band w/s of each user, a convex function: tangents bound it
-    from below, and those at the compute starts of each rejected answer are added.
+    from below, and tangents at the compute starts of each rejected answer are added.
 
     Parameters
     ----------
     tables, uplink
         The problem and its discipline.
     slots
-        How many rounds there may be.
+        Maximum number of rounds.
     wanted, bound
-        Least and most users to serve.
+        Minimum and maximum number of users to serve.
     clock
-        When to give up building.
+        Time limit for building the program.
 
     Raises
     ------
     OutOfTimeError
-        When the clock runs out before the program stands.
+        If the clock runs out before the program is built.
     """
 
     tables: Tables
@@ -92,7 +92,7 @@ class RoundModel:
             self._spectrum()
 
     def _visited(self) -> dict[int, Any]:
-        """Mark each model that serves anybody; each user is served once at most."""
+        """Mark each model that serves any user; each user is served at most once."""
         visited = {}
         for m in self.tables.active:
             visited[m] = self.problem.add_variable(f"visited_{m}", 0, 1)
@@ -102,7 +102,7 @@ class RoundModel:
         return visited
 
     def _batches(self) -> tuple[dict[tuple[int, int], Any], list[Any]]:
-        """Tie users to batches; return which model each slot runs and its compute."""
+        """Link users to batches; return each slot's model and its compute time."""
         t = self.tables
         used: dict[tuple[int, int], Any] = {}
         compute: list[Any] = [[] for _ in self._slots]
@@ -127,10 +127,10 @@ class RoundModel:
     def _loads(
         self, used: dict[tuple[int, int], Any], visited: dict[int, Any]
     ) -> list[Any]:
-        """Load what the slot before does not hold.
+        """Load the atoms that the previous slot does not hold.
 
-        That a used atom is loaded at least once follows, but not for fractions of
-        models; stated, it makes the relaxation much tighter.
+        That a used atom is loaded at least once is implied for integral models but not
+        for fractional ones; stating it makes the relaxation much tighter.
         """
         t = self.tables
         loads: list[Any] = [[] for _ in self._slots]
@@ -176,8 +176,9 @@ class RoundModel:
     def _uploads(self) -> None:
         """Start no batch before its uploads can have ended.
 
-        For every release a: a, if some user of that release is in by round r, plus the
-        uploads of all such users of release a or later.
+        For every release a: the start of round r is at least a, if some user of that
+        release is in rounds up to r, plus the uploads of all users in those rounds that
+        are released at a or later.
         """
         t = self.tables
         by_release: dict[float, list[int]] = {}
@@ -198,7 +199,7 @@ class RoundModel:
                     self.problem += self._start[r] >= release_s * inside[k] + sent
 
     def _order(self, used: dict[tuple[int, int], Any]) -> None:
-        """Remove symmetry: empty slots last, users alike in order of demand."""
+        """Break symmetry: empty slots last, interchangeable users by demand."""
         t = self.tables
         for r in self._slots:
             here = pulp.lpSum(used[m, r] for m in t.active)
@@ -238,7 +239,7 @@ class RoundModel:
             )
 
     def rounds(self) -> list[PlannedRound]:
-        """Read the rounds of the last answer."""
+        """Extract the rounds of the last answer."""
         result = []
         for r in self._slots:
             chosen = [
@@ -250,7 +251,7 @@ class RoundModel:
         return result
 
     def reject(self, rounds: list[PlannedRound]) -> None:
-        """Cut off an answer that an engine's tolerance or a tangent let through."""
+        """Cut off an answer admitted by the engine's tolerance or the tangents."""
         again = tuple(rounds) in self._seen
         self._seen.add(tuple(rounds))
         if self.uplink == "static" and not again:

@@ -1,8 +1,9 @@
 """Integer linear programs, built with PuLP and solved by HiGHS (CBC on request).
 
-Three programs: one visit a model where only totals count (``ilp_visits``), a relaxation
-in time buckets that bounds every schedule (``ilp_buckets``), and the exact one with one
-slot a round (``ilp_slots``).
+Three programs: one visit per model where only totals matter
+(:mod:`solvers.ilp.visits`), a time-bucket relaxation that bounds every schedule
+(:mod:`solvers.ilp.buckets`), and the exact program with one slot per round
+(:mod:`solvers.ilp.slots`).
 """
 
 from __future__ import annotations
@@ -13,32 +14,32 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from solvers.bounds.upper_bound import upper_bound
-from solvers.core.algorithm import Found, Options
+from solvers.core.algorithm import Options, Solution
 from solvers.core.forest import Crossing, build_forest
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
 from solvers.ilp.buckets import BucketModel
-from solvers.ilp.engine import NOTHING, Answer, Clock, OutOfTimeError, Program, run
+from solvers.ilp.engine import NO_ANSWER, Answer, Clock, OutOfTimeError, Program, run
 from solvers.ilp.grid import bucket_edges, latest_start_s
-from solvers.ilp.slots import RoundModel, most_rounds
+from solvers.ilp.slots import RoundModel, max_rounds
 from solvers.ilp.visits import VisitModel, one_deadline_upfront
 from solvers.local_search import solver as local_search
 from solvers.schedule import Uplink
 
-# Share of the time limit that the first schedule may take.
+# Share of the time limit for the initial schedule.
 INCUMBENT_SHARE = 0.15
 
-# Iterations of the local search before the programs where there is no time limit: at
-# most so many, and so many for each user.
+# Local search iterations before the programs if there is no time limit: at most this
+# many in total, and this many per user.
 INCUMBENT_ITERATIONS = 200
 ITERATIONS_PER_USER = 20
 
 
 class _Stage(NamedTuple):
-    """A relaxation in turn.
+    """One relaxation in the sequence.
 
-    How many buckets, the most nodes of the search (0: the linear program alone),
-    whether reloads count, and the share of the time left that it may take.
+    The number of buckets, the node limit of the search (0: the linear program alone),
+    whether reloads are counted, and the share of the remaining time that it may take.
     """
 
     buckets: int
@@ -47,7 +48,7 @@ class _Stage(NamedTuple):
     share: float
 
 
-# Relaxations in turn. Under ``upfront`` it does not matter when batches start.
+# Relaxations in order. Under ``upfront`` it does not matter when batches start.
 RELAXATIONS: dict[Uplink, tuple[_Stage, ...]] = {
     "upfront": (_Stage(1, 0, False, 0.2), _Stage(1, 20_000, False, 0.9)),
     "static": (
@@ -66,11 +67,12 @@ RELAXATIONS: dict[Uplink, tuple[_Stage, ...]] = {
     ),
 }
 
-# Share of the time left for the program with few slots, which seldom proves anything.
+# Share of the remaining time for the program with few slots, which rarely proves
+# anything.
 FEW_SLOTS_SHARE = 0.3
 
-# Up to so many users times slots the exact program is quick: of the relaxations only
-# the linear programs are solved before it, and it is tried with all slots at once.
+# Up to this product of users and slots the exact program is fast: only the linear
+# relaxations are solved before it, and it is tried with all slots at once.
 SMALL = 400
 
 
@@ -90,42 +92,43 @@ class _State:
         return self.served < self.bound
 
     def lowered(self, bound: int | None) -> _State:
-        """Return the state with a bound that was proven besides."""
+        """Return the state with an additional proven bound."""
         if bound is None:
             return self
         return replace(self, bound=max(self.served, min(self.bound, bound)))
 
     def after(self, found: list[PlannedRound] | None, answer: Answer) -> _State:
-        """Return the state after a program that asked for more users than served."""
+        """Return the state after a program that required more users than served."""
         state = replace(self, rounds=found) if found else self
         return state.lowered(state.served if answer.finished else answer.bound)
 
 
-def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
-    """Find the most users that can be served, over every sequence of rounds.
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
+    """Serve the maximum number of users over all sequences of rounds.
 
-    Any sharing, deadlines and (``dynamic``) releases; a model may recur in any number
-    of rounds. With one deadline and ``upfront`` only totals count, and a small program
-    is exact. Else relaxations in time buckets bound the users, until they meet the best
-    rounds known; what they leave open the exact program settles, one slot a round.
+    Supports any sharing, deadlines and (``dynamic``) releases; a model may recur in any
+    number of rounds. With one deadline and ``upfront`` only totals matter, and a small
+    program is exact. Otherwise time-bucket relaxations bound the users until the bound
+    meets the best rounds known; the exact program, with one slot per round, closes any
+    remaining gap.
 
     Returns
     -------
-    Found
-        Proven when the programs were solved to their end. When the time limit ended
-        them, the best rounds known and the least bound proven.
+    Solution
+        Proven if the programs were solved to completion. If the time limit ended them,
+        the best rounds known and the smallest bound proven.
 
     Raises
     ------
     RefusalError
-        When CBC is asked for and its binary cannot be run.
+        If CBC is requested and its binary cannot be run.
 
     Notes
     -----
     NP-hard: exponential time in the worst case.
     """
     if not tables.active:
-        return Found([], proven=True)
+        return Solution([], proven=True)
     clock = Clock.of(options.time_limit_s)
     state = _State(_incumbent(tables, uplink, options), upper_bound(tables, uplink))
     if one_deadline_upfront(tables, uplink):
@@ -134,11 +137,11 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
         state = _buckets(tables, uplink, options.mip, clock, state)
         state = _slots(tables, uplink, options.mip, clock, state)
     proven = not state.open
-    return Found(state.rounds, proven=proven, bound=None if proven else state.bound)
+    return Solution(state.rounds, proven=proven, bound=None if proven else state.bound)
 
 
 def _incumbent(tables: Tables, uplink: Uplink, options: Options) -> list[PlannedRound]:
-    """Find good rounds to start from, by local search."""
+    """Find an initial incumbent by local search."""
     limit_s = options.time_limit_s
     iterations = min(INCUMBENT_ITERATIONS, ITERATIONS_PER_USER * len(tables.users))
     allowed = replace(
@@ -150,7 +153,7 @@ def _incumbent(tables: Tables, uplink: Uplink, options: Options) -> list[Planned
 
 
 def _small(tables: Tables) -> bool:
-    return len(tables.users) * most_rounds(tables) <= SMALL
+    return len(tables.users) * max_rounds(tables) <= SMALL
 
 
 def _served(rounds: list[PlannedRound]) -> int:
@@ -160,7 +163,7 @@ def _served(rounds: list[PlannedRound]) -> int:
 def _visits(
     tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
 ) -> _State:
-    """Solve the program of visits, where only totals count."""
+    """Solve the program of visits, where only totals matter."""
     if not state.open:
         return state
     forest = build_forest(tables)
@@ -169,14 +172,14 @@ def _visits(
     def build() -> VisitModel:
         return VisitModel(tables, laminar, state.served + 1, state.bound, clock)
 
-    return state.after(*_search(tables, uplink, build, mip, clock))
+    return state.after(*_solve_program(tables, uplink, build, mip, clock))
 
 
 def _slots(
     tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
 ) -> _State:
-    """Solve the exact program, first with few slots for a better answer."""
-    most = most_rounds(tables)
+    """Solve the exact program, first with few slots for a better incumbent."""
+    most = max_rounds(tables)
     if most == 0:
         return state.lowered(0)
     few = len(state.rounds) + 1
@@ -194,16 +197,16 @@ def _slots(
                 tables, uplink, slots, state.served + 1, state.bound, part
             )
 
-        found, answer = _search(tables, uplink, build, mip, part)
+        found, answer = _solve_program(tables, uplink, build, mip, part)
         # Few slots prove nothing.
-        state = state.after(found, answer if slots == most else NOTHING)
+        state = state.after(found, answer if slots == most else NO_ANSWER)
     return state
 
 
 def _buckets(
     tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
 ) -> _State:
-    """Bound the users by relaxations, and try to make schedules of their answers."""
+    """Bound the users by relaxations, and try to convert their answers to schedules."""
     if latest_start_s(tables) <= 0:
         return state
     small = _small(tables)
@@ -229,18 +232,18 @@ def _buckets(
     return state
 
 
-def _search(
+def _solve_program(
     tables: Tables,
     uplink: Uplink,
     build: Callable[[], Program],
     mip: str,
     clock: Clock,
 ) -> tuple[list[PlannedRound] | None, Answer]:
-    """Solve a program until an answer verifies, or there is none, or time is up."""
+    """Solve a program until an answer is feasible, none exists, or time is up."""
     try:
         program = build()
     except OutOfTimeError:
-        return None, NOTHING
+        return None, NO_ANSWER
     while True:
         answer = run(program, mip, clock)
         if not answer.chosen:

@@ -1,4 +1,4 @@
-"""The small integer program for ``upfront`` and one deadline: only totals count."""
+"""The small integer program for ``upfront`` and one deadline: only totals matter."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def one_deadline_upfront(tables: Tables, uplink: Uplink) -> bool:
 
 @dataclass
 class VisitModel:
-    """The program with one visit a model.
+    """The program with one visit per model.
 
-    Load times obey the triangle inequality, so joining all rounds of a model into one
-    visit never loads more: each model is visited at most once. Binary ``x[k]``: user k
-    is served, of one model those of least demand. Integer ``batch[m, b]``: batches of
-    exactly b. Where sharing is laminar and nothing is resident, a depth-first order
-    loads each node of the forest once; else binary ``arc[p, q]``: model q is visited
-    right after model p (None: first), on one path.
+    Load times satisfy the triangle inequality, so joining all rounds of a model into
+    one visit never loads more: each model is visited at most once. Binary ``x[k]``:
+    user k is served, by least demand within each model. Integer ``batch[m, b]``: number
+    of batches of exactly b. If sharing is laminar and nothing is resident, a
+    depth-first order loads each node of the forest once; otherwise binary
+    ``arc[p, q]``: model q is visited right after model p (None: first), along one path.
     """
 
     tables: Tables
@@ -80,7 +80,7 @@ class VisitModel:
         self.problem += pulp.lpSum(seconds) <= t.common_deadline_s
 
     def _by_node(self, visited: dict[int, Any]) -> list[Any]:
-        """Charge each node of the forest once if a model below it is visited."""
+        """Charge each node of the forest once if any model below it is visited."""
         t = self.tables
         forest = self.forest
         assert forest is not None
@@ -96,10 +96,11 @@ class VisitModel:
         return seconds
 
     def _by_arc(self, visited: dict[int, Any]) -> list[Any]:
-        """Charge what each step from one visit to the next must load.
+        """Charge the load of each step from one visit to the next.
 
-        A path from the start through every visited model (places rise along it). That
-        each atom of a visited model is loaded once follows, but not for fractions.
+        The arcs form a path from the start through every visited model (``place``
+        increases along it). That each atom of a visited model is loaded once is implied
+        for integral arcs but not for fractional ones.
         """
         t = self.tables
         count = len(t.active)
@@ -135,7 +136,7 @@ class VisitModel:
         return [t.load_s(p, q) * arc for (p, q), arc in self._arc.items()]
 
     def rounds(self) -> list[PlannedRound]:
-        """Read the visits of the last answer, each in its fastest batches."""
+        """Extract the visits of the last answer, each in its fastest batches."""
         t = self.tables
         if self.forest is not None:
             order = depth_first(self.forest, t)
@@ -154,7 +155,7 @@ class VisitModel:
         return result
 
     def reject(self, rounds: list[PlannedRound]) -> None:
-        """Cut off an answer that an engine's tolerance let through: all its choices."""
+        """Cut off an answer admitted by the engine's tolerance: all its choices."""
         del rounds
         binaries = [*self._x.values(), *self._arc.values()]
         inside = [v for v in binaries if v.value() > 0.5]

@@ -1,1 +1,1 @@
-"""Ruin and recreate, from the best schedule that greedy and dp build."""
+"""Ruin and recreate, starting from the best schedule built by greedy and dp."""

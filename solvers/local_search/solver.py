@@ -1,4 +1,4 @@
-"""Local search: ruin a plan, put users back where they are cheapest, anneal."""
+"""Local search: ruin a plan, reinsert users where they are cheapest, and anneal."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from itertools import islice
 import numpy as np
 
 from solvers.bounds.upper_bound import upper_bound
-from solvers.core.algorithm import Found, Options
-from solvers.core.insertion import Insertions, Taste
+from solvers.core.algorithm import Options, Solution
+from solvers.core.insertion import Criterion, Insertions
 from solvers.core.plan import Clock, Plan, Times, rounds_of, served
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import rank
@@ -21,41 +21,41 @@ from solvers.errors import RefusalError
 from solvers.greedy import solver as greedy
 from solvers.schedule import Uplink
 
-# Iterations without a limit of the caller's: so many for each user while they are few;
-# in large problems, where an iteration takes longer, so many over the users.
+# Default iteration limit: proportional to the number of users in small problems, and
+# inversely proportional in large ones, where an iteration takes longer.
 ITERATIONS_PER_USER = 100
 ITERATIONS_TIMES_USERS = 200_000
-FEWEST_ITERATIONS = 20
+MIN_ITERATIONS = 20
 
-# Candidates tried for one insertion; a filling ends when none of them fits.
-MOST_TRIES = 6
+# Candidates tried per insertion; filling ends when none of them fits.
+MAX_TRIES = 6
 
-# Temperature of the annealing, in users, at the start and at the end.
+# Initial and final annealing temperature, in users.
 HOT, COLD = 0.3, 0.03
 
-# The price of the seconds that an average user takes, in users.
+# Penalty for the seconds that an average user takes, in users.
 EFFORT = 0.1
 
-# How often each move is made, in the order of ``_moved``.
+# Probability of each move, in the order of ``_perturb``.
 MOVE_SHARES = (0.25, 0.2, 0.15, 0.15, 0.1, 0.05, 0.1)
 
-# At most so many rounds or users are dropped, and so many rounds moved together.
-MOST_ROUNDS_DROPPED = 3
-MOST_USERS_DROPPED = 8
-MOST_ROUNDS_MOVED = 4
+# Maximum number of rounds or users dropped, and of rounds moved together.
+MAX_ROUNDS_DROPPED = 3
+MAX_USERS_DROPPED = 8
+MAX_ROUNDS_MOVED = 4
 
-# Up to so large a product of users and models dp gives a start.
-DP_WORTHWHILE = 20_000
+# dp provides a start up to this product of users and models.
+MAX_DP_SIZE = 20_000
 
 
-def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
-    """Improve the best of greedy and dp by ruin and recreate with annealing.
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
+    """Improve the best of greedy and dp by ruin and recreate with simulated annealing.
 
-    Any sharing, deadlines, releases (``dynamic``), residency and overlap. Each
-    iteration changes the plan by one move (rounds or users dropped, a run of rounds
-    moved, two rounds swapped, a round split, rounds of a model joined), drops users
-    until it is feasible, and inserts users that wait, the cheapest first. A worse plan
-    is accepted with the probability of simulated annealing.
+    Supports any sharing, deadlines, releases (``dynamic``), residency and overlap. Each
+    iteration modifies the plan by one move (drop rounds or users, move a run of rounds,
+    swap two rounds, split a round, join the rounds of a model), drops users until it is
+    feasible, and inserts unserved users, the cheapest first. A worse plan is accepted
+    with the probability of simulated annealing.
 
     Notes
     -----
@@ -66,7 +66,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
     seed and iterations give the same schedule, unless a time limit ends them.
     """
     if not tables.active:
-        return Found([], proven=True)
+        return Solution([], proven=True)
     stop_s = (
         math.inf
         if options.time_limit_s is None
@@ -78,7 +78,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Found:
         search = _Search(tables, uplink, options, bound, stop_s)
         found = rounds_of(search.run(search.clock.plan(best)))
         best = _best(tables, uplink, [best, found])
-    return Found(best, bound=bound)
+    return Solution(best, bound=bound)
 
 
 def _best(
@@ -91,8 +91,8 @@ def _starts(
     tables: Tables, uplink: Uplink, options: Options
 ) -> list[list[PlannedRound]]:
     starts = [list(greedy.solve(tables, uplink, options).rounds)]
-    if len(tables.users) * len(tables.active) <= DP_WORTHWHILE:
-        # What is feasible without a cache and without overlap is feasible with them.
+    if len(tables.users) * len(tables.active) <= MAX_DP_SIZE:
+        # A plan that is feasible without cache and overlap is feasible with them.
         rules = {"residency": "previous", "overlap": False}
         plain = Tables(tables.problem.model_copy(update=rules), tables.sharing)
         with suppress(RefusalError):
@@ -102,7 +102,7 @@ def _starts(
 
 @dataclass
 class _Search:
-    """One run of the search; the only thing that changes is its random generator."""
+    """One run of the search; its only mutable state is the random generator."""
 
     tables: Tables
     uplink: Uplink
@@ -114,20 +114,20 @@ class _Search:
         self.clock = Clock(self.tables, self.uplink)
         self._insertions = Insertions(self.clock)
         self._rng = np.random.default_rng(self.options.seed)
-        self._own_deadlines = self.tables.common_deadline_s is None
+        self._deadlines_differ = self.tables.common_deadline_s is None
         self._horizon_s = float(self.tables.deadline_s.max())
         # Seconds that an average user of the first plan takes.
         self._user_s = 1.0
 
     def run(self, plan: Plan) -> Plan:
-        """Search from a feasible plan; return the best plan met."""
+        """Search from a feasible plan and return the best plan found."""
         limit = self.options.iterations
         if limit is None and math.isinf(self.stop_s):
             users = len(self.tables.users)
-            share = max(ITERATIONS_TIMES_USERS // users, FEWEST_ITERATIONS)
+            share = max(ITERATIONS_TIMES_USERS // users, MIN_ITERATIONS)
             limit = min(share, ITERATIONS_PER_USER * users)
         started_s = time.monotonic()
-        plan, times = self._fill(plan, self._taste())
+        plan, times = self._fill(plan, self._draw_criterion())
         best = plan
         if plan:
             self._user_s = self._seconds(times) / served(plan)
@@ -139,7 +139,9 @@ class _Search:
             if progress >= 1:
                 break
             iteration += 1
-            found, times = self._fill(self._repaired(self._moved(plan)), self._taste())
+            found, times = self._fill(
+                self._repair(self._perturb(plan)), self._draw_criterion()
+            )
             score = self._score(found, times)
             heat = HOT * (COLD / HOT) ** progress
             if score >= now + heat * math.log(1 - self._rng.random()):
@@ -156,33 +158,35 @@ class _Search:
             done = max(done, share)
         return done
 
-    def _taste(self) -> Taste:
+    def _draw_criterion(self) -> Criterion:
         rng = self._rng
-        return Taste(
+        return Criterion(
             uplink_weight=float(rng.random()),
-            urgent=self._own_deadlines and bool(rng.random() < 0.5),
+            urgent=self._deadlines_differ and bool(rng.random() < 0.5),
             noise=float(rng.choice([0.0, 0.2, 1.0])),
         )
 
     def _score(self, plan: Plan, times: Times) -> float:
-        """Users served, less a small price of the seconds that they take."""
+        """Users served, less a small penalty for the seconds that they take."""
         return served(plan) - EFFORT * self._seconds(times) / self._user_s
 
     def _seconds(self, times: Times) -> float:
-        """Seconds of the GPU and of the band that a plan takes."""
+        """GPU and band seconds that a plan takes."""
         gpu_s = float((times.load_s + times.compute_s).sum())
         if self.uplink == "static":
             return gpu_s + times.band * self._horizon_s
         return gpu_s + float(times.demand_s.sum())
 
-    def _fill(self, plan: Plan, taste: Taste) -> tuple[Plan, Times]:
-        """Insert waiting users into a feasible plan until none fits or time is up."""
+    def _fill(self, plan: Plan, criterion: Criterion) -> tuple[Plan, Times]:
+        """Insert unserved users into a feasible plan until none fits or time is up."""
         waiting = np.ones(len(self.tables.user_ids), dtype=bool)
         waiting[[k for batch in plan for k in batch.users]] = False
         times = self.clock.time(plan)
         while time.monotonic() < self.stop_s:
-            tries = self._insertions.candidates(plan, times, waiting, taste, self._rng)
-            for candidate in islice(tries, MOST_TRIES):
+            tries = self._insertions.candidates(
+                plan, times, waiting, criterion, self._rng
+            )
+            for candidate in islice(tries, MAX_TRIES):
                 found = self.clock.time(candidate.plan)
                 if found.feasible:
                     plan, times = candidate.plan, found
@@ -192,16 +196,16 @@ class _Search:
                 break
         return plan, times
 
-    def _repaired(self, plan: Plan) -> Plan:
-        """Drop users until a plan is feasible."""
+    def _repair(self, plan: Plan) -> Plan:
+        """Drop users until the plan is feasible."""
         while True:
             times = self.clock.time(plan)
             if times.feasible:
                 return plan
-            plan = self._relieved(plan, times)
+            plan = self._relieve(plan, times)
 
-    def _relieved(self, plan: Plan, times: Times) -> Plan:
-        """Drop one user, or a round, that stands in the way."""
+    def _relieve(self, plan: Plan, times: Times) -> Plan:
+        """Drop one user or round that makes the plan infeasible."""
         rng = self._rng
         last = times.broken if times.broken >= 0 else len(plan) - 1
         r = last
@@ -217,7 +221,7 @@ class _Search:
         return self._without(plan, {gone})
 
     def _without(self, plan: Plan, gone: set[int]) -> Plan:
-        """Drop users; rounds left empty go too."""
+        """Drop users, and rounds that become empty."""
         kept = []
         for batch in plan:
             if gone.isdisjoint(batch.users):
@@ -228,8 +232,8 @@ class _Search:
                 kept.append(self.clock.batch(batch.model, users))
         return tuple(kept)
 
-    def _moved(self, plan: Plan) -> Plan:
-        """Change a plan by one random move; the result need not be feasible."""
+    def _perturb(self, plan: Plan) -> Plan:
+        """Apply one random move; the resulting plan may be infeasible."""
         if not plan:
             return plan
         moves = (
@@ -245,16 +249,16 @@ class _Search:
 
     def _drop_rounds(self, plan: Plan) -> Plan:
         first = int(self._rng.integers(len(plan)))
-        count = int(self._rng.integers(1, MOST_ROUNDS_DROPPED + 1))
+        count = int(self._rng.integers(1, MAX_ROUNDS_DROPPED + 1))
         return plan[:first] + plan[first + count :]
 
     def _drop_users(self, plan: Plan) -> Plan:
         there = [k for batch in plan for k in batch.users]
-        count = min(len(there), int(self._rng.integers(1, MOST_USERS_DROPPED + 1)))
+        count = min(len(there), int(self._rng.integers(1, MAX_USERS_DROPPED + 1)))
         return self._without(plan, set(self._rng.choice(there, count).tolist()))
 
     def _drop_relatives(self, plan: Plan) -> Plan:
-        """Drop users of a model and of those that share most with it."""
+        """Drop users of a model and of the models that share atoms with it."""
         rng = self._rng
         model = plan[int(rng.integers(len(plan)))].model
         held = self.tables.atoms_of[model]
@@ -271,10 +275,10 @@ class _Search:
         )
 
     def _move_rounds(self, plan: Plan) -> Plan:
-        """Take a run of rounds out and put it elsewhere."""
+        """Move a run of consecutive rounds elsewhere."""
         rng = self._rng
         first = int(rng.integers(len(plan)))
-        last = first + int(rng.integers(1, MOST_ROUNDS_MOVED + 1))
+        last = first + int(rng.integers(1, MAX_ROUNDS_MOVED + 1))
         run, rest = plan[first:last], plan[:first] + plan[last:]
         place = int(rng.integers(len(rest) + 1))
         return rest[:place] + run + rest[place:]
@@ -286,7 +290,7 @@ class _Search:
         return (*plan[:i], plan[j], *plan[i + 1 : j], plan[i], *plan[j + 1 :])
 
     def _split_round(self, plan: Plan) -> Plan:
-        """Halve a round; the users of least demand stay where it was."""
+        """Split a round in two; the users of least demand keep its position."""
         rng = self._rng
         large = [r for r, batch in enumerate(plan) if len(batch.users) > 1]
         if not large:
@@ -301,7 +305,7 @@ class _Search:
         return (*plan[:r], first, *plan[r + 1 : place], second, *plan[place:])
 
     def _join_rounds(self, plan: Plan) -> Plan:
-        """Bring all rounds of a model to one of them, in batches as large as may be."""
+        """Join all rounds of a model at one of them, in batches as large as allowed."""
         rng = self._rng
         at = int(rng.integers(len(plan)))
         model = plan[at].model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgesim.trace.interarrival import drawn_again, gamma_shapes, within
+from edgesim.trace.interarrival import gamma_shapes, redrawn, within
 
 
 def test_gamma_shape_by_hand() -> None:
@@ -26,7 +26,7 @@ def test_equal_gaps_are_drawn_as_equal_gaps() -> None:
     model = np.repeat([2, 4], [5, 10])
     fitted = np.array([2, 3, 4]), np.array([1e12, 1.0, 1e12])
     rng = np.random.default_rng(1)
-    times_s = drawn_again(model, fitted, 1.0, (20.0, 30.0), rng)
+    times_s = redrawn(model, fitted, 1.0, (20.0, 30.0), rng)
     assert np.diff(times_s[:5]) == pytest.approx(2.0, abs=1e-4)
     assert np.diff(times_s[5:]) == pytest.approx(1.0, abs=1e-4)
     assert times_s.min() >= 20.0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from solvers import UPLINKS, Problem, solve
-from solvers.bounds.prices import worth_serving
+from solvers.bounds.prices import best_counts
 from solvers.bounds.upper_bound import prices, upper_bound
 from solvers.core.forest import build_forest
 from solvers.core.tables import Tables
@@ -195,7 +195,7 @@ def test_prices_bound_whole_schedules(problem):
     assume(t.active)
     for uplink in ("dynamic", "static"):
         found = prices(t, uplink)
-        counts = worth_serving(build_forest(t), found)
+        counts = best_counts(build_forest(t), found)
         used = {node for m in counts for node in build_forest(t).path(m)}
         gain = sum(n - found.model_cost[m][n] for m, n in counts.items())
         gain -= sum(found.node_cost[node] for node in used)

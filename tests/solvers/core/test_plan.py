@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from solvers import UPLINKS, Uplink
-from solvers.core.insertion import Insertions, Taste
+from solvers.core.insertion import Criterion, Insertions
 from solvers.core.plan import Clock, Plan, rounds_of, served
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
@@ -74,7 +74,7 @@ def test_no_feasible_insertion_of_one_user_is_missed(
     offered under ``upfront`` and ``dynamic`` without releases is feasible, too.
     """
     tables, rounds = drawn
-    taste = Taste(uplink_weight=weight, urgent=urgent, noise=0.0)
+    criterion = Criterion(uplink_weight=weight, urgent=urgent, noise=0.0)
     for clock in clocks(tables):
         plan = clock.plan(rounds)
         times = clock.time(plan)
@@ -87,7 +87,7 @@ def test_no_feasible_insertion_of_one_user_is_missed(
         offered = {
             insertion.plan
             for insertion in Insertions(clock).candidates(
-                plan, times, mask, taste, np.random.default_rng(0)
+                plan, times, mask, criterion, np.random.default_rng(0)
             )
         }
         for found in offered:

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from solvers import Problem, Uplink, solve
-from solvers.bounds.prices import Prices, finite
+from solvers.bounds.prices import Prices, fill_gaps
 from solvers.bounds.upper_bound import prices
 from solvers.core.forest import Forest, build_forest
-from solvers.core.orders import MOST_ORDERS, depth_first, depth_first_orders
+from solvers.core.orders import MAX_ORDERS, depth_first, depth_first_orders
 from solvers.core.tables import Tables
 from solvers.core.timing import time_rounds
 from solvers.dp.reorder import moves, visits_of, worth
@@ -53,7 +53,7 @@ def without_prices(search: Search) -> Search:
         band_worth=0.0,
         band_limit=found.band_limit,
         node_cost=0 * found.node_cost,
-        model_cost={m: 0 * finite(cost) for m, cost in found.model_cost.items()},
+        model_cost={m: 0 * fill_gaps(cost) for m, cost in found.model_cost.items()},
     )
     return replace(search, prices=free)
 
@@ -94,7 +94,7 @@ def test_orders_are_depth_first(problem):
     there_are = [
         order for order in permutations(tables.active) if is_depth_first(forest, order)
     ]
-    if len(there_are) <= MOST_ORDERS:
+    if len(there_are) <= MAX_ORDERS:
         assert sorted(map(tuple, orders)) == sorted(there_are)
 
 
@@ -120,7 +120,7 @@ def test_many_children_get_a_few_good_orders():
     tables = library({f"m{m}": [f"stem{m % 2}", f"own{m}"] for m in range(8)})
     forest = build_forest(tables)
     orders = depth_first_orders(tables, forest)
-    assert 1 <= len(orders) <= MOST_ORDERS
+    assert 1 <= len(orders) <= MAX_ORDERS
     for order in orders:
         assert sorted(order) == list(tables.active)
         assert is_depth_first(forest, order)

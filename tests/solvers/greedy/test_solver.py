@@ -14,7 +14,7 @@ from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
 from solvers.greedy import solver as greedy
 from solvers.greedy.fill import fill
-from solvers.greedy.pick import Menu
+from solvers.greedy.pick import Selector
 from solvers.greedy.solver import (
     ANY_DEADLINES,
     ONE_DEADLINE,
@@ -302,12 +302,12 @@ def test_a_backbone_pays_when_its_models_share_it(uplink):
     """Users are picked so that the stem is paid for by all or by nobody."""
     # One stem, two heads and two batches take 1.4 s and 2 ms of upload.
     tables = Tables(clusters(deadline_s=1.45))
-    menu = Menu(Loads(tables), tables.users_of, 1.45)
+    menu = Selector(Loads(tables), tables.users_of, 1.45)
     # Spending 1.402 s, half on either side, is 0.4834 of the deadline.
-    few, many = menu.pick(0.5, 0.4834)
+    few, many = menu.select(0.5, 0.4834)
     assert [len(users) for users in few] in ([0, 0, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1])
     assert sum(len(users) for users in many) <= 2
-    everyone, _ = menu.pick(0.5, 1.0)
+    everyone, _ = menu.select(0.5, 1.0)
     assert [len(users) for users in everyone] == [1, 1, 1, 1]
     assert solve(tables.problem, "greedy", uplink=uplink).served == 2
 
@@ -401,6 +401,6 @@ def test_the_budget_limits_attempts(monkeypatch):
         everything = list(_schedules(tables, uplink))
         assert len(everything) == len(ONE_DEADLINE[uplink])
         with monkeypatch.context() as patched:
-            patched.setattr(greedy, "MOST_LOOKS", 0)
+            patched.setattr(greedy, "MAX_EVALUATIONS", 0)
             few = list(_schedules(tables, uplink))
-        assert few == everything[: greedy.LEAST_ATTEMPTS]
+        assert few == everything[: greedy.MIN_ATTEMPTS]

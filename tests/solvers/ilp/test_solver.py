@@ -19,7 +19,7 @@ from solvers.ilp import solver as ilp
 from solvers.ilp.buckets import BucketModel
 from solvers.ilp.engine import Answer, Clock, OutOfTimeError, run
 from solvers.ilp.grid import bucket_edges, cost_lines, count_costs, latest_start_s
-from solvers.ilp.slots import RoundModel, most_rounds
+from solvers.ilp.slots import RoundModel, max_rounds
 from solvers.ilp.visits import VisitModel
 from tests.shared_data import REQUIRE
 from tests.solvers.strategies import planned, problems, seeded_problem
@@ -310,7 +310,7 @@ def test_there_are_slots_enough(case):
     """No feasible rounds are more than the program has slots for."""
     tables, rounds = case
     if rounds and time_rounds(tables, rounds, "dynamic") is not None:
-        assert len(rounds) <= most_rounds(tables)
+        assert len(rounds) <= max_rounds(tables)
 
 
 @pytest.mark.parametrize(("deadline_s", "slots"), [(0.9, 3), (0.89, 2), (0.1, 0)])
@@ -328,7 +328,7 @@ def test_slots_are_as_many_as_shortest_batches_fit(deadline_s, slots):
             ],
         }
     )
-    assert most_rounds(Tables(problem)) == slots
+    assert max_rounds(Tables(problem)) == slots
 
 
 @settings(FEW, max_examples=200)

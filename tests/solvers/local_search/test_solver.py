@@ -180,9 +180,9 @@ def test_every_move_keeps_a_plan_whole(problem: Problem, move: int, seed: int) -
         patch.setattr(local_search, "MOVE_SHARES", only)
         for uplink in uplinks(problem):
             search = _Search(tables, uplink, Options(seed=seed), 10**6, np.inf)
-            plan, _ = search._fill((), search._taste())
+            plan, _ = search._fill((), search._draw_criterion())
             for _ in range(5):
-                plan = search._repaired(search._moved(plan))
+                plan = search._repair(search._perturb(plan))
                 users = [k for batch in plan for k in batch.users]
                 assert len(set(users)) == len(users) == served(plan)
                 for batch in plan:
@@ -190,4 +190,4 @@ def test_every_move_keeps_a_plan_whole(problem: Problem, move: int, seed: int) -
                         batch.model
                     }
                 assert search.clock.time(plan).feasible
-                plan, _ = search._fill(plan, search._taste())
+                plan, _ = search._fill(plan, search._draw_criterion())
