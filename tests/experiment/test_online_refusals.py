@@ -99,7 +99,7 @@ def test_what_has_no_place_in_the_run(
 ) -> None:
     """File and key in one line, before anything is simulated or written."""
     edit(served, old, new)
-    finished = edgesim("run", served, "--out", tmp_path / "out")
+    finished = edgesim("run", served, "--own-code", "--out", tmp_path / "out")
     assert finished.code == 2
     assert finished.err.startswith(f"error: {served}: {message}")
     assert finished.err.count("\n") == 1

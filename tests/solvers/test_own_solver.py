@@ -27,7 +27,7 @@ from solvers import (
 from solvers.own_solver import Answer
 from tests.solvers.strategies import problems
 
-FEW = settings(max_examples=60, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def _problem(**changes: Any) -> Problem:
