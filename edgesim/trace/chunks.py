@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edgesim.trace.rows import (
     MAX_BYTES,
-    Request,
+    TraceRow,
     number_lines,
     open_bytes,
     parse_requests,
@@ -167,7 +167,7 @@ def _is_valid(columns: Columns, before_s: float) -> bool:
 
 
 def _batched_rows(
-    rows: Iterator[Request], header: list[str], names: dict[str, Names]
+    rows: Iterator[TraceRow], header: list[str], names: dict[str, Names]
 ) -> Iterator[Columns]:
     """Gather rows into columns, some at a time."""
     while some := list(islice(rows, BLOCK_ROWS)):

@@ -25,7 +25,7 @@ _DIGITS = re.compile(r"\d{1,19}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TraceRow:
     """One row of a trace, with its line number in the file."""
 
     line: int
@@ -98,7 +98,7 @@ def number_lines(
         yield number, text.removesuffix("\n").removesuffix("\r")
 
 
-def iter_trace(path: Path) -> Iterator[Request]:
+def iter_trace(path: Path) -> Iterator[TraceRow]:
     """Read a trace row by row, in constant memory.
 
     Raises
@@ -116,7 +116,7 @@ def parse_requests(
     header: list[str],
     lines: Iterator[tuple[int, str]],
     before_s: float = 0.0,
-) -> Iterator[Request]:
+) -> Iterator[TraceRow]:
     """Parse numbered lines into requests, the first no earlier than ``before_s``.
 
     Raises
@@ -150,7 +150,7 @@ def parse_requests(
                     f"{path}:{line}",
                     f"{name} must be {rule}, found {short(fields[at])}",
                 ) from None
-        request = Request(line, **values)
+        request = TraceRow(line, **values)
         if request.arrival_s < before_s:
             raise InputError(
                 f"{path}:{line}",

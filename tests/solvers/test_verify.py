@@ -531,4 +531,5 @@ def test_shares_no_code_with_the_timing():
         "solvers.errors",
         "solvers.problem",
         "solvers.schedule",
+        "solvers.tolerance",
     }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edgesim.errors import InputError
 from edgesim.trace.requests import Trace, read_trace, write_trace
-from edgesim.trace.rows import REQUIRED, Request, iter_trace
+from edgesim.trace.rows import REQUIRED, TraceRow, iter_trace
 
 HEADER = "arrival_s,user,model,input_bytes,slo_s"
 PLACED = f"{HEADER},spectral_efficiency,x_m,y_m"
@@ -73,8 +73,8 @@ def test_streams_the_same_requests(tmp_path: Path) -> None:
     """Rows come with their line; columns that are not there are None."""
     path = file(tmp_path, f"{HEADER}\n0,u,m,5,1\n0.5,v,m,6,2\n")
     assert list(iter_trace(path)) == [
-        Request(2, 0.0, "u", "m", 5, 1.0),
-        Request(3, 0.5, "v", "m", 6, 2.0),
+        TraceRow(2, 0.0, "u", "m", 5, 1.0),
+        TraceRow(3, 0.5, "v", "m", 6, 2.0),
     ]
 
 
@@ -92,7 +92,7 @@ def test_streams_the_same_requests(tmp_path: Path) -> None:
 def test_accepts_what_other_programs_write(tmp_path: Path, content: bytes) -> None:
     """A byte-order mark, CRLF and a blank last line change nothing."""
     assert list(iter_trace(file(tmp_path, content))) == [
-        Request(2, 0.0, "u", "m", 1, 1.0)
+        TraceRow(2, 0.0, "u", "m", 1, 1.0)
     ]
 
 
