@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from edgesim.errors import InputError, from_validation, short
+from edgesim.errors import InputError, from_validation, in_file, short
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -104,7 +104,8 @@ def check_file(
     content
         What the parser returned.
     kind
-        The value's class.
+        The value's class; a rule of its own that knows the key it is about raises an
+        :class:`InputError` that names it.
     schema
         The one schema name that is read.
 
@@ -121,8 +122,10 @@ def check_file(
         raise InputError(
             f"{path}: schema", f"must be {schema!r}, found {short(content['schema'])}"
         )
+    keys = {k: v for k, v in content.items() if k != "schema"}
     try:
-        return kind.model_validate({k: v for k, v in content.items() if k != "schema"})
+        with in_file(path):
+            return kind.model_validate(keys)
     except ValidationError as error:
         raise from_validation(path, error) from None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from edgesim.campaign.process import Answer, Worker
 from edgesim.campaign.spec import Task
 from edgesim.campaign.state import Ending, Record, State, write_state
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.files import make_folder
 from edgesim.text import ABSENT, counted, plain, table
 
@@ -29,7 +29,7 @@ def check_own_code(tasks: Sequence[Task], *, allowed: bool) -> None:
     Raises
     ------
     InputError
-        Naming the first such job, the word, and the option that allows it.
+        Naming the first such job, the word, and what allows it.
     """
     from edgesim.campaign.spec import own_code
 
@@ -38,8 +38,9 @@ def check_own_code(tasks: Sequence[Task], *, allowed: bool) -> None:
         if word is not None and not allowed:
             raise InputError(
                 f"job {task.name}",
-                f"{word!r} runs code that is not part of edgesim; give --own-code if "
-                f"you trust it",
+                f"{word!r} runs code that is not part of edgesim; give ",
+                Parameter("allowed", True),
+                " if you trust it",
             )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edgesim.checkpoints.content import ContentBlock, ContentLibrary
-from edgesim.errors import InputError, short
+from edgesim.errors import InputError, Parameter, short
 from edgesim.files import is_file
 from edgesim.profile.file import read_profile, shipped_profiles
 from edgesim.profile.fit import fit_copies
@@ -36,7 +36,7 @@ class ModelOf:
 
     @property
     def named(self) -> str:
-        """The profile's and the model's name, as ``--latency-from`` takes them."""
+        """The profile's and the model's name, as ``PROFILE:MODEL``."""
         return f"{self.profile.name}:{self.model}"
 
 
@@ -130,7 +130,8 @@ def loads_like(profile: Profile) -> LoadRules:
             points.append(f"{tier}: {fit.points} {fit.source}")
     if not tiers:
         raise InputError(
-            "--like", f"profile {profile.name!r} holds no load time above 0 s"
+            Parameter("profile"),
+            f"profile {profile.name!r} holds no load time above 0 s",
         )
     return LoadRules(
         tiers,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from edgesim.errors import InputError, from_validation
+from edgesim.errors import InputError, Parameter, from_validation, in_file
 from edgesim.experiment import defaults as own_models
 from edgesim.files import is_file, sha256
 from edgesim.library.build import Library, build_library
@@ -79,7 +79,9 @@ def locate(
     replaced = dict(overrides or {})
     profile_file = None
     if profile_name is not None:
-        profile_file = _located("--profile", Path(profile_name), profile_name)
+        profile_file = _located(
+            Parameter("profile_name"), Path(profile_name), profile_name
+        )
         replaced["profile"] = Path(profile_name).name
     scenario = read_scenario(scenario_file, replaced)
     trace_file = _trace_file(scenario_file, scenario, trace_file)
@@ -110,11 +112,10 @@ def library_of(
         When profile and scenario do not fit together.
     """
     try:
-        library = build_library(scenario.library, profile, scenario.gpu, rng)
+        with in_file(scenario_file):
+            library = build_library(scenario.library, profile, scenario.gpu, rng)
     except ValidationError as error:
         raise from_validation(f"{scenario_file}: library", error) from None
-    except ValueError as error:
-        raise InputError(scenario_file, str(error)) from None
     resident = scenario.gpu.resident_model
     if resident is not None and resident not in library.models:
         raise InputError(
@@ -140,13 +141,15 @@ def _trace_file(scenario_file: Path, scenario: Scenario, given: Path | None) -> 
     if scenario.workload.trace is None:
         if own_models.is_own_models(scenario_file):
             raise InputError(
-                "--trace",
+                Parameter("trace_file"),
                 "is needed: a trace says who asks for which model when; "
                 "edgesim trace generate draws one, and campus.csv is shipped",
             )
         raise InputError(
             f"{scenario_file}: workload.trace",
-            "required key is missing (or name a trace with --trace)",
+            "required key is missing (or name a trace with ",
+            Parameter("trace_file"),
+            ")",
         )
     return beside(scenario_file, scenario.workload.trace, "traces")
 
@@ -157,7 +160,7 @@ def _profile_file(scenario_file: Path, name: str) -> Path:
     return _located(f"{scenario_file}: profile", path, name)
 
 
-def _located(where: str, path: Path, name: str) -> Path:
+def _located(where: str | Parameter, path: Path, name: str) -> Path:
     """Return a profile's path if it leads to a file, else the shipped one's."""
     shipped = data_file("profiles", f"{name}.json")
     if is_file(path):

@@ -22,7 +22,7 @@ DTYPES = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }
-"""What ``--dtype`` converts networks to."""
+"""What networks can be converted to, by name."""
 
 MIXED = "mixed"
 """The dtype of weights of several dtypes."""
@@ -106,8 +106,8 @@ def build(
 ) -> zoo.Built:
     """Build a network as :func:`build_network` does, with its usual input.
 
-    That of a factory's network is its attribute ``edgesim_input``, a text as for
-    ``--input``, if it has one.
+    That of a factory's network is its attribute ``edgesim_input``, a text as
+    :func:`edgesim.profiling.inputs.check_input` accepts it, if it has one.
     """
     source, _, rest = architecture.partition(":")
     make = _SOURCES.get(source)

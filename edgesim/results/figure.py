@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.experiment.figure import Figure, read_figure
 from edgesim.experiment.sweep import (
     ONLINE_COLUMNS,
@@ -52,7 +52,7 @@ def run_figure(
         For whatever is wrong with the figure or its scenario.
     """
     if jobs < 1:
-        raise InputError("--jobs", f"must be 1 or more, found {jobs}")
+        raise InputError(Parameter("jobs"), f"must be 1 or more, found {jobs}")
     if path.suffix != ".toml":
         raise InputError(path, "a figure's name must end in .toml")
     figure = read_figure(path)
