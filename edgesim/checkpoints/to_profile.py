@@ -83,8 +83,15 @@ class LoadRules:
         return next(iter(self.tiers))
 
 
-def read_reference(option: str, text: str) -> ModelOf:
+def read_reference(where: str, text: str) -> ModelOf:
     """Read ``PROFILE[:MODEL]``, a profile being a file or the name of a shipped one.
+
+    Parameters
+    ----------
+    where
+        What the text was given for, for messages.
+    text
+        What was given.
 
     Raises
     ------
@@ -98,7 +105,7 @@ def read_reference(option: str, text: str) -> ModelOf:
     if tail not in profile.models:
         known = list(profile.models)
         raise InputError(
-            option,
+            where,
             f"must name a model of profile {profile.name!r} "
             f"({', '.join(known[:8])}{', …' if len(known) > 8 else ''}), "
             f"found {short(tail)}",
@@ -164,8 +171,15 @@ def _origin(profile: Profile) -> str:
     return f"Profile {profile.name!r} {told.rstrip('.')}."
 
 
-def check_latency(option: str, source: ModelOf) -> None:
+def check_latency(where: str, source: ModelOf) -> None:
     """Refuse a source of latencies that has none.
+
+    Parameters
+    ----------
+    where
+        What the source was given for, for messages.
+    source
+        As :func:`read_reference` reads it.
 
     Raises
     ------
@@ -174,11 +188,11 @@ def check_latency(option: str, source: ModelOf) -> None:
     """
     if source.model is None:
         raise InputError(
-            option, f"must be PROFILE:MODEL, found no model of {source.profile.name!r}"
+            where, f"must be PROFILE:MODEL, found no model of {source.profile.name!r}"
         )
     if not source.profile.models[source.model].latency_s:
         raise InputError(
-            option,
+            where,
             f"must name a model whose latency is known, and profile "
             f"{source.profile.name!r} holds none of {source.model!r}",
         )

@@ -21,9 +21,9 @@ class Command(TyperCommand):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            raise error.written(self._written) from error
+            raise error.written(self.option_of) from error
 
-    def _written(self, parameter: Parameter) -> str:
+    def option_of(self, parameter: Parameter) -> str:
         """Write a parameter as one types it; as it is where no option stands for it."""
         name = self.names.get(parameter.name, parameter.name)
         option = f"--{name.replace('_', '-')}"
