@@ -189,13 +189,6 @@ def measure(
             "is there already, and is where models that are done are kept while others "
             "are measured; move it away, or give another --out",
         )
-    if factory is None and latency_from is None:
-        for files in request.checkpoints:
-            typer.echo(
-                f"warning: {files.name}: no latency is measured, for files do not tell "
-                f"the architecture; give --factory or --latency-from",
-                err=True,
-            )
     kept = False
 
     def keep(done: Profile) -> None:

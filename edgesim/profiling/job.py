@@ -187,7 +187,7 @@ def measure_profile(
         be known.
     """
     networks = Networks(device)
-    plans = _plans(request, device, networks, progress)
+    plans = _plans(request, device, networks, say, progress)
     settings = request.settings
     if request.check_memory:
         session.check_room(device, plans, settings.tiers)
@@ -256,12 +256,19 @@ def _plans(
     request: Request,
     device: Device,
     networks: Networks,
+    say: Callable[[str], None],
     progress: Progress,
 ) -> list[NetworkPlan]:
     """Plan networks and checkpoints, in the order of the SPECs."""
     plans: dict[str, NetworkPlan] = {}
     if request.checkpoints:
         for plan in _checkpoint_plans(request, device, networks, progress):
+            if plan.architecture is None and plan.copied is None:
+                say(
+                    f"warning: {plan.name}: no latency is measured, for files do not "
+                    f"tell the architecture; give its factory, or a profile to take "
+                    f"latency from"
+                )
             plans[plan.name] = plan
     if request.networks:
         with progress("building networks") as advance:
