@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from solvers.errors import EdgesimError
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter that a message names; the command line writes its option instead.
+
+    Parameters
+    ----------
+    name
+        What the function or the dataclass calls it: ``rate_per_s``.
+    value
+        What it is given, where the message says so: ``device='cpu'``.
+    """
+
+    name: str
+    value: str | bool | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name}={self.value!r}"
 
 
 class InputError(EdgesimError):
@@ -19,20 +39,30 @@ class InputError(EdgesimError):
     Parameters
     ----------
     where
-        A file, a file and line (``trace.csv:12``), or a file and key
-        (``tiny.json: users[3].deadline_s``).
-    what
-        One sentence: what is wrong, what was found, what is allowed.
+        A file, a file and line (``trace.csv:12``), a file and key
+        (``tiny.json: users[3].deadline_s``), or a parameter.
+    *what
+        One sentence: what is wrong, what was found, what is allowed; in pieces where
+        it names parameters.
     """
 
-    def __init__(self, where: str | Path, what: str) -> None:
+    def __init__(self, where: str | Path | Parameter, *what: str | Parameter) -> None:
         self.where = str(where)
-        self.what = " ".join(what.split())
+        self.what = " ".join("".join(map(str, what)).split())
         # As given, so that copies can be made: pickle does, and SimPy on its way out.
-        super().__init__(self.where, self.what)
+        super().__init__(where, *what)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
+
+    def written(self, write: Callable[[Parameter], str]) -> InputError:
+        """Return the same error with its parameters written another way."""
+        return InputError(
+            *(
+                write(piece) if isinstance(piece, Parameter) else piece
+                for piece in self.args
+            )
+        )
 
 
 @contextmanager
@@ -47,7 +77,7 @@ def in_file(file: str | Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{file}: {error.where}", error.what) from error
+        raise InputError(f"{file}: {error.where}", *error.args[1:]) from error
 
 
 def key_path(location: Sequence[str | int]) -> str:

@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from edgesim.errors import InputError, from_validation, short
+from edgesim.errors import InputError, from_validation, in_file, short
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -104,7 +104,8 @@ def check_file(
     content
         What the parser returned.
     kind
-        The value's class.
+        The value's class; a rule of its own that knows the key it is about raises an
+        :class:`InputError` that names it.
     schema
         The one schema name that is read.
 
@@ -113,8 +114,10 @@ def check_file(
     InputError
         Naming the file, the key, what was found and what is allowed.
     """
+    keys = without_schema(path, content, schema)
     try:
-        return kind.model_validate(without_schema(path, content, schema))
+        with in_file(path):
+            return kind.model_validate(keys)
     except ValidationError as error:
         raise from_validation(path, error) from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.instances import INSTANCE, SCHEDULE
 from solvers import Problem, Schedule
 from solvers.problem import Value
@@ -24,7 +24,9 @@ def json_schema(name: str) -> dict[str, Any]:
         For an unknown name, listing the known ones.
     """
     if name not in SCHEMAS:
-        raise InputError("NAME", f"must be one of {', '.join(SCHEMAS)}, found {name!r}")
+        raise InputError(
+            Parameter("name"), f"must be one of {', '.join(SCHEMAS)}, found {name!r}"
+        )
     # Imported when asked for: a scenario's parts pull in the whole radio model.
     from edgesim.campaign.spec import CAMPAIGN, Campaign
     from edgesim.experiment.figure import FIGURE, Figure

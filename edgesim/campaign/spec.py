@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from edgesim.errors import InputError, short
+from edgesim.errors import InputError, Parameter, short
 from edgesim.files import check_file, read_toml
 from edgesim.shipped import locate
 from solvers.problem import PositiveSeconds, Value
@@ -80,18 +80,20 @@ class Campaign(Value):
     def _check(self) -> Campaign:
         for name in GIVEN:
             if name in self.words:
-                raise ValueError(f"words.{name}: {{{name}}} is given; choose another")
+                raise InputError(
+                    f"words.{name}", f"{{{name}}} is given; choose another"
+                )
         for name, text in self.words.items():
             _check_placeholders(f"words.{name}", text, GIVEN)
         earlier: set[str] = set()
         for place, job in enumerate(self.jobs):
             where = f"jobs[{place}]"
             if job.name in earlier:
-                raise ValueError(f"{where}.name: stands twice: {job.name!r}")
+                raise InputError(f"{where}.name", f"stands twice: {job.name!r}")
             for name in job.after:
                 if name not in earlier:
-                    raise ValueError(
-                        f"{where}.after: must name earlier jobs, found {name!r}"
+                    raise InputError(
+                        f"{where}.after", f"must name earlier jobs, found {name!r}"
                     )
             _check_placeholders(f"{where}.command", job.command, (*GIVEN, *self.words))
             earlier.add(job.name)
@@ -102,7 +104,7 @@ def _check_placeholders(where: str, text: str, known: Iterable[str]) -> None:
     for name in _PLACEHOLDER.findall(text):
         if name not in known:
             allowed = ", ".join(f"{{{one}}}" for one in known)
-            raise ValueError(f"{where}: unknown {{{name}}}; allowed are {allowed}")
+            raise InputError(where, f"unknown {{{name}}}; allowed are {allowed}")
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def tasks_of(campaign: Campaign, *, device: str, out: Path) -> tuple[Task, ...]:
         writes to this campaign's own files.
     """
     if not device.strip():
-        raise InputError("--device", "must not be empty")
+        raise InputError(Parameter("device"), "must not be empty")
     given = {"device": device, "out": str(out)}
     texts = {
         name: tuple(_filled(word, given) for word in shlex.split(text))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edgesim.checkpoints.content import ContentBlock, ContentLibrary
-from edgesim.errors import InputError, short
+from edgesim.errors import InputError, Parameter, short
 from edgesim.files import is_file
 from edgesim.profile.file import read_profile, shipped_profiles
 from edgesim.profile.fit import fit_copies
@@ -36,7 +36,7 @@ class ModelOf:
 
     @property
     def named(self) -> str:
-        """The profile's and the model's name, in the form of ``--latency-from``."""
+        """The profile's and the model's name, as ``PROFILE:MODEL``."""
         return f"{self.profile.name}:{self.model}"
 
 
@@ -83,8 +83,22 @@ class LoadRules:
         return next(iter(self.tiers))
 
 
-def read_reference(option: str, text: str) -> ModelOf:
+def read_reference(where: str, text: str) -> ModelOf:
     """Parse ``PROFILE[:MODEL]``, where a profile is a file or a shipped profile's name.
+
+    Parameters
+    ----------
+    where
+        What the text was given for, for messages.
+    text
+        What was given.
+
+    Parameters
+    ----------
+    where
+        What the text was given for, for messages.
+    text
+        What was given.
 
     Raises
     ------
@@ -98,7 +112,7 @@ def read_reference(option: str, text: str) -> ModelOf:
     if tail not in profile.models:
         known = list(profile.models)
         raise InputError(
-            option,
+            where,
             f"must name a model of profile {profile.name!r} "
             f"({', '.join(known[:8])}{', …' if len(known) > 8 else ''}), "
             f"found {short(tail)}",
@@ -130,7 +144,8 @@ def loads_like(profile: Profile) -> LoadRules:
             points.append(f"{tier}: {fit.points} {fit.source}")
     if not tiers:
         raise InputError(
-            "--like", f"profile {profile.name!r} holds no load time above 0 s"
+            Parameter("profile"),
+            f"profile {profile.name!r} holds no load time above 0 s",
         )
     return LoadRules(
         tiers,
@@ -163,8 +178,22 @@ def _origin(profile: Profile) -> str:
     return f"Profile {profile.name!r} {told.rstrip('.')}."
 
 
-def check_latency(option: str, source: ModelOf) -> None:
+def check_latency(where: str, source: ModelOf) -> None:
     """Reject a latency source that has no latencies.
+
+    Parameters
+    ----------
+    where
+        What the source was given for, for messages.
+    source
+        As :func:`read_reference` reads it.
+
+    Parameters
+    ----------
+    where
+        What the source was given for, for messages.
+    source
+        As :func:`read_reference` reads it.
 
     Raises
     ------
@@ -173,11 +202,11 @@ def check_latency(option: str, source: ModelOf) -> None:
     """
     if source.model is None:
         raise InputError(
-            option, f"must be PROFILE:MODEL, found no model of {source.profile.name!r}"
+            where, f"must be PROFILE:MODEL, found no model of {source.profile.name!r}"
         )
     if not source.profile.models[source.model].latency_s:
         raise InputError(
-            option,
+            where,
             f"must name a model whose latency is known, and profile "
             f"{source.profile.name!r} holds none of {source.model!r}",
         )

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from edgesim import __version__
+from edgesim.cli.command import command
 from edgesim.cli.figure import figure
 from edgesim.cli.own_code import TRACEBACK, consenting
 from edgesim.cli.profile import app as profile_app
@@ -49,11 +50,11 @@ def _options(
     del version
 
 
-app.command("run")(run)
-app.command("solve")(solve)
-app.command("figure")(figure)
-app.command("replay")(replay)
-app.command("schema")(schema)
+app.command("run", cls=command(profile_name="profile", trace_file="trace"))(run)
+app.command("solve", cls=command())(solve)
+app.command("figure", cls=command())(figure)
+app.command("replay", cls=command(instance_file="instance"))(replay)
+app.command("schema", cls=command())(schema)
 app.add_typer(profile_app, name="profile")
 app.add_typer(trace_app, name="trace")
 

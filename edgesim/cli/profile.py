@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from edgesim.cli.command import command
 from edgesim.cli.profile_campaign import campaign
 from edgesim.cli.profile_measure import measure
 from edgesim.cli.profile_merge import merge
@@ -16,9 +17,9 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-app.command("measure")(measure)
-app.command("merge")(merge)
-app.command("show")(show)
-app.command("sharing")(sharing)
-app.command("variants")(variants)
-app.command("campaign")(campaign)
+app.command("measure", cls=command(pattern="blocks", block_of="blocks"))(measure)
+app.command("merge", cls=command())(merge)
+app.command("show", cls=command(profiles="out"))(show)
+app.command("sharing", cls=command(profile="like", path="picture"))(sharing)
+app.command("variants", cls=command())(variants)
+app.command("campaign", cls=command(allowed="own_code"))(campaign)

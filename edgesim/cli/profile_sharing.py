@@ -68,7 +68,7 @@ def sharing(
     if picture is not None:
         from edgesim.plotting.sharing import check_picture, write_picture
 
-        check_picture("--picture", picture)
+        check_picture(picture)
         if out is not None and picture.resolve() == out.resolve():
             raise InputError("--picture", f"would replace the profile {out}")
 

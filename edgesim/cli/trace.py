@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgesim.cli.command import command
 from edgesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ Zipf = Annotated[
 def _of_functions(name: str, about: str) -> None:
     """Add the command of a source whose models are functions."""
 
-    def command(
+    def converted(
         source: Source,
         out: Target,
         slo_s: Slo,
@@ -83,7 +84,7 @@ def _of_functions(name: str, about: str) -> None:
         converter = getattr(sources, name.replace("-", "_"))
         _finish(source, out, *converter(source, fill))
 
-    convert.command(name, help=about)(command)
+    convert.command(name, help=about, cls=command())(converted)
 
 
 _of_functions(
@@ -96,7 +97,7 @@ _of_functions(
 )
 
 
-@convert.command("azure-llm-2023")
+@convert.command("azure-llm-2023", cls=command())
 def azure_llm_2023(
     source: Source,
     out: Target,
@@ -128,7 +129,7 @@ def azure_llm_2023(
     )
 
 
-@convert.command("csv")
+@convert.command("csv", cls=command())
 def csv(
     source: Source,
     out: Target,
@@ -207,7 +208,7 @@ def _finish(source: Path, out: Path, trace: Trace, report: ConversionReport) -> 
     typer.echo(report, err=True)
 
 
-@app.command("generate")
+@app.command("generate", cls=command(rate_per_s="rate"))
 def generate(
     rate: Annotated[float, typer.Option(help="Mean arrivals per second.")],
     duration_s: Annotated[float, typer.Option(help="Length in seconds.")],
@@ -278,7 +279,7 @@ def _numbers(option: str, text: str) -> list[float]:
         ) from None
 
 
-@app.command("scale")
+@app.command("scale", cls=command())
 def scale(
     source: Source,
     out: Target,
@@ -333,7 +334,7 @@ def scale(
     )
 
 
-@app.command("show")
+@app.command("show", cls=command(path="out"))
 def show(
     trace: Annotated[Path, typer.Argument(metavar="FILE", help="A trace (CSV).")],
     out: Annotated[

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from edgesim.errors import InputError, from_validation
+from edgesim.errors import InputError, Parameter, from_validation, in_file
 from edgesim.experiment import defaults
 from edgesim.experiment.consent import check_consent
 from edgesim.files import is_file, sha256
@@ -99,7 +99,7 @@ def locate(
     if isinstance(profile, Profile):
         profile_file = IN_MEMORY
     elif profile is not None:
-        profile_file = _located("profile", Path(profile), str(profile))
+        profile_file = _located(Parameter("profile"), Path(profile), str(profile))
         replaced["profile"] = Path(profile).name
     if isinstance(scenario, Scenario):
         scenario_file = scenario.file or IN_MEMORY
@@ -140,11 +140,10 @@ def library_of(
         When profile and scenario do not fit together.
     """
     try:
-        library = build_library(scenario.library, profile, scenario.gpu, rng)
+        with in_file(scenario_file):
+            library = build_library(scenario.library, profile, scenario.gpu, rng)
     except ValidationError as error:
         raise from_validation(f"{scenario_file}: library", error) from None
-    except ValueError as error:
-        raise InputError(scenario_file, str(error)) from None
     resident = scenario.gpu.resident_model
     if resident is not None and resident not in library.models:
         raise InputError(
@@ -170,13 +169,15 @@ def _trace_file(scenario_file: Path, scenario: Scenario, given: Path | None) -> 
     if scenario.workload.trace is None:
         if defaults.is_own_models(scenario_file):
             raise InputError(
-                "--trace",
+                Parameter("trace"),
                 "is needed: a trace says who asks for which model when; "
                 "edgesim trace generate draws one, and campus.csv is shipped",
             )
         raise InputError(
             f"{scenario_file}: workload.trace",
-            "required key is missing (or name a trace with --trace)",
+            "required key is missing (or name a trace with ",
+            Parameter("trace"),
+            ")",
         )
     return beside(scenario_file, scenario.workload.trace, "traces")
 
@@ -187,7 +188,7 @@ def _profile_file(scenario_file: Path, name: str) -> Path:
     return _located(f"{scenario_file}: profile", path, name)
 
 
-def _located(where: str, path: Path, name: str) -> Path:
+def _located(where: str | Parameter, path: Path, name: str) -> Path:
     """Return a profile's path if it leads to a file, else the shipped one's."""
     shipped = data_file("profiles", f"{name}.json")
     if is_file(path):

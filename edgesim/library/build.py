@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from edgesim.errors import InputError
 from edgesim.profile.fit import copy_time, scaled
 from edgesim.profile.values import BlockProfile, Profile
 from edgesim.scenario.library import (
@@ -94,10 +95,9 @@ def build_library(
 
     Raises
     ------
-    ValueError
-        Starting with the key path of the error: a base, its latency, an adapter size, a
-        tier or contents that the profile does not hold, more frozen blocks than a base
-        has.
+    InputError
+        Naming the key of what is wrong: a base, its latency, an adapter size, a tier or
+        contents that the profile does not hold, more frozen blocks than a base has.
     """
     match spec:
         case ClustersSpec():
@@ -149,11 +149,12 @@ def _checkpoints(models: Sequence[str], profile: Profile) -> Iterator[_Recipe]:
     parts = content_parts(profile, models)
     if not any(block.content for of in parts.values() for _, block in of):
         which = "any block" if len(parts) > 1 else f"the blocks of {models[0]!r}"
-        raise ValueError(
-            f"library.kind: 'checkpoints' shares blocks by their content, and profile "
+        raise InputError(
+            "library.kind",
+            f"'checkpoints' shares blocks by their content, and profile "
             f"{profile.name!r} holds no content of {which}; make one with edgesim "
             f"profile sharing or measure it from checkpoint files, or use 'profile', "
-            f"which shares nothing"
+            f"which shares nothing",
         )
     for name, of in parts.items():
         yield _Recipe(name, name, of)
@@ -192,9 +193,9 @@ def _depths(table: Cluster, count: int, key: str, base: str) -> tuple[int, int]:
     assert table.frozen_blocks is not None  # Cluster holds one of the two
     low, high = _ends(table.frozen_blocks)
     if high > count:
-        raise ValueError(
-            f"{key}.frozen_blocks: must be at most the number of blocks of {base!r} "
-            f"({count}), found {high}"
+        raise InputError(
+            f"{key}.frozen_blocks",
+            f"must be at most the number of blocks of {base!r} ({count}), found {high}",
         )
     return low, high
 
@@ -206,9 +207,10 @@ def _adapters(tables: Sequence[Backbone], profile: Profile) -> Iterator[_Recipe]
         lora = profile.models[base].lora
         prefix = table.layer_prefix or (lora.layer_prefix if lora else "")
         if not any(block.name.startswith(prefix) for block in blocks):
-            raise ValueError(
-                f"{key}.layer_prefix: must begin the name of a block of {base!r} "
-                f"({blocks[0].name}, …, {blocks[-1].name}), found {prefix!r}"
+            raise InputError(
+                f"{key}.layer_prefix",
+                f"must begin the name of a block of {base!r} "
+                f"({blocks[0].name}, …, {blocks[-1].name}), found {prefix!r}",
             )
         if table.include_base:
             yield _base(base, blocks)
@@ -228,15 +230,16 @@ def _adapter_bytes(table: Backbone, profile: Profile, key: str, base: str) -> in
     assert table.rank is not None  # Backbone holds one of the two
     lora = profile.models[base].lora
     if lora is None:
-        raise ValueError(
-            f"{key}.rank: profile {profile.name!r} holds no lora sizes for {base!r}; "
-            f"give adapter_bytes_per_layer"
+        raise InputError(
+            f"{key}.rank",
+            f"profile {profile.name!r} holds no lora sizes for {base!r}; "
+            f"give adapter_bytes_per_layer",
         )
     targets = table.targets or "q,v"
     if targets not in lora.bytes_per_rank:
         known = ", ".join(repr(name) for name in lora.bytes_per_rank)
-        raise ValueError(
-            f"{key}.targets: must be one of {known} for {base!r}, found {targets!r}"
+        raise InputError(
+            f"{key}.targets", f"must be one of {known} for {base!r}, found {targets!r}"
         )
     return table.rank * lora.bytes_per_rank[targets]
 
@@ -313,18 +316,19 @@ def _assemble(
         names = tuple(part for part, _ in parts)
         if name in models:
             if models[name].blocks != names:
-                raise ValueError(f"library: two models are called {name!r}")
+                raise InputError("library", f"two models are called {name!r}")
             continue
         if rate is None and tier not in profile.models[base].tiers:
-            raise ValueError(
-                f"gpu.load_from: must be a tier that profile {profile.name!r} holds "
+            raise InputError(
+                "gpu.load_from",
+                f"must be a tier that profile {profile.name!r} holds "
                 f"for {base!r} ({', '.join(profile.models[base].tiers)}), "
-                f"found {tier!r}"
+                f"found {tier!r}",
             )
         for part, source in parts:
             if part in blocks:
                 if sources[part] is not source and sources[part] != source:
-                    raise ValueError(f"library: two blocks are called {part!r}")
+                    raise InputError("library", f"two blocks are called {part!r}")
                 continue
             sources[part] = source
             if rate is None:
@@ -347,14 +351,16 @@ def _assemble(
 
 def _find(profile: Profile, base: str, key: str) -> tuple[BlockProfile, ...]:
     if base not in profile.models:
-        raise ValueError(
-            f"{key}: must be a model of profile {profile.name!r} "
-            f"({', '.join(profile.models)}), found {base!r}"
+        raise InputError(
+            key,
+            f"must be a model of profile {profile.name!r} "
+            f"({', '.join(profile.models)}), found {base!r}",
         )
     if not profile.models[base].latency_s:
-        raise ValueError(
-            f"{key}: profile {profile.name!r} holds no latency of {base!r}; measure it "
-            f"with --factory or --latency-from"
+        raise InputError(
+            key,
+            f"profile {profile.name!r} holds no latency of {base!r}; edgesim "
+            f"profile measure takes it from an architecture or from another profile",
         )
     return profile.models[base].blocks
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.plotting.colours import COLOURS, INK
 from edgesim.plotting.style import new_axes, plain_ticks, style
 from edgesim.profile.fit import block_points, copy_points, fit_copies
@@ -53,7 +53,7 @@ def profile_figure(profiles: Mapping[str, Profile], tiers: Sequence[Tier]) -> Fi
     models = _names(profiles)
     if len(models) > MOST_MODELS:
         raise InputError(
-            "--out",
+            Parameter("profiles"),
             f"a picture holds at most {MOST_MODELS} models, found {len(models)}",
         )
     height_in = max(_LEAST_IN, _FRAME_IN + _ROW_IN * len(models))

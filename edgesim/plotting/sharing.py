@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from edgesim.checkpoints.content import ContentLibrary
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.library.loading_order import best_order
 from edgesim.library.sharing import sharing_graph
 from edgesim.plotting.colours import INK, ink_on
@@ -91,16 +91,16 @@ def plot_sharing(library: ContentLibrary, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def check_picture(option: str, path: Path) -> None:
+def check_picture(path: Path) -> None:
     """Reject a figure's file name that does not end in ``.png``.
 
     Raises
     ------
     InputError
-        Naming the option.
+        Naming the ending that is allowed.
     """
     if path.suffix.lower() != ".png":
-        raise InputError(option, f"must end in .png, found {path.name!r}")
+        raise InputError(Parameter("path"), f"must end in .png, found {path.name!r}")
 
 
 def write_picture(library: ContentLibrary, path: Path) -> None:

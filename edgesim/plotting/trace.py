@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.files import write_whole
 from edgesim.plotting.colours import COLOURS
 from edgesim.trace.requests import Trace
@@ -100,11 +100,12 @@ def check_picture_name(path: Path) -> None:
     Raises
     ------
     InputError
-        Naming ``--out`` and the known suffixes.
+        Naming the known suffixes.
     """
     if path.suffix.lower() not in PICTURES:
         raise InputError(
-            "--out", f"must end in {', '.join(PICTURES)}, found {path.name!r}"
+            Parameter("path"),
+            f"must end in {', '.join(PICTURES)}, found {path.name!r}",
         )
 
 

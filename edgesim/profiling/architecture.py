@@ -22,7 +22,7 @@ DTYPES = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }
-"""Dtypes to which ``--dtype`` can convert networks."""
+"""Dtypes to which networks can be converted, by name."""
 
 MIXED = "mixed"
 """The dtype recorded for weights with several dtypes."""
@@ -106,8 +106,8 @@ def build(
 ) -> zoo.Built:
     """Build a network as :func:`build_network` does, with its usual input.
 
-    For a factory's network, that is its attribute ``edgesim_input``, a text as for
-    ``--input``, if present.
+    For a factory's network, that is its attribute ``edgesim_input``, a text as
+    :func:`edgesim.profiling.inputs.check_input` accepts it, if present.
     """
     source, _, rest = architecture.partition(":")
     make = _SOURCES.get(source)

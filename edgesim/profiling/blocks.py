@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from edgesim.errors import InputError, short
+from edgesim.errors import InputError, Parameter, short
 
 BlockOf = Callable[[str], str | None]
 """Maps a tensor's name to its block; None to join the preceding block."""
@@ -85,7 +85,8 @@ def by_pattern(pattern: str) -> BlockOf:
         expression = re.compile(pattern)
     except re.error as error:
         raise InputError(
-            "--blocks", f"must be a regular expression, found {short(pattern)}: {error}"
+            Parameter("pattern"),
+            f"must be a regular expression, found {short(pattern)}: {error}",
         ) from None
 
     def block_of(name: str) -> str | None:
@@ -155,7 +156,7 @@ def group(
         (early if last is None else last).append(tensor.bytes)
     if last is None:
         raise InputError(
-            "--blocks",
+            Parameter("block_of"),
             f"matches no tensor of {where}, whose names are such as "
             f"{', '.join(_some(names))}",
         )

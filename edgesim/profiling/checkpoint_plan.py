@@ -14,7 +14,7 @@ from torch import nn
 
 from edgesim.checkpoints.content import ContentBlock, ContentLibrary
 from edgesim.checkpoints.files import Checkpoint, TensorRecord
-from edgesim.errors import InputError, short
+from edgesim.errors import InputError, Parameter, short
 from edgesim.files import is_file
 from edgesim.profile.file import read_profile, shipped_profiles
 from edgesim.profile.values import Profile
@@ -54,7 +54,7 @@ def plan_checkpoints(
     ):
         names = [tensor.name for tensor in checkpoints[0].tensors[:SHOWN_DIFFERENCES]]
         raise InputError(
-            "--blocks",
+            Parameter("block_of"),
             f"matches no tensor of the checkpoints, whose names are such as "
             f"{', '.join(names)}",
         )
@@ -153,7 +153,9 @@ def check_fits(network: nn.Module, checkpoint: Checkpoint, architecture: str) ->
         more = len(differences) - SHOWN_DIFFERENCES
         raise InputError(
             checkpoint.name,
-            f"does not fit --factory {architecture}: "
+            "does not fit ",
+            Parameter("factory", architecture),
+            ": "
             + "; ".join(differences[:SHOWN_DIFFERENCES])
             + (f"; and {more} more" if more > 0 else ""),
         )
@@ -167,7 +169,7 @@ def latency_place(text: str) -> tuple[str, str | None]:
     return place, model
 
 
-def read_latency_source(text: str) -> tuple[Profile, str | None]:
+def read_latency_source(latency_from: str) -> tuple[Profile, str | None]:
     """Read ``PROFILE[:MODEL]``: a profile's path or shipped name, and a model of it.
 
     Raises
@@ -175,11 +177,11 @@ def read_latency_source(text: str) -> tuple[Profile, str | None]:
     InputError
         If there is no such profile or model.
     """
-    place, model = latency_place(text)
+    place, model = latency_place(latency_from)
     profile = read_profile(place)
     if model is not None and model not in profile.models:
         raise InputError(
-            "--latency-from",
+            Parameter("latency_from"),
             f"{profile.name} holds no model {short(model)}, only "
             f"{', '.join(profile.models)}",
         )
@@ -211,14 +213,15 @@ def with_latency_from(
             name = next(iter(profile.models))
         if name is None:
             raise InputError(
-                "--latency-from",
+                Parameter("latency_from"),
                 f"{profile.name} holds no model {plan.name!r}, only "
                 f"{', '.join(profile.models)}; give PROFILE:MODEL",
             )
         source = profile.models[name]
         if not source.latency_s:
             raise InputError(
-                "--latency-from", f"{profile.name} holds no latency of {name!r}"
+                Parameter("latency_from"),
+                f"{profile.name} holds no latency of {name!r}",
             )
         said = f"{name} of profile {profile.name} ({profile.provenance.device})"
         completed.append(

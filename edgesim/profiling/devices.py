@@ -6,17 +6,17 @@ import re
 
 import torch
 
-from edgesim.errors import InputError, short
+from edgesim.errors import InputError, Parameter, short
 from edgesim.profiling.cuda_device import CudaDevice
 from edgesim.profiling.device import CpuDevice, Device
 
 
-def open_device(name: str) -> Device:
+def open_device(device: str) -> Device:
     """Open a device by its torch name.
 
     Parameters
     ----------
-    name
+    device
         ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
 
     Raises
@@ -24,18 +24,19 @@ def open_device(name: str) -> Device:
     InputError
         If the name is none of these, or there is no such GPU.
     """
-    if name == "cpu":
+    if device == "cpu":
         return CpuDevice(torch.device("cpu"))
-    if re.fullmatch(r"cuda(:[0-9]{1,3})?", name) is None:
+    if re.fullmatch(r"cuda(:[0-9]{1,3})?", device) is None:
         raise InputError(
-            "--device", f"must be cpu, cuda or cuda:N, found {short(name)}"
+            Parameter("device"), f"must be cpu, cuda or cuda:N, found {short(device)}"
         )
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    index = int(name.partition(":")[2] or 0)
+    index = int(device.partition(":")[2] or 0)
     if index >= count:
         raise InputError(
-            "--device",
-            f"torch {torch.__version__} sees {count} CUDA GPUs here, found {name}; "
-            f"--device cpu runs the same code with host copies",
+            Parameter("device"),
+            f"torch {torch.__version__} sees {count} CUDA GPUs here, found {device}; ",
+            Parameter("device", "cpu"),
+            " runs the same code with host copies",
         )
     return CudaDevice(torch.device("cuda", index))

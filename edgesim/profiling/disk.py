@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.profiling.copies import can_be_cold
 
 IN_MEMORY = ("tmpfs", "ramfs")
@@ -28,8 +28,10 @@ def check_disk(folder: Path, needed_bytes: int) -> None:
         raise InputError(
             folder,
             f"measuring loads from disk needs {needed_bytes + SPARE_BYTES:,} bytes "
-            f"there, found {free:,} free; give --disk-folder, or leave disk out of "
-            f"--tiers",
+            f"there, found {free:,} free; give ",
+            Parameter("disk_folder"),
+            ", or leave disk out of ",
+            Parameter("tiers"),
         )
 
 

@@ -18,7 +18,7 @@ from edgesim.checkpoints.files import (
     parse_checkpoint,
     read_checkpoint,
 )
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.files import keep_inputs
 from edgesim.profile.values import Measured, Profile, Tier
 from edgesim.profiling import session
@@ -57,6 +57,8 @@ class Request:
         :func:`edgesim.checkpoints.content.share_by_content`.
     factory, latency_from
         Source of the latency of checkpoints: an architecture, or ``PROFILE[:MODEL]``.
+        Files do not state the architecture: without either the profile holds no
+        latency of theirs.
     check_memory
         Whether to reject models for which the system currently lacks memory.
     name, note
@@ -110,32 +112,45 @@ def parse_specs(texts: Sequence[str]) -> tuple[NetworkSpec | CheckpointFiles, ..
 
 
 def check_request(request: Request, out: Path) -> None:
-    """Reject incompatible options and an output that would overwrite an input.
+    """Reject incompatible parameters and an output that would overwrite an input.
 
     Raises
     ------
     InputError
-        Naming the option.
+        Naming the parameter.
     """
     networks, checkpoints = request.networks, request.checkpoints
     if request.factory and request.latency_from:
-        raise InputError("--factory", "must not be given together with --latency-from")
-    for option, given in (
-        ("--factory", request.factory is not None),
-        ("--latency-from", request.latency_from is not None),
-        ("--min-bytes", request.min_bytes > 0),
-        ("--names", request.names != "ignore"),
+        raise InputError(
+            Parameter("factory"),
+            "must not be given together with ",
+            Parameter("latency_from"),
+        )
+    for name, given in (
+        ("factory", request.factory is not None),
+        ("latency_from", request.latency_from is not None),
+        ("min_bytes", request.min_bytes > 0),
+        ("names", request.names != "ignore"),
     ):
         if given and not checkpoints:
-            raise InputError(option, "is for checkpoint files, and there are none")
-    for option, given in (
-        ("--dtype", request.options.dtype is not None),
-        ("--lora", len(request.options.lora) > 0),
+            raise InputError(
+                Parameter(name), "is for checkpoint files, and there are none"
+            )
+    for name, given in (
+        ("dtype", request.options.dtype is not None),
+        ("lora", len(request.options.lora) > 0),
     ):
         if given and not networks:
-            raise InputError(option, "is for networks, and all SPECs are checkpoints")
+            raise InputError(
+                Parameter(name), "is for networks, and all SPECs are checkpoints"
+            )
     if request.options.input and not networks and not request.factory:
-        raise InputError("--input", "is for networks and --factory; there are neither")
+        raise InputError(
+            Parameter("input"),
+            "is for networks and ",
+            Parameter("factory"),
+            "; there are neither",
+        )
     sources = [path for files in checkpoints for path in files.paths]
     if request.latency_from is not None:
         sources.append(Path(latency_place(request.latency_from)[0]))
@@ -251,7 +266,8 @@ def _plans(
             if plan.architecture is None and plan.copied is None:
                 say(
                     f"warning: {plan.name}: no latency is measured, for files do not "
-                    f"tell the architecture; give --factory or --latency-from"
+                    f"tell the architecture; give its factory, or a profile to take "
+                    f"latency from"
                 )
             plans[plan.name] = plan
     if request.networks:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.profile.values import LoraSizes
 from edgesim.profiling.blocks import BlockOf
 from edgesim.profiling.zoo import unknown
@@ -14,7 +14,7 @@ from edgesim.profiling.zoo import unknown
 
 def lora_sizes(
     network: nn.Module,
-    targets: Sequence[str],
+    lora: Sequence[str],
     blocks: Sequence[str],
     block_of: BlockOf,
     where: str,
@@ -29,7 +29,7 @@ def lora_sizes(
     network
         The network whose linear modules are considered: those with a two-dimensional
         weight, in either order, except embeddings.
-    targets
+    lora
         Each names the modules of one adapter, as in ``"q_proj,v_proj"``: the last
         components of their paths.
     blocks
@@ -51,7 +51,7 @@ def lora_sizes(
         or are not blocks with numbered names.
     """
     found: dict[str, tuple[str, int]] = {}
-    for target in targets:
+    for target in lora:
         names = [name.strip() for name in target.split(",")]
         linear = dict(_linear_modules(network))
         missing = [name for name in names if not _paths_named(name, linear)]
@@ -60,7 +60,7 @@ def lora_sizes(
         if missing:
             known = {path.rpartition(".")[2] for path in linear}
             raise InputError(
-                "--lora",
+                Parameter("lora"),
                 f"{where}: " + unknown("linear module", missing[0], known),
             )
         sizes: dict[str, int] = {}
@@ -74,7 +74,7 @@ def lora_sizes(
     prefixes = {prefix for prefix, _ in found.values()}
     if len(prefixes) > 1:
         raise InputError(
-            "--lora",
+            Parameter("lora"),
             f"{where}: adapters must sit in the same layers, found those of "
             f"{' and '.join(sorted(prefixes))}",
         )
@@ -94,7 +94,7 @@ def _prefix_and_size(
     if not prefix or not numbered or layers != sizes.keys():
         found = ", ".join(name or "none" for name in sorted(sizes))
         raise InputError(
-            "--lora",
+            Parameter("lora"),
             f"{where}: each layer with {target} must be a block with a numbered name, "
             f"and these the only ones of that name; found {found}",
         )
@@ -102,7 +102,7 @@ def _prefix_and_size(
     for name, other in sizes.items():
         if other != size:
             raise InputError(
-                "--lora",
+                Parameter("lora"),
                 f"{where}: layers must have adapters of one size, found {size} bytes "
                 f"per rank in {first!r} and {other} in {name!r}",
             )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.profile.values import BatchMode, Latency, LoraSizes
 from edgesim.profiling.architecture import NetworkSpec, dtype_of
 from edgesim.profiling.blocks import (
@@ -111,7 +111,7 @@ class NetworkPlan:
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """The command's options concerning networks.
+    """How networks are built and split, and what they are run on.
 
     Parameters
     ----------
@@ -170,7 +170,8 @@ def plan_networks(
         holders = [p.lora.bytes_per_rank for p in plans if p.lora is not None]
         if not any(target in sizes for sizes in holders):
             raise InputError(
-                "--lora", f"no network has linear modules called {target!r}"
+                Parameter("lora"),
+                f"no network has linear modules called {target!r}",
             )
     return plans
 
@@ -193,7 +194,9 @@ def tried(
     if text is None:
         raise InputError(
             where,
-            "what its input is cannot be told; give --input, such as 3x224x224 or "
+            "what its input is cannot be told; give ",
+            Parameter("input"),
+            ", such as 3x224x224 or "
             "tokens:128:30522, or set the network's attribute edgesim_input",
         )
     pass_s = probe(device, network, text, where)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from edgesim.errors import InputError, short
+from edgesim.errors import InputError, Parameter, short
 from edgesim.files import sha256
 from edgesim.instances import read_instance, read_schedule
 from edgesim.plugins import ConsentError
@@ -34,7 +34,8 @@ def read_plan(schedule_file: Path, instance_file: Path) -> tuple[Problem, Schedu
         raise InputError(
             f"{schedule_file}: instance",
             f"must be the name of the instance in {instance_file}, {problem.name!r}, "
-            f"found {schedule.instance!r}; give the right one with --instance",
+            f"found {schedule.instance!r}; give the right one with ",
+            Parameter("instance_file"),
         )
     if problem.overlap:
         raise InputError(
@@ -58,7 +59,7 @@ class ChosenTier(NamedTuple):
 
 
 def choose_tier(
-    plan: ReplayPlan, profile: Profile, tiers: Sequence[Tier], asked: str | None
+    plan: ReplayPlan, profile: Profile, tiers: Sequence[Tier], load_from: str | None
 ) -> ChosenTier:
     """Choose a tier of a device.
 
@@ -68,7 +69,7 @@ def choose_tier(
         The plan to replay, and its profile.
     tiers
         The device's tiers, fastest first.
-    asked
+    load_from
         The tier to use. If None, the fastest of the device's tiers that the profile
         holds for the plan's models, or its fastest if the profile holds none of them.
 
@@ -79,18 +80,20 @@ def choose_tier(
     """
     bases = {found.base for found in plan.matches.values() if found.base is not None}
     held = [tier for tier in tiers if common_tier([tier], profile, bases) is not None]
-    if asked is None:
+    if load_from is None:
         return ChosenTier((held or list(tiers))[0], bool(held))
     for tier in tiers:
-        if tier == asked:
+        if tier == load_from:
             return ChosenTier(tier, tier in held)
     raise InputError(
-        "--load-from",
-        f"must be one of {', '.join(tiers)} on this device, found {short(asked)}",
+        Parameter("load_from"),
+        f"must be one of {', '.join(tiers)} on this device, found {short(load_from)}",
     )
 
 
-def check_factories(plan: ReplayPlan, profile_file: Path, answer: str | None) -> None:
+def check_factories(
+    plan: ReplayPlan, profile_file: Path, factories: str | None
+) -> None:
     """Refuse to call functions named in a profile unless the caller allows it.
 
     Raises
@@ -99,11 +102,12 @@ def check_factories(plan: ReplayPlan, profile_file: Path, answer: str | None) ->
         Naming the first such function.
     """
     named = [network for network in plan.networks if network.is_factory]
-    if named and answer is None:
+    if named and factories is None:
         raise ConsentError(
             profile_file,
-            f"names {named[0].architecture} as an architecture, which is code to run; "
-            f"--factories skip leaves its compute out",
+            f"names {named[0].architecture} as an architecture, which is code to run; ",
+            Parameter("factories", "skip"),
+            " leaves its compute out",
         )
 
 

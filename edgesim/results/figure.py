@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.experiment.figure import Figure, read_figure
 from edgesim.experiment.sweep import (
     ONLINE_COLUMNS,
@@ -60,7 +60,7 @@ def run_figure(
         policy of the user's own fails: then nothing is written.
     """
     if jobs < 1:
-        raise InputError("--jobs", f"must be 1 or more, found {jobs}")
+        raise InputError(Parameter("jobs"), f"must be 1 or more, found {jobs}")
     if path.suffix != ".toml":
         raise InputError(path, "a figure's name must end in .toml")
     figure = read_figure(path)

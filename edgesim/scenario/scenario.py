@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from edgesim.errors import InputError, from_validation
+from edgesim.errors import InputError, Parameter, from_validation
 from edgesim.names import OWN, SOLVER_PATTERN, check_solvers, own_names
 from edgesim.radio import CellSpec
 from edgesim.scenario.library import LibrarySpec, LoadSource
@@ -104,19 +104,19 @@ class Workload(Value):
 
 
 def workload_of(options: Mapping[str, Any]) -> Workload:
-    """Make a workload of a command's options, called as the keys are.
+    """Make a workload of the values of some of its keys.
 
     Raises
     ------
     InputError
-        Naming the option, what was found and what is allowed.
+        Naming the key, what was found and what is allowed.
     """
     try:
         return Workload.model_validate(dict(options))
     except ValidationError as error:
         key = str(error.errors()[0]["loc"][0])
         what = from_validation(key, error).what
-        raise InputError(f"--{key.replace('_', '-')}", what) from None
+        raise InputError(Parameter(key), what) from None
 
 
 def _solvers(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgesim.errors import InputError, short
+from edgesim.errors import InputError, Parameter, short
 from edgesim.trace.generate import (
     MAX_REQUESTS,
     draw_models,
@@ -89,17 +89,18 @@ class LogColumns:
     delimiter: str = ","
 
     def __post_init__(self) -> None:
-        for option, value, allowed in (
-            ("--arrival-unit", self.arrival_unit, (*ARRIVAL_UNITS, "iso")),
-            ("--size-unit", self.size_unit, tuple(SIZE_UNITS)),
+        for name, value, allowed in (
+            ("arrival_unit", self.arrival_unit, (*ARRIVAL_UNITS, "iso")),
+            ("size_unit", self.size_unit, tuple(SIZE_UNITS)),
         ):
             if value not in allowed:
                 raise InputError(
-                    option, f"must be one of {', '.join(allowed)}, found {value!r}"
+                    Parameter(name),
+                    f"must be one of {', '.join(allowed)}, found {value!r}",
                 )
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n\0':
             raise InputError(
-                "--delimiter",
+                Parameter("delimiter"),
                 f"must be one character, no quote or line end, "
                 f"found {short(self.delimiter)}",
             )
@@ -156,7 +157,7 @@ def azure_functions_2019(source: Path, fill: Fill) -> tuple[Trace, ConversionRep
     requests = int(table.sum())
     if requests > MAX_REQUESTS:
         raise InputError(
-            "--duration-s",
+            Parameter("duration_s"),
             f"must leave at most {MAX_REQUESTS:,} requests, found {requests:,}",
         )
     starts_ns = (np.array(list(minutes), dtype=np.int64)[kept] - 1) * _MINUTE_NS
@@ -270,11 +271,12 @@ def azure_llm_2023(
     ------
     InputError
         If a column is missing, no row is usable, nothing is left to write, ``fill``
-        has no deadline, or an option is out of range.
+        has no deadline, or a parameter is out of range.
     """
     if not 1 <= bytes_per_token <= 10**6:
         raise InputError(
-            "--bytes-per-token", f"must be from 1 to 10^6, found {bytes_per_token!r}"
+            Parameter("bytes_per_token"),
+            f"must be from 1 to 10^6, found {bytes_per_token!r}",
         )
     rows = Rows(fill.slo_s is None)
     rng = generator(fill.seed)

@@ -11,7 +11,7 @@ from math import inf, log, sqrt
 
 import numpy as np
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.trace.requests import Codes, Floats, Integers, Trace
 
 ARRIVALS = ("poisson", "gamma", "on-off")
@@ -68,26 +68,31 @@ def generate(
     Raises
     ------
     InputError
-        Naming the command-line option that is missing, out of range or unused.
+        Naming the parameter that is missing, out of range or without use.
     """
-    need_positive("--rate", rate_per_s)
-    need_positive("--duration-s", duration_s)
+    need_positive("rate_per_s", rate_per_s)
+    need_positive("duration_s", duration_s)
     if duration_s > MAX_DURATION_S:
         raise InputError(
-            "--duration-s", f"must be at most {MAX_DURATION_S:g}, found {duration_s!r}"
+            Parameter("duration_s"),
+            f"must be at most {MAX_DURATION_S:g}, found {duration_s!r}",
         )
     if rate_per_s * duration_s > MAX_REQUESTS:
         raise InputError(
-            "--duration-s",
+            Parameter("duration_s"),
             f"must make at most {MAX_REQUESTS:,} requests, found "
-            f"{rate_per_s * duration_s:.3g} (--rate times --duration-s)",
+            f"{rate_per_s * duration_s:.3g} (",
+            Parameter("rate_per_s"),
+            " times ",
+            Parameter("duration_s"),
+            ")",
         )
     if not slo_s:
-        raise InputError("--slo-s", "must have one value or more, found none")
+        raise InputError(Parameter("slo_s"), "must have one value or more, found none")
     for value in slo_s:
-        need_positive("--slo-s", value)
-    need_count("--models", models)
-    need_not_negative("--zipf", zipf)
+        need_positive("slo_s", value)
+    need_count("models", models)
+    need_not_negative("zipf", zipf)
     rng = generator(seed)
     arrival_s = _arrivals(
         arrivals, rate_per_s, duration_s, cv, on_s, off_s, burst_factor, rng
@@ -119,29 +124,37 @@ def _arrivals(
 ) -> Floats:
     if process not in ARRIVALS:
         raise InputError(
-            "--arrivals", f"must be one of {', '.join(ARRIVALS)}, found {process!r}"
+            Parameter("arrivals"),
+            f"must be one of {', '.join(ARRIVALS)}, found {process!r}",
         )
-    for option, value, owner in (
-        ("--cv", cv, "gamma"),
-        ("--on-s", on_s, "on-off"),
-        ("--off-s", off_s, "on-off"),
-        ("--burst-factor", burst_factor, "on-off"),
+    for name, value, owner in (
+        ("cv", cv, "gamma"),
+        ("on_s", on_s, "on-off"),
+        ("off_s", off_s, "on-off"),
+        ("burst_factor", burst_factor, "on-off"),
     ):
         if value is not None and process != owner:
             raise InputError(
-                option, f"belongs to --arrivals {owner}, found --arrivals {process}"
+                Parameter(name),
+                "belongs to ",
+                Parameter("arrivals", owner),
+                ", found ",
+                Parameter("arrivals", process),
             )
     if process == "poisson":
         times_s = poisson_arrivals(rate_per_s, duration_s, rng)
     elif process == "gamma":
         if cv is None:
-            raise InputError("--cv", "is needed for --arrivals gamma")
+            raise InputError(
+                Parameter("cv"), "is needed for ", Parameter("arrivals", process)
+            )
         times_s = gamma_arrivals(rate_per_s, duration_s, cv, rng)
     else:
         if on_s is None or off_s is None:
             raise InputError(
-                "--on-s" if on_s is None else "--off-s",
-                "is needed for --arrivals on-off",
+                Parameter("on_s" if on_s is None else "off_s"),
+                "is needed for ",
+                Parameter("arrivals", process),
             )
         times_s = on_off_arrivals(
             rate_per_s, duration_s, on_s, off_s, burst_factor, rng
@@ -177,7 +190,7 @@ def gamma_arrivals(
     (cv² − 1)/2 requests.
     """
     if not 0.01 <= cv <= 100:
-        raise InputError("--cv", f"must be from 0.01 to 100, found {cv!r}")
+        raise InputError(Parameter("cv"), f"must be from 0.01 to 100, found {cv!r}")
     shape = 1.0 / cv**2
     scale_s = cv**2 / rate_per_s
     last_s = rng.random() * rng.gamma(shape + 1.0, scale_s)
@@ -216,19 +229,20 @@ def on_off_arrivals(
     given span is Poisson with the rate's integral over it as its mean; given the count,
     the arrivals are independent draws with density proportional to the rate.
     """
-    for option, mean_s in (("--on-s", on_s), ("--off-s", off_s)):
+    for name, mean_s in (("on_s", on_s), ("off_s", off_s)):
         if not 1e-6 * duration_s <= mean_s < inf:
             raise InputError(
-                option,
-                f"must be at least a millionth of --duration-s "
-                f"({1e-6 * duration_s:g}), found {mean_s!r}",
+                Parameter(name),
+                "must be at least a millionth of ",
+                Parameter("duration_s"),
+                f" ({1e-6 * duration_s:g}), found {mean_s!r}",
             )
     largest = (on_s + off_s) / on_s
     if burst_factor is None:
         burst_factor = largest
     if not 1 <= burst_factor <= largest * (1 + 1e-12):
         raise InputError(
-            "--burst-factor",
+            Parameter("burst_factor"),
             f"must be from 1 to (on + off)/on = {largest:g}, found {burst_factor!r}",
         )
     on_rate = burst_factor * rate_per_s
@@ -259,10 +273,10 @@ def draw_models(n: int, models: int, zipf: float, rng: np.random.Generator) -> C
     Raises
     ------
     InputError
-        If ``--models`` or ``--zipf`` is out of range.
+        When ``models`` or ``zipf`` is out of range.
     """
-    need_count("--models", models)
-    need_not_negative("--zipf", zipf)
+    need_count("models", models)
+    need_not_negative("zipf", zipf)
     weight = np.arange(1, models + 1, dtype=np.float64) ** -zipf
     return rng.choice(models, size=n, p=weight / weight.sum()).astype(np.int32)
 
@@ -275,33 +289,36 @@ def draw_users(
     Raises
     ------
     InputError
-        If ``--users`` is out of range.
+        When ``users`` is out of range.
     """
-    need_count("--users", users)
+    need_count("users", users)
     return numbered("u", users), rng.integers(0, users, n, dtype=np.int32)
 
 
 def draw_sizes(
-    n: int, mean_bytes: int, cv: float, rng: np.random.Generator
+    n: int, input_bytes: int, input_bytes_cv: float, rng: np.random.Generator
 ) -> Integers:
-    """Draw n input sizes of a given mean: all equal (``cv`` 0) or lognormal.
+    """Draw n input sizes of a given mean: all equal (CV 0) or lognormal.
 
     Raises
     ------
     InputError
-        If ``--input-bytes`` or ``--input-bytes-cv`` is out of range.
+        When ``input_bytes`` or ``input_bytes_cv`` is out of range.
     """
-    if not 1 <= mean_bytes <= MAX_INPUT_BYTES:
+    if not 1 <= input_bytes <= MAX_INPUT_BYTES:
         raise InputError(
-            "--input-bytes",
-            f"must be from 1 to {MAX_INPUT_BYTES:,}, found {mean_bytes!r}",
+            Parameter("input_bytes"),
+            f"must be from 1 to {MAX_INPUT_BYTES:,}, found {input_bytes!r}",
         )
-    if not 0 <= cv <= 100:
-        raise InputError("--input-bytes-cv", f"must be from 0 to 100, found {cv!r}")
-    if cv == 0:
-        return np.full(n, mean_bytes, dtype=np.int64)
-    variance = log(1.0 + cv**2)
-    drawn = rng.lognormal(log(mean_bytes) - variance / 2.0, sqrt(variance), n)
+    if not 0 <= input_bytes_cv <= 100:
+        raise InputError(
+            Parameter("input_bytes_cv"),
+            f"must be from 0 to 100, found {input_bytes_cv!r}",
+        )
+    if input_bytes_cv == 0:
+        return np.full(n, input_bytes, dtype=np.int64)
+    variance = log(1.0 + input_bytes_cv**2)
+    drawn = rng.lognormal(log(input_bytes) - variance / 2.0, sqrt(variance), n)
     return np.clip(np.rint(drawn), 1.0, 2.0**62).astype(np.int64)
 
 
@@ -320,23 +337,25 @@ def generator(seed: int) -> np.random.Generator:
         If the seed is negative.
     """
     if seed < 0:
-        raise InputError("--seed", f"must be >= 0, found {seed!r}")
+        raise InputError(Parameter("seed"), f"must be >= 0, found {seed!r}")
     return np.random.default_rng(seed)
 
 
-def need_positive(option: str, value: float) -> None:
-    """Reject a value that is not a finite number > 0; the error names the option."""
+def need_positive(name: str, value: float) -> None:
+    """Reject a value that is not a finite number > 0, naming the parameter."""
     if not 0 < value < inf:
-        raise InputError(option, f"must be > 0, found {value!r}")
+        raise InputError(Parameter(name), f"must be > 0, found {value!r}")
 
 
-def need_not_negative(option: str, value: float) -> None:
-    """Reject a value that is not a finite number >= 0; the error names the option."""
+def need_not_negative(name: str, value: float) -> None:
+    """Reject a value that is not a finite number >= 0, naming the parameter."""
     if not 0 <= value < inf:
-        raise InputError(option, f"must be >= 0, found {value!r}")
+        raise InputError(Parameter(name), f"must be >= 0, found {value!r}")
 
 
-def need_count(option: str, value: int) -> None:
-    """Reject an invalid number of users or models; the error names the option."""
+def need_count(name: str, value: int) -> None:
+    """Reject an invalid number of users or models, naming the parameter."""
     if not 1 <= value <= MAX_NAMES:
-        raise InputError(option, f"must be from 1 to {MAX_NAMES:,}, found {value!r}")
+        raise InputError(
+            Parameter(name), f"must be from 1 to {MAX_NAMES:,}, found {value!r}"
+        )

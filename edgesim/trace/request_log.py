@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgesim.errors import InputError, short
+from edgesim.errors import InputError, Parameter, short
 from edgesim.trace.generate import (
     IMAGE_BYTES,
     MAX_DURATION_S,
@@ -69,18 +69,18 @@ class Fill:
 
     def __post_init__(self) -> None:
         if self.slo_s is not None:
-            need_positive("--slo-s", self.slo_s)
-        need_count("--users", self.users)
-        # Drawing nothing checks the options before a long file is read.
+            need_positive("slo_s", self.slo_s)
+        need_count("users", self.users)
+        # Drawing nothing checks the parameters before a long file is read.
         draw_sizes(0, self.input_bytes, self.input_bytes_cv, generator(self.seed))
         if not 0 <= self.start_s <= MAX_DURATION_S:
             raise InputError(
-                "--start-s",
+                Parameter("start_s"),
                 f"must be from 0 to {MAX_DURATION_S:g}, found {self.start_s!r}",
             )
         if self.duration_s is not None and not 0 < self.duration_s <= MAX_DURATION_S:
             raise InputError(
-                "--duration-s",
+                Parameter("duration_s"),
                 f"must be > 0 and at most {MAX_DURATION_S:g}, "
                 f"found {self.duration_s!r}",
             )
@@ -149,7 +149,9 @@ class Rows:
 
     def __post_init__(self, needs_slo: bool) -> None:
         if needs_slo:
-            raise InputError("--slo-s", "is needed: the source has no deadlines")
+            raise InputError(
+                Parameter("slo_s"), "is needed: the source has no deadlines"
+            )
 
     def skip(self, line: int, reason: str) -> None:
         """Count an unusable row, and keep the first line numbers for the report."""
@@ -315,7 +317,7 @@ def finish(
             else "found none in these minutes"
         )
         raise InputError(
-            "--start-s" if fill.start_s else "--duration-s",
+            Parameter("start_s" if fill.start_s else "duration_s"),
             f"must leave a request; {span}",
         )
     kept = order[first:last]

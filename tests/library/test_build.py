@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from edgesim.errors import from_validation
+from edgesim.errors import InputError, from_validation
 from edgesim.library.build import Library, build_library
 from edgesim.library.sharing import crossing, is_laminar
 from edgesim.profile.file import read_profile
@@ -375,7 +375,7 @@ def test_library_makes_a_valid_problem() -> None:
 )
 def test_refuses_what_the_profile_does_not_hold(toml: str, message: str) -> None:
     """Each message begins with the scenario's key and says what is allowed."""
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         build(toml)
 
 
@@ -449,7 +449,7 @@ def test_two_models_of_one_name_are_refused() -> None:
     models = {"cat": TOY.models["cat"], "cat-v01": TOY.models["cat"]}
     profile = TOY.model_copy(update={"models": models})
     text = CATS + TABLE.replace('"cat"', '"cat-v01"') + "include_base = true\n"
-    with pytest.raises(ValueError, match="two models are called 'cat-v01'"):
+    with pytest.raises(InputError, match="two models are called 'cat-v01'"):
         build(text, profile)
 
 
@@ -524,9 +524,9 @@ def test_the_kind_profile_shares_nothing_even_of_one_content() -> None:
 
 def test_checkpoints_need_contents() -> None:
     """A profile without any content is refused by name, and told what to do."""
-    with pytest.raises(ValueError, match=r"^library\.kind: 'checkpoints' .* 'toy' "):
+    with pytest.raises(InputError, match=r"^library\.kind: 'checkpoints' .* 'toy' "):
         build(CHECKPOINTS)
-    with pytest.raises(ValueError, match=r"^library\.models: must be .* found 'four'"):
+    with pytest.raises(InputError, match=r"^library\.models: must be .* found 'four'"):
         build(CHECKPOINTS + 'models = "four"\n', checkpoint_profile())
 
 
@@ -541,11 +541,11 @@ def test_checkpoints_need_contents() -> None:
 )
 def test_a_model_without_latency_is_refused(toml: str, key: str) -> None:
     """Whatever the kind, the message names the model and how to get a latency."""
-    with pytest.raises(ValueError, match="holds no latency") as caught:
+    with pytest.raises(InputError, match="holds no latency") as caught:
         build(toml, checkpoint_profile(latency=False))
     assert str(caught.value) == (
-        f"{key}: profile 'ckpt' holds no latency of 'two'; measure it with --factory "
-        f"or --latency-from"
+        f"{key}: profile 'ckpt' holds no latency of 'two'; edgesim profile measure "
+        f"takes it from an architecture or from another profile"
     )
 
 
@@ -559,7 +559,7 @@ def test_two_blocks_of_one_name_are_refused() -> None:
         for name, of in (("a", "b/c"), ("a/b", "c"))
     }
     profile = TOY.model_copy(update={"models": models})
-    with pytest.raises(ValueError, match=r"^library: two blocks are called 'a/b/c'$"):
+    with pytest.raises(InputError, match=r"^library: two blocks are called 'a/b/c'$"):
         build('[library]\nkind = "profile"\n', profile)
 
 

@@ -109,10 +109,12 @@ def test_order_is_that_of_the_first_tensor() -> None:
     assert [b.name for b in group(SIZES, by_depth(1), "x")] == ["stem", "h", "mid"]
 
 
-@pytest.mark.parametrize("pattern", ["(", "nothing"])
-def test_bad_patterns(pattern: str) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "where"), [("(", "pattern"), ("nothing", "block_of")]
+)
+def test_bad_patterns(pattern: str, where: str) -> None:
     """What is no regular expression, or matches no tensor."""
-    with pytest.raises(InputError, match="--blocks"):
+    with pytest.raises(InputError, match=f"^{where}: "):
         group(SIZES, by_pattern(pattern), "x")
 
 

@@ -94,7 +94,7 @@ def test_differences_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         check_fits(nn.Sequential(nn.Linear(3, 2)), found, "my:factory")
     assert str(caught.value) == (
-        "x: does not fit --factory my:factory: 0.bias is missing in the checkpoint; "
+        "x: does not fit factory='my:factory': 0.bias is missing in the checkpoint; "
         "b is not in the network; c is not in the network; and 1 more"
     )
     with pytest.raises(InputError, match=r"\[3, 2\] in the checkpoint and \[2, 3\]"):

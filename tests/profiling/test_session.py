@@ -338,7 +338,9 @@ def test_durations_for_people(seconds: float, text: str) -> None:
 def test_a_disk_without_space_is_refused(tmp_path: Path) -> None:
     """One line with what is needed, what is free and what to do; no folder likewise."""
     disk.check_disk(tmp_path, 1000)
-    with pytest.raises(InputError, match="leave disk out of --tiers"):
+    with pytest.raises(
+        InputError, match=r"give disk_folder, or leave disk out of tiers$"
+    ):
         disk.check_disk(tmp_path, 2**60)
     with pytest.raises(InputError, match="cannot be written to: no such file"):
         disk.check_disk(tmp_path / "none", 1)

@@ -134,7 +134,7 @@ def test_2019_refuses_what_is_not_of_its_form(
 def test_2019_refuses_more_than_memory_holds(tmp_path: Path) -> None:
     """A count that cannot be expanded is refused before memory runs out."""
     path = source(tmp_path, "HashFunction,1\nf,999999999\n")
-    with pytest.raises(InputError, match="--duration-s: must leave at most 20,000,000"):
+    with pytest.raises(InputError, match="duration_s: must leave at most 20,000,000"):
         azure_functions_2019(path, FILL)
 
 
@@ -414,19 +414,19 @@ def test_cut_is_half_open_and_counts_from_its_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fill", "option"),
+    ("fill", "parameter"),
     [
-        (Fill(slo_s=1, start_s=30), "--start-s"),
-        (Fill(slo_s=1, start_s=1, duration_s=2), "--start-s"),
+        (Fill(slo_s=1, start_s=30), "start_s"),
+        (Fill(slo_s=1, start_s=1, duration_s=2), "start_s"),
     ],
 )
 def test_a_cut_that_leaves_nothing_is_refused(
-    tmp_path: Path, fill: Fill, option: str
+    tmp_path: Path, fill: Fill, parameter: str
 ) -> None:
     """An empty result is a mistake in the cut; the message says where arrivals are."""
     with pytest.raises(InputError, match="arrivals go from 0 to 20 s") as caught:
         log(tmp_path, "t,m\n100,a\n120,a\n", fill)
-    assert caught.value.where == option
+    assert caught.value.where == parameter
     path = source(tmp_path, SMALL_2019)
     with pytest.raises(InputError, match="found none in these minutes"):
         azure_functions_2019(path, Fill(slo_s=1, start_s=600))
@@ -450,54 +450,54 @@ def test_what_is_drawn_follows_the_seed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "option"),
+    ("given", "parameter"),
     [
-        ({"slo_s": 0.0}, "--slo-s"),
-        ({"slo_s": float("nan")}, "--slo-s"),
-        ({"input_bytes": 0}, "--input-bytes"),
-        ({"input_bytes_cv": -0.1}, "--input-bytes-cv"),
-        ({"users": 0}, "--users"),
-        ({"seed": -1}, "--seed"),
-        ({"start_s": -1.0}, "--start-s"),
-        ({"start_s": float("inf")}, "--start-s"),
-        ({"duration_s": 0.0}, "--duration-s"),
-        ({"duration_s": float("inf")}, "--duration-s"),
+        ({"slo_s": 0.0}, "slo_s"),
+        ({"slo_s": float("nan")}, "slo_s"),
+        ({"input_bytes": 0}, "input_bytes"),
+        ({"input_bytes_cv": -0.1}, "input_bytes_cv"),
+        ({"users": 0}, "users"),
+        ({"seed": -1}, "seed"),
+        ({"start_s": -1.0}, "start_s"),
+        ({"start_s": float("inf")}, "start_s"),
+        ({"duration_s": 0.0}, "duration_s"),
+        ({"duration_s": float("inf")}, "duration_s"),
     ],
 )
-def test_options_are_checked_before_reading(
-    options: dict[str, float], option: str
+def test_a_fill_is_checked_before_reading(
+    given: dict[str, float], parameter: str
 ) -> None:
-    """A value out of range is named by its option."""
+    """A value out of range is named by its parameter."""
     with pytest.raises(InputError) as caught:
-        Fill(**options)  # type: ignore[arg-type]
-    assert caught.value.where == option
+        Fill(**given)  # type: ignore[arg-type]
+    assert caught.value.where == parameter
 
 
 def test_every_source_without_deadlines_needs_one(tmp_path: Path) -> None:
     """A deadline is never made up."""
     path = source(tmp_path, "t,m\n0,a\n")
     for convert in (azure_functions_2019, azure_functions_2021, azure_llm_2023):
-        with pytest.raises(InputError, match="--slo-s: is needed"):
+        with pytest.raises(InputError, match="slo_s: is needed"):
             convert(path, Fill())
-    with pytest.raises(InputError, match="--slo-s: is needed"):
+    with pytest.raises(InputError, match="slo_s: is needed"):
         log(tmp_path, "t,m\n0,a\n", Fill())
 
 
 @pytest.mark.parametrize(
-    ("columns", "option"),
+    ("columns", "parameter"),
     [
-        ({"arrival_unit": "h"}, "--arrival-unit"),
-        ({"size_unit": "KB"}, "--size-unit"),
-        ({"delimiter": ""}, "--delimiter"),
-        ({"delimiter": "ab"}, "--delimiter"),
-        ({"delimiter": '"'}, "--delimiter"),
+        ({"arrival_unit": "h"}, "arrival_unit"),
+        ({"size_unit": "KB"}, "size_unit"),
+        ({"delimiter": ""}, "delimiter"),
+        ({"delimiter": "ab"}, "delimiter"),
+        ({"delimiter": '"'}, "delimiter"),
     ],
 )
-def test_log_options_are_checked(columns: dict[str, str], option: str) -> None:
-    """Unknown units and delimiters are named by their option."""
+def test_columns_of_a_log_are_checked(columns: dict[str, str], parameter: str) -> None:
+    """Unknown units and delimiters are named by their parameter."""
     with pytest.raises(InputError) as caught:
         LogColumns(arrival="t", model="m", **columns)
-    assert caught.value.where == option
+    assert caught.value.where == parameter
 
 
 def run(*args: object) -> str:

@@ -175,40 +175,40 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "option", "what"),
+    ("given", "parameter", "what"),
     [
-        ({"rate_per_s": -1.0}, "--rate", "must be > 0, found -1.0"),
-        ({"rate_per_s": float("nan")}, "--rate", "must be > 0, found nan"),
-        ({"duration_s": 0.0}, "--duration-s", "must be > 0"),
-        ({"duration_s": 2e9, "rate_per_s": 1e-9}, "--duration-s", "at most 1e+09"),
-        ({"rate_per_s": 1e9}, "--duration-s", "at most 20,000,000 requests"),
-        ({"slo_s": []}, "--slo-s", "one value or more"),
-        ({"slo_s": [0.5, 0.0]}, "--slo-s", "must be > 0, found 0.0"),
-        ({"arrivals": "pareto"}, "--arrivals", "must be one of poisson, gamma, on-off"),
-        ({"arrivals": "gamma"}, "--cv", "is needed for --arrivals gamma"),
-        ({"arrivals": "gamma", "cv": 0.0}, "--cv", "from 0.01 to 100"),
-        ({"cv": 2.0}, "--cv", "belongs to --arrivals gamma"),
-        ({"burst_factor": 2.0}, "--burst-factor", "belongs to --arrivals on-off"),
-        ({"arrivals": "on-off", "off_s": 1.0}, "--on-s", "is needed"),
-        ({"arrivals": "on-off", "on_s": 1.0}, "--off-s", "is needed"),
-        ({**ON_OFF, "on_s": 0.0}, "--on-s", "at least a millionth"),
-        ({**ON_OFF, "burst_factor": 4.1}, "--burst-factor", "from 1 to (on + off)/on"),
-        ({**ON_OFF, "burst_factor": 0.9}, "--burst-factor", "found 0.9"),
-        ({"models": 0}, "--models", "from 1 to 1,000,000, found 0"),
-        ({"zipf": -0.5}, "--zipf", "must be >= 0, found -0.5"),
-        ({"users": 0}, "--users", "from 1 to 1,000,000"),
-        ({"input_bytes": 0}, "--input-bytes", "found 0"),
-        ({"input_bytes_cv": float("inf")}, "--input-bytes-cv", "from 0 to 100"),
-        ({"seed": -1}, "--seed", "must be >= 0, found -1"),
+        ({"rate_per_s": -1.0}, "rate_per_s", "must be > 0, found -1.0"),
+        ({"rate_per_s": float("nan")}, "rate_per_s", "must be > 0, found nan"),
+        ({"duration_s": 0.0}, "duration_s", "must be > 0"),
+        ({"duration_s": 2e9, "rate_per_s": 1e-9}, "duration_s", "at most 1e+09"),
+        ({"rate_per_s": 1e9}, "duration_s", "at most 20,000,000 requests"),
+        ({"slo_s": []}, "slo_s", "one value or more"),
+        ({"slo_s": [0.5, 0.0]}, "slo_s", "must be > 0, found 0.0"),
+        ({"arrivals": "pareto"}, "arrivals", "must be one of poisson, gamma, on-off"),
+        ({"arrivals": "gamma"}, "cv", "is needed for arrivals='gamma'"),
+        ({"arrivals": "gamma", "cv": 0.0}, "cv", "from 0.01 to 100"),
+        ({"cv": 2.0}, "cv", "belongs to arrivals='gamma'"),
+        ({"burst_factor": 2.0}, "burst_factor", "belongs to arrivals='on-off'"),
+        ({"arrivals": "on-off", "off_s": 1.0}, "on_s", "is needed"),
+        ({"arrivals": "on-off", "on_s": 1.0}, "off_s", "is needed"),
+        ({**ON_OFF, "on_s": 0.0}, "on_s", "at least a millionth"),
+        ({**ON_OFF, "burst_factor": 4.1}, "burst_factor", "from 1 to (on + off)/on"),
+        ({**ON_OFF, "burst_factor": 0.9}, "burst_factor", "found 0.9"),
+        ({"models": 0}, "models", "from 1 to 1,000,000, found 0"),
+        ({"zipf": -0.5}, "zipf", "must be >= 0, found -0.5"),
+        ({"users": 0}, "users", "from 1 to 1,000,000"),
+        ({"input_bytes": 0}, "input_bytes", "found 0"),
+        ({"input_bytes_cv": float("inf")}, "input_bytes_cv", "from 0 to 100"),
+        ({"seed": -1}, "seed", "must be >= 0, found -1"),
     ],
 )
-def test_options_out_of_range_are_named(
-    options: dict[str, Any], option: str, what: str
+def test_parameters_out_of_range_are_named(
+    given: dict[str, Any], parameter: str, what: str
 ) -> None:
-    """Every bad value is one error that names the option, the value and the range."""
+    """A bad value is one error that names the parameter, the value and the range."""
     with pytest.raises(InputError) as caught:
-        make(**options)
-    assert caught.value.where == option
+        make(**given)
+    assert caught.value.where == parameter
     assert what in caught.value.what
 
 

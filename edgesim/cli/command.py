@@ -1,0 +1,50 @@
+"""What the library says of its parameters, in the options of the command that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from typer.core import TyperCommand
+
+from edgesim.errors import InputError, Parameter
+
+
+class Command(TyperCommand):
+    """A command that names its options where the library names its parameters."""
+
+    names: ClassVar[Mapping[str, str]] = {}
+    """The library's name of a parameter -> the command's, where they differ."""
+
+    def invoke(self, ctx: Any) -> Any:  # typer keeps the class of contexts to itself
+        """Run the command; an input error leaves it in words of the command line."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            raise error.written(self.option_of) from error
+
+    def option_of(self, parameter: Parameter) -> str:
+        """Write a parameter as one types it; as it is where no option stands for it."""
+        name = self.names.get(parameter.name, parameter.name)
+        option = f"--{name.replace('_', '-')}"
+        for one in self.params:
+            if one.param_type_name == "argument" and one.name == name:
+                return one.metavar or name.upper()
+            if one.name == name or option in one.opts:
+                found = one.opts[0]
+                if parameter.value is None or parameter.value is True:
+                    return found
+                return f"{found} {parameter.value}"
+        return str(parameter)
+
+
+def command(**names: str) -> type[Command]:
+    """Make the class of a command, to register it with.
+
+    Parameters
+    ----------
+    **names
+        What the library calls some parameters, and what the command's function calls
+        them: those that are called otherwise.
+    """
+    return type("Command", (Command,), {"names": names})
