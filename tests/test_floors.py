@@ -144,7 +144,8 @@ def test_nothing_imports_what_is_above_it() -> None:
 
 def test_no_circle_of_modules() -> None:
     """Type checkers' imports count: a name that two files need is a third file's."""
-    graph = nx.DiGraph(
+    graph = nx.DiGraph()
+    graph.add_edges_from(
         (name, found)
         for name in modules()
         for found in imports(name)
