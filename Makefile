@@ -1,14 +1,18 @@
-# Everything happens in .venv; nothing is installed outside this folder.
+# Everything happens in .venv, and in .venv-lowest for test-lowest; nothing is installed
+# outside this folder.
 # TORCH is what the tests of measuring and replaying run on; any build does, such as one
 # for your GPU.
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
+# The oldest releases are made for the oldest Python.
+LOWEST := .venv-lowest
+LOWEST_PYTHON ?= python3.11
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 
-.PHONY: run test test-long test-gpu bench compare check figures clean
+.PHONY: run test test-long test-lowest test-gpu bench compare check figures clean
 
 run: $(VENV)/.run        ## the main job: campus scenario, six solvers, pictures
 	$(BIN)/edgesim run traces/campus.toml --out results/campus
@@ -18,6 +22,9 @@ test: $(VENV)/.dev       ## every test but the long random campaigns
 
 test-long: $(VENV)/.dev  ## the long random campaigns
 	$(BIN)/python -m pytest -m long -s
+
+test-lowest: $(LOWEST)/.dev ## the tests with the oldest release of every dependency
+	$(LOWEST)/bin/python -m pytest -n 2 -m "not long and not gpu"
 
 test-gpu: $(VENV)/.dev   ## what takes a CUDA GPU, on the torch build that TORCH names
 	$(BIN)/python -m pytest -m gpu -s
@@ -50,6 +57,12 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,profile]'
 	touch $@ $(VENV)/.run
+
+$(LOWEST)/.dev: pyproject.toml tests/lowest.txt
+	$(LOWEST_PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c tests/lowest.txt -e '.[dev,profile]'
+	touch $@
 
 clean:
 	rm -rf results build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -66,3 +69,19 @@ def test_installed_edgesim_runs_outside_the_clone(
         check=True,
     )
     assert place.stdout.startswith(str(installed))
+
+
+def test_lowest_releases_are_the_lower_bounds() -> None:
+    """What ``make test-lowest`` installs is what ``pyproject.toml`` promises."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    # Nothing of the other extras is imported by a test.
+    promised = [*project["dependencies"], *extras["profile"], *extras["dev"]]
+    lower = {}
+    for text in promised:
+        requirement = Requirement(text)
+        bounds = {each.operator: each.version for each in requirement.specifier}
+        lower[requirement.name] = Version(bounds[">="])
+    lines = (REPOSITORY / "tests" / "lowest.txt").read_text().splitlines()
+    pins = [line.split("==") for line in lines if "==" in line and line[0] != "#"]
+    assert {name: Version(version) for name, version in pins} == lower

@@ -89,7 +89,8 @@ def prices(tables: Tables, uplink: Uplink) -> Prices:
         gpu_time_s=np.array([0.0, latest_s]),
         gpu_worth=np.array([0.0, y * float(chosen.compute[0]) * latest_s]),
         band_worth=y * float(chosen.upload[0]),
-        band_limit=latest_s - _least_compute_s(tables),
+        # No batch may fit before the deadline: then no spectrum is left.
+        band_limit=max(0.0, latest_s - _least_compute_s(tables)),
         node_cost=y * float(chosen.load[0]) * charges.node_load_s,
         model_cost={m: y * cost[0] for m, cost in model_costs(charges, chosen).items()},
     )

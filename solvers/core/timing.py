@@ -95,7 +95,7 @@ def time_rounds(tables: Tables, rounds: Rounds, uplink: Uplink) -> Timing | None
     if uplink == "static":
         return _static(load, ahead, compute, deadline, demand)
     if uplink == "upfront":
-        total = demand.sum()
+        total = float(demand.sum())
         ready = np.full(len(rounds), total)
         idle_until = total
     else:

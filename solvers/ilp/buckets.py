@@ -138,8 +138,8 @@ class BucketModel:
             alike = (release_s, deadline_s)
             if alike in ahead:
                 last = self._buckets[-1]
-                self.problem += self._in_by(ahead[alike], last) >= (
-                    self._in_by(k, last) + pulp.LpAffineExpression()
+                self.problem += self._in_by(ahead[alike], last) >= pulp.lpSum(
+                    [self._in_by(k, last)]
                 )
             ahead[alike] = k
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import highspy
 import pulp
@@ -24,6 +24,9 @@ BOUND_ONLY_OPTIONS: dict[str, Any] = {
     "mip_allow_restart": False,
     "mip_pscost_minreliable": 1,
 }
+
+# PuLP 4 returns from ``solve`` how an engine ended, and comes without CBC.
+PULP_4 = hasattr(pulp, "LpSolveStats")
 
 # The number of users served is integral: a bound this close below the next integer is
 # rounded up to it.
@@ -93,42 +96,43 @@ NO_ANSWER = Answer(chosen=False, finished=False, bound=None)
 class _Highs(pulp.HiGHS):  # type: ignore[misc]
     """HiGHS with the time limit set when HiGHS itself starts, not when PuLP does.
 
-    PuLP takes seconds to hand over a large program.
+    PuLP takes seconds to hand over a large program. The outcome is read from HiGHS:
+    PuLP 3 and 4 name it differently, and PuLP 3.3.2 reports "Optimal" for an answer
+    at the time limit and fails at a node limit.
     """
 
     def __init__(self, clock: Clock, **options: Any) -> None:
         super().__init__(msg=False, gapRel=0, threads=1, **options)
         self._clock = clock
 
-    def callSolver(self, lp: Any) -> None:  # noqa: N802
+    def actualSolve(self, lp: Any, **_: Any) -> None:  # noqa: N802
+        """Hand the program over, solve it and put the values at its variables."""
+        self.createAndConfigureSolver(lp)
+        self.buildSolverModel(lp)
+        highs = lp.solverModel
         left_s = self._clock.left_s()
         if math.isfinite(left_s):
-            lp.solverModel.setOptionValue("time_limit", max(0.0, left_s))
+            highs.setOptionValue("time_limit", max(0.0, left_s))
         # HiGHS would fail if it ran before in this process with more threads.
         highspy.Highs.resetGlobalScheduler(True)
-        lp.solverModel.run()
-
-    def findSolutionValues(self, lp: Any) -> tuple[int, int]:  # noqa: N802
-        """Read the answer; PuLP 3.3.2 does not map HiGHS's node-limit status."""
-        highs = lp.solverModel
-        if highs.getModelStatus() != highspy.HighsModelStatus.kSolutionLimit:
-            return cast("tuple[int, int]", super().findSolutionValues(lp))
-        if not math.isfinite(highs.getInfo().objective_function_value):
-            return pulp.LpStatusNotSolved, pulp.LpSolutionNoSolutionFound
-        for variable, value in zip(
-            lp.variables(), highs.getSolution().col_value, strict=True
-        ):
+        highs.run()
+        if not _has_answer(highs):
+            return
+        # The columns of PuLP 4 are the variables in use, those of PuLP 3 all of them.
+        columns = lp.exported_variables() if PULP_4 else lp.variables()
+        for variable, value in zip(columns, highs.getSolution().col_value, strict=True):
             variable.varValue = value
-        return pulp.LpStatusOptimal, pulp.LpSolutionIntegerFeasible
+
+
+def _has_answer(highs: highspy.Highs) -> bool:
+    status = highs.getInfo().primal_solution_status
+    return bool(status == highspy.SolutionStatus.kSolutionStatusFeasible)
 
 
 def run(
     program: Any, mip: str, clock: Clock, *, relaxed: bool = False, nodes: int = 0
 ) -> Answer:
     """Run an engine once on a program.
-
-    PuLP reports status "Optimal" if HiGHS stops at its time limit with an incumbent, so
-    the solution status is decisive; HiGHS's bound is read from its model.
 
     Parameters
     ----------
@@ -154,19 +158,24 @@ def run(
     if mip == "cbc":
         return _run_cbc(program.problem, clock, relaxed=relaxed)
     limit = {"mip_max_nodes": nodes, **BOUND_ONLY_OPTIONS} if nodes else {}
-    engine = _Highs(clock, mip=not relaxed, **limit)
-    program.problem.solve(engine)
+    program.problem.solve(_Highs(clock, mip=not relaxed, **limit))
     highs = program.problem.solverModel
-    finished = _finished(program.problem)
-    if program.problem.status == pulp.LpStatusInfeasible:
+    status, info = highs.getModelStatus(), highs.getInfo()
+    # No program is unbounded: the users are not.
+    infeasible = status in (
+        highspy.HighsModelStatus.kInfeasible,
+        highspy.HighsModelStatus.kUnboundedOrInfeasible,
+    )
+    finished = infeasible or status == highspy.HighsModelStatus.kOptimal
+    if infeasible:
         value = math.inf
     elif relaxed:
         # The objective of an unfinished linear program bounds nothing.
-        value = highs.getInfo().objective_function_value if finished else -math.inf
+        value = info.objective_function_value if finished else -math.inf
     else:
-        value = highs.getInfo().mip_dual_bound
+        value = info.mip_dual_bound
     return Answer(
-        chosen=_chosen(program.problem) and not relaxed,
+        chosen=not relaxed and _has_answer(highs),
         finished=finished,
         # The objective is minimised, as minus the users served.
         bound=math.floor(-value + INTEGRALITY_TOLERANCE)
@@ -175,36 +184,38 @@ def run(
     )
 
 
+def cbc(**options: Any) -> Any:
+    """Return PuLP's CBC: the one inside PuLP 3; for PuLP 4, cbcbox's or the path's."""
+    # PuLP 3's own class for its CBC is deprecated.
+    path = None if PULP_4 else pulp.PULP_CBC_CMD.pulp_cbc_path
+    return pulp.COIN_CMD(path=path, msg=False, gapRel=0, **options)
+
+
 def _run_cbc(problem: Any, clock: Clock, *, relaxed: bool) -> Answer:
     """Run CBC, whose bound is available only if it finishes."""
-    # The CBC binary bundled with PuLP; PuLP's own class for it is deprecated.
-    path = pulp.PULP_CBC_CMD.pulp_cbc_path
     left_s = clock.left_s()
     limit = {"timeLimit": left_s} if math.isfinite(left_s) else {}
-    engine = pulp.COIN_CMD(path=path, msg=False, gapRel=0, mip=not relaxed, **limit)
+    engine = cbc(mip=not relaxed, **limit)
     if not engine.available():
-        raise RefusalError("ilp: the CBC engine cannot be run; use mip 'highs'")
-    problem.solve(engine)
-    chosen, finished = _chosen(problem), _finished(problem)
+        allowed = "use mip 'highs'" + (" or install pulp[cbc]" if PULP_4 else "")
+        raise RefusalError(f"ilp: the CBC engine cannot be run; {allowed}")
+    chosen, finished = _ended(problem, problem.solve(engine))
     bound = None
     if chosen and finished:
         bound = math.floor(-pulp.value(problem.objective) + INTEGRALITY_TOLERANCE)
     return Answer(chosen=chosen and not relaxed, finished=finished, bound=bound)
 
 
-def _chosen(problem: Any) -> bool:
-    return problem.sol_status in (
-        pulp.LpSolutionOptimal,
-        pulp.LpSolutionIntegerFeasible,
-    )
+def _ended(problem: Any, stats: Any) -> tuple[bool, bool]:
+    """Say whether CBC has an answer, and whether it ended by itself.
 
-
-def _finished(problem: Any) -> bool:
-    """Return whether the engine terminated by itself.
-
-    If CBC proves infeasibility, PuLP reports it in the status alone.
+    PuLP 4 returns both, and tells answers within a gap from the best; ours is 0.
+    PuLP 3 leaves them at the problem: the status alone says that there is no answer.
     """
-    return bool(
-        problem.sol_status == pulp.LpSolutionOptimal
-        or problem.status == pulp.LpStatusInfeasible
-    )
+    if PULP_4:
+        of = pulp.LpSolveStatus
+        ended = stats.status in (of.Optimal, of.GapLimit, of.Infeasible)
+        return stats.has_solution, ended
+    best = problem.sol_status == pulp.LpSolutionOptimal
+    some = problem.sol_status == pulp.LpSolutionIntegerFeasible
+    return best or some, best or problem.status == pulp.LpStatusInfeasible

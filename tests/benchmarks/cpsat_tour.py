@@ -313,12 +313,12 @@ class Tour:
         path = set(pairwise([0, *(i + 1 for i in users_at), 0]))
         for (i, j), literal in self.arcs.items():
             if i != j:
-                self.program.add_hint(literal, (i, j) in path)
+                self.program.add_hint(literal, int((i, j) in path))
         for i, stop in enumerate(self.stops):
             here = users_at.get(i, ())
             for literal, users in stop.members:
                 inside = users == here if self.one_deadline else users[0] in here
-                self.program.add_hint(literal, inside)
+                self.program.add_hint(literal, int(inside))
 
     def rounds(self, engine: Any) -> list[PlannedRound]:
         """Follow the circuit of an answer."""

@@ -83,13 +83,11 @@ def solve_plain_highs(
             highspy.Highs.resetGlobalScheduler(True)  # other tests use other threads
             program.problem.solve(engine)
             # The objective is minimised, as minus the users served.
-            dual = program.problem.solverModel.getInfo().mip_dual_bound
-            if math.isfinite(dual):
-                bound = min(bound, math.floor(-dual + 1e-6))
-            if program.problem.sol_status not in (
-                pulp.LpSolutionOptimal,
-                pulp.LpSolutionIntegerFeasible,
-            ):
+            info = program.problem.solverModel.getInfo()
+            if math.isfinite(info.mip_dual_bound):
+                bound = min(bound, math.floor(-info.mip_dual_bound + 1e-6))
+            feasible = highspy.SolutionStatus.kSolutionStatusFeasible
+            if info.primal_solution_status != feasible:
                 break
             rounds = program.rounds()
             kept = repaired(tables, rounds, uplink)

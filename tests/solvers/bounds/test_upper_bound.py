@@ -150,6 +150,9 @@ def test_nothing_fits_before_the_deadline(uplink):
     """Computing alone takes longer than there is time; the bound is 0, not an error."""
     t = tables({"a": (["x"], 2.0)}, [("a", 0.1)], 1.0)
     assert upper_bound(t, uplink) == 0
+    if uplink != "upfront":
+        found = prices(t, uplink)
+        assert (found.bound, found.band_limit) == (0, 0.0)
 
 
 @pytest.mark.parametrize("uplink", UPLINKS)

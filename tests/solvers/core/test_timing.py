@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
+import highspy
 import numpy as np
 import pulp
 import pytest
@@ -100,6 +101,18 @@ def named(tables: Tables, rounds: list[PlannedRound]) -> list[NamedRound]:
     ]
 
 
+def optimum_exists(lp: pulp.LpProblem) -> bool:
+    """Solve a bounded linear program; False if nothing is feasible.
+
+    HiGHS is asked, since PuLP 3 and 4 tell its status each in their own way.
+    """
+    lp.solve(pulp.HiGHS(msg=False))
+    status = lp.solverModel.getModelStatus()
+    ends = highspy.HighsModelStatus
+    assert status in (ends.kOptimal, ends.kInfeasible, ends.kUnboundedOrInfeasible)
+    return status == ends.kOptimal
+
+
 class Program:
     """A linear program over the load and compute starts of given rounds."""
 
@@ -138,10 +151,8 @@ class Program:
     def least(self, objective: object) -> float | None:
         """Return the least value of an objective, None if nothing is feasible."""
         self.lp.setObjective(pulp.lpSum([objective]))
-        self.lp.solve(pulp.HiGHS(msg=False))
-        if self.lp.status == pulp.LpStatusInfeasible:
+        if not optimum_exists(self.lp):
             return None
-        assert self.lp.sol_status == pulp.LpSolutionOptimal
         return float(pulp.value(self.lp.objective))
 
     def starts_s(self) -> np.ndarray:
@@ -233,8 +244,7 @@ def fits_at(tables: Tables, rounds: list, starts: list[float]) -> bool:
         lp += pulp.lpSum(parts[i]) <= end - begin
     # What cannot be carried, in all: 0 if and only if everything fits.
     lp.setObjective(pulp.lpSum(v for v in lp.variables() if v.name.startswith("gap_")))
-    lp.solve(pulp.HiGHS(msg=False))
-    assert lp.sol_status == pulp.LpSolutionOptimal
+    assert optimum_exists(lp)
     return float(pulp.value(lp.objective)) <= ABOUT_S
 
 
