@@ -102,7 +102,15 @@ def __getattr__(name: str) -> Any:
 
         value: Any = version("edgesim")
     elif name in _MODULE:
-        value = getattr(import_module(_MODULE[name]), name)
+        try:
+            value = getattr(import_module(_MODULE[name]), name)
+        except ImportError as error:
+            from edgesim.shadow import shadow_text, shadowing_file
+
+            file = shadowing_file()
+            if file is None:
+                raise
+            raise ImportError(shadow_text(file)) from error
     else:
         raise AttributeError(f"module 'edgesim' has no attribute {name!r}")
     globals()[name] = value

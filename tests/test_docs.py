@@ -44,9 +44,6 @@ DOCUMENTS = (
     "tests/instances/README.md",
 )
 
-NEEDS_FRONT_DOOR = ("README.md", "docs/python.md")
-"""Documents whose Python cannot run yet: `import edgesim` has no `run` so far."""
-
 
 def _blocks(document: str, language: str) -> list[str]:
     return re.findall(
@@ -57,7 +54,8 @@ def _blocks(document: str, language: str) -> list[str]:
 def _files(document: str) -> list[tuple[str, str]]:
     """Python that is to be put into a file, which its first line names."""
     blocks = _blocks(document, "python")
-    named = [(re.match(r"# (\w+\.py)\n", block), block) for block in blocks]
+    blocks += _blocks(document, "toml")
+    named = [(re.match(r"# ([\w-]+\.(?:py|toml))\n", b), b) for b in blocks]
     return [(name[1], block) for name, block in named if name]
 
 
@@ -143,7 +141,7 @@ def test_python_sessions(document: str) -> None:
     test = parser.get_doctest(examples, {}, document, document, 0)
     assert doctest.DocTestRunner().run(test).failed == 0
     if document == "docs/solvers.md":
-        assert len(test.examples) >= 7
+        assert len(test.examples) >= 6
 
 
 SCRIPTS = tuple(document for document in DOCUMENTS if _script(document))
@@ -154,8 +152,6 @@ def test_python_scripts(
     document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python without a prompt runs from the top of a document to its end."""
-    if document in NEEDS_FRONT_DOOR:
-        pytest.skip("the front door is not there yet")
     monkeypatch.chdir(tmp_path)
     exec(compile(_script(document), document, "exec"), {})
 

@@ -21,7 +21,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     tuple(
         f"edgesim.{name}"
         for name in (
-            *("errors", "files", "instances", "names", "plugins", "shipped", "text"),
+            *("errors", "files", "instances", "names", "plugins", "shadow", "shipped"),
+            "text",
         )
     ),
     ("edgesim.engine", "edgesim.radio"),

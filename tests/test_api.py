@@ -1,0 +1,339 @@
+"""The front door: everything public is listed, light to import, and documented."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgesim as es
+from edgesim.shipped import data_file
+from tests.command import edgesim as command
+
+REPOSITORY = Path(__file__).parents[1]
+REPEATS = 2
+# Of the shipped online scenario: its first minute.
+SHORT = {"workload.window_s": 60.0, "online.window_s": [10.0, 20.0]}
+
+
+def run_here(
+    script: str, folder: Path, *words: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder, as its user would."""
+    return subprocess.run(
+        [sys.executable, *(words or ("-c", script))],
+        cwd=folder,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    """Each has a docstring, and stands on the page that describes the front door."""
+    page = (REPOSITORY / "docs" / "python.md").read_text(encoding="utf-8")
+    for name in es.__all__:
+        value = getattr(es, name)
+        if name == "__version__":
+            assert re.fullmatch(r"\d+\.\d+.*", value)
+            continue
+        assert value.__doc__, name
+        assert f"`{name}`" in page, name
+    assert dir(es) == es.__all__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = es.nothing
+
+
+def test_importing_edgesim_brings_nothing_heavy(tmp_path: Path) -> None:
+    """Neither numpy nor anything else is imported until a name is used."""
+    script = (
+        "import sys, edgesim\n"
+        "print(sorted({'numpy', 'pydantic', 'simpy', 'matplotlib', 'torch', 'solvers'}"
+        " & set(sys.modules)))"
+    )
+    assert run_here(script, tmp_path).stdout == "[]\n"
+
+
+def test_running_a_scenario_needs_no_torch(tmp_path: Path) -> None:
+    """Nor the command line's packages."""
+    script = (
+        "import sys, edgesim as es\n"
+        "es.run('campus', solvers=['edf'], repeats=1)\n"
+        "print(sorted({'torch', 'typer'} & set(sys.modules)))"
+    )
+    assert run_here(script, tmp_path).stdout == "[]\n"
+
+
+@pytest.fixture(scope="module")
+def runs() -> es.Runs:
+    """Run two solvers on the shipped campus."""
+    return es.run("campus", solvers=["dp", "dp-noshare"], repeats=REPEATS)
+
+
+def test_a_run_from_python_is_the_run_of_the_command(
+    runs: es.Runs, tmp_path: Path
+) -> None:
+    """The same folder, but for run.json; and the table it prints."""
+    finished = command(
+        *("run", "campus", "--solver", "dp,dp-noshare", "--repeats", REPEATS),
+        *("--out", tmp_path / "command"),
+    )
+    assert finished.code == 0, finished.err
+    runs.write(tmp_path / "python")
+    there = sorted(p for p in (tmp_path / "command").rglob("*") if p.is_file())
+    assert len(there) >= 10
+    for file in there:
+        twin = tmp_path / "python" / file.relative_to(tmp_path / "command")
+        if file.name != "run.json":
+            assert twin.read_bytes() == file.read_bytes(), file
+    # But for the solvers' run times, at the end of their rows.
+    for mine, printed in zip(
+        runs.table().splitlines(), finished.out.splitlines(), strict=False
+    ):
+        assert mine[:75] == printed[:75]
+
+
+def assert_same(one: es.Columns, other: es.Columns) -> None:
+    """Compare tables: columns, types and values."""
+    assert list(one) == list(other)
+    for name in one:
+        assert one[name].dtype == other[name].dtype, name
+        np.testing.assert_array_equal(one[name], other[name])
+
+
+@pytest.mark.parametrize("scenario", ["campus", "online-campus"])
+def test_a_folder_gives_back_what_was_written(scenario: str, tmp_path: Path) -> None:
+    """Columns with their types, summary, table and records."""
+    if scenario == "campus":
+        made = es.run(scenario, solvers=["greedy"], repeats=1)
+    else:
+        value = es.read_scenario(scenario).replace(**SHORT)
+        made = es.run(value, policies=["fcfs", "fcfs-noshare"])
+    back = es.read_run(made.write(tmp_path / "out"))
+    assert_same(made.requests(), back.requests())
+    assert_same(made.rounds(), back.rounds())
+    assert made.table() == back.table()
+    assert made.to_dict() == back.to_dict()
+    assert made.info["scenario"] == back.info["scenario"]
+    with pytest.raises(es.InputError, match="those of a folder"):
+        back.write(tmp_path / "again")
+
+
+def test_columns_are_arrays_by_name(runs: es.Runs) -> None:
+    """One row a request of every solver and repeat."""
+    requests = runs.requests()
+    count = sum(runs.summary["requests"]) * 2
+    assert {len(values) for values in requests.values()} == {count}
+    assert requests["repeat"].dtype == np.int64
+    assert set(requests["solver"]) == {"dp", "dp-noshare"}
+    in_time = (requests["outcome"] == "in time") & (requests["solver"] == "dp")
+    record = runs.to_dict("records")[0]
+    assert record["solver"] == "dp"
+    assert record["in_time"] == in_time.sum() / REPEATS
+    assert np.isnan(requests["end_s"][requests["outcome"] == "dropped"]).all()
+    assert repr(requests).startswith(f"Columns({count} rows: repeat, solver, id")
+    with pytest.raises(ValueError, match="'records'"):
+        runs.to_dict("index")
+
+
+def test_a_scenario_is_changed_in_python() -> None:
+    """By key path, as often as one likes; the value it came from stays."""
+    campus = es.read_scenario("campus")
+    wide = campus.replace(**{"cell.bandwidth_hz": 40e6, "run.solvers": ["dp"]})
+    assert (campus.cell.bandwidth_hz, wide.cell.bandwidth_hz) == (20e6, 40e6)
+    more = wide.replace(**{"library.clusters[0].variants": 30})
+    assert more.library.clusters[0].variants == 30  # type: ignore[union-attr]
+    assert es.run(more, repeats=1).summary["library"]["models"] > 24
+    with pytest.raises(es.InputError, match=r"cell\.bandwidth_hz"):
+        campus.replace(**{"cell.bandwidth_hz": -1.0})
+    with pytest.raises(es.InputError, match="unknown key"):
+        campus.replace(**{"cell.bandwith_hz": 1.0})
+
+
+def greedy_too(problem, uplink, options):  # type: ignore[no-untyped-def]
+    """Answer what greedy answers."""
+    del options
+    rounds = es.solve(problem, "greedy", uplink=uplink).schedule.rounds
+    return [(r.model, r.users) for r in rounds]
+
+
+class FirstQueue(es.Policy):
+    """Serve the first model that has requests waiting."""
+
+    def choose(self, server):  # type: ignore[no-untyped-def]
+        """Choose the first queue."""
+        for model, queue in enumerate(server.waiting):
+            if queue:
+                return queue[: server.most[model]]
+        return None
+
+
+def test_solvers_may_be_functions() -> None:
+    """Beside ours, by their name or one given; and what they break is named."""
+    runs = es.run("campus", solvers=["greedy", greedy_too], repeats=1)
+    ours, theirs = runs.to_dict()
+    assert theirs.pop("solver") == "greedy_too"
+    assert ours.pop("solver") == "greedy"
+    assert ours == theirs
+    named = es.run("campus", solvers={"mine": greedy_too, "dp": "dp"}, repeats=1)
+    assert list(named.summary["solvers"]) == ["mine", "dp"]
+    with pytest.raises(es.InputError, match=r"twice: .*is in round 0 already"):
+        es.run(
+            "campus",
+            solvers={"twice": lambda p, u, o: greedy_too(p, u, o) * 2},
+            repeats=1,
+        )
+
+
+def test_policies_may_be_classes() -> None:
+    """Beside ours; an instance would serve one run, so the class is handed over."""
+    value = es.read_scenario("online-campus").replace(**SHORT)
+    runs = es.run(value, policies=[FirstQueue, "greedy"])
+    assert list(runs.summary["policies"]) == ["FirstQueue", "greedy"]
+    assert set(runs.rounds()["policy"]) == {"FirstQueue", "greedy"}
+
+
+@pytest.mark.parametrize(
+    ("keywords", "what"),
+    [
+        ({"solvers": "dp"}, "solvers: must be a list or mapping"),
+        ({"solvers": [3]}, "solvers: must be names or callables"),
+        ({"solvers": ["nope"]}, "run.solvers.*must be of dp"),
+        ({"policies": ["fcfs"]}, "policies: are for online scenarios"),
+        ({"solvers": {"mine": "dp"}}, "must be an object of your own"),
+        ({"repeats": 0}, "run.repeats"),
+        ({"uplink": "fifo"}, "run.uplink"),
+        ({"profile": "none"}, "profile: must be a file or one of"),
+    ],
+)
+def test_what_is_wrong_is_an_input_error(
+    keywords: dict[str, object], what: str
+) -> None:
+    """It names the parameter, or the key of the scenario."""
+    with pytest.raises(es.InputError, match=what):
+        es.run("campus", **keywords)  # type: ignore[arg-type]
+
+
+def test_values_may_be_objects(tmp_path: Path) -> None:
+    """A trace, a profile and a scenario, as files or as they are."""
+    campus = data_file("traces", "campus.toml")
+    assert campus is not None
+    by_name = es.run("campus", solvers=["edf"], repeats=1)
+    objects = es.run(
+        es.read_scenario(campus),
+        solvers=["edf"],
+        repeats=1,
+        trace=es.read_trace("campus.csv"),
+        profile=es.read_profile("clockwork-v100"),
+    )
+    assert objects.to_dict() == by_name.to_dict()
+    assert objects.info["inputs"]["trace"] == {"file": "(in memory)", "sha256": None}
+    assert objects.write(tmp_path / "out") == tmp_path / "out"
+
+
+def stream(count: int) -> list[es.Request]:
+    """Make requests for two models, the last one without a link."""
+    return [
+        es.Request(0.05 * k, f"u{k % 3}", "ab"[k % 2], 1e6, 4.0 * (k < count - 1), 0.4)
+        for k in range(count)
+    ]
+
+
+def small_problem() -> es.Problem:
+    """Make two models that share a block."""
+    return es.Problem.model_validate(
+        {
+            "name": "small",
+            "bandwidth_hz": 20e6,
+            "blocks": {
+                "stem": {"bytes": 80, "load_s": 0.08},
+                "a": {"bytes": 10, "load_s": 0.01},
+                "b": {"bytes": 10, "load_s": 0.01},
+            },
+            "models": {
+                "a": {"blocks": ["stem", "a"], "latency_s": [0.01, 0.015]},
+                "b": {"blocks": ["stem", "b"], "latency_s": [0.01, 0.015]},
+            },
+            "users": [],
+        }
+    )
+
+
+def test_one_online_run_from_values() -> None:
+    """Requests in any order; a shipped policy by name does what its class does."""
+    served = es.simulate(small_problem(), stream(9)[::-1], FirstQueue())
+    requests = served.requests()
+    assert requests["arrival_s"].tolist() == sorted(r.arrival_s for r in stream(9))
+    assert requests["reason"][-1] == "no link"
+    assert served.measures.in_time == (requests["outcome"] == "in time").sum() > 5
+    assert served.rounds()["loaded_bytes"][0] == 90
+    alone = es.simulate(small_problem(), stream(9), "fcfs", sharing=False)
+    assert set(alone.rounds()["loaded_bytes"]) <= {0, 90}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"uplink": "static"}, "uplink: must be one of fifo"),
+        ({"late": "never"}, "late: must be one of drop"),
+        ({"bandwidth_hz": 0.0}, "bandwidth_hz"),
+        ({"policy": "nope"}, "is no policy"),
+        ({"policy": FirstQueue}, "policy: must be a policy"),
+        ({"requests": [es.Request(0.0, "u", "c", 1.0, 1.0, 1.0)]}, "must be a model"),
+        ({"requests": [1]}, r"requests\[0\]: must be an edgesim.Request"),
+    ],
+)
+def test_values_that_make_no_run_are_named(
+    change: dict[str, object], what: str
+) -> None:
+    """The error says which parameter it is."""
+    given = {"requests": stream(3), "policy": "fcfs"} | change
+    requests, policy = given.pop("requests"), given.pop("policy")
+    with pytest.raises(es.InputError, match=what):
+        es.simulate(small_problem(), requests, policy, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ((-1.0, "u", "m", 1.0, 1.0, 1.0), "arrival_s: must be 0 or more"),
+        ((0.0, "", "m", 1.0, 1.0, 1.0), "user: must be a name"),
+        ((0.0, "u", "m", 0.0, 1.0, 1.0), "input_bits: must be above 0"),
+        ((0.0, "u", "m", 1.0, -1.0, 1.0), "spectral_efficiency: must be 0 or more"),
+        ((0.0, "u", "m", 1.0, 1.0, float("inf")), "slo_s: must be a finite number"),
+    ],
+)
+def test_a_request_checks_itself(values: tuple[object, ...], what: str) -> None:
+    """Each value has its range."""
+    with pytest.raises(es.InputError, match=what):
+        es.Request(*values)  # type: ignore[arg-type]
+
+
+def test_a_folder_that_holds_no_run_is_refused(tmp_path: Path) -> None:
+    """With the file that is missing, or not what it should be."""
+    with pytest.raises(es.InputError, match=r"summary\.json"):
+        es.read_run(tmp_path)
+    (tmp_path / "summary.json").write_text('{"schema": "x"}')
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(es.InputError, match="no folder of a run"):
+        es.read_run(tmp_path)
+
+
+@pytest.mark.parametrize("hidden", ["solvers.py", "solvers/__init__.py"])
+def test_a_module_that_hides_ours_is_named(hidden: str, tmp_path: Path) -> None:
+    """``python -m edgesim`` and a script say which file it is, and what to do."""
+    file = tmp_path / hidden
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("")
+    finished = run_here("", tmp_path, "-m", "edgesim", "run", "campus")
+    assert finished.returncode == 2
+    assert finished.stderr.startswith(f"error: {file}: hides the package 'solvers'")
+    assert finished.stderr.count("\n") == 1
+    (tmp_path / "script.py").write_text("import edgesim as es\nes.solve\n")
+    finished = run_here("", tmp_path, "script.py")
+    assert f"ImportError: {file}: hides the package" in finished.stderr
