@@ -25,7 +25,7 @@ class Parameter:
     """
 
     name: str
-    value: str | bool | None = None
+    value: str | None = None
 
     def __str__(self) -> str:
         return self.name if self.value is None else f"{self.name}={self.value!r}"
@@ -56,8 +56,8 @@ class InputError(EdgesimError):
         return f"{self.where}: {self.what}"
 
     def written(self, write: Callable[[Parameter], str]) -> InputError:
-        """Return the same error with its parameters written another way."""
-        return InputError(
+        """Return an error of the same kind with its parameters written another way."""
+        return type(self)(
             *(
                 write(piece) if isinstance(piece, Parameter) else piece
                 for piece in self.args
@@ -77,7 +77,7 @@ def in_file(file: str | Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{file}: {error.where}", *error.args[1:]) from error
+        raise type(error)(f"{file}: {error.where}", *error.args[1:]) from error
 
 
 def key_path(location: Sequence[str | int]) -> str:

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import typer
 
-from edgesim.campaign.runner import check_own_code
-from edgesim.campaign.spec import Campaign, Task, read_campaign
+from edgesim.campaign.spec import Campaign, read_campaign
 from edgesim.cli import app
 from edgesim.cli.command import Command
 from edgesim.errors import InputError, Parameter, in_file
 from edgesim.experiment.sources import locate
+from edgesim.plugins import ConsentError
 from edgesim.scenario.file import locate_scenario
 from edgesim.schemas import json_schema
 from edgesim.trace.generate import generate
@@ -32,6 +32,7 @@ DATA = {
     # The command lines of its jobs, in which it looks for these.
     "campaign/spec.py": {
         *("--out", "--like", "--latency-from", "--policy", "--solver", "--factories"),
+        "--own-code",
     },
     # What nvidia-smi is called with.
     "profiling/hardware.py": {"--id", "--query-gpu", "--format"},
@@ -159,7 +160,7 @@ def test_what_commands_rename_are_their_parameters() -> None:
         ("trace generate", Parameter("rate_per_s"), "--rate"),
         ("trace generate", Parameter("arrivals", "gamma"), "--arrivals gamma"),
         ("profile measure", Parameter("input"), "--input"),
-        ("profile campaign", Parameter("allowed", True), "--own-code"),
+        ("profile sharing", Parameter("profile"), "--like"),
         ("schema", Parameter("name"), "NAME"),
         ("solve", Parameter("rate_per_s"), "rate_per_s"),
         ("solve", Parameter("arrivals", "gamma"), "arrivals='gamma'"),
@@ -209,21 +210,21 @@ def test_parameters_within_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_scenario_without_a_trace() -> None:
-    """``trace_file`` of the function, ``--trace`` of the command."""
+    """``trace`` of the function, ``--trace`` of the command."""
     with pytest.raises(InputError) as caught:
-        locate(locate_scenario("own-models"), profile_name="clockwork-v100")
-    assert str(caught.value).startswith("trace_file: is needed: a trace says")
+        locate(locate_scenario("own-models"), profile="clockwork-v100")
+    assert str(caught.value).startswith("trace: is needed: a trace says")
     said = told("run", "--profile", "clockwork-v100")
     assert said.startswith("--trace: is needed: a trace says")
 
 
 def test_a_profile_that_is_not_there() -> None:
-    """``profile_name`` of the function, ``--profile`` of the command."""
-    with pytest.raises(InputError, match=r"^profile_name: must be a file or one of"):
-        locate(locate_scenario("campus"), profile_name="{profile_name}")
-    said = told("run", "campus", "--profile", "{profile_name}")
+    """``profile`` of the function, ``--profile`` of the command; found is found."""
+    with pytest.raises(InputError, match=r"^profile: must be a file or one of"):
+        locate(locate_scenario("campus"), profile="{profile}")
+    said = told("run", "campus", "--profile", "{profile}")
     assert said.startswith("--profile: must be a file or one of")
-    assert said.endswith("found '{profile_name}'")
+    assert said.endswith("found '{profile}'")
 
 
 def test_a_schema_that_is_not_there() -> None:
@@ -233,11 +234,14 @@ def test_a_schema_that_is_not_there() -> None:
     assert told("schema", "x").startswith("NAME: must be one of instance")
 
 
-def test_code_of_ones_own() -> None:
-    """What allows it is a value of a parameter, or an option without one."""
-    task = Task("a", ("edgesim", "profile", "measure", "own:make"), 1.0)
-    with pytest.raises(InputError, match=r"give allowed=True if you trust it$"):
-        check_own_code([task], allowed=False)
+def test_a_kind_of_input_error_stays_one() -> None:
+    """What tells kinds apart, as the consent to own code does, finds them."""
+    with pytest.raises(ConsentError) as caught, in_file("c.toml"):
+        raise ConsentError("jobs[0]", "runs own code; see ", Parameter("jobs"))
+    assert str(caught.value) == "c.toml: jobs[0]: runs own code; see jobs"
+    same = caught.value.written(lambda one: f"--{one.name}")
+    assert isinstance(same, ConsentError)
+    assert same.what == "runs own code; see --jobs"
 
 
 def test_copies_keep_what_is_a_parameter() -> None:

@@ -50,7 +50,7 @@ def _options(
     del version
 
 
-app.command("run", cls=command(profile_name="profile", trace_file="trace"))(run)
+app.command("run", cls=command())(run)
 app.command("solve", cls=command())(solve)
 app.command("figure", cls=command())(figure)
 app.command("replay", cls=command(instance_file="instance"))(replay)

@@ -21,6 +21,8 @@ class Command(TyperCommand):
         try:
             return super().invoke(ctx)
         except InputError as error:
+            if not any(isinstance(piece, Parameter) for piece in error.args):
+                raise
             raise error.written(self.option_of) from error
 
     def option_of(self, parameter: Parameter) -> str:
@@ -31,10 +33,8 @@ class Command(TyperCommand):
             if one.param_type_name == "argument" and one.name == name:
                 return one.metavar or name.upper()
             if one.name == name or option in one.opts:
-                found = one.opts[0]
-                if parameter.value is None or parameter.value is True:
-                    return found
-                return f"{found} {parameter.value}"
+                value = "" if parameter.value is None else f" {parameter.value}"
+                return f"{one.opts[0]}{value}"
         return str(parameter)
 
 

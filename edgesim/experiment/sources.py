@@ -175,7 +175,7 @@ def _trace_file(scenario_file: Path, scenario: Scenario, given: Path | None) -> 
             )
         raise InputError(
             f"{scenario_file}: workload.trace",
-            "required key is missing (or name a trace with ",
+            "required key is missing (or give ",
             Parameter("trace"),
             ")",
         )
