@@ -61,7 +61,7 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 $(LOWEST)/.dev: pyproject.toml tests/lowest.txt
 	$(LOWEST_PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
-		-c tests/lowest.txt -e '.[dev,profile]'
+		-c tests/lowest.txt $(TORCH) -e '.[dev,profile]'
 	touch $@
 
 clean:
