@@ -337,3 +337,30 @@ def test_a_module_that_hides_ours_is_named(hidden: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text("import edgesim as es\nes.solve\n")
     finished = run_here("", tmp_path, "script.py")
     assert f"ImportError: {file}: hides the package" in finished.stderr
+
+
+def test_code_that_a_file_names_needs_consent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused without a look at it; with consent it runs beside the others."""
+    monkeypatch.chdir(tmp_path)
+    campus = data_file("traces", "campus.toml")
+    assert campus is not None
+    text = campus.read_text(encoding="utf-8")
+    named = re.sub(r"(?m)^solvers = .*$", 'solvers = ["edf", "apimine:solve"]', text)
+    assert named != text
+    (tmp_path / "own.toml").write_text(named, encoding="utf-8")
+    (tmp_path / "apimine.py").write_text(
+        "from pathlib import Path\n"
+        "Path('imported').touch()\n"
+        "def solve(problem, uplink, options):\n"
+        "    return []\n"
+    )
+    with pytest.raises(es.InputError, match=r"run\.solvers: 'apimine:solve' is code"):
+        es.run("own.toml", repeats=1)
+    assert not (tmp_path / "imported").exists()
+    runs = es.run("own.toml", repeats=1, own_code=True)
+    assert runs.summary["solvers"]["apimine:solve"]["served"]["mean"] == 0.0
+    # What is named in Python is its own consent.
+    again = es.run("campus", solvers=["apimine:solve"], repeats=1)
+    assert list(again.summary["solvers"]) == ["apimine:solve"]
