@@ -124,6 +124,12 @@ def test_every_room_imports_from_lower_floors_alone() -> None:
     assert wrong == []
 
 
+def test_nothing_enters_by_the_front_door() -> None:
+    """The package's ``__init__`` hands things on to users; modules name each other."""
+    wrong = [name for name in modules() if "edgesim" in imports(name)]
+    assert wrong == []
+
+
 def test_no_circle_of_modules() -> None:
     """Type checkers' imports count: a name that two files need is a third file's."""
     graph = nx.DiGraph()

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from edgesim import __version__
 from edgesim.cli.command import command
 from edgesim.cli.figure import figure
 from edgesim.cli.own_code import TRACEBACK, consenting
@@ -34,7 +33,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"edgesim {__version__}")
+        from importlib.metadata import version
+
+        typer.echo(f"edgesim {version('edgesim')}")
         raise typer.Exit
 
 

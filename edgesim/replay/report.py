@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edgesim import __version__
 from edgesim.files import write_json, write_whole, write_whole_folder
 from edgesim.plotting.replay import plot_replay
 from edgesim.plotting.style import save
@@ -283,7 +283,7 @@ def document(replayed: Replayed) -> dict[str, Any]:
     in_time = replayed.in_time
     return {
         "schema": "edgesim.replay/1",
-        "edgesim": __version__,
+        "edgesim": version("edgesim"),
         "device": setting.device,
         "driver": setting.driver,
         "versions": dict(setting.versions),

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from edgesim import __version__
 from edgesim.experiment.sources import Source
 from edgesim.library import sharing
 from edgesim.library.build import Library
@@ -39,7 +38,7 @@ def provenance(
     """
     return {
         "schema": "edgesim.run/1",
-        "edgesim": __version__,
+        "edgesim": version("edgesim"),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "seed": scenario.run.seed,
