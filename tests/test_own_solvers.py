@@ -388,7 +388,7 @@ def test_names_given_in_python_are_consent_and_so_is_a_parameter() -> None:
     Path("x.toml").write_text(NAMED["solver"][0])
     with pytest.raises(InputError, match=r"only with your consent$"):
         load_inputs(Path("x.toml"))
-    assert len(run_all(load_inputs(Path("x.toml"), own_code=True))) == 4
+    assert len(list(run_all(load_inputs(Path("x.toml"), own_code=True)))) == 4
 
 
 def test_a_run_from_python_ends_with_the_first_failure() -> None:
@@ -396,9 +396,9 @@ def test_a_run_from_python_ends_with_the_first_failure() -> None:
     given = {"run.solvers": ["mine_for_test:twice", "dp"]}
     inputs = load_inputs(Path("small.toml"), overrides=given)
     with pytest.raises(InputError, match=r"run.solvers: mine_for_test:twice: round"):
-        run_all(inputs)
+        list(run_all(inputs))
     failed: dict[str, Any] = {}
-    assert {one.solver for one in run_all(inputs, failed=failed)} == {"dp"}
+    assert {one.name for one in run_all(inputs, failed=failed)} == {"dp"}
     assert list(failed) == ["mine_for_test:twice"]
     assert isinstance(failed["mine_for_test:twice"], OwnSolverError)
 

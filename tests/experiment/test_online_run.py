@@ -151,6 +151,10 @@ def test_ctrl_c_leaves_nothing(
     before = set(tmp_path.rglob("*"))
     finished = edgesim("run", served, "--policy", "stopped_for_test:Stopped")
     assert finished.code == 130
+    assert set(tmp_path.rglob("*")) == before
+    # The second time tables are open already.
+    finished = edgesim("run", served, "--policy", "fcfs,stopped_for_test:Stopped")
+    assert finished.code == 130
     assert set(tmp_path.rglob("*")) - before <= {tmp_path / "results"}
     assert not list((tmp_path / "results").iterdir())
 
