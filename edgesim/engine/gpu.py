@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, cast
+from typing import Any
 
 from simpy import Environment, Event
 
@@ -22,6 +22,7 @@ class Round:
     """A round in hand: chosen, being loaded, or computing."""
 
     __slots__ = (
+        "awaited",
         "changed",
         "chosen",
         "load_s",
@@ -46,6 +47,8 @@ class Round:
         self.requests = requests
         self.chosen = len(requests)
         self.missing = 0
+        # Whether an input was missing at dispatch: it may never have come.
+        self.awaited = False
         self.loaded = False
         self.changed: Event | None = None
 
@@ -154,6 +157,7 @@ class Gpu:
         self._dispatched += 1
         if batch:
             hand.missing = queue.claim(batch, hand.settled)
+            hand.awaited = hand.missing > 0
         return hand
 
     def _load(self, hand: Round) -> Generator[Event, Any, None]:
@@ -165,7 +169,7 @@ class Gpu:
         loaded = self._device.load(hand.number, hand.model, load.load_s)
         if loaded is not None:
             yield loaded
-            hand.load_s = _seconds(loaded)
+            hand.load_s = loaded.value  # type: ignore[assignment]
 
     def _inputs(self, hand: Round) -> Generator[Event, Any, None]:
         """Wait until every input of a round is there, or will never be of use."""
@@ -194,8 +198,9 @@ class Gpu:
         env = self._env
         if self._drops_late:
             self._drop_late(hand)
-        # Uploads may have been given up since.
-        batch = hand.requests = [r for r in hand.requests if r.state == CHOSEN]
+        if self._drops_late or hand.awaited:
+            hand.requests = [r for r in hand.requests if r.state == CHOSEN]
+        batch = hand.requests
         start_s = env.now
         compute_s = 0.0
         if batch:
@@ -208,7 +213,7 @@ class Gpu:
             self.computing = True
             yield computed
             self.computing = False
-            compute_s = _seconds(computed)
+            compute_s = computed.value  # type: ignore[assignment]
         in_time_s = env.now - TIME_TOLERANCE_S
         index = self._log.rounds
         for request in batch:
@@ -329,8 +334,3 @@ class Gpu:
                 if request.state == CHOSEN and request.uploaded:
                     self._queue.finish(request, self._log.reason(NEVER_STARTED))
             self._record(hand, 0, self._env.now, 0.0)
-
-
-def _seconds(ended: Event) -> float:
-    """Return how long the work took whose end has happened."""
-    return cast("float", ended.value)

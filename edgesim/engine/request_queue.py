@@ -109,7 +109,6 @@ class RequestQueue:
         self._ready = ready
         self.news: Callable[[], None] = _no_listener
         self._known_ahead = settings.known_ahead
-        self._arrived = 0
         # As they came, for a policy could change what a request says of itself. Ours do
         # not, and are spared the check.
         self._checks = checks
@@ -131,21 +130,20 @@ class RequestQueue:
 
     def feed(self, arrivals: Iterable[Arrival]) -> Generator[Event, Any, None]:
         """Let requests arrive, one after the other, each at its time."""
-        env = self._env
-        timeout = env.timeout
-        for arrival_s, user, model, demand_s, slo_s in arrivals:
+        # Bound once: all this is done for every request.
+        env, least_s, send, news = self._env, self._least_s, self.uplink.send, self.news
+        drops_late, checks, known = self._drops_late, self._checks, self._known_ahead
+        holds = self._queue_limit is not None and drops_late
+        for number, (arrival_s, user, model, demand_s, slo_s) in enumerate(arrivals):
             wait_s = arrival_s - env.now
-            if wait_s > 0 and not self._known_ahead:
-                yield timeout(wait_s)
+            if wait_s > 0 and not known:
+                yield env.timeout(wait_s)
             deadline_s = arrival_s + slo_s
-            latest_s = (
-                deadline_s - self._least_s[model] if self._drops_late else math.inf
-            )
+            latest_s = deadline_s - least_s[model] if drops_late else math.inf
             request = ActiveRequest(
-                self._arrived, user, model, arrival_s, deadline_s, latest_s, demand_s
+                number, user, model, arrival_s, deadline_s, latest_s, demand_s
             )
-            self._arrived += 1
-            if self._checks:
+            if checks:
                 self._arrival_s.append(arrival_s)
                 self._deadline_s.append(deadline_s)
                 self._model.append(model)
@@ -154,10 +152,10 @@ class RequestQueue:
                 self.finish(request, self._log.reason(refusal))
                 continue
             self.uploading_count += 1
-            if self._queue_limit is not None and self._drops_late:
-                heappush(self._held, (latest_s, request.number, request))
-            self.uplink.send(request)
-            self.news()
+            if holds:
+                heappush(self._held, (latest_s, number, request))
+            send(request)
+            news()
 
     def _refusal(self, request: ActiveRequest) -> str | None:
         """Say why a request that has just come cannot be taken."""

@@ -17,12 +17,6 @@ Entry: TypeAlias = tuple[Any, int, ActiveRequest]
 """Key, number and request: entries compare by the first two."""
 
 
-def by_arrival(request: ActiveRequest) -> float:
-    """Give every request the same key: the first to arrive is first."""
-    del request
-    return 0.0
-
-
 def by_deadline(request: ActiveRequest) -> float:
     """Order by deadline."""
     return request.deadline_s
@@ -39,7 +33,8 @@ class InOrderUplink(BusyTime):
     env, deliver, drop
         As for :func:`edgesim.engine.uplinks.rules.make_uplink`.
     key
-        What uploads are ordered by, the least first; ties by arrival.
+        What uploads are ordered by, the least first; ties by arrival. If not given,
+        the order is that of arrival.
     """
 
     def __init__(
@@ -48,7 +43,7 @@ class InOrderUplink(BusyTime):
         deliver: Act,
         drop: Act,
         *,
-        key: Callable[[ActiveRequest], Any] = by_arrival,
+        key: Callable[[ActiveRequest], Any] | None = None,
     ) -> None:
         super().__init__()
         self._env = env
@@ -66,7 +61,8 @@ class InOrderUplink(BusyTime):
         if request.user in self._down.stopped:
             self._down.keep(request.user, [request])
             return
-        entry = (self._key(request), request.number, request)
+        key = self._key
+        entry = (0.0 if key is None else key(request), request.number, request)
         if self._holder is None:  # then none is queued either
             self._give(entry)
             return
@@ -97,7 +93,8 @@ class InOrderUplink(BusyTime):
     def restore_link(self, user: int) -> None:
         """Let a user's uploads go on."""
         for request in self._down.restore(user):
-            heappush(self._queue, (self._key(request), request.number, request))
+            key = 0.0 if self._key is None else self._key(request)
+            heappush(self._queue, (key, request.number, request))
         self._hand_over()
 
     def forecast(self) -> list[tuple[float, ActiveRequest]]:
@@ -157,7 +154,13 @@ class InOrderUplink(BusyTime):
             return
         if request.upload_start_s != request.upload_start_s:
             request.upload_start_s = now_s
-        self._hold(entry, left_s)
+        # As in _hold, which would take a call.
+        self._holder = entry
+        self._since_s = now_s
+        self._stop_s = now_s + left_s
+        self._begin(now_s)
+        timer = self._timer = Timeout(self._env, left_s)
+        timer.callbacks.append(self._ended)
 
     def _hold(self, entry: Entry, duration_s: float) -> None:
         """Let an upload hold the band for a time, or until it is taken back."""
@@ -181,13 +184,6 @@ class InOrderUplink(BusyTime):
         """Keep what is left of an upload that loses the band."""
         request.left_s = max(0.0, request.left_s - (now_s - since_s))
 
-    def _release(self, now_s: float) -> None:
-        """Pass the band on from an upload that has ended."""
-        self._holder = self._timer = None
-        self.busy_s.append(now_s)
-        if self._queue:
-            self._next()
-
     def _ended(self, timer: Event) -> None:
         if timer is not self._timer:
             return  # the upload was paused or given up meanwhile
@@ -196,5 +192,8 @@ class InOrderUplink(BusyTime):
         now_s = self._env.now
         request.left_s = 0.0
         request.upload_end_s = now_s
-        self._release(now_s)
+        self._holder = self._timer = None
+        self.busy_s.append(now_s)
+        if self._queue:
+            self._next()
         self._deliver(request)

@@ -152,7 +152,10 @@ class FullBandUplink(InOrderUplink):
         request, now_s = self._holder[2], self._env.now
         self._held.note(request, self._since_s, now_s, self._hz)
         delivers = self._delivers
-        self._release(now_s)
+        self._holder = self._timer = None
+        self.busy_s.append(now_s)
+        if self._queue:
+            self._next()
         if delivers:
             _deliver(request, now_s, self._deliver)
         else:

@@ -18,7 +18,7 @@ from simpy import Environment
 
 from edgesim.engine.request import ActiveRequest
 from edgesim.engine.uplinks.equal_share import EqualShareUplink
-from edgesim.engine.uplinks.in_order import InOrderUplink, by_arrival, by_deadline
+from edgesim.engine.uplinks.in_order import InOrderUplink, by_deadline
 from edgesim.engine.uplinks.links import Act
 from edgesim.names import UplinkRule
 
@@ -88,6 +88,4 @@ def make_uplink(rule: UplinkRule, env: Environment, deliver: Act, drop: Act) -> 
     """
     if rule == "equal-share":
         return EqualShareUplink(env, deliver, drop)
-    return InOrderUplink(
-        env, deliver, drop, key=by_deadline if rule == "edf" else by_arrival
-    )
+    return InOrderUplink(env, deliver, drop, key=by_deadline if rule == "edf" else None)
