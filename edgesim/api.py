@@ -34,7 +34,8 @@ from edgesim.trace.requests import read_trace as read_trace_file
 from solvers.core.tables import Tables
 from solvers.own_solver import OwnSolver
 from solvers.problem import Problem
-from solvers.schedule import Result, Schedule, Uplink
+from solvers.schedule import Result, Schedule
+from solvers.uplink import Uplink
 
 PolicyMaker: TypeAlias = Callable[..., Policy]
 Solvers: TypeAlias = Sequence[str | OwnSolver] | Mapping[str, str | OwnSolver]

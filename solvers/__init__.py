@@ -13,6 +13,9 @@ A pure library: it performs no I/O, prints nothing and keeps no state.
 1
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from solvers.core.algorithm import MIP_ENGINES, Options
 from solvers.errors import (
     EdgesimError,
@@ -21,19 +24,22 @@ from solvers.errors import (
     VerificationError,
 )
 from solvers.own_solver import OwnSolver
-from solvers.problem import Block, Model, Problem, User
 from solvers.registry import SOLVERS
-from solvers.schedule import (
-    UPLINKS,
-    Allocation,
-    Result,
-    Round,
-    Schedule,
-    Segment,
-    Uplink,
-)
 from solvers.solve import solve
+from solvers.uplink import UPLINKS, Uplink
 from solvers.verify import verify
+
+if TYPE_CHECKING:
+    from solvers.problem import Block, Model, Problem, User
+    from solvers.schedule import Allocation, Result, Round, Schedule, Segment
+
+# Values that check themselves: imported once they are used, for the time that takes.
+_VALUES = {
+    **dict.fromkeys(("Block", "Model", "Problem", "User"), "solvers.problem"),
+    **dict.fromkeys(
+        ("Allocation", "Result", "Round", "Schedule", "Segment"), "solvers.schedule"
+    ),
+}
 
 __all__ = [
     "MIP_ENGINES",
@@ -58,3 +64,11 @@ __all__ = [
     "solve",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a value's class once it is asked for."""
+    if name not in _VALUES:
+        raise AttributeError(f"module 'solvers' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_VALUES[name]), name)
+    return value

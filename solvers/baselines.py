@@ -7,7 +7,7 @@ import numpy as np
 from solvers.core.algorithm import Options, Solution
 from solvers.core.tables import Ints, PlannedRound, Tables
 from solvers.core.timing import time_rounds
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 
 
 def fcfs(tables: Tables, uplink: Uplink, options: Options) -> Solution:

@@ -11,8 +11,8 @@ from solvers.core.algorithm import Options, Solution
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import rank, upload_end_s
 from solvers.errors import RefusalError
-from solvers.schedule import Uplink
 from solvers.tolerance import TIME_TOLERANCE_S
+from solvers.uplink import Uplink
 
 MOST_USERS = 12
 

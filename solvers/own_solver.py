@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from solvers.core.algorithm import Options
 from solvers.errors import OwnSolverError
-from solvers.problem import Block, Problem
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 
 if TYPE_CHECKING:
     from solvers.core.tables import PlannedRound, Tables
+    from solvers.problem import Problem
 
 Answer: TypeAlias = Iterable[tuple[str, Sequence[str]]]
 """Rounds in order: a model's name, and the ids of the users in its batch."""
 
-OwnSolver: TypeAlias = Callable[[Problem, Uplink, Options], Answer]
+OwnSolver: TypeAlias = Callable[["Problem", Uplink, Options], Answer]
 """What answers a problem; users that are in no round are not served."""
 
 
@@ -32,6 +32,8 @@ def without_sharing(problem: Problem) -> Problem:
     Loading the whole of a model costs the same time and memory; models, users and the
     rest stay as they are.
     """
+    from solvers.problem import Block
+
     blocks, models = {}, {}
     for name, model in problem.models.items():
         parts = [problem.blocks[block] for block in model.blocks]

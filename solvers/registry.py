@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from solvers.core.algorithm import Options, Solution
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 
 if TYPE_CHECKING:
     from solvers.core.tables import Tables

@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from solvers.problem import Count, Name, NonNegative, Value
+from solvers.uplink import Uplink
 
-Uplink = Literal["upfront", "static", "dynamic"]
 Status = Literal["optimal", "feasible"]
-UPLINKS: tuple[Uplink, ...] = ("upfront", "static", "dynamic")
 
 # Tiny uploads or latencies in a valid problem give even smaller times and bands.
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from solvers.core.algorithm import MIP_ENGINES, Options, Solution
 from solvers.errors import RefusalError
@@ -12,10 +13,13 @@ from solvers.own_solver import (
     planned_rounds,
     without_sharing,
 )
-from solvers.problem import Problem
 from solvers.registry import ALGORITHMS, NO_SHARING, OWN, SOLVERS, algorithm
-from solvers.schedule import UPLINKS, Result, Uplink
+from solvers.uplink import UPLINKS, Uplink
 from solvers.verify import verify
+
+if TYPE_CHECKING:
+    from solvers.problem import Problem
+    from solvers.schedule import Result
 
 
 def solve(
@@ -102,6 +106,7 @@ def solve(
     from solvers.bounds.upper_bound import upper_bound
     from solvers.core.tables import Tables
     from solvers.core.timing import make_schedule
+    from solvers.schedule import Result
 
     if not isinstance(solver, str) and not callable(solver):
         raise TypeError(f"solver must be a name or a callable, found {solver!r}")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from solvers.errors import VerificationError
-from solvers.problem import Problem
-from solvers.schedule import Allocation, Round, Schedule
 from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
+
+if TYPE_CHECKING:
+    from solvers.problem import Problem
+    from solvers.schedule import Allocation, Round, Schedule
 
 
 def verify(problem: Problem, schedule: Schedule, *, sharing: bool = True) -> None:

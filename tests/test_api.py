@@ -59,6 +59,16 @@ def test_importing_edgesim_brings_nothing_heavy(tmp_path: Path) -> None:
     assert run_here(script, tmp_path).stdout == "[]\n"
 
 
+def test_the_command_line_is_light_until_a_command_runs(tmp_path: Path) -> None:
+    """Help is there without a wait for numpy or pydantic."""
+    script = (
+        "import sys, edgesim.cli\n"
+        "print(sorted({'numpy', 'pydantic', 'simpy', 'matplotlib', 'torch'}"
+        " & set(sys.modules)))"
+    )
+    assert run_here(script, tmp_path).stdout == "[]\n"
+
+
 def test_running_a_scenario_needs_no_torch(tmp_path: Path) -> None:
     """Nor the command line's packages."""
     script = (

@@ -21,7 +21,7 @@ from solvers.bounds.prices import (
 )
 from solvers.bounds.visit_prices import visit_prices
 from solvers.core.tables import Tables
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 
 # Costs are computed up to this multiple of the budget, to price one more user.
 REACH = 1.25

@@ -18,8 +18,8 @@ import numpy as np
 
 from solvers.core.residency import Step, steps
 from solvers.core.tables import Floats, Ints, PlannedRound, Tables
-from solvers.schedule import Uplink
 from solvers.tolerance import TIME_TOLERANCE_S
+from solvers.uplink import Uplink
 
 SLACK_S = TIME_TOLERANCE_S / 2
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from solvers.core.residency import steps
 from solvers.core.tables import Floats, Rounds, Tables
-from solvers.schedule import Allocation, Round, Schedule, Segment, Status, Uplink
+from solvers.schedule import Allocation, Round, Schedule, Segment, Status
 from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
+from solvers.uplink import Uplink
 
 
 @dataclass(frozen=True)

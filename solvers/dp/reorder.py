@@ -13,7 +13,7 @@ from solvers.bounds.prices import Prices
 from solvers.core.forest import Forest
 from solvers.core.tables import Floats, Ints, Rounds, Tables
 from solvers.dp.walks import Search
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 
 # Gains below this, in users, are treated as rounding.
 MIN_GAIN = 1e-9

@@ -13,8 +13,8 @@ from solvers.core.tables import PlannedRound, Tables
 from solvers.dp.reorder import MIN_GAIN, neighbouring_orders
 from solvers.dp.walks import Search, Walk, planned, walk
 from solvers.errors import RefusalError
-from solvers.schedule import Uplink
 from solvers.tolerance import TIME_TOLERANCE_S
+from solvers.uplink import Uplink
 
 # Maximum number of labels kept after each stop of a walk, those of highest potential;
 # an order that never exceeds it loses nothing.

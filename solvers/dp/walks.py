@@ -20,8 +20,8 @@ from solvers.dp.labels import (
     start,
     stops,
 )
-from solvers.schedule import Uplink
 from solvers.tolerance import TIME_TOLERANCE_S
+from solvers.uplink import Uplink
 
 HALF_TOLERANCE = TIME_TOLERANCE_S / 2
 

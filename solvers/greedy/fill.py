@@ -9,7 +9,7 @@ import numpy as np
 from solvers.core.insertion import Criterion, Insertions
 from solvers.core.plan import Clock, rounds_of
 from solvers.core.tables import PlannedRound, Tables
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 
 CRITERION = Criterion(uplink_weight=0.25, urgent=False, noise=0.0)
 

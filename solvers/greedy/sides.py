@@ -11,8 +11,8 @@ from solvers.core.residency import enter, start
 from solvers.core.tables import Floats, PlannedRound
 from solvers.core.timing import upload_end_s
 from solvers.greedy.waiting import Bools, Loads, Waiting
-from solvers.schedule import Uplink
 from solvers.tolerance import TIME_TOLERANCE_S
+from solvers.uplink import Uplink
 
 SLACK_S = TIME_TOLERANCE_S / 2
 

@@ -16,7 +16,7 @@ from solvers.greedy.fill import fill
 from solvers.greedy.pick import Selection, Selector
 from solvers.greedy.sides import Backward, Forward
 from solvers.greedy.waiting import Loads, Waiting
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 
 # Attempts end after this many candidate rounds have been evaluated; evaluating
 # ``OVERHEAD`` of them takes as long as the fixed cost of a step.

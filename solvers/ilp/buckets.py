@@ -25,8 +25,8 @@ from solvers.ilp.grid import (
     merged_atoms,
     most_users,
 )
-from solvers.schedule import Uplink
 from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
+from solvers.uplink import Uplink
 
 # Maximum number of deadlines with a row of their own, evenly spread, if they differ.
 DEADLINE_ROWS = 24

@@ -8,8 +8,8 @@ import numpy as np
 
 from solvers.core.knapsack import batch_costs
 from solvers.core.tables import Floats, Tables
-from solvers.schedule import Uplink
 from solvers.tolerance import TIME_TOLERANCE_S
+from solvers.uplink import Uplink
 
 # The first bucket ends at this share of the latest start, or when a round can first
 # start if that is later.

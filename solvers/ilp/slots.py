@@ -11,7 +11,7 @@ import pulp
 
 from solvers.core.tables import PlannedRound, Tables
 from solvers.ilp.engine import Clock
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 
 # Initial points of tangency to w/s, as shares of the latest deadline.
 FIRST_TANGENTS = tuple(np.geomspace(0.02, 1.0, 12).tolist())

@@ -24,7 +24,7 @@ from solvers.ilp.grid import bucket_edges, latest_start_s
 from solvers.ilp.slots import RoundModel, max_rounds
 from solvers.ilp.visits import VisitModel, one_deadline_upfront
 from solvers.local_search import solver as local_search
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 
 # Share of the time limit for the initial schedule.
 INCUMBENT_SHARE = 0.15

@@ -14,7 +14,7 @@ from solvers.core.knapsack import batch_costs, batches, visit_rounds
 from solvers.core.orders import depth_first
 from solvers.core.tables import PlannedRound, Tables
 from solvers.ilp.engine import Clock
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 
 
 def one_deadline_upfront(tables: Tables, uplink: Uplink) -> bool:

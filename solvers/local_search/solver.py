@@ -19,7 +19,7 @@ from solvers.core.timing import rank
 from solvers.dp import solver as dp
 from solvers.errors import RefusalError
 from solvers.greedy import solver as greedy
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 
 # Default iteration limit: proportional to the number of users in small problems, and
 # inversely proportional in large ones, where an iteration takes longer.

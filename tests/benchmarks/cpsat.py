@@ -27,7 +27,7 @@ from pathlib import Path
 
 from solvers import Problem
 from solvers.core.tables import Rounds
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 from tests.benchmarks.cpsat_search import Job
 from tests.benchmarks.peer import PeerResult, tables_for
 

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, TypeAlias
 
 from solvers.core.tables import PlannedRound, Rounds, Tables
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 from tests.benchmarks.peer import PeerResult, repaired, served
 
 if TYPE_CHECKING:

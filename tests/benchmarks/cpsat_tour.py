@@ -15,8 +15,8 @@ from ortools.sat.python import cp_model
 from solvers import RefusalError
 from solvers.core.knapsack import batch_costs, batches, visit_rounds
 from solvers.core.tables import PlannedRound, Rounds, Tables
-from solvers.schedule import Uplink
 from solvers.tolerance import TIME_TOLERANCE_S
+from solvers.uplink import Uplink
 from tests.benchmarks.peer import most_rounds
 
 HORIZON_TICKS = 10**9

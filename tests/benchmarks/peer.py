@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from solvers import Problem, RefusalError
 from solvers.core.tables import PlannedRound, Rounds, Tables
 from solvers.core.timing import time_rounds
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pulp
 
 from solvers import Problem
 from solvers.core.tables import PlannedRound, Tables
-from solvers.schedule import Uplink
+from solvers.uplink import Uplink
 from tests.benchmarks.peer import PeerResult, most_rounds, repaired, served, tables_for
 
 TANGENTS = tuple(np.geomspace(0.02, 1.0, 12).tolist())
