@@ -10,7 +10,7 @@ from simpy import Environment, Event
 
 from edgesim.engine.device import Device
 from edgesim.engine.memory import Memory
-from edgesim.engine.policy import Choice, PolicyError
+from edgesim.engine.policy import PolicyError
 from edgesim.engine.records import IN_TIME, LATE, NEVER_STARTED, Log
 from edgesim.engine.request import CHOSEN, WAITING, ActiveRequest
 from edgesim.engine.request_queue import RequestQueue
@@ -77,7 +77,7 @@ class Gpu:
     device
         What loads and computes.
     choose
-        Chooses the next round; None to wait.
+        Chooses model and batch of the next round; None to wait.
     join
         Chooses which requests join a batch that is about to start, given how many fit.
     overlap
@@ -103,7 +103,7 @@ class Gpu:
         queue: RequestQueue,
         memory: Memory,
         device: Device,
-        choose: Callable[[], Choice | None],
+        choose: Callable[[], tuple[int, list[ActiveRequest]] | None],
         join: Callable[[Sequence[ActiveRequest], int], list[ActiveRequest]],
         *,
         overlap: bool,

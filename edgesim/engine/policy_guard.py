@@ -66,14 +66,14 @@ class PolicyGuard:
         except Exception as error:
             self._fail("ready", error)
 
-    def choose(self) -> Choice | None:
-        """Ask for the next round; None to wait."""
+    def choose(self) -> tuple[int, list[ActiveRequest]] | None:
+        """Ask for the model and the batch of the next round; None to wait."""
         try:
             chosen = self._policy.choose(self._server)
             if chosen is None or isinstance(chosen, Choice):
                 return chosen
             requests = _requests("choose", chosen)
-            return Choice(requests[0].model, requests) if requests else None
+            return (requests[0].model, requests) if requests else None
         except Exception as error:
             self._fail("choose", error)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from bisect import insort
 from collections.abc import Callable, Generator, Iterable, Sequence
 from heapq import heappop, heappush
+from math import inf
 from typing import Any, TypeAlias
 
 from simpy import Environment, Event
@@ -121,7 +121,7 @@ class RequestQueue:
         self._settled: dict[int, Callable[[], None]] = {}
         for outage in settings.faults.outages:
             self._at(outage.start_s, self.uplink.lose_link, outage.user)
-            if outage.end_s < math.inf:
+            if outage.end_s < inf:
                 self._at(outage.end_s, self.uplink.restore_link, outage.user)
 
     def _at(self, time_s: float, act: Callable[[int], None], user: int) -> None:
@@ -131,15 +131,19 @@ class RequestQueue:
     def feed(self, arrivals: Iterable[Arrival]) -> Generator[Event, Any, None]:
         """Let requests arrive, one after the other, each at its time."""
         # Bound once: all this is done for every request.
-        env, least_s, send, news = self._env, self._least_s, self.uplink.send, self.news
+        env, timeout, least_s = self._env, self._env.timeout, self._least_s
+        send, news, most = self.uplink.send, self.news, self._most
         drops_late, checks, known = self._drops_late, self._checks, self._known_ahead
-        holds = self._queue_limit is not None and drops_late
-        for number, (arrival_s, user, model, demand_s, slo_s) in enumerate(arrivals):
+        limited = self._queue_limit is not None
+        may_refuse = limited or self._admit is not None
+        number = -1
+        for arrival_s, user, model, demand_s, slo_s in arrivals:
+            number += 1
             wait_s = arrival_s - env.now
             if wait_s > 0 and not known:
-                yield env.timeout(wait_s)
+                yield timeout(wait_s)
             deadline_s = arrival_s + slo_s
-            latest_s = deadline_s - least_s[model] if drops_late else math.inf
+            latest_s = deadline_s - least_s[model] if drops_late else inf
             request = ActiveRequest(
                 number, user, model, arrival_s, deadline_s, latest_s, demand_s
             )
@@ -147,19 +151,26 @@ class RequestQueue:
                 self._arrival_s.append(arrival_s)
                 self._deadline_s.append(deadline_s)
                 self._model.append(model)
-            refusal = self._refusal(request)
-            if refusal is not None:
-                self.finish(request, self._log.reason(refusal))
-                continue
+            uploaded_s = arrival_s + demand_s
+            if (
+                may_refuse
+                or not most[model]
+                or uploaded_s > latest_s
+                or demand_s == inf
+            ):
+                refusal = self._refusal(request)
+                if refusal is not None:
+                    self.finish(request, self._log.reason(refusal))
+                    continue
             self.uploading_count += 1
-            if holds:
+            if limited and drops_late:
                 heappush(self._held, (latest_s, number, request))
             send(request)
             news()
 
     def _refusal(self, request: ActiveRequest) -> str | None:
         """Say why a request that has just come cannot be taken."""
-        if request.left_s == math.inf:
+        if request.left_s == inf:
             return NO_LINK
         if not self._most[request.model]:
             return NEVER_FITS
@@ -199,7 +210,7 @@ class RequestQueue:
         self.waiting_count += 1
         queue = self.waiting[request.model]
         # Nearly always the last: compared here, since __lt__ would take a call.
-        last_s = queue[-1].deadline_s if queue else -math.inf
+        last_s = queue[-1].deadline_s if queue else -inf
         if last_s < request.deadline_s or (
             last_s == request.deadline_s and queue[-1].number < request.number
         ):
