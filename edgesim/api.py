@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -20,11 +21,13 @@ from edgesim.instances import read_instance
 from edgesim.instances import read_schedule as read_schedule_file
 from edgesim.library.build import Library
 from edgesim.measures.account import Account
-from edgesim.names import UPLINK_RULES, UplinkRule
+from edgesim.names import UPLINK_RULES, UplinkRule, shares
+from edgesim.plugins import ConsentError
 from edgesim.profile.file import locate_profile
 from edgesim.profile.file import read_profile as read_profile_file
 from edgesim.profile.values import Profile
 from edgesim.results import runs as results
+from edgesim.results.report import check_outputs
 from edgesim.results.runs import Runs, Simulation
 from edgesim.scenario.file import locate_scenario, locate_trace
 from edgesim.scenario.file import read_scenario as read_scenario_file
@@ -32,7 +35,7 @@ from edgesim.scenario.scenario import Scenario
 from edgesim.trace.requests import Trace
 from edgesim.trace.requests import read_trace as read_trace_file
 from solvers.core.tables import Tables
-from solvers.own_solver import OwnSolver
+from solvers.own_solver import OwnSolver, name_of
 from solvers.problem import Problem
 from solvers.schedule import Result, Schedule
 from solvers.uplink import Uplink
@@ -88,6 +91,8 @@ def run(
         For whatever is wrong with the inputs, or with what a policy or solver answers.
     """
     value = scenario if isinstance(scenario, Scenario) else read_scenario(scenario)
+    _check_source("trace", trace, Trace)
+    _check_source("profile", profile, Profile)
     own: dict[str, Any] = {}
     online = value.online is not None
     section = "online" if online else "run"
@@ -104,15 +109,40 @@ def run(
         raise InputError("solvers", "are for plans, and this scenario is online")
     if policies is not None and not online:
         raise InputError("policies", "are for online scenarios, and this one plans")
-    inputs = load_inputs(
-        scenario if isinstance(scenario, Scenario) else locate_scenario(str(scenario)),
-        trace=locate_trace(Path(trace)) if isinstance(trace, (str, Path)) else trace,
-        profile=profile,
-        overrides={key: given for key, given in overrides.items() if given is not None},
-        own=own,
-        own_code=own_code,
-    )
+    given = {key: one for key, one in overrides.items() if one is not None}
+    try:
+        inputs = load_inputs(
+            value if value is scenario else locate_scenario(str(scenario)),
+            trace=locate_trace(Path(trace))
+            if isinstance(trace, (str, Path))
+            else trace,
+            profile=profile,
+            overrides=given,
+            own=own,
+            own_code=own_code,
+        )
+    except ConsentError:
+        raise
+    except InputError as error:
+        raise _of_parameter(error, given) from error
+    check_outputs(inputs)
     return results.runs_of(inputs, list(run_all(inputs, progress)))
+
+
+def _check_source(parameter: str, given: object, kind: type) -> None:
+    if not (given is None or isinstance(given, (str, Path, kind))):
+        raise InputError(
+            parameter,
+            f"must be a name, a file or a {kind.__name__}, found {short(given)}",
+        )
+
+
+def _of_parameter(error: InputError, given: Mapping[str, Any]) -> InputError:
+    """Name the parameter, where an error is about a value that was given as one."""
+    for key in given:
+        if re.search(rf"(^|: ){re.escape(key)}(\[|$)", error.where):
+            return InputError(key.rpartition(".")[2], *error.args[1:])
+    return error
 
 
 def _names(
@@ -143,7 +173,7 @@ def _names(
 def _name_of(parameter: str, one: Any) -> str:
     if not callable(one):
         raise InputError(parameter, f"must be names or callables, found {short(one)}")
-    return str(getattr(one, "__name__", type(one).__name__))
+    return name_of(one)
 
 
 def solve(
@@ -180,7 +210,7 @@ def solve(
 
 
 def simulate(
-    library: Library | Problem,
+    library: str | Path | Library | Problem,
     requests: Sequence[Request],
     policy: str | Policy,
     *,
@@ -198,11 +228,12 @@ def simulate(
     Parameters
     ----------
     library
-        Blocks and models: a library, or those of a problem.
+        Blocks and models: those of a problem, of an instance file, or of a library.
     requests
         In any order.
     policy
-        A policy for this run alone, or the name of a shipped one.
+        A policy for this run alone, or the name of a shipped one, also with
+        ``-noshare``.
     uplink
         The rule for sharing the band: ``fifo``, ``edf`` or ``equal-share``.
     late
@@ -231,6 +262,20 @@ def simulate(
             raise InputError(
                 name, f"must be one of {', '.join(allowed)}, found {short(value)}"
             )
+    if not (queue_limit is None or (type(queue_limit) is int and queue_limit > 0)):
+        raise InputError(
+            "queue_limit", f"must be a whole number above 0, found {short(queue_limit)}"
+        )
+    if isinstance(library, (str, Path)):
+        library = read_problem(library)
+    elif not isinstance(library, (Library, Problem)):
+        raise InputError(
+            "library",
+            f"must be a Problem, an instance file or a library, found {short(library)}",
+        )
+    if not isinstance(requests, Iterable):
+        raise InputError("requests", f"must be a list, found {short(requests)}")
+    requests = list(requests)
     try:
         problem = Problem(
             name="simulate",
@@ -243,9 +288,14 @@ def simulate(
             users=(),
         )
     except ValidationError as error:
-        raise from_validation("simulate", error) from None
+        found = from_validation("simulate", error)
+        raise InputError(found.where.removeprefix("simulate: "), found.what) from None
     if isinstance(policy, str):
-        policy = make_policy(policy, {})
+        sharing = sharing and shares(policy)
+        try:
+            policy = make_policy(policy, {})
+        except InputError as error:
+            raise InputError("policy", error.what) from None
     elif not isinstance(policy, Policy):
         raise InputError("policy", f"must be a policy, found {short(policy)}")
     number = {name: k for k, name in enumerate(problem.models)}
@@ -259,6 +309,11 @@ def simulate(
 
 def read_scenario(path_or_name: str | Path) -> Scenario:
     """Read a scenario (TOML), or a shipped one by its name."""
+    if not isinstance(path_or_name, (str, Path)):
+        raise InputError(
+            "scenario",
+            f"must be a name, a file or a Scenario, found {short(path_or_name)}",
+        )
     return read_scenario_file(locate_scenario(str(path_or_name)))
 
 

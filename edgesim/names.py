@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from edgesim.errors import short
@@ -57,6 +58,32 @@ def own_names(context: Mapping[str, Any] | None) -> Collection[str]:
     return found
 
 
+_FITS_FILES = re.compile(r"[\w<>][\w<>.:+ -]{0,79}")
+
+
+def _check_form(kind: str, names: Sequence[str]) -> None:
+    """Refuse names that stand twice, or that do not do as names of files.
+
+    Raises
+    ------
+    ValueError
+        Naming them, and what is allowed.
+    """
+    for name in names:
+        if not _FITS_FILES.fullmatch(name):
+            raise ValueError(
+                f"must be names of 1 to 80 letters, digits and '_', '-', '.', ':', "
+                f"as files are called by them, found {short(name)}"
+            )
+    if len(set(names)) < len(names):
+        raise ValueError(f"must name each {kind} once, found {', '.join(names)}")
+    if len(set(map(file_name, names))) < len(names):
+        raise ValueError(
+            f"must be names that differ by more than ':' and '-', as their files "
+            f"would not, found {', '.join(names)}"
+        )
+
+
 def check_policies(
     names: tuple[str, ...], own: Collection[str] = ()
 ) -> tuple[str, ...]:
@@ -72,8 +99,7 @@ def check_policies(
     for name in names:
         if not is_policy(name) and name not in own:
             raise ValueError(f"must be of {ALLOWED_POLICIES}, found {short(name)}")
-    if len(set(names)) < len(names):
-        raise ValueError(f"must name each policy once, found {', '.join(names)}")
+    _check_form("policy", names)
     return names
 
 
@@ -94,11 +120,5 @@ def check_solvers(names: tuple[str, ...], own: Collection[str] = ()) -> tuple[st
                 f"must be of {', '.join(SOLVERS)}, package.module:function, or that + "
                 f"{NO_SHARING}, found {name!r}"
             )
-    if len(set(names)) < len(names):
-        raise ValueError(f"must name each solver once, found {', '.join(names)}")
-    if len(set(map(file_name, names))) < len(names):
-        raise ValueError(
-            f"must name solvers that differ by more than ':' and '-', as their files "
-            f"would not, found {', '.join(names)}"
-        )
+    _check_form("solver", names)
     return names

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from solvers.core.algorithm import MIP_ENGINES, Options
 from solvers.errors import (
+    ArgumentError,
     EdgesimError,
     OwnSolverError,
     RefusalError,
@@ -46,6 +47,7 @@ __all__ = [
     "SOLVERS",
     "UPLINKS",
     "Allocation",
+    "ArgumentError",
     "Block",
     "EdgesimError",
     "Model",

@@ -7,6 +7,10 @@ class EdgesimError(Exception):
     """Base class of every error that edgesim and its solvers raise deliberately."""
 
 
+class ArgumentError(EdgesimError, ValueError):
+    """An argument is not what a function takes; the message names it."""
+
+
 class RefusalError(EdgesimError, ValueError):
     """A solver does not support a problem; says which condition fails and what to use.
 

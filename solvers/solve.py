@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from solvers.core.algorithm import MIP_ENGINES, Options, Solution
-from solvers.errors import RefusalError
+from solvers.errors import ArgumentError, RefusalError
 from solvers.own_solver import (
     OwnSolver,
     name_of,
@@ -79,29 +79,31 @@ def solve(
     OwnSolverError
         If a user-supplied solver breaks a rule; the message names it. Exceptions that
         the solver itself raises propagate.
-    ValueError
+    ArgumentError
         For an unknown solver, discipline or engine, a limit that is not positive, or
         ``name`` or ``sharing`` where the solver is one of ``SOLVERS``.
     """
     if isinstance(solver, str) and solver not in ALGORITHMS:
-        raise ValueError(
+        raise ArgumentError(
             f"solver must be one of {', '.join(SOLVERS)}, or a callable, found "
             f"{solver!r}"
         )
     if isinstance(solver, str) and (name is not None or not sharing):
-        raise ValueError(
+        raise ArgumentError(
             f"name and sharing are for a solver of one's own, found solver {solver!r}"
         )
     if uplink not in UPLINKS:
-        raise ValueError(
+        raise ArgumentError(
             f"uplink must be one of {', '.join(UPLINKS)}, found {uplink!r}"
         )
     if mip not in MIP_ENGINES:
-        raise ValueError(f"mip must be one of {', '.join(MIP_ENGINES)}, found {mip!r}")
+        raise ArgumentError(
+            f"mip must be one of {', '.join(MIP_ENGINES)}, found {mip!r}"
+        )
     if time_limit_s is not None and not time_limit_s > 0:
-        raise ValueError(f"time_limit_s must be > 0, found {time_limit_s!r}")
+        raise ArgumentError(f"time_limit_s must be > 0, found {time_limit_s!r}")
     if iterations is not None and iterations < 1:
-        raise ValueError(f"iterations must be >= 1, found {iterations!r}")
+        raise ArgumentError(f"iterations must be >= 1, found {iterations!r}")
     # Imported here, so that importing a name or an error does not wait for numpy.
     from solvers.bounds.upper_bound import upper_bound
     from solvers.core.tables import Tables
@@ -109,7 +111,7 @@ def solve(
     from solvers.schedule import Result
 
     if not isinstance(solver, str) and not callable(solver):
-        raise TypeError(f"solver must be a name or a callable, found {solver!r}")
+        raise ArgumentError(f"solver must be a name or a callable, found {solver!r}")
     started = time.perf_counter()
     if isinstance(solver, str):
         entry, name = ALGORITHMS[solver], solver

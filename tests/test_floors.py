@@ -53,7 +53,7 @@ AT_HOME = {
     "torchvision": _TORCH,
     "timm": _TORCH,
     "transformers": _TORCH,
-    "matplotlib": ("edgesim.plotting.", "edgesim.experiment.sweep"),
+    "matplotlib": ("edgesim.plotting.",),
     "typer": ("edgesim.cli",),
     "simpy": ("edgesim.engine.",),
     "pulp": ("solvers.ilp.",),

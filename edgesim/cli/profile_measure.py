@@ -165,7 +165,7 @@ def measure(
             words += [option, str(value)]
     if not check_memory:
         words.append("--no-check-memory")
-    request = measuring.Request(
+    job = measuring.Job(
         specs=given,
         settings=settings,
         options=options,
@@ -179,7 +179,7 @@ def measure(
         note=_text("--note", note),
     )
     _check_out(out)
-    measuring.check_request(request, out)
+    measuring.check_job(job, out)
     for place in dict.fromkeys((folder, settings.disk_folder)):
         check_folder(place)
     unfinished = out.with_name(f"{out.stem}.partial.json")
@@ -201,7 +201,7 @@ def measure(
 
     try:
         profile = measuring.measure_profile(
-            request,
+            job,
             opened,
             lambda line: typer.echo(line, err=True),
             partial(progress, between_steps=True),

@@ -147,10 +147,10 @@ class View(Protocol):
 
 
 class Choice(NamedTuple):
-    """A round that was chosen: its model, and the requests of its batch.
+    """A round of a plan: its model, and the requests of its batch.
 
-    A plan may have rounds whose requests are all gone; they load their model and
-    compute nothing.
+    All requests of a round may be gone; it loads its model and computes nothing. Only
+    edgesim's own policies may answer so.
     """
 
     model: int
@@ -166,7 +166,7 @@ class Policy(ABC):
     """
 
     asked_when_empty: ClassVar[bool] = False
-    """Whether it is asked for rounds even if no request is there."""
+    """Whether it is asked for rounds even if no request is there, as a plan is."""
 
     def start(self, server: View) -> None:
         """Look at the server before the first request comes."""
@@ -188,7 +188,7 @@ class Policy(ABC):
 
         Returns
         -------
-        sequence of ActiveRequest, Choice or None
+        sequence of ActiveRequest or None
             Requests of one model, not yet chosen, as many as fit in a batch. Their
             model is loaded at once; the batch starts when all their inputs are there.
             None: nothing for now.

@@ -152,7 +152,7 @@ class Log:
         busy_s
             When the whole band began and ceased to be used, in turn.
         bands
-            ActiveRequest, start, end and Hz of every band held, in order.
+            Request, start, end and Hz of every band held, in order.
 
         The log is empty afterwards: the simulation that holds it lives on until its
         cycles are collected, and need not hold all this twice.

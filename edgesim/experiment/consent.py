@@ -10,7 +10,7 @@ from edgesim.plugins import ConsentError, is_own
 from edgesim.scenario import Scenario
 
 
-def own_names(scenario: Scenario) -> Iterator[tuple[str, str]]:
+def code_named(scenario: Scenario) -> Iterator[tuple[str, str]]:
     """List the solvers and policies of the user's own, each after its key."""
     yield from (("run.solvers", name) for name in scenario.run.solvers if is_own(name))
     if scenario.online is not None:
@@ -44,7 +44,7 @@ def check_consent(
     """
     if own_code:
         return
-    for key, name in own_names(scenario):
+    for key, name in code_named(scenario):
         if not any(key == one or key.startswith(f"{one}.") for one in given):
             raise ConsentError(
                 f"{file}: {key}",

@@ -8,7 +8,8 @@ is stated in the output.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +20,7 @@ from edgesim.experiment.workload import Demand
 from edgesim.library.build import Library
 from edgesim.profile.values import PLACE, Profile, Tier
 from edgesim.radio import CellSpec
-from edgesim.scenario import Scenario
+from edgesim.scenario import Scenario, read_scenario
 from edgesim.shipped import data_file
 
 OWN_MODELS = "own-models"
@@ -97,6 +98,39 @@ def choose(
         "workload.window_s": WINDOW_S if windows else None,
         "run.repeats": max(1, min(windows, MOST_WINDOWS)),
     }
+
+
+def complete(
+    scenario: Scenario,
+    values: Mapping[str, Any],
+    given: Collection[str],
+    own: Collection[str] = (),
+) -> Scenario:
+    """Fill in what was chosen, but for what the user has stated.
+
+    Parameters
+    ----------
+    scenario
+        One of the shipped ones, as it is or changed.
+    values
+        What was chosen, by key path.
+    given
+        Key paths that the user gave values for.
+    own
+        Names of solvers and policies that are handed over as objects.
+    """
+    assert scenario.file is not None
+    shipped = read_scenario(scenario.file)
+    missing = {
+        key: value
+        for key, value in values.items()
+        if key not in given and _value(scenario, key) == _value(shipped, key)
+    }
+    return scenario.replace(own=own, **missing)
+
+
+def _value(scenario: Scenario, key: str) -> Any:
+    return reduce(getattr, key.split("."), scenario)
 
 
 def _tier(profile_file: Path, profile: Profile) -> Tier:

@@ -22,7 +22,7 @@ from edgesim.library.build import Library
 from edgesim.measures.intervals import batch_spans
 from edgesim.profile.file import read_profile
 from edgesim.profile.values import Profile
-from edgesim.scenario import Scenario, read_scenario
+from edgesim.scenario import Scenario
 from edgesim.scenario.online import OnlineSpec
 from edgesim.trace.requests import Trace, read_trace
 from edgesim.trace.scale import window_length_s
@@ -163,10 +163,10 @@ def load_inputs(
     given = trace if isinstance(trace, Trace) else None
     requests = _requests(found, folder, given)
     chosen = found.scenario
-    completed = isinstance(scenario, Path) and defaults.is_own_models(where)
+    completed = defaults.is_own_models(where)
     if completed:
         values = defaults.choose(found.profile_file, device, requests, chosen)
-        chosen = read_scenario(where, {**values, **found.overrides}, own)
+        chosen = defaults.complete(chosen, values, found.overrides, own)
     check_windows(where, chosen, found.trace_file, requests.arrival_s)
     library_rng, map_rng = np.random.default_rng(chosen.run.seed).spawn(2)
     library = library_of(where, chosen, device, library_rng)

@@ -27,7 +27,7 @@ def run_all(
     advance: Progress | None = None,
     failed: dict[str, EdgesimError] | None = None,
 ) -> Iterator[Trial]:
-    """Run every repeat, yielding trials as they end.
+    """Run every repeat, and yield its trials: online as they end, plans once all have.
 
     Parameters
     ----------
@@ -54,6 +54,8 @@ def run_all(
                 trials.append(trial)
                 if advance is not None:
                     advance(len(trials), plans)
+        if advance is not None:
+            advance(plans, plans)
         # A solver may fail in a later repeat than the first.
         yield from (trial for trial in trials if trial.name not in (failed or ()))
         return

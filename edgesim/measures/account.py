@@ -39,8 +39,12 @@ class Account:
 
     @cached_property
     def band(self) -> Cover:
-        """When the band carried anything."""
-        return cover(self.run.busy_s[:, 0], self.run.busy_s[:, 1])
+        """How much of the band was used by when, in seconds of all of it."""
+        bands = self.run.bands
+        if not len(bands.hz):
+            return cover(self.run.busy_s[:, 0], self.run.busy_s[:, 1])
+        share = bands.hz / self.tables.problem.bandwidth_hz
+        return cover(bands.start_s, bands.end_s, share)
 
     @cached_property
     def waiting_s(self) -> tuple[Floats, Floats]:

@@ -36,13 +36,15 @@ class Cover:
         return float(after_s - before_s)
 
 
-def cover(starts_s: Floats, ends_s: Floats) -> Cover:
+def cover(starts_s: Floats, ends_s: Floats, weight: Floats | None = None) -> Cover:
     """Add up periods.
 
     Parameters
     ----------
     starts_s, ends_s
         Shape (n,), in any order; periods that end no later than they start are none.
+    weight
+        How often each counts, shape (n,); once if not given.
 
     Notes
     -----
@@ -56,7 +58,10 @@ def cover(starts_s: Floats, ends_s: Floats) -> Cover:
     edges_s = np.concatenate([starts_s, ends_s])
     order = np.argsort(edges_s, kind="stable")
     edges_s = edges_s[order]
-    on = np.cumsum(np.where(order < len(starts_s), 1, -1))
+    if weight is None:
+        on = np.cumsum(np.where(order < len(starts_s), 1, -1))
+    else:
+        on = np.cumsum(np.concatenate([weight[real], -weight[real]])[order])
     covered_s = np.concatenate([[0.0], np.cumsum(on[:-1] * np.diff(edges_s))])
     return Cover(edges_s, covered_s)
 

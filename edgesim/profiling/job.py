@@ -41,7 +41,7 @@ Progress = Callable[[str], AbstractContextManager[Advance]]
 
 
 @dataclass(frozen=True)
-class Request:
+class Job:
     """What to measure, how to measure it, and how to describe it.
 
     Parameters
@@ -111,7 +111,7 @@ def parse_specs(texts: Sequence[str]) -> tuple[NetworkSpec | CheckpointFiles, ..
     return tuple(specs.values())
 
 
-def check_request(request: Request, out: Path) -> None:
+def check_job(job: Job, out: Path) -> None:
     """Reject incompatible parameters and an output that would overwrite an input.
 
     Raises
@@ -119,32 +119,32 @@ def check_request(request: Request, out: Path) -> None:
     InputError
         Naming the parameter.
     """
-    networks, checkpoints = request.networks, request.checkpoints
-    if request.factory and request.latency_from:
+    networks, checkpoints = job.networks, job.checkpoints
+    if job.factory and job.latency_from:
         raise InputError(
             Parameter("factory"),
             "must not be given together with ",
             Parameter("latency_from"),
         )
     for name, given in (
-        ("factory", request.factory is not None),
-        ("latency_from", request.latency_from is not None),
-        ("min_bytes", request.min_bytes > 0),
-        ("names", request.names != "ignore"),
+        ("factory", job.factory is not None),
+        ("latency_from", job.latency_from is not None),
+        ("min_bytes", job.min_bytes > 0),
+        ("names", job.names != "ignore"),
     ):
         if given and not checkpoints:
             raise InputError(
                 Parameter(name), "is for checkpoint files, and there are none"
             )
     for name, given in (
-        ("dtype", request.options.dtype is not None),
-        ("lora", len(request.options.lora) > 0),
+        ("dtype", job.options.dtype is not None),
+        ("lora", len(job.options.lora) > 0),
     ):
         if given and not networks:
             raise InputError(
                 Parameter(name), "is for networks, and all SPECs are checkpoints"
             )
-    if request.options.input and not networks and not request.factory:
+    if job.options.input and not networks and not job.factory:
         raise InputError(
             Parameter("input"),
             "is for networks and ",
@@ -152,13 +152,13 @@ def check_request(request: Request, out: Path) -> None:
             "; there are neither",
         )
     sources = [path for files in checkpoints for path in files.paths]
-    if request.latency_from is not None:
-        sources.append(Path(latency_place(request.latency_from)[0]))
+    if job.latency_from is not None:
+        sources.append(Path(latency_place(job.latency_from)[0]))
     keep_inputs(out, *sources)
 
 
 def measure_profile(
-    request: Request,
+    job: Job,
     device: Device,
     say: Callable[[str], None],
     progress: Progress,
@@ -168,8 +168,8 @@ def measure_profile(
 
     Parameters
     ----------
-    request
-        A request accepted by :func:`check_request`.
+    job
+        A job accepted by :func:`check_job`.
     device
         The device to measure.
     say
@@ -187,9 +187,9 @@ def measure_profile(
         by then.
     """
     networks = Networks(device)
-    plans = _plans(request, device, networks, say, progress)
-    settings = request.settings
-    if request.check_memory:
+    plans = _plans(job, device, networks, say, progress)
+    settings = job.settings
+    if job.check_memory:
         session.check_room(device, plans, settings.tiers)
     sizes = session.ladder(device)
     if "disk" in settings.tiers:
@@ -218,12 +218,12 @@ def measure_profile(
             settings,
             lambda count: advance(count, total),
             networks=networks,
-            keep=lambda found: keep(_profile(request, device, plans, found)),
+            keep=lambda found: keep(_profile(job, device, plans, found)),
         )
     for note in findings.notes:
         say(f"warning: {note}")
     say(f"measured in {duration(time.monotonic() - start_s)}")
-    return _profile(request, device, plans, findings)
+    return _profile(job, device, plans, findings)
 
 
 def shown_spec(text: str) -> str:
@@ -253,7 +253,7 @@ def shown_profile(text: str) -> str:
 
 
 def _plans(
-    request: Request,
+    job: Job,
     device: Device,
     networks: Networks,
     say: Callable[[str], None],
@@ -261,8 +261,8 @@ def _plans(
 ) -> list[NetworkPlan]:
     """Plan networks and checkpoints, in the order of the SPECs."""
     plans: dict[str, NetworkPlan] = {}
-    if request.checkpoints:
-        for plan in _checkpoint_plans(request, device, networks, progress):
+    if job.checkpoints:
+        for plan in _checkpoint_plans(job, device, networks, progress):
             if plan.architecture is None and plan.copied is None:
                 say(
                     f"warning: {plan.name}: no latency is measured, for files do not "
@@ -270,24 +270,22 @@ def _plans(
                     f"latency from"
                 )
             plans[plan.name] = plan
-    if request.networks:
+    if job.networks:
         with progress("building networks") as advance:
-            found = plan_networks(
-                device, request.networks, request.options, advance, networks
-            )
+            found = plan_networks(device, job.networks, job.options, advance, networks)
         plans |= {plan.name: plan for plan in found}
-    return [plans[spec.name] for spec in request.specs]
+    return [plans[spec.name] for spec in job.specs]
 
 
 def _checkpoint_plans(
-    request: Request, device: Device, networks: Networks, progress: Progress
+    job: Job, device: Device, networks: Networks, progress: Progress
 ) -> list[NetworkPlan]:
     source = None
-    if request.latency_from is not None:
-        source = read_latency_source(request.latency_from)
+    if job.latency_from is not None:
+        source = read_latency_source(job.latency_from)
     total = sum(
         path.stat().st_size
-        for files in request.checkpoints
+        for files in job.checkpoints
         for path in checkpoint_paths(files)
     )
     hashed = 0
@@ -298,36 +296,34 @@ def _checkpoint_plans(
             hashed += count
             advance(hashed, total)
 
-        checkpoints = [read_checkpoint(files, done) for files in request.checkpoints]
-    library = share_by_content(
-        checkpoints, names=request.names, min_bytes=request.min_bytes
-    )
-    plans = plan_checkpoints(checkpoints, library, request.options.block_of)
+        checkpoints = [read_checkpoint(files, done) for files in job.checkpoints]
+    library = share_by_content(checkpoints, names=job.names, min_bytes=job.min_bytes)
+    plans = plan_checkpoints(checkpoints, library, job.options.block_of)
     if source is not None:
         return with_latency_from(plans, *source)
-    if request.factory is None:
+    if job.factory is None:
         return plans
     return with_architecture(
         device,
         plans,
         checkpoints,
-        request.factory,
-        request.options.input,
-        request.options.largest_batch,
+        job.factory,
+        job.options.input,
+        job.options.largest_batch,
         networks,
     )
 
 
 def _profile(
-    request: Request,
+    job: Job,
     device: Device,
     plans: Sequence[NetworkPlan],
     findings: session.Findings,
 ) -> Profile:
-    settings = request.settings
+    settings = job.settings
     notes = [*session.device_notes(device, settings), *findings.notes]
-    if request.note:
-        notes.append(request.note)
+    if job.note:
+        notes.append(job.note)
     machine = dict(findings.facts.machine)
     kind = file_system(settings.disk_folder) if "disk" in settings.tiers else None
     if kind is not None:
@@ -341,14 +337,14 @@ def _profile(
             if times.median_s > 0
         }
     return Profile(
-        name=request.name,
+        name=job.name,
         provenance=Measured(
             kind="measured",
             device=findings.facts.device,
             driver=findings.facts.driver,
             versions={**findings.facts.versions, **session.versions_of(plans)},
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-            command=request.command,
+            command=job.command,
             copy_bytes_per_s=rates or None,
             machine=machine or None,
             note=". ".join(notes),

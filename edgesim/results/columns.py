@@ -105,18 +105,30 @@ def read_columns(path: Path) -> Columns:
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file)
-            columns = list(zip(*rows, strict=True)) or [()] * len(header)
+            rows = list(csv.reader(file))
     except OSError as error:
         raise InputError(path, f"cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, ValueError) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(path, f"is no table of a run: {error}") from None
+    if not rows:
+        raise InputError(path, "is no table of a run: it is empty")
+    header = rows.pop(0)
+    for line, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise InputError(
+                f"{path}:{line}",
+                f"must have {len(header)} cells, found {len(row)}",
+            )
+    columns = list(zip(*rows, strict=True)) or [()] * len(header)
     arrays = {}
     for name, cells in zip(header, columns, strict=True):
         try:
             arrays[name] = _parsed(name, cells)
-        except ValueError as error:
-            raise InputError(f"{path}: {name}", str(error)) from None
+        except ValueError:
+            raise InputError(
+                f"{path}: {name}",
+                "must hold numbers, whole ones where they count",
+            ) from None
     return Columns(arrays)
 
 

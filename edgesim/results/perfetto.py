@@ -23,7 +23,7 @@ from edgesim.measures.gpu_time import wait_s
 from edgesim.results.tables import (
     OUTCOMES,
     Window,
-    planned_rounds,
+    planned_round_of,
     requests_in,
     rounds_in,
 )
@@ -162,7 +162,7 @@ def _outcome(account: Account, number: int) -> JsonObject:
 def _bands(account: Account) -> list[_Slice]:
     """List the bands held, in order of start."""
     bands, users = account.run.bands, account.tables.problem.users
-    round_ = planned_rounds(account)
+    round_ = planned_round_of(account)
     columns = (bands.request, bands.start_s, bands.end_s, bands.hz)
     slices = []
     for k, start_s, end_s, hz in zip(*(c.tolist() for c in columns), strict=True):

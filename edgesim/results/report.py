@@ -1,4 +1,4 @@
-"""Write what a run leaves in its folder, as trials end, so that one is in memory."""
+"""Write what a run leaves in its folder, trial by trial: online one is in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgesim.results.tables import (
     PLAN_ROUND_COLUMNS,
     REQUEST_COLUMNS,
     ROUND_COLUMNS,
-    Names,
+    Labels,
     Window,
     dump_header,
     dump_requests,
@@ -168,6 +168,6 @@ class _Tables:
         if self._requests is None or self._rounds is None:
             return
         which = trial.repeat, trial.name, self._window_s
-        names = Names(trial.users, trial.ids)
+        names = Labels(trial.users, trial.ids)
         dump_requests(self._requests, trial.account, names, *which)
         dump_rounds(self._rounds, trial.account, *which)

@@ -22,7 +22,7 @@ from edgesim.results.tables import (
     PLAN_ROUND_COLUMNS,
     REQUEST_COLUMNS,
     ROUND_COLUMNS,
-    Names,
+    Labels,
     request_columns,
     round_columns,
 )
@@ -32,7 +32,7 @@ from edgesim.results.text import table
 class Runs:
     """What every solver or policy did in every repeat.
 
-    Made by :func:`edgesim.experiment.plans` and :func:`edgesim.read_run`.
+    Made by :func:`edgesim.run` and :func:`edgesim.read_run`.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Runs:
             95 % interval as ``MEASURE_half_width_95``; None where there is none.
         """
         if orient != "records":
-            raise ValueError(f"orient must be 'records', found {orient!r}")
+            raise InputError("orient", f"must be 'records', found {orient!r}")
         rows = []
         for name, of in self.summary[self._plural].items():
             row: dict[str, Any] = {self._kind: name}
@@ -103,24 +103,46 @@ class Runs:
         return rows
 
     def requests(self) -> Columns:
-        """Return one row a request: the columns of ``requests.csv``."""
+        """Return one row a request: the columns of ``requests.csv``.
+
+        Runs in memory have all requests; those of a folder the ones that the scenario's
+        ``online.records`` kept.
+
+        Raises
+        ------
+        InputError
+            When the folder keeps none, or its table is damaged.
+        """
         if self._folder is not None:
-            return read_columns(self._folder / "requests.csv")
+            return self._read("requests.csv")
         return joined(
             self._kind,
             [
-                (t.repeat, t.name, _requests(t.account, Names(t.users, t.ids)))
+                (t.repeat, t.name, _requests(t.account, Labels(t.users, t.ids)))
                 for t in self.trials
             ],
         )
 
     def rounds(self) -> Columns:
-        """Return one row a round: the columns of ``rounds.csv``."""
+        """Return one row a round: the columns of ``rounds.csv``.
+
+        As :meth:`requests` does.
+        """
         if self._folder is not None:
-            return read_columns(self._folder / "rounds.csv")
+            return self._read("rounds.csv")
         return joined(
             self._kind, [(t.repeat, t.name, _rounds(t.account)) for t in self.trials]
         )
+
+    def _read(self, table: str) -> Columns:
+        assert self._folder is not None
+        online = self.info["scenario"].get("online", {})
+        if online.get("records") == "none":
+            raise InputError(
+                self._folder / table,
+                "was not kept: the scenario says online.records = 'none'",
+            )
+        return read_columns(self._folder / table)
 
     def write(self, folder: str | Path) -> Path:
         """Write the folder that ``edgesim run`` leaves, all of it or nothing.
@@ -170,7 +192,7 @@ class Simulation:
 
     def requests(self) -> Columns:
         """Return one row a request, in order of arrival."""
-        return Columns(_requests(self.account, Names(self._users)))
+        return Columns(_requests(self.account, Labels(self._users)))
 
     def rounds(self) -> Columns:
         """Return one row a round, in order."""
@@ -211,10 +233,18 @@ def read_run(folder: Path) -> Runs:
             f"{folder / 'summary.json'}: schema",
             f"must be {PLAN_SUMMARY!r} or {SUMMARY!r}; this is no folder of a run",
         )
+    kind = "policies" if summary["schema"] == SUMMARY else "solvers"
+    for file, content, keys in (
+        ("summary.json", summary, ("scenario", "repeats", "library", "requests", kind)),
+        ("run.json", run, ("scenario", "runtime_s", "assumed")),
+    ):
+        for key in keys:
+            if key not in content:
+                raise InputError(f"{folder / file}: {key}", "required key is missing")
     return Runs(Report(summary, run), folder=folder)
 
 
-def _requests(account: Account, names: Names) -> dict[str, Any]:
+def _requests(account: Account, names: Labels) -> dict[str, Any]:
     planned = account.schedule is not None
     order = PLAN_REQUEST_COLUMNS if planned else REQUEST_COLUMNS
     columns = request_columns(account, names)

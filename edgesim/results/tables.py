@@ -94,7 +94,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Names:
+class Labels:
     """What requests are called.
 
     Parameters
@@ -109,7 +109,7 @@ class Names:
     ids: Sequence[str] | None = None
 
 
-def request_columns(account: Account, names: Names) -> dict[str, Column]:
+def request_columns(account: Account, names: Labels) -> dict[str, Column]:
     """Make columns of a run's requests, in order of arrival, or of a plan's problem.
 
     ``end_s`` is when a request's round ended, or online when it was dropped;
@@ -148,7 +148,7 @@ def request_columns(account: Account, names: Names) -> dict[str, Column]:
         columns["arrival_s"] = requests.arrival_s
         columns["compute_start_s"] = np.where(computed, account.leave_s, np.nan)
         return columns
-    round_ = planned_rounds(account)
+    round_ = planned_round_of(account)
     ends_s = np.array([*(r.end_s for r in account.schedule.rounds), np.nan])
     users = account.tables.problem.users
     columns["round"] = round_
@@ -159,7 +159,7 @@ def request_columns(account: Account, names: Names) -> dict[str, Column]:
     return columns
 
 
-def planned_rounds(account: Account) -> Ints:
+def planned_round_of(account: Account) -> Ints:
     """Tell the planned round of each request, −1 for those in none, shape (K,)."""
     assert account.schedule is not None
     number = {user.id: k for k, user in enumerate(account.tables.problem.users)}
@@ -222,7 +222,7 @@ def dump_header(file: IO[str], kind: str, columns: Sequence[str]) -> None:
 def dump_requests(
     file: IO[str],
     account: Account,
-    names: Names,
+    names: Labels,
     repeat: int,
     name: str,
     window_s: Window | None = None,

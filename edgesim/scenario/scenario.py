@@ -331,7 +331,9 @@ def set_value(content: dict[str, Any], key: str, value: Any) -> None:
             place = place[int(part)]
         elif isinstance(place, dict):
             inner = place.setdefault(part, {})
-            if isinstance(inner, tuple):
+            if inner is None:
+                inner = place[part] = {}
+            elif isinstance(inner, tuple):
                 inner = place[part] = list(inner)
             place = inner
         else:

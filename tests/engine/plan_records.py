@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from edgesim.engine.noise import Realisation
 from edgesim.engine.plan import simulate_plan
 from edgesim.measures.account import Account
-from edgesim.results.tables import Names, planned_rounds, request_columns, round_columns
+from edgesim.results.tables import (
+    Labels,
+    planned_round_of,
+    request_columns,
+    round_columns,
+)
 from solvers import Problem, Schedule
 from solvers.core.tables import Tables
 
@@ -102,11 +107,11 @@ def records_of(account: Account) -> Records:
         tuple(u for u in r.users if log.round[ids.index(u)] == index)
         for index, r in enumerate(schedule.rounds)
     ]
-    requests = _rows(request_columns(account, Names(ids, ids)))
+    requests = _rows(request_columns(account, Labels(ids, ids)))
     rounds = _rows(round_columns(account))
     ends_s = [0.0, *(row["end_s"] for row in rounds)]
     bands = account.run.bands
-    assert planned_rounds(account).shape == (len(ids),)
+    assert planned_round_of(account).shape == (len(ids),)
     return Records(
         tuple(_made(RequestRecord, row) for row in requests),
         tuple(

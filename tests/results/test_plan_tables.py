@@ -14,7 +14,7 @@ from edgesim.results.rows import write_csv
 from edgesim.results.tables import (
     PLAN_REQUEST_COLUMNS,
     PLAN_ROUND_COLUMNS,
-    Names,
+    Labels,
     dump_header,
     dump_requests,
     dump_rounds,
@@ -76,7 +76,7 @@ def write_requests(path: Path, run: Account, repeat: int, solver: str) -> None:
     ids = [user.id for user in run.tables.problem.users]
     with path.open("w", encoding="utf-8", newline="") as file:
         dump_header(file, "solver", PLAN_REQUEST_COLUMNS)
-        dump_requests(file, run, Names(ids, ids), repeat, solver)
+        dump_requests(file, run, Labels(ids, ids), repeat, solver)
 
 
 def write_rounds(path: Path, run: Account, repeat: int, solver: str) -> None:

@@ -13,7 +13,7 @@ from edgesim.results import csv_columns as cells
 from edgesim.results.tables import (
     REQUEST_COLUMNS,
     ROUND_COLUMNS,
-    Names,
+    Labels,
     dump_header,
     dump_requests,
     dump_rounds,
@@ -44,7 +44,7 @@ def request_rows(
     """Write and read back ``requests.csv``."""
     file = io.StringIO()
     dump_header(file, "policy", REQUEST_COLUMNS)
-    dump_requests(file, account, Names(users), 2, policy, window_s)
+    dump_requests(file, account, Labels(users), 2, policy, window_s)
     return list(csv.DictReader(io.StringIO(file.getvalue())))
 
 
