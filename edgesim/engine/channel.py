@@ -1,4 +1,4 @@
-"""What a user's channel carries over time."""
+"""Capacity of a user's channel over time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Channel:
     ----------
     efficiency
         Spectral efficiency in bit/s/Hz of block 0, 1, …; block n covers the time from
-        ``n * coherence_s`` to ``(n + 1) * coherence_s``. 0 carries nothing.
+        ``n * coherence_s`` to ``(n + 1) * coherence_s``. At 0 nothing is transmitted.
     coherence_s
-        Length of a block in s, > 0; infinite where the channel never changes.
+        Length of a block in s, > 0; infinite if the channel never changes.
     """
 
     efficiency: Callable[[int], float]
@@ -31,21 +31,21 @@ class Channel:
     def end_s(
         self, bits: float, hz: float, start_s: float, until_s: float
     ) -> float | None:
-        """When an upload at a constant band has delivered its bits.
+        """Time at which an upload at a constant band has delivered its bits.
 
-        Solved block by block, exact up to rounding.
+        Computed block by block, exact up to rounding.
 
         Parameters
         ----------
         bits, hz, start_s
-            What is left to send, the band, and when it starts.
+            The bits still to be sent, the band, and the start time.
         until_s
-            When it is given up, finite.
+            Time at which the upload is abandoned, finite.
 
         Returns
         -------
         float or None
-            None when the bits are not delivered by ``until_s``.
+            None if the bits are not delivered by ``until_s``.
         """
         for efficiency, begin_s, stop_s in self._pieces(start_s, until_s):
             rate = hz * efficiency
@@ -56,7 +56,7 @@ class Channel:
         return None
 
     def bits(self, hz: float, start_s: float, end_s: float) -> float:
-        """Bits that a constant band carries from one time to another."""
+        """Bits that a constant band carries between two times."""
         return math.fsum(
             hz * efficiency * (stop_s - begin_s)
             for efficiency, begin_s, stop_s in self._pieces(start_s, end_s)
@@ -65,12 +65,12 @@ class Channel:
     def _pieces(
         self, start_s: float, until_s: float
     ) -> Iterator[tuple[float, float, float]]:
-        """Cut a span of time at the edges of blocks: efficiency, begin, end."""
+        """Split a time span at block boundaries: efficiency, begin, end."""
         block = 0 if math.isinf(self.coherence_s) else int(start_s // self.coherence_s)
         now_s = start_s
         while now_s < until_s:
             edge_s = min((block + 1) * self.coherence_s, until_s)
-            if edge_s > now_s:  # rounding may put the start on the edge itself
+            if edge_s > now_s:  # rounding may put the start exactly on the edge
                 yield self.efficiency(block), now_s, edge_s
                 now_s = edge_s
             block += 1

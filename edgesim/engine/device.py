@@ -1,4 +1,4 @@
-"""The GPU that a server drives: a part that ends its work by events."""
+"""The GPU that a server drives: a component that signals completion by events."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from simpy import Environment, Event
 from edgesim.engine.faults import Faults
 
 Factor: TypeAlias = Callable[[int], float]
-"""The factor on a nominal time, by the round's number."""
+"""The factor on a nominal time, by round number."""
 
 
 class Device(Protocol):
     """Loads models and computes batches, one of each at a time.
 
-    Work has ended when its event happens; the event's value is how long it took, in
-    seconds. A device that does not know that beforehand measures it.
+    Work has ended when its event occurs; the event's value is its duration in seconds.
+    A device that does not know the duration in advance measures it.
     """
 
     def load(self, number: int, model: int, nominal_s: float) -> Event | None:
-        """Begin to load what a round is missing.
+        """Start loading the blocks that a round is missing.
 
         Parameters
         ----------
         number
-            The round's, counted from 0.
+            The round's number, counted from 0.
         model
-            The model, by number.
+            The model's number.
         nominal_s
-            How long it takes by the profile.
+            Duration according to the profile.
 
         Returns
         -------
         Event or None
-            Happens when the model is loaded; None if that takes no time at all.
+            Occurs when the model is loaded; None if loading takes no time at all.
         """
         ...
 
     def compute(self, number: int, model: int, batch: int, nominal_s: float) -> Event:
-        """Begin to compute a round's batch of at least one request.
+        """Start computing a round's batch of at least one request.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class Device(Protocol):
         Returns
         -------
         Event
-            Happens when the batch is done.
+            Occurs when the batch is done.
         """
         ...
 
@@ -65,9 +65,9 @@ class SimulatedDevice:
     env
         The simulation.
     load_factor, compute_factor
-        Factors on the nominal times, asked for once a round; None for nominal times.
+        Factors on the nominal times, evaluated once per round; None for nominal times.
     faults
-        Stalls and slow loads; None where there are none.
+        Stalls and slow loads; None if there are none.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class SimulatedDevice:
         self._faults = faults
 
     def load(self, number: int, model: int, nominal_s: float) -> Event | None:
-        """Begin to load what a round is missing."""
+        """Start loading the blocks that a round is missing."""
         del model
         load_s = nominal_s
         if self._load_factor is not None:
@@ -97,7 +97,7 @@ class SimulatedDevice:
         return self._env.timeout(load_s, load_s)
 
     def compute(self, number: int, model: int, batch: int, nominal_s: float) -> Event:
-        """Begin to compute a round's batch."""
+        """Start computing a round's batch."""
         del model, batch
         compute_s = nominal_s
         if self._compute_factor is not None:
@@ -108,5 +108,5 @@ class SimulatedDevice:
 
 
 def in_turn(factors: Iterator[float]) -> Factor:
-    """Take the factors of rounds one after the other, whatever their numbers."""
+    """Assign factors to rounds in the order of calls, regardless of round numbers."""
     return lambda _: next(factors)

@@ -1,4 +1,4 @@
-"""What goes wrong in an online run: the GPU stalls, loads are slow, links are down."""
+"""Faults of an online run: GPU stalls, slow loads and link outages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Span(NamedTuple):
-    """From when to when, in seconds of the run; ``factor`` where it applies."""
+    """Start and end in seconds of the run; ``factor`` where it applies."""
 
     start_s: float
     end_s: float
@@ -16,7 +16,7 @@ class Span(NamedTuple):
 
 
 class Outage(NamedTuple):
-    """A user whose link carries nothing for a while."""
+    """A period during which a user's link carries nothing."""
 
     user: int
     start_s: float
@@ -25,18 +25,18 @@ class Outage(NamedTuple):
 
 @dataclass(frozen=True)
 class Faults:
-    """Faults of a run; nobody but the simulation knows them beforehand.
+    """Faults of a run; only the simulation knows them in advance.
 
     Parameters
     ----------
     stalls
-        The GPU does nothing: what runs goes on when the stall is over. In order,
-        apart from one another.
+        Periods in which the GPU is stalled: work in progress resumes when the stall is
+        over. In order, disjoint.
     slow_loads
-        Loads that start within the span take ``factor`` times their time. In order,
-        apart from one another.
+        Loads that start within the span take ``factor`` times as long. In order,
+        disjoint.
     outages
-        Links that are down.
+        Periods in which links are down.
     """
 
     stalls: tuple[Span, ...] = ()
@@ -44,7 +44,7 @@ class Faults:
     outages: tuple[Outage, ...] = ()
 
     def gpu_s(self, start_s: float, work_s: float) -> float:
-        """How long work on the GPU takes that starts now, stalls included."""
+        """Duration of GPU work that starts now, stalls included."""
         end_s = start_s + work_s
         for stall in self.stalls:
             if stall.end_s <= start_s:

@@ -1,4 +1,4 @@
-"""The rounds of a server: dispatched, loaded, computed and recorded."""
+"""The rounds of a server: dispatch, load, compute and record them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from solvers.tolerance import TIME_TOLERANCE_S
 
 
 class Round:
-    """A round in hand: chosen, being loaded, or computing."""
+    """A round in flight: chosen, loading, or computing."""
 
     __slots__ = (
         "awaited",
@@ -47,13 +47,13 @@ class Round:
         self.requests = requests
         self.chosen = len(requests)
         self.missing = 0
-        # Whether an input was missing at dispatch: it may never have come.
+        # Whether an input was missing at dispatch: it may never have arrived.
         self.awaited = False
         self.loaded = False
         self.changed: Event | None = None
 
     def settled(self) -> None:
-        """Note that one of its inputs has come, or will never come."""
+        """Record that one of its inputs has arrived, or will never arrive."""
         self.missing -= 1
         if self.changed is not None and not self.missing:
             self.changed.succeed()
@@ -61,38 +61,39 @@ class Round:
 
 
 class Gpu:
-    """Dispatches rounds to one GPU, one after the other.
+    """Dispatches rounds to one GPU, one after another.
 
-    With overlap the next round is chosen, and loaded, as soon as the load before it
-    has ended; memory then holds two rounds.
+    With overlap the next round is chosen, and loaded, as soon as the preceding load has
+    ended; memory then holds two rounds.
 
     Parameters
     ----------
     env, settings, log
-        The simulation, how it goes, and where rounds are recorded.
+        The simulation, its settings, and the log that records rounds.
     queue
-        Where the batches come from.
+        Source of the batches.
     memory
-        What is resident, and which batches fit.
+        Resident blocks, and which batches fit.
     device
-        What loads and computes.
+        The device that loads and computes.
     choose
         Chooses model and batch of the next round; None to wait.
     join
-        Chooses which requests join a batch that is about to start, given how many fit.
+        Chooses which requests join a batch that is about to start, given how many more
+        fit.
     overlap
-        Whether a load may run while the round before is in hand.
+        Whether a load may run while the preceding round is in flight.
     asked_when_empty
-        Whether rounds are asked for even if no request is there.
+        Whether the policy is consulted even if no request is present.
 
     Attributes
     ----------
     computing
         Whether a batch is being computed.
     free_s
-        When the batch being computed, or the last one, ends by nominal times.
+        When the current batch, or the last one, ends by nominal times.
     ahead
-        Whether what is chosen would be loaded with another round still in hand.
+        Whether the chosen round would be loaded while another is still in flight.
     """
 
     def __init__(
@@ -134,14 +135,14 @@ class Gpu:
             env.process(self._serve())
 
     def wake(self) -> None:
-        """Ask for a round again, if the answer was to wait."""
+        """Consult the policy again, if its last answer was to wait."""
         idle = self._idle
         if idle is not None:
             self._idle = None
             idle.succeed()
 
     def _dispatch(self) -> Round | None:
-        """Ask for the next round, and claim its requests."""
+        """Ask the policy for the next round, and claim its requests."""
         queue = self._queue
         if self._drops_late:
             queue.purge()
@@ -153,63 +154,63 @@ class Gpu:
         model, batch = choice
         if self.ahead and not self._memory.fits_beside(model):
             return None
-        hand = Round(self._dispatched, model, batch)
+        active = Round(self._dispatched, model, batch)
         self._dispatched += 1
         if batch:
-            hand.missing = queue.claim(batch, hand.settled)
-            hand.awaited = hand.missing > 0
-        return hand
+            active.missing = queue.claim(batch, active.settled)
+            active.awaited = active.missing > 0
+        return active
 
-    def _load(self, hand: Round) -> Generator[Event, Any, None]:
-        """Copy what a round is missing into GPU memory."""
-        load = self._memory.enter(hand.model, len(hand.requests))
-        hand.loaded_bytes, hand.reused_bytes = load.loaded_bytes, load.reused_bytes
-        hand.load_start_s = self._env.now
-        hand.load_s = 0.0
-        loaded = self._device.load(hand.number, hand.model, load.load_s)
+    def _load(self, active: Round) -> Generator[Event, Any, None]:
+        """Copy the blocks that a round is missing into GPU memory."""
+        load = self._memory.enter(active.model, len(active.requests))
+        active.loaded_bytes, active.reused_bytes = load.loaded_bytes, load.reused_bytes
+        active.load_start_s = self._env.now
+        active.load_s = 0.0
+        loaded = self._device.load(active.number, active.model, load.load_s)
         if loaded is not None:
             yield loaded
-            hand.load_s = loaded.value  # type: ignore[assignment]
+            active.load_s = loaded.value  # type: ignore[assignment]
 
-    def _inputs(self, hand: Round) -> Generator[Event, Any, None]:
-        """Wait until every input of a round is there, or will never be of use."""
+    def _inputs(self, active: Round) -> Generator[Event, Any, None]:
+        """Wait until every input of a round has arrived, or can no longer be of use."""
         env = self._env
-        while hand.missing:
-            hand.changed = env.event()
-            late_s = min(r.latest_s for r in hand.requests if not r.uploaded)
+        while active.missing:
+            active.changed = env.event()
+            late_s = min(r.latest_s for r in active.requests if not r.uploaded)
             if late_s == math.inf:
-                yield hand.changed
+                yield active.changed
                 continue
-            # An input that comes at the last moment is still of use.
+            # An input that arrives at the last moment is still of use.
             late_s += TIME_TOLERANCE_S
-            yield hand.changed | env.timeout(max(0.0, late_s - env.now))
-            hand.changed = None
-            for request in hand.requests:
+            yield active.changed | env.timeout(max(0.0, late_s - env.now))
+            active.changed = None
+            for request in active.requests:
                 if (
                     request.state == CHOSEN
                     and not request.uploaded
                     and max(late_s, request.latest_s) <= env.now
                 ):
                     self._queue.give_up(request)
-            hand.requests = [r for r in hand.requests if r.state == CHOSEN]
+            active.requests = [r for r in active.requests if r.state == CHOSEN]
 
-    def _compute(self, hand: Round, *, last: bool) -> Generator[Event, Any, None]:
+    def _compute(self, active: Round, *, last: bool) -> Generator[Event, Any, None]:
         """Compute a round's batch and record it."""
         env = self._env
         if self._drops_late:
-            self._drop_late(hand)
-        if self._drops_late or hand.awaited:
-            hand.requests = [r for r in hand.requests if r.state == CHOSEN]
-        batch = hand.requests
+            self._drop_late(active)
+        if self._drops_late or active.awaited:
+            active.requests = [r for r in active.requests if r.state == CHOSEN]
+        batch = active.requests
         start_s = env.now
         compute_s = 0.0
         if batch:
             if last:
-                self._join(hand)
-            model, size = hand.model, len(batch)
+                self._join(active)
+            model, size = active.model, len(batch)
             nominal_s = self._batch_s[model][size]
             self.free_s = start_s + nominal_s
-            computed = self._device.compute(hand.number, model, size, nominal_s)
+            computed = self._device.compute(active.number, model, size, nominal_s)
             self.computing = True
             yield computed
             self.computing = False
@@ -219,38 +220,38 @@ class Gpu:
         for request in batch:
             in_time = in_time_s <= request.deadline_s
             self._queue.finish(request, IN_TIME if in_time else LATE, index)
-        self._record(hand, len(batch), start_s, compute_s)
+        self._record(active, len(batch), start_s, compute_s)
 
     def _record(
-        self, hand: Round, batch: int, start_s: float, compute_s: float
+        self, active: Round, batch: int, start_s: float, compute_s: float
     ) -> None:
-        """Write down a round that ends now."""
+        """Record a round that ends now."""
         self._log.round(
             (
-                hand.model,
-                hand.chosen,
+                active.model,
+                active.chosen,
                 batch,
-                hand.loaded_bytes,
-                hand.reused_bytes,
-                hand.load_start_s,
-                hand.load_s,
+                active.loaded_bytes,
+                active.reused_bytes,
+                active.load_start_s,
+                active.load_s,
                 start_s,
                 compute_s,
                 self._env.now,
             )
         )
 
-    def _drop_late(self, hand: Round) -> None:
-        """Drop requests of a round that cannot make it now that it may start."""
+    def _drop_late(self, active: Round) -> None:
+        """Drop requests that cannot meet their deadline if the round starts now."""
         now_s = self._env.now - TIME_TOLERANCE_S
-        for request in hand.requests:
+        for request in active.requests:
             if request.state == CHOSEN and request.latest_s < now_s:
                 self._queue.too_late(request)
 
-    def _join(self, hand: Round) -> None:
+    def _join(self, active: Round) -> None:
         """Let waiting requests join a batch that is about to start."""
-        batch, queue = hand.requests, self._queue.waiting[hand.model]
-        room = self._most[hand.model] - len(batch)
+        batch, queue = active.requests, self._queue.waiting[active.model]
+        room = self._most[active.model] - len(batch)
         if room <= 0 or not queue:
             return
         if self._drops_late:
@@ -267,60 +268,60 @@ class Gpu:
         for request in joining:
             if request.state != WAITING:
                 raise PolicyError(f"let {request!r} join, which is not waiting")
-            if request.model != hand.model:
+            if request.model != active.model:
                 raise PolicyError(f"let {request!r} join a batch of another model")
-        self._queue.claim(joining, hand.settled)
+        self._queue.claim(joining, active.settled)
         batch += joining
         self._memory.grow(len(batch))
 
     def _serve(self) -> Generator[Event, Any, None]:
-        """Run round after round."""
+        """Run rounds one after another."""
         env = self._env
         while True:
-            hand = self._dispatch()
-            if hand is None:
+            active = self._dispatch()
+            if active is None:
                 self._idle = env.event()
                 yield self._idle
                 continue
-            self._rounds.append(hand)
-            yield from self._load(hand)
-            if hand.missing:
-                yield from self._inputs(hand)
-            yield from self._compute(hand, last=True)
+            self._rounds.append(active)
+            yield from self._load(active)
+            if active.missing:
+                yield from self._inputs(active)
+            yield from self._compute(active, last=True)
             self._rounds.pop()
 
     def _loads(self) -> Generator[Event, Any, None]:
-        """Load round after round, ahead of the one in hand where memory allows."""
+        """Load rounds in turn, ahead of the one in flight if memory allows."""
         env, rounds = self._env, self._rounds
         while True:
-            # Two rounds in hand: memory holds no third.
-            hand = None
+            # With two rounds in flight, memory holds no third.
+            active = None
             if len(rounds) < 2:
                 self.ahead = bool(rounds)
-                hand = self._dispatch()
-            if hand is None:
+                active = self._dispatch()
+            if active is None:
                 self._idle = env.event()
                 yield self._idle
                 continue
-            rounds.append(hand)
-            yield from self._load(hand)
-            hand.loaded = True
+            rounds.append(active)
+            yield from self._load(active)
+            active.loaded = True
             if not self._loaded.triggered:
                 self._loaded.succeed()
 
     def _batches(self) -> Generator[Event, Any, None]:
-        """Compute the batches of the rounds that were loaded, in order."""
+        """Compute the batches of the loaded rounds, in order."""
         env, rounds = self._env, self._rounds
         while True:
             if not (rounds and rounds[0].loaded):
                 self._loaded = env.event()
                 yield self._loaded
                 continue
-            hand = rounds[0]
-            if hand.missing:
-                yield from self._inputs(hand)
-            computing = self._compute(hand, last=len(rounds) == 1)
-            # Once its batch is fixed, the next load may be decided upon.
+            active = rounds[0]
+            if active.missing:
+                yield from self._inputs(active)
+            computing = self._compute(active, last=len(rounds) == 1)
+            # Once this batch is fixed, the next load may be chosen.
             for event in computing:
                 self.wake()
                 yield event
@@ -328,9 +329,9 @@ class Gpu:
             self.wake()
 
     def close(self) -> None:
-        """End rounds still in hand, once nothing happens any more, without a batch."""
-        for hand in self._rounds:
-            for request in hand.requests:
+        """End rounds still in flight after the last event, without a batch."""
+        for active in self._rounds:
+            for request in active.requests:
                 if request.state == CHOSEN and request.uploaded:
                     self._queue.finish(request, self._log.reason(NEVER_STARTED))
-            self._record(hand, 0, self._env.now, 0.0)
+            self._record(active, 0, self._env.now, 0.0)

@@ -1,7 +1,7 @@
-"""GPU memory as rounds come: what each of them loads, and which batches fit.
+"""GPU memory over a sequence of rounds: what each loads, and which batches fit.
 
-A server asks its memory for every load. ``GpuMemory`` decides by the rules of
-``solvers.core.residency``; ``PlannedMemory`` loads what a schedule names.
+A server consults its memory for every load. ``GpuMemory`` follows the rules of
+``solvers.core.residency``; ``PlannedMemory`` loads the blocks that a schedule names.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from solvers.schedule import Round, Schedule
 
 
 class Loaded(NamedTuple):
-    """What a round loads: nominal time, bytes, and bytes of the model already there.
+    """Load of a round: nominal time, bytes, and bytes of the model already resident.
 
-    ``ahead`` says whether memory lets the load run while the round before computes.
+    ``ahead`` says whether memory lets the load run while the preceding round computes.
     """
 
     load_s: float
@@ -29,7 +29,7 @@ class Loaded(NamedTuple):
 
 
 class Memory(Protocol):
-    """What is resident in GPU memory, round after round."""
+    """Contents of GPU memory, round by round."""
 
     @property
     def batch_s(self) -> Sequence[Sequence[float]]:
@@ -38,20 +38,20 @@ class Memory(Protocol):
 
     @property
     def most(self) -> Sequence[int]:
-        """How many requests of each model may be in a batch."""
+        """Batch limit of each model."""
         ...
 
     @property
     def model(self) -> int | None:
-        """Model of the round that was entered last; None before the first."""
+        """Model of the round entered last; None before the first."""
         ...
 
     def missing_s(self) -> list[float]:
-        """Nominal time that loading each model would take now, by model number."""
+        """Nominal load time of each model at present, by model number."""
         ...
 
     def resident_atoms(self) -> frozenset[int]:
-        """Atoms in memory now."""
+        """Atoms currently in memory."""
         ...
 
     def fits_beside(self, model: int) -> bool:
@@ -59,7 +59,7 @@ class Memory(Protocol):
         ...
 
     def enter(self, model: int, batch: int) -> Loaded:
-        """Begin a round: evict what has to go, load what is missing."""
+        """Begin a round: evict as needed, load what is missing."""
         ...
 
     def grow(self, batch: int) -> None:
@@ -68,7 +68,7 @@ class Memory(Protocol):
 
 
 class GpuMemory:
-    """What is resident, round after round, by the rules of the problem.
+    """Contents of GPU memory, round by round, by the rules of the problem.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class GpuMemory:
     Raises
     ------
     ValueError
-        With eviction ``"furthest-next-use"``: the next use is not known.
+        With eviction ``"furthest-next-use"``: the next use is unknown.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -95,8 +95,9 @@ class GpuMemory:
             sum(tables.atom_bytes[a] for a in atoms) for atoms in tables.atoms_of
         ]
         self._atoms = [tuple(sorted(atoms)) for atoms in tables.atoms_of]
-        # With residency "previous" all follows from the round before, so the answers
-        # of the pairs met so far are kept; what fits ahead depends on its batch too.
+        # With residency "previous" everything follows from the preceding round, so the
+        # results for pairs seen so far are cached; what fits ahead also depends on its
+        # batch.
         self._simple = problem.residency == "previous"
         self._loads: dict[tuple[int | None, int], Loaded] = {}
         self._all: dict[int | None, list[float]] = {}
@@ -105,17 +106,17 @@ class GpuMemory:
 
     @property
     def model(self) -> int | None:
-        """Model of the round that was entered last; None before the first."""
+        """Model of the round entered last; None before the first."""
         return self._memory.model
 
     def missing_s(self) -> list[float]:
-        """Nominal time that loading each model would take now, by model number."""
+        """Nominal load time of each model at present, by model number."""
         if self._simple:
             before = self._memory.model
-            found = self._all.get(before)
-            if found is None:
-                found = self._all[before] = self._tables.loads_after(before).tolist()
-            return found
+            loads_s = self._all.get(before)
+            if loads_s is None:
+                loads_s = self._all[before] = self._tables.loads_after(before).tolist()
+            return loads_s
         if self._missing is None:
             absent_s: Floats = self._tables.atom_load_s.copy()
             absent_s[list(self._memory.atoms)] = 0.0
@@ -123,18 +124,18 @@ class GpuMemory:
         return self._missing
 
     def resident_atoms(self) -> frozenset[int]:
-        """Atoms in memory now."""
+        """Atoms currently in memory."""
         return frozenset(self._memory.atoms)
 
     def fits_beside(self, model: int) -> bool:
-        """Whether a model fits in memory beside the last round entered, with overlap.
+        """Whether, with overlap, a model fits in memory beside the last round entered.
 
-        Then its load may run while that round computes.
+        If so, its load may run while that round computes.
         """
         return residency.enter(self._tables, self._memory, model, 1).ahead
 
     def enter(self, model: int, batch: int) -> Loaded:
-        """Begin a round: evict what has to go, load what is missing.
+        """Begin a round: evict as needed, load what is missing.
 
         Parameters
         ----------
@@ -143,19 +144,19 @@ class GpuMemory:
         """
         if self._simple and not self._tables.problem.overlap:
             key = (self._memory.model, model)
-            found = self._loads.get(key)
-            if found is None:
-                found = self._loads[key] = self._step(model, batch)
+            loaded = self._loads.get(key)
+            if loaded is None:
+                loaded = self._loads[key] = self._step(model, batch)
             else:
                 self._memory = residency.Memory(self._atoms[model], model, batch)
-            return found
+            return loaded
         return self._step(model, batch)
 
     def grow(self, batch: int) -> None:
         """Make room for a larger batch of the round entered last.
 
-        What it loads stays the same: only activations grow. Room once made stays made,
-        so nothing happens if the batch is no larger.
+        The blocks that it loads stay the same: only activations grow. Space already
+        freed stays free, so nothing happens if the batch is no larger.
         """
         model = self._memory.model
         assert model is not None
@@ -183,16 +184,16 @@ class GpuMemory:
 
 
 class PlannedMemory:
-    """GPU memory in which a schedule says what each round loads.
+    """GPU memory in which a schedule determines what each round loads.
 
-    There is no eviction and no limit on a batch but the schedule's.
+    There are no evictions and no batch limits but the schedule's.
 
     Parameters
     ----------
     tables
         The problem.
     schedule
-        A schedule of it, whose rounds are entered in its order.
+        A schedule of the problem; its rounds are entered in its order.
     """
 
     def __init__(self, tables: Tables, schedule: Schedule) -> None:
@@ -206,18 +207,18 @@ class PlannedMemory:
         self._resident: frozenset[int] = frozenset()
 
     def missing_s(self) -> list[float]:
-        """Nominal time that loading each model would take now, by model number."""
+        """Nominal load time of each model at present, by model number."""
         return [
             self._tables.loads_s(sorted(atoms - self._resident))
             for atoms in self._tables.atoms_of
         ]
 
     def resident_atoms(self) -> frozenset[int]:
-        """Atoms of the model of the round that was entered last."""
+        """Atoms of the model of the round entered last."""
         return self._resident
 
     def fits_beside(self, model: int) -> bool:
-        """Say that it fits: the schedule was made so."""
+        """Return True: the schedule is made so that it fits."""
         del model
         return True
 
@@ -229,7 +230,7 @@ class PlannedMemory:
         return next(self._loads)
 
     def grow(self, batch: int) -> None:
-        """Leave memory as it is: the batch is one of the schedule's."""
+        """Do nothing: the batch is one of the schedule's."""
 
 
 def _planned_load(problem: Problem, planned: Round) -> Loaded:

@@ -1,7 +1,7 @@
-"""What a plan did not know: fading channels, load and compute times that vary.
+"""Deviations from a plan: fading channels, varying load and compute times.
 
-A realisation depends on the problem and the generator, never on a schedule: solvers
-that are compared meet the same channels and the same round-by-round jitter.
+A realisation depends on the problem and the generator, never on a schedule: all solvers
+in a comparison face the same channels and the same round-by-round jitter.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgesim.errors import short
 from solvers.problem import Problem
 
 HORIZON_DEADLINES = 10
-"""An upload is given up at this many times the latest deadline of the problem."""
+"""An upload is abandoned at this multiple of the problem's latest deadline."""
 
 _CHUNK_BLOCKS = 64
 
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 
 
 class FadingEfficiency(Protocol):
-    """What a radio model gives: a user's spectral efficiency in later blocks."""
+    """Interface of a radio model: a user's spectral efficiency in later blocks."""
 
     def __call__(self, user: int, blocks: int, rng: np.random.Generator, /) -> Floats:
         """Draw spectral efficiencies of consecutive coherence blocks.
@@ -38,7 +38,7 @@ class FadingEfficiency(Protocol):
         user
             The user's number, in the order of the problem.
         blocks
-            How many blocks to draw; a later call with the same ``rng`` draws the
+            Number of blocks to draw; a later call with the same ``rng`` draws the
             blocks that follow.
         rng
             The user's own generator.
@@ -53,7 +53,7 @@ class FadingEfficiency(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Realisation:
-    """What really happens, as far as chance decides it.
+    """Outcome of everything in a run that is random.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Realisation:
     channels
         The channel of each user, in the order of the problem.
     horizon_s
-        When uploads that have not ended are given up.
+        When unfinished uploads are abandoned.
     """
 
     load_factor: Floats
@@ -84,23 +84,23 @@ def nominal(problem: Problem) -> Realisation:
 
 
 def horizon_s(problem: Problem) -> float:
-    """When uploads are given up: 10 times the latest deadline, 0 without users."""
+    """When uploads are abandoned: 10 times the latest deadline, 0 without users."""
     latest_s = max((user.deadline_s for user in problem.users), default=0.0)
     return HORIZON_DEADLINES * latest_s
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How much differs from the plan.
+    """Magnitude of the deviations from the plan.
 
     Parameters
     ----------
     load_sigma, compute_sigma
         Sigmas of lognormal factors with median 1 on the load and the compute time of
-        every round.
+        each round.
     fading_efficiency
-        Draws each user's spectral efficiency anew for every coherence block after the
-        first, as blocks are needed; None for channels that do not change.
+        Redraws each user's spectral efficiency for every coherence block after the
+        first, as blocks are needed; None for constant channels.
     coherence_s
         Length of a coherence block.
     """
@@ -112,18 +112,18 @@ class Noise:
 
 
 def draw(noise: Noise, problem: Problem, rng: np.random.Generator) -> Realisation:
-    """Draw one realisation, to be used for every schedule of the problem.
+    """Draw one realisation, for use with every schedule of the problem.
 
     Parameters
     ----------
     noise
-        What varies, and how much.
+        The varying quantities, and their magnitude.
     problem
         The users; coherence block 0 of each has the efficiency that the problem
         states.
     rng
-        Spawns one generator for loads, one for computing and one for each user, so
-        that no draw depends on another's number.
+        Spawns one generator for loads, one for computing and one for each user, so that
+        no draw depends on how many others were drawn.
     """
     users = problem.users
     load_rng, compute_rng, *user_rngs = rng.spawn(2 + len(users))
@@ -153,12 +153,12 @@ def draw(noise: Noise, problem: Problem, rng: np.random.Generator) -> Realisatio
 
 
 def median_spread(sigmas: Collection[float]) -> float | None:
-    """Condense the spreads that a profile states to one; None if it states none."""
+    """Return the median of the spreads in a profile; None if it states none."""
     return statistics.median(sigmas) if sigmas else None
 
 
 class _Blocks:
-    """Efficiency by block; drawn in order when first asked for, and then kept."""
+    """Efficiency by block; drawn in order on first use, and then kept."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class _Blocks:
 
     def __call__(self, block: int) -> float:
         while len(self._drawn) <= block:
-            # Always a whole chunk: the draws must not depend on who asks when.
+            # Always a whole chunk: draws must not depend on the order of the calls.
             chunk = np.asarray(self._redraw(self._user, _CHUNK_BLOCKS, self._rng))
             if chunk.shape != (_CHUNK_BLOCKS,) or not (chunk >= 0).all():
                 raise ValueError(

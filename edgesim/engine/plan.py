@@ -1,7 +1,7 @@
 """Execute a plan: a run of the engine in which everything is planned.
 
-The plan fixes the order of rounds and who is in them, which loads overlap the round
-before, and the bands; the engine decides when anything starts, as early as the plan's
+The plan fixes the order of the rounds and their users, which loads overlap the
+preceding round, and the bands; the engine starts everything as early as the plan's
 rules allow. So with nominal times a run lands on the plan, and with noise its starts
 slip.
 """
@@ -37,26 +37,26 @@ def simulate_plan(
 ) -> Run:
     """Execute a schedule: its rounds in its order, each as early as it can start.
 
-    An upload that has not ended at the realisation's horizon is given up and its
-    request dropped; its round goes on with the inputs that are there, or computes
-    nothing if there are none. So nothing waits for ever, whatever the channel does.
+    An upload that has not ended at the realisation's horizon is abandoned and its
+    request dropped; its round proceeds with the inputs that have arrived, or computes
+    nothing if there are none. So nothing waits forever, whatever the channel does.
 
     Parameters
     ----------
     problem
-        What was scheduled.
+        The problem that was scheduled.
     schedule
-        A schedule of that problem which passes ``verify``.
+        A schedule of that problem that passes ``verify``.
     noise
-        What differs from the plan; None for nominal times, with which every event
-        lands on the plan's time to 1e-9 s.
+        Deviations from the plan; None for nominal times, with which every event lands
+        on the plan's time to 1e-9 s.
     tables
-        Those of the problem, if they are at hand.
+        The problem's tables, if already built.
 
     Returns
     -------
     Run
-        Requests, rounds and bands; requests are numbered as the problem's users.
+        Requests, rounds and bands; requests are numbered like the problem's users.
     """
     actual = nominal(problem) if noise is None else noise
     tables = Tables(problem) if tables is None else tables

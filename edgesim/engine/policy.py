@@ -1,6 +1,6 @@
-"""What decides which batch is next: policies, and the view of the server they get."""
+"""Policies, which choose the next batch, and the view of the server they get."""
 
-# Hooks do nothing unless a policy says otherwise.
+# Hooks do nothing unless a policy overrides them.
 # ruff: noqa: ARG002, B027
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from solvers.errors import EdgesimError
 
 
 class PolicyError(EdgesimError):
-    """A policy failed, or chose what cannot be run."""
+    """A policy failed, or made a choice that cannot be run."""
 
 
 class View(Protocol):
-    """What a policy may look at, and the two things it may ask for.
+    """The state that a policy may inspect, and the two actions it may request.
 
-    Models are numbers, in the order of ``model_names``. Nothing here may be changed but
-    by :meth:`drop` and :meth:`wake_at`.
+    Models are numbers, in the order of ``model_names``. Nothing here may be changed
+    except through :meth:`drop` and :meth:`wake_at`.
     """
 
     @property
@@ -38,19 +38,19 @@ class View(Protocol):
 
     @property
     def most(self) -> Sequence[int]:
-        """How many requests of each model may be in a batch.
+        """Batch limit of each model.
 
-        As many as fit in GPU memory, every smaller batch fitting too, since a batch may
-        lose requests before it starts. 0 if not even one fits.
+        The largest batch that fits in GPU memory along with every smaller one, since a
+        batch may lose requests before it starts. 0 if not even one request fits.
         """
 
     @property
     def least_s(self) -> Sequence[float]:
-        """Shortest compute time of any such batch, by model; infinite without one."""
+        """Shortest compute time of such a batch, by model; infinite without one."""
 
     @property
     def waiting(self) -> Sequence[Sequence[ActiveRequest]]:
-        """Requests of each model whose input is there and that are not chosen.
+        """Requests of each model whose input has arrived and that are not chosen.
 
         By deadline, ties by arrival.
         """
@@ -61,19 +61,19 @@ class View(Protocol):
 
     @property
     def tables(self) -> Tables:
-        """The library and the GPU as the solvers see them; there are no users."""
+        """The library and the GPU as the solvers see them; without users."""
 
     @property
     def waiting_count(self) -> int:
-        """How many requests wait, their input there."""
+        """Number of waiting requests, those whose input has arrived."""
 
     @property
     def uploading_count(self) -> int:
-        """How many requests are on their way and not chosen."""
+        """Number of requests that are uploading and not chosen."""
 
     @property
     def model(self) -> int | None:
-        """Model of the round that is in hand or was last; None before the first."""
+        """Model of the round in flight or the last one; None before the first."""
 
     @property
     def computing(self) -> bool:
@@ -81,76 +81,76 @@ class View(Protocol):
 
     @property
     def free_s(self) -> float:
-        """When the batch being computed, or the last one, ends by nominal times.
+        """When the current batch, or the last one, ends by nominal times.
 
-        A forecast: what a batch really takes is known when it has ended.
+        A forecast: the actual duration of a batch is known only when it has ended.
         """
 
     @property
     def ahead(self) -> bool:
-        """Whether what is chosen would be loaded with another round still in hand.
+        """Whether the chosen round would be loaded while another is still in flight.
 
         Only with overlap.
         """
 
     def load_s(self) -> list[float]:
-        """Nominal time that loading each model would take now, by model number."""
+        """Nominal load time of each model at present, by model number."""
 
     def resident_atoms(self) -> frozenset[int]:
-        """Atoms (``tables.atom_blocks``) in GPU memory now, or on their way into it."""
+        """Atoms (``tables.atom_blocks``) in GPU memory now, or being loaded into it."""
 
     def fits_beside(self, model: int) -> bool:
-        """Whether a model can be loaded while the round in hand is there."""
+        """Whether a model can be loaded while the round in flight is in memory."""
 
     def next_upload(self) -> ActiveRequest | None:
-        """Return the request not yet chosen whose input comes next, if it is that."""
+        """Return the request whose input arrives next, if it is not chosen yet."""
 
     def uploads(self) -> list[tuple[float, ActiveRequest]]:
-        """List requests on their way and not chosen, with when they will be there.
+        """List requests that are uploading and not chosen, with their forecast arrival.
 
-        That is if nothing else came, the earliest first. O(n log n).
+        The forecast assumes that nothing else is sent; earliest first. O(n log n).
         """
 
     def drop(self, request: ActiveRequest, reason: str) -> None:
-        """Give up a request that is on its way or waits; its spectrum is freed.
+        """Drop a request that is uploading or waiting; its spectrum is freed.
 
         Parameters
         ----------
         request
-            One that was taken in and not chosen yet.
+            A request that was admitted and is not yet chosen.
         reason
-            Why, as it is written into the records.
+            The reason, as it is written into the records.
 
         Raises
         ------
         PolicyError
-            When it has been chosen or has its outcome already, or the reason is no
+            If it has been chosen or already has its outcome, or the reason is not a
             text.
         """
 
     def wake_at(self, time_s: float) -> None:
-        """Ask the policy again at a time, if it waits then.
+        """Consult the policy again at a given time, if it waits then.
 
-        A policy that has itself asked again and again, and never chooses, keeps the run
-        going for ever if late requests are served.
+        A policy that keeps waking itself and never chooses keeps the run going forever
+        if late requests are served.
 
         Parameters
         ----------
         time_s
-            When, in seconds of the run, not before now.
+            The time in seconds of the run, not before now.
 
         Raises
         ------
         PolicyError
-            When it is before now, or not finite.
+            If the time is before now, or not finite.
         """
 
 
 class Choice(NamedTuple):
     """A round of a plan: its model, and the requests of its batch.
 
-    All requests of a round may be gone; it loads its model and computes nothing. Only
-    edgesim's own policies may answer so.
+    All requests of a round may have been dropped; it loads its model and computes
+    nothing. Only edgesim's own policies may return it.
     """
 
     model: int
@@ -158,55 +158,56 @@ class Choice(NamedTuple):
 
 
 class Policy(ABC):
-    """Picks the next batch whenever the GPU can take one; only ``choose`` is needed.
+    """Chooses the next batch whenever the GPU can take one; only ``choose`` is needed.
 
-    A policy sees the server (:class:`View`) and its requests, and changes neither: it
-    answers.
-    The uplink is not its business. An instance serves one run, so it may keep state.
+    A policy sees the server (:class:`View`) and its requests, and modifies neither: it
+    only returns its choices. It does not control the uplink. An instance serves one
+    run, so it may keep state.
     """
 
     asked_when_empty: ClassVar[bool] = False
-    """Whether it is asked for rounds even if no request is there, as a plan is."""
+    """Whether the policy is consulted even if no request is present, as a plan is."""
 
     def start(self, server: View) -> None:
-        """Look at the server before the first request comes."""
+        """Inspect the server before the first request arrives."""
 
     def admit(self, server: View, request: ActiveRequest) -> str | None:
-        """Say why a request that has just come is turned away; None to take it."""
+        """Return the reason to reject a request on arrival; None to admit it."""
         return None
 
     def ready(self, server: View, request: ActiveRequest) -> None:
-        """Note that a request's input has arrived and it waits now."""
+        """React to a request whose input has arrived and that now waits."""
 
     @abstractmethod
     def choose(self, server: View) -> Sequence[ActiveRequest] | Choice | None:
         """Choose the batch of the next round, or wait.
 
-        Called when the GPU is free, or when it can load ahead
-        (``server.ahead``), and again whenever an input arrives or a round moves on
-        while the answer was to wait, or at ``server.wake_at``.
+        Called when the GPU is free, or when it can load ahead (``server.ahead``). After
+        an answer to wait, called again whenever an input arrives or a round progresses,
+        or at ``server.wake_at``.
 
         Returns
         -------
         sequence of ActiveRequest or None
-            Requests of one model, not yet chosen, as many as fit in a batch. Their
-            model is loaded at once; the batch starts when all their inputs are there.
-            None: nothing for now.
+            Requests of one model, not yet chosen, at most as many as fit in a batch.
+            Their model is loaded at once; the batch starts when all their inputs have
+            arrived. None to wait.
         """
 
     def join(
         self, server: View, batch: Sequence[ActiveRequest], room: int
     ) -> Sequence[ActiveRequest]:
-        """Choose who joins a batch that is about to start.
+        """Choose the requests that join a batch about to start.
 
         Parameters
         ----------
         server
-            What there is to look at.
+            The state that the policy may inspect.
         batch
-            Requests of one model, loaded and with their inputs there; at least one.
+            Requests of one model that is loaded, with their inputs present; at least
+            one.
         room
-            How many more fit, at least one.
+            Number of further requests that fit, at least one.
 
         Returns
         -------

@@ -11,46 +11,46 @@ from edgesim.errors import InputError, short
 from edgesim.plugins import told_where
 from solvers import RefusalError
 
-# Raised on purpose: these say all there is to say.
+# Raised on purpose: these are complete messages.
 _DELIBERATE = (InputError, PolicyError, RefusalError)
 
 
 class PolicyGuard:
-    """Asks a policy about a server, and checks its answers.
+    """Calls a policy's hooks for a server, and checks its answers.
 
-    Whatever else a policy raises becomes a ``PolicyError``, which says where. SimPy
-    makes exceptions anew from their ``args`` on their way out, which not all of them
-    survive; the original stays at the end of the chain of causes.
+    Any other exception of a policy becomes a ``PolicyError`` that names its location.
+    SimPy rebuilds exceptions from their ``args`` as they propagate, which not all of
+    them survive; the original stays at the end of the chain of causes.
 
     Parameters
     ----------
     policy, server
-        The policy, and what it is asked about.
+        The policy, and the server that it sees.
 
     Attributes
     ----------
     has_admit, has_ready
-        Whether the policy has an ``admit`` and a ``ready`` of its own.
+        Whether the policy overrides ``admit`` and ``ready``.
     """
 
     def __init__(self, policy: Policy, server: View) -> None:
         self._policy = policy
         self._server = server
-        # A plan's rounds are its own business; users' policies choose requests.
+        # Only ours may answer with a plan's round; users' policies choose requests.
         self._ours = type(policy).__module__.startswith("edgesim.")
-        # Most policies leave these as they are; asking all the same takes time.
+        # Most policies leave these as they are; calling them anyway takes time.
         self.has_admit = type(policy).admit is not Policy.admit
         self.has_ready = type(policy).ready is not Policy.ready
 
     def start(self) -> None:
-        """Let it look at the server before the first request."""
+        """Let the policy inspect the server before the first request."""
         try:
             self._policy.start(self._server)
         except Exception as error:
             self._fail("start", error)
 
     def admit(self, request: ActiveRequest) -> str | None:
-        """Ask why a request that has just come is turned away, if it is."""
+        """Return the policy's reason to reject an arriving request, if any."""
         try:
             reason = self._policy.admit(self._server, request)
         except Exception as error:
@@ -62,14 +62,14 @@ class PolicyGuard:
         return reason
 
     def ready(self, request: ActiveRequest) -> None:
-        """Tell it that a request's input has arrived."""
+        """Notify the policy that a request's input has arrived."""
         try:
             self._policy.ready(self._server, request)
         except Exception as error:
             self._fail("ready", error)
 
     def choose(self) -> tuple[int, list[ActiveRequest]] | None:
-        """Ask for the model and the batch of the next round; None to wait."""
+        """Return the model and the batch of the policy's next round; None to wait."""
         try:
             chosen = self._policy.choose(self._server)
             if chosen is None:
@@ -82,7 +82,7 @@ class PolicyGuard:
             self._fail("choose", error)
 
     def join(self, batch: Sequence[ActiveRequest], room: int) -> list[ActiveRequest]:
-        """Ask which requests join a batch that is about to start."""
+        """Return the requests that join a batch about to start."""
         try:
             return _requests("join", self._policy.join(self._server, batch, room))
         except Exception as error:
@@ -96,12 +96,12 @@ class PolicyGuard:
 
 
 def check_reason(reason: object) -> None:
-    """Refuse a reason to drop that cannot be written down.
+    """Reject a drop reason that cannot be recorded.
 
     Raises
     ------
     PolicyError
-        When it is no text, or an empty one.
+        If it is not a text, or empty.
     """
     if not isinstance(reason, str) or not reason:
         raise PolicyError(

@@ -1,7 +1,8 @@
 """The records of a run, as columns.
 
-One row a request, one a round, in blocks of numbers: about 100 bytes each, so that a
-day of requests fits in memory and every measure is taken from the whole afterwards.
+One row per request and one per round, in arrays of numbers: about 100 bytes each, so
+that a day of requests fits in memory and every measure is computed from all of them
+afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
 IN_TIME, LATE = 0, 1
-# Outcome codes from here on are drops: the reason's position in ``reasons`` + DROPPED.
+# Outcome codes from here on are drops: the index of the reason in ``reasons`` +
+# DROPPED.
 DROPPED = 2
 
 NO_LINK = "no link"
@@ -41,10 +43,10 @@ REASONS = (
 
 @dataclass(frozen=True, eq=False)
 class RequestLog:
-    """What became of every request: arrays of shape (K,), in order of arrival.
+    """The outcome of every request: arrays of shape (K,), in order of arrival.
 
-    Times of what never happened are NaN. ``end_s`` is when the round ended or the
-    request was dropped; ``round`` is −1 for those never computed.
+    Times of events that never happened are NaN. ``end_s`` is when the round ended or
+    the request was dropped; ``round`` is −1 for requests never computed.
     """
 
     user: Ints
@@ -62,12 +64,12 @@ class RequestLog:
 class RoundLog:
     """Every round: arrays of shape (R,), in order.
 
-    ``chosen`` requests were in it when its load began; some may have been dropped
-    since, and others joined, so that ``batch`` were computed. It may be 0: a model was
-    loaded in vain. GPU memory has room for the larger of the two, so the rounds
-    (model, max(chosen, batch)) load the same by ``solvers.core.residency``. Times are
-    those that were taken, noise and faults included. The load may begin before the
-    round before ends (only with overlap).
+    ``chosen`` is the number of requests when the load began; some may have been dropped
+    since, and others joined, so that ``batch`` were computed. ``batch`` may be 0: a
+    model was loaded in vain. GPU memory has room for the larger of the two, so the
+    rounds (model, max(chosen, batch)) load the same by ``solvers.core.residency``.
+    Times are actual times, noise and faults included. The load may begin before the
+    preceding round ends (only with overlap).
     """
 
     model: Ints
@@ -84,10 +86,10 @@ class RoundLog:
 
 @dataclass(frozen=True, eq=False)
 class BandLog:
-    """Bands that uploads held for a while: arrays of shape (B,), by start and end.
+    """Bands held by uploads over time: arrays of shape (B,), by start and end.
 
-    Uploads are those of ``request``, by number, whether or not they ended. A rule that
-    gives the whole band to changing uploads does not record them one by one.
+    ``request`` is the number of the upload's request, whether or not the upload ended.
+    A rule that passes the whole band between uploads does not record them individually.
     """
 
     request: Ints
@@ -102,18 +104,19 @@ def _no_bands() -> BandLog:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What one policy did with a stream of requests.
+    """The run of one policy on a stream of requests.
 
     Parameters
     ----------
     requests, rounds
         The records.
     reasons
-        Why requests were dropped, by outcome code − ``DROPPED``.
+        Reasons for drops, by outcome code − ``DROPPED``.
     busy_s
-        When the whole band began and ceased to be used, shape (n, 2), in order.
+        Start and end of the periods in which the band was in use, shape (n, 2), in
+        order.
     bands
-        Bands held, where the uplink is a plan's.
+        Bands held, if the uplink is that of a plan.
     """
 
     requests: RequestLog
@@ -132,11 +135,11 @@ class Log:
         self._clear()
 
     def reason(self, text: str) -> int:
-        """Return the outcome code of a reason to drop."""
+        """Return the outcome code of a drop reason."""
         return DROPPED + self._reasons.setdefault(text, len(self._reasons))
 
     def round(self, row: tuple[float, ...]) -> None:
-        """Note a round: its values in the order of :class:`RoundLog`."""
+        """Record a round: its values in the order of :class:`RoundLog`."""
         self._round(row)
         self.rounds += 1
 
@@ -145,22 +148,22 @@ class Log:
         busy_s: Sequence[float],
         bands: Sequence[tuple[int, float, float, float]] = (),
     ) -> Run:
-        """Turn what was noted into columns, and check that no request is missing.
+        """Convert the records to columns, and check that no request is missing.
 
         Parameters
         ----------
         busy_s
-            When the whole band began and ceased to be used, in turn.
+            Times at which the band alternately began and ceased to be in use.
         bands
             Request, start, end and Hz of every band held, in order.
 
-        The log is empty afterwards: the simulation that holds it lives on until its
-        cycles are collected, and need not hold all this twice.
+        The log is empty afterwards: the simulation that refers to it lives on until its
+        reference cycles are collected, and must not hold all this twice.
 
         Raises
         ------
         AssertionError
-            When a request has no outcome, or two.
+            If a request has no outcome, or two.
         """
         rounds = _rounds(self._rounds)
         rows = np.frombuffer(self._requests, dtype=np.float64).reshape(-1, 10)
@@ -169,10 +172,10 @@ class Log:
         if not np.array_equal(number[order], np.arange(len(number))):
             raise AssertionError("a request has no outcome, or two")
 
-        # Column by column: what was noted is as large as all of them together.
+        # Column by column: the log is as large as all of them together.
         def whole(column: int) -> Ints:
-            found: Ints = rows[order, column].astype(np.int64)
-            return found
+            values: Ints = rows[order, column].astype(np.int64)
+            return values
 
         requests = RequestLog(
             user=whole(1),

@@ -1,19 +1,20 @@
-"""A request on its way through the simulation."""
+"""A request in the simulation, from arrival to outcome."""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
-# Where a request is. Each state is left once, for a later one.
+# States of a request. Each is left once, for a later one.
 UPLOADING, WAITING, CHOSEN, DONE = range(4)
 
 
 class Arrival(NamedTuple):
     """One request of a stream, as it arrives.
 
-    ``user`` and ``model`` are numbers, ``demand_s`` is how long its upload takes at the
-    whole band (infinite without a link), ``slo_s`` how long it may take in all.
+    ``user`` and ``model`` are numbers, ``demand_s`` is the duration of its upload at
+    the whole band (infinite without a link), ``slo_s`` the time allowed from arrival to
+    completion.
     """
 
     arrival_s: float
@@ -29,23 +30,23 @@ class ActiveRequest:
     Attributes
     ----------
     number, user, model
-        Which, whose, and the library's model it wants, by number.
+        The request, its user, and the library's model that it asks for, by number.
     arrival_s, deadline_s
-        When it came and when it is to be done; the deadline may be infinite.
+        Its arrival and its deadline; the deadline may be infinite.
     latest_s
-        When a batch with it must start computing at the latest to be of use: infinite
-        if late requests are served too.
+        The latest time at which a batch with it must start computing to be of use:
+        infinite if late requests are served too.
     left_s
-        What is left of its upload, in seconds at the whole band, when it last got or
-        lost spectrum.
+        Remaining upload, in seconds at the whole band, when it last got or lost
+        spectrum.
     tag_s
-        Virtual time at which its upload ends, where the band is shared equally;
-        negative while it has no share.
+        Virtual time at which its upload ends, if the band is shared equally; negative
+        while it has no share.
     upload_start_s, upload_end_s
-        When it first got spectrum and when its input was there; NaN before.
+        When it first got spectrum and when its input had arrived; NaN before.
     state
-        ``UPLOADING``, ``WAITING`` (input there), ``CHOSEN`` (part of a round; its input
-        may still be on its way) or ``DONE``.
+        ``UPLOADING``, ``WAITING`` (input received), ``CHOSEN`` (part of a round; its
+        input may still be uploading) or ``DONE``.
     """
 
     __slots__ = (
@@ -86,7 +87,7 @@ class ActiveRequest:
 
     @property
     def uploaded(self) -> bool:
-        """Whether its input is there."""
+        """Whether its input has arrived."""
         return self.upload_end_s == self.upload_end_s
 
     def __lt__(self, other: ActiveRequest) -> bool:

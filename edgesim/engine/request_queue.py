@@ -1,4 +1,4 @@
-"""Requests from arrival to dispatch, and the one outcome that each of them gets."""
+"""Requests from arrival to dispatch, and the single outcome of each."""
 
 from __future__ import annotations
 
@@ -36,43 +36,43 @@ from edgesim.engine.uplinks.rules import Uplink, make_uplink
 from solvers.tolerance import TIME_TOLERANCE_S
 
 UplinkMaker: TypeAlias = Callable[[Environment, Act, Act], Uplink]
-"""Makes an uplink of its own from the simulation, what is called for an upload that has
-ended, and what is called for one that was given up."""
+"""Makes an uplink from the simulation, the callback for an upload that has ended, and
+the callback for one that was abandoned."""
 
 
 def _no_listener() -> None:
-    """Notify no one."""
+    """Do nothing."""
 
 
 class RequestQueue:
-    """Requests that upload or wait; batches of them are handed to the GPU.
+    """Requests that upload or wait; the GPU claims batches of them.
 
     Parameters
     ----------
     env, settings, log
-        The simulation, how it goes, and where outcomes are recorded.
+        The simulation, its settings, and the log that records outcomes.
     model_names, most, least_s
-        Name, largest batch and shortest compute time of each model.
+        Name, batch limit and shortest compute time of each model.
     admit
-        If given, says why a request that can be taken is turned away, or None.
+        If given, returns the reason to reject an admissible request, or None.
     ready
-        If given, called with every request that begins to wait.
+        If given, called with every request that starts to wait.
     make_own_uplink
-        Makes the uplink, if not the rule of the settings.
+        Makes the uplink, instead of the rule of the settings.
     checks
-        Whether to check that the policy left what requests say of themselves.
+        Whether to check that the policy left the attributes of requests unchanged.
 
     Attributes
     ----------
     waiting
-        Requests of each model whose input is there and that are not chosen, by
+        Requests of each model whose input has arrived and that are not chosen, by
         deadline, ties by arrival.
     waiting_count, uploading_count
-        How many wait, and how many are uploading and not chosen.
+        Number of requests that wait, and that are uploading and not chosen.
     uplink
         The band.
     news
-        Called when a request or an input has arrived, or an upload was given up.
+        Called when a request or an input has arrived, or an upload was abandoned.
     """
 
     def __init__(
@@ -109,15 +109,15 @@ class RequestQueue:
         self._ready = ready
         self.news: Callable[[], None] = _no_listener
         self._known_ahead = settings.known_ahead
-        # As they came, for a policy could change what a request says of itself. Ours do
-        # not, and are spared the check.
+        # Values on arrival, since a policy could change the attributes of a request.
+        # Shipped policies do not, and are spared the check.
         self._checks = checks
         self._arrival_s, self._deadline_s = array("d"), array("d")
         self._model = array("l")
         self._expiry: list[tuple[float, int, ActiveRequest]] = []
-        # All that were admitted, where the queue is limited: some hold a place in vain.
+        # All admitted requests, if the queue is limited: some hold a place in vain.
         self._held: list[tuple[float, int, ActiveRequest]] = []
-        # Called when the input of a chosen request is there, or will never be.
+        # Called when the input of a chosen request has arrived, or never will.
         self._settled: dict[int, Callable[[], None]] = {}
         for outage in settings.faults.outages:
             self._at(outage.start_s, self.uplink.lose_link, outage.user)
@@ -129,8 +129,8 @@ class RequestQueue:
         event.callbacks.append(lambda _: act(user))
 
     def feed(self, arrivals: Iterable[Arrival]) -> Generator[Event, Any, None]:
-        """Let requests arrive, one after the other, each at its time."""
-        # Bound once: all this is done for every request.
+        """Let requests arrive, one after another, each at its time."""
+        # Bound once: all of this runs for every request.
         env, timeout, least_s = self._env, self._env.timeout, self._least_s
         send, news, most = self.uplink.send, self.news, self._most
         drops_late, checks, known = self._drops_late, self._checks, self._known_ahead
@@ -169,7 +169,7 @@ class RequestQueue:
             news()
 
     def _refusal(self, request: ActiveRequest) -> str | None:
-        """Say why a request that has just come cannot be taken."""
+        """Return the reason why an arriving request cannot be admitted, or None."""
         if request.left_s == inf:
             return NO_LINK
         if not self._most[request.model]:
@@ -192,7 +192,7 @@ class RequestQueue:
         return limit is not None and self.uploading_count + self.waiting_count >= limit
 
     def _make_room(self) -> None:
-        """Drop those that take room in vain. O(log n) for each that was taken in."""
+        """Drop requests that hold a place in vain. O(log n) per admitted request."""
         self.purge()
         held, now_s = self._held, self._env.now - TIME_TOLERANCE_S
         while held and held[0][0] < now_s:
@@ -201,7 +201,7 @@ class RequestQueue:
                 self.give_up(request)
 
     def _deliver(self, request: ActiveRequest) -> None:
-        """Take in an input that has arrived."""
+        """Enqueue a request whose input has arrived."""
         if request.state == CHOSEN:
             self._settled.pop(request.number)()
             return
@@ -209,7 +209,7 @@ class RequestQueue:
         self.uploading_count -= 1
         self.waiting_count += 1
         queue = self.waiting[request.model]
-        # Nearly always the last: compared here, since __lt__ would take a call.
+        # Nearly always the last: compared inline to avoid a call of __lt__.
         last_s = queue[-1].deadline_s if queue else -inf
         if last_s < request.deadline_s or (
             last_s == request.deadline_s and queue[-1].number < request.number
@@ -224,7 +224,7 @@ class RequestQueue:
         self.news()
 
     def _expire(self, request: ActiveRequest) -> None:
-        """Drop a request whose upload cannot end in time any more."""
+        """Drop a request whose upload can no longer end in time."""
         chosen = request.state == CHOSEN
         if not chosen:
             self.uploading_count -= 1
@@ -233,7 +233,7 @@ class RequestQueue:
             self._settled.pop(request.number)()
 
     def _lose(self, request: ActiveRequest) -> None:
-        """Drop a request whose upload was given up."""
+        """Drop a request whose upload was abandoned."""
         chosen = request.state == CHOSEN
         if not chosen:
             self.uploading_count -= 1
@@ -243,12 +243,12 @@ class RequestQueue:
         self.news()
 
     def purge(self) -> None:
-        """Drop waiting requests that cannot make it any more, if such are dropped."""
+        """Drop waiting requests that can no longer be in time, where the rule is to."""
         expiry, now_s = self._expiry, self._env.now - TIME_TOLERANCE_S
         while expiry and (expiry[0][0] < now_s or expiry[0][2].state != WAITING):
             request = heappop(expiry)[2]
             if request.state == WAITING:
-                # By deadline, so the first of its model to expire stands first.
+                # By deadline, so the first of its model to expire is at the head.
                 self.waiting[request.model].remove(request)
                 self.waiting_count -= 1
                 self.finish(request, self._too_late)
@@ -266,12 +266,12 @@ class RequestQueue:
             )
 
     def finish(self, request: ActiveRequest, outcome: int, index: int = -1) -> None:
-        """Give a request its one outcome.
+        """Record the single outcome of a request.
 
         Raises
         ------
         PolicyError
-            When a policy has changed what is for it to read.
+            If a policy has changed attributes that it may only read.
         """
         if request.state == DONE:
             raise AssertionError(f"{request!r} has two outcomes")
@@ -294,7 +294,7 @@ class RequestQueue:
         )
 
     def drop(self, request: ActiveRequest, reason: str) -> None:
-        """Give up a request, as ``View.drop`` says."""
+        """Drop a request, as documented for ``View.drop``."""
         check_reason(reason)
         if request.state == WAITING:
             self.waiting[request.model].remove(request)
@@ -308,34 +308,33 @@ class RequestQueue:
             raise PolicyError(f"dropped {request!r}, which is chosen or done")
 
     def give_up(self, request: ActiveRequest) -> None:
-        """Drop a request whose input cannot come in time any more."""
+        """Drop a request whose input can no longer arrive in time."""
         self._expire(request)
         self.uplink.remove(request)
 
     def too_late(self, request: ActiveRequest) -> None:
-        """Drop a chosen request that cannot make it any more, its input there."""
+        """Drop a chosen request, its input present, that can no longer be in time."""
         self.finish(request, self._too_late)
 
     def claim(self, batch: Sequence[ActiveRequest], settled: Callable[[], None]) -> int:
-        """Hand over a batch: its requests are chosen and wait no more.
+        """Claim a batch: its requests are chosen and no longer wait.
 
         Parameters
         ----------
         batch
             Requests of one model, at least one.
         settled
-            Called for each input that is still missing, when it has come or will never
-            come.
+            Called for each missing input once it has arrived or can never arrive.
 
         Returns
         -------
         int
-            How many inputs are missing.
+            Number of missing inputs.
 
         Raises
         ------
         PolicyError
-            When they cannot be a batch.
+            If they cannot form a batch.
         """
         model, size = batch[0].model, len(batch)
         if size > self._most[model]:
@@ -369,12 +368,12 @@ class RequestQueue:
         return missing
 
     def close(self) -> None:
-        """Give an outcome to requests never chosen, or whose input never came.
+        """Record outcomes of requests never chosen, or whose input never arrived.
 
         Raises
         ------
         PolicyError
-            When requests that wait are in no queue any more.
+            If waiting requests are no longer in any queue.
         """
         if sum(map(len, self.waiting)) != self.waiting_count:
             raise PolicyError("changed the queues in server.waiting: only look at them")

@@ -1,4 +1,4 @@
-"""A server: its uplink, queue and GPU, and what a policy sees of them."""
+"""A server: its uplink, queue and GPU, and the view of them that a policy gets."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from solvers.tolerance import TIME_TOLERANCE_S
 
 @dataclass(frozen=True)
 class Parts:
-    """Parts of a server that are not the usual ones; None for the usual.
+    """Non-default parts of a server; None for the default.
 
     Parameters
     ----------
     uplink
-        Makes the uplink; usually the rule of the settings.
+        Makes the uplink; by default the rule of the settings.
     memory
-        What is resident in GPU memory; usually by the rules of the problem.
+        GPU memory; by default managed by the rules of the problem.
     device
-        Makes what loads and computes; usually a GPU in simulated time.
+        Makes the device that loads and computes; by default a GPU in simulated time.
     """
 
     uplink: UplinkMaker | None = None
@@ -52,16 +52,16 @@ class Server:
     tables
         The library and the GPU, with or without sharing.
     policy
-        What decides; a new instance for every server and run.
+        The policy; a new instance for every server and run.
     settings
         Uplink rule, drops, faults and noise.
     parts
-        Parts that are not the usual ones.
+        Non-default parts.
 
     Raises
     ------
     ValueError
-        When the GPU's eviction needs to know the future.
+        If the GPU's eviction rule needs to know the future.
     """
 
     def __init__(
@@ -120,45 +120,45 @@ class Server:
 
     @property
     def tables(self) -> Tables:
-        """The library and the GPU as the solvers see them; there are no users."""
+        """The library and the GPU as the solvers see them; without users."""
         return self._tables
 
     @property
     def waiting_count(self) -> int:
-        """How many requests wait, their input there."""
+        """Number of waiting requests, those whose input has arrived."""
         return self._queue.waiting_count
 
     @property
     def uploading_count(self) -> int:
-        """How many requests are on their way and not chosen."""
+        """Number of requests that are uploading and not chosen."""
         return self._queue.uploading_count
 
     @property
     def model(self) -> int | None:
-        """Model of the round that is in hand or was last; None before the first."""
+        """Model of the round in flight or the last one; None before the first."""
         return self._memory.model
 
     def load_s(self) -> list[float]:
-        """Nominal time that loading each model would take now, by model number."""
+        """Nominal load time of each model at present, by model number."""
         return self._memory.missing_s()
 
     def resident_atoms(self) -> frozenset[int]:
-        """Atoms (``tables.atom_blocks``) in GPU memory now, or on their way into it."""
+        """Atoms (``tables.atom_blocks``) in GPU memory now, or being loaded into it."""
         return self._memory.resident_atoms()
 
     def fits_beside(self, model: int) -> bool:
-        """Whether a model can be loaded while the round in hand is there."""
+        """Whether a model can be loaded while the round in flight is in memory."""
         return self._memory.fits_beside(model)
 
     def next_upload(self) -> ActiveRequest | None:
-        """Return the request not yet chosen whose input comes next, if it is that."""
+        """Return the request whose input arrives next, if it is not chosen yet."""
         request = self._queue.uplink.next_delivery()
         return request if request is not None and request.state < CHOSEN else None
 
     def uploads(self) -> list[tuple[float, ActiveRequest]]:
-        """List requests on their way and not chosen, with when they will be there.
+        """List requests that are uploading and not chosen, with their forecast arrival.
 
-        That is if nothing else came, the first first. O(n log n).
+        The forecast assumes that nothing else is sent; earliest first. O(n log n).
         """
         return [
             (end_s, request)
@@ -173,23 +173,23 @@ class Server:
 
     @property
     def free_s(self) -> float:
-        """When the batch being computed, or the last one, ends by nominal times."""
+        """When the current batch, or the last one, ends by nominal times."""
         return self._gpu.free_s
 
     @property
     def ahead(self) -> bool:
-        """Whether what is chosen would be loaded with another round still in hand.
+        """Whether the chosen round would be loaded while another is still in flight.
 
         Only with overlap.
         """
         return self._gpu.ahead
 
     def drop(self, request: ActiveRequest, reason: str) -> None:
-        """Give up a request that is on its way or waits, as ``View.drop`` says."""
+        """Drop an uploading or waiting request, as documented for ``View.drop``."""
         self._queue.drop(request, reason)
 
     def wake_at(self, time_s: float) -> None:
-        """Ask the policy again at a time, as ``View.wake_at`` says."""
+        """Consult the policy again at a time, as documented for ``View.wake_at``."""
         wait_s = time_s - self._env.now
         if not -TIME_TOLERANCE_S <= wait_s < math.inf:
             raise PolicyError(
@@ -207,10 +207,10 @@ class Server:
         self._env.process(self._queue.feed(arrivals))
 
     def close(self) -> Run:
-        """End the run and return its records, once nothing happens any more.
+        """End the run after the last event and return its records.
 
-        A policy that waits for ever leaves requests behind, and so does a link that
-        never comes back; they are dropped.
+        A policy that waits forever leaves requests behind, and so does a link that
+        never recovers; they are dropped.
         """
         self._gpu.close()
         self._queue.close()
@@ -235,27 +235,27 @@ def simulate(
     settings: Settings,
     parts: Parts | None = None,
 ) -> Run:
-    """Run a stream of requests through uplink, queue and GPU, to the last outcome.
+    """Run a stream of requests through uplink, queue and GPU until the last outcome.
 
     Parameters
     ----------
     tables
         The library and the GPU, with or without sharing.
     arrivals
-        In order of arrival; read one by one as time goes on.
+        In order of arrival; read one by one as time advances.
     policy
-        What decides; a new instance for every run.
+        The policy; a new instance for every run.
     settings
         Uplink rule, drops, faults and noise.
     parts
-        Parts of the server that are not the usual ones.
+        Non-default parts of the server.
 
     Raises
     ------
     PolicyError
-        When the policy fails, or chooses what cannot be run.
+        If the policy fails, or makes a choice that cannot be run.
     ValueError
-        When the GPU's eviction needs to know the future.
+        If the GPU's eviction rule needs to know the future.
     """
     env = Environment()
     server = Server(env, tables, policy, settings, parts)

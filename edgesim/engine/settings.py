@@ -1,4 +1,4 @@
-"""How a run goes, whatever the policy."""
+"""Settings of a run, independent of the policy."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from edgesim.names import UplinkRule
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run goes, whatever the policy.
+    """Settings of a run, independent of the policy.
 
     Parameters
     ----------
     uplink
         The rule for sharing the band.
     late
-        ``"drop"``: a request is dropped once it cannot end by its deadline, even
+        ``"drop"``: a request is dropped once it cannot end by its deadline even if
         computed alone and at once; ``"serve"``: no request is dropped for being late.
     queue_limit
-        How many requests may be uploading or waiting; more are turned away.
+        Maximum number of requests uploading or waiting; further ones are rejected.
     faults
-        What goes wrong, and when.
+        Faults, and when they occur.
     load_factor, compute_factor
-        Factors on the nominal times, drawn once a round; None for nominal times.
+        Factors on the nominal times, drawn once per round; None for nominal times.
     known_ahead
-        Whether the server knows every request from the start, before it arrives. Then
-        the uplink, a part of its own, begins each upload when its request arrives.
+        Whether the server knows every request from the start, before it arrives. If so,
+        the uplink, a non-default part, begins each upload when its request arrives.
     """
 
     uplink: UplinkRule = "fifo"

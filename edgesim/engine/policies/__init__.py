@@ -1,1 +1,1 @@
-"""Policies that edgesim ships, and what they have in common."""
+"""Policies shipped with edgesim, and their shared helpers."""

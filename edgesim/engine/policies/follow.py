@@ -12,11 +12,11 @@ from solvers.schedule import Schedule
 from solvers.tolerance import TIME_TOLERANCE_S
 
 NOT_SCHEDULED = "not scheduled"
-"""Reason to turn away a request that is in no round of the plan."""
+"""Reason to reject a request that is in no round of the plan."""
 
 
 class _Planned(NamedTuple):
-    """A round of the plan; ``ahead`` if its load overlaps the round before."""
+    """A round of the plan; ``ahead`` if its load overlaps the preceding round."""
 
     model: int
     users: tuple[int, ...]
@@ -26,16 +26,17 @@ class _Planned(NamedTuple):
 class Follow(Policy):
     """Runs the rounds of a plan, whatever happens.
 
-    Requests that are in no round are turned away as they arrive. A round goes on with
-    the inputs that are there once the others have been given up, and loads its model
-    even if none is left. Under ``upfront`` the GPU starts when all uploads have ended.
+    Requests that are in no round are rejected on arrival. A round proceeds with the
+    inputs present once the others have been abandoned, and loads its model even if none
+    is left. Under ``upfront`` the GPU starts when all uploads have ended.
 
     Parameters
     ----------
     problem
-        What was planned; request k is that of its user k, and all are known ahead.
+        The planned problem; request k is that of its user k, and all are known in
+        advance.
     schedule
-        A schedule of it.
+        A schedule of the problem.
     """
 
     asked_when_empty = True
@@ -57,7 +58,7 @@ class Follow(Policy):
         self._requests: dict[int, ActiveRequest] = {}
 
     def admit(self, server: View, request: ActiveRequest) -> str | None:
-        """Turn away requests that are in no round."""
+        """Reject requests that are in no round."""
         del server
         if request.number not in self._scheduled:
             return NOT_SCHEDULED
@@ -65,7 +66,7 @@ class Follow(Policy):
         return None
 
     def choose(self, server: View) -> Sequence[ActiveRequest] | Choice | None:
-        """Choose the next round, once the plan's rules let it be loaded."""
+        """Choose the next round, once the plan's rules allow its load."""
         if self._next == len(self._rounds):
             return None
         if len(self._requests) < len(self._scheduled):

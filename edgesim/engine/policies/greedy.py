@@ -23,7 +23,7 @@ ROUNDING = 1 - 1e-12
 
 
 class Batch(NamedTuple):
-    """A batch out of a model's queue, by deadline: from ``first``, so many."""
+    """``size`` requests of a model's queue, by deadline, from position ``first``."""
 
     rate_per_s: float
     size: int
@@ -31,31 +31,32 @@ class Batch(NamedTuple):
 
 
 class Greedy(Policy):
-    """Serve most requests in time per extra second of GPU time.
+    """Serve the most requests in time per additional second of GPU time.
 
-    For every model, its best batch is the one with the most requests per second of
-    load and compute, all of them in time; the best of these is next. The load counts
-    as what the model is missing now, so relatives of what is resident come first.
-    A batch of n requests is never better than n requests at the least compute time a
-    request; only models whose bound by that beats the best batch found are looked at.
+    A model's best batch is the one with the most requests per second of load and
+    compute, all of them in time; the best batch over all models is next. The load
+    counts only the blocks that the model is missing now, so models that share resident
+    blocks come first. A batch of n requests is never better than n requests at the
+    least compute time per request; only models whose bound by this beats the best batch
+    found are examined.
 
-    If nobody can be in time, those who are dropped for being late are dropped; others
-    are served, late, at the best rate. O(models) a round, and O(batch limit · log
-    queue) for each model looked at, mostly one or two.
+    If no request can be in time, those subject to drops for lateness are dropped;
+    others are served, late, at the best rate. O(models) per round, and O(batch limit ·
+    log queue) for each model examined, mostly one or two.
     """
 
     def start(self, server: View) -> None:
-        """Make the bounds."""
+        """Compute the bounds."""
         self._tables = [
-            table[: most + 1]
-            for table, most in zip(server.batch_s, server.most, strict=True)
+            batch_s[: most + 1]
+            for batch_s, most in zip(server.batch_s, server.most, strict=True)
         ]
         self._busy = BusyModels()
         self._refused = Refused()
-        self._bound_s = [least_total_s(table) for table in self._tables]
+        self._bound_s = [least_total_s(batch_s) for batch_s in self._tables]
 
     def ready(self, server: View, request: ActiveRequest) -> None:
-        """Note that its model is asked for."""
+        """Note that a request waits for its model."""
         del server
         self._busy.add(request.model)
         self._refused.forget()
@@ -70,7 +71,7 @@ class Greedy(Policy):
         model, batch = self._best(server, start_s, loads_s)
         if not batch.size:
             if server.ahead:
-                # Who is lost after the batch in hand is told when it has ended.
+                # Requests lost after the current batch are dropped when it has ended.
                 self._refused.note(server)
                 return None
             for lost in range(len(loads_s)):
@@ -86,14 +87,14 @@ class Greedy(Policy):
     def join(
         self, server: View, batch: Sequence[ActiveRequest], room: int
     ) -> Sequence[ActiveRequest]:
-        """Let join whom the batch still serves in time."""
-        del room  # what of it can be used hangs on the deadlines
+        """Let requests join that the batch still serves in time."""
+        del room  # how much of it is usable depends on the deadlines
         return join_in_time(server, batch, server.waiting[batch[0].model])
 
     def _best(
         self, server: View, start_s: float, loads_s: Sequence[float]
     ) -> tuple[int, Batch]:
-        """Find the best model's best batch; looks only where the bound allows."""
+        """Find the best model's best batch; examines only models whose bound allows."""
         waiting, tables, bounds_s = server.waiting, self._tables, self._bound_s
         models = self._busy.models(server)
         rates = []
@@ -103,41 +104,41 @@ class Greedy(Policy):
             if size >= len(bound_s):
                 size = len(bound_s) - 1
             rates.append(size / (loads_s[model] + bound_s[size]))
-        known: dict[int, Batch] = {}
+        best_batches: dict[int, Batch] = {}
         while True:
             rate_per_s = max(rates)
             at = rates.index(rate_per_s)
             if rates.count(rate_per_s) > 1:
-                even = [i for i, rate in enumerate(rates) if rate == rate_per_s]
-                at = min(even, key=lambda i: waiting[models[i]][0].number)
+                tied = [i for i, rate in enumerate(rates) if rate == rate_per_s]
+                at = min(tied, key=lambda i: waiting[models[i]][0].number)
             model = models[at]
-            found = known.get(model)
-            if found is not None:
-                return model, found
-            found = known[model] = best_batch(
+            batch = best_batches.get(model)
+            if batch is not None:
+                return model, batch
+            batch = best_batches[model] = best_batch(
                 waiting[model], tables[model], bounds_s[model], start_s, loads_s[model]
             )
-            rates[at] = found.rate_per_s
+            rates[at] = batch.rate_per_s
 
     def _late(self, server: View, loads_s: Sequence[float]) -> tuple[int, Batch]:
-        """Find the best rate when everybody is late."""
-        found = []
+        """Find the best rate when every request is late."""
+        candidates = []
         for model in self._busy.models(server):
             queue, table = server.waiting[model], self._tables[model]
             size = min(len(queue), len(table) - 1)
             rate_per_s = size / (loads_s[model] + table[size])
-            found.append((-rate_per_s, queue[0].number, model, size))
-        rate_per_s, _, model, size = min(found)
+            candidates.append((-rate_per_s, queue[0].number, model, size))
+        rate_per_s, _, model, size = min(candidates)
         return model, Batch(-rate_per_s, size, 0)
 
 
 def least_total_s(table: Sequence[float]) -> list[float]:
-    """Bound the compute time of n requests from below: n times the least of each.
+    """Bound the compute time of n requests from below: n times the least per request.
 
     Parameters
     ----------
     table
-        Compute time by batch, from 0, in s.
+        Compute time by batch size, from 0, in s.
 
     Returns
     -------
@@ -162,23 +163,23 @@ def best_batch(
     start_s: float,
     load_s: float,
 ) -> Batch:
-    """Find a model's batch of the most requests per second, all of them in time.
+    """Find a model's batch with the most requests per second, all of them in time.
 
     Parameters
     ----------
     queue
         Requests of the model, by deadline.
     table
-        Compute time by batch, from 0, in s, as far as batches fit.
+        Compute time by batch size, from 0, in s, up to the largest batch that fits.
     bound_s
-        What :func:`least_total_s` makes of it.
+        Result of :func:`least_total_s` for this table.
     start_s, load_s
-        When the load starts and what it takes, in s.
+        Start and duration of the load, in s.
 
     Returns
     -------
     Batch
-        The largest of the best; size 0 if no batch serves anybody in time.
+        The largest of the best; size 0 if no batch serves any request in time.
     """
     best = Batch(0.0, 0, 0)
     waiting = len(queue)

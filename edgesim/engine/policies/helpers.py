@@ -1,4 +1,4 @@
-"""What policies have in common: when the GPU starts, who fits, who can be in time."""
+"""Helpers of policies: when the GPU starts, and which requests can be in time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ UNMEETABLE = "cannot be met"
 
 
 class Outlook(NamedTuple):
-    """When a batch may start, by nominal times, and what its load adds to that.
+    """When a batch may start, by nominal times, and the delay that its load adds.
 
-    Ahead of a batch in hand, a load costs only what sticks out beyond that batch.
+    Ahead of a batch in flight, a load costs only the part that extends beyond it.
     """
 
     start_s: float
@@ -26,7 +26,7 @@ class Outlook(NamedTuple):
 
 
 def outlook(server: View) -> Outlook:
-    """Say when the next batch may start and how much later each model's load makes it.
+    """Return when the next batch may start, and the delay by each model's load.
 
     O(1) with the GPU free, O(models) ahead of a batch.
     """
@@ -41,9 +41,9 @@ def outlook(server: View) -> Outlook:
 def may_begin(server: View, model: int) -> bool:
     """Whether a round of a model should begin now.
 
-    With the GPU free, always. Ahead of a batch, only a load that takes time and that
-    memory has room for, and only once that batch is fixed: until then it may grow, and
-    what needs no load loses nothing by waiting for company.
+    With the GPU free, always. Ahead of a batch, only if the load takes time and memory
+    has room for it, and only once that batch is fixed: until then it may grow, and a
+    batch that needs no load loses nothing by waiting for more requests.
     """
     return not server.ahead or (
         server.computing and server.load_s()[model] > 0 and server.fits_beside(model)
@@ -51,7 +51,7 @@ def may_begin(server: View, model: int) -> bool:
 
 
 def load_ahead(server: View) -> list[ActiveRequest] | None:
-    """Choose for when nothing waits: the input that comes next, if it needs a load."""
+    """If nothing waits, choose the request that arrives next, if it needs a load."""
     if server.waiting_count:
         return None
     request = server.next_upload()
@@ -64,10 +64,10 @@ def load_ahead(server: View) -> list[ActiveRequest] | None:
 
 
 class Refused:
-    """Remembers ahead of which batch nothing was found to load.
+    """Remembers the batch ahead of which there was nothing to load.
 
-    While that batch is in hand and no input arrives, the answer stays the same, but for
-    deadlines that pass; whoever is told to wait is asked again at every arrival.
+    While that batch is in flight and no input arrives, the answer stays the same, apart
+    from deadlines that pass; a policy that waits is consulted again at every arrival.
     """
 
     def __init__(self) -> None:
@@ -83,22 +83,22 @@ class Refused:
             self._free_s = server.free_s
 
     def forget(self) -> None:
-        """Forget it: something has changed."""
+        """Forget the answer: something has changed."""
         self._free_s = math.nan
 
 
 class BusyModels:
-    """Models that somebody waits for."""
+    """Models with waiting requests."""
 
     def __init__(self) -> None:
         self._models: dict[int, None] = {}
 
     def add(self, model: int) -> None:
-        """Note that somebody waits for a model."""
+        """Note that a request waits for a model."""
         self._models[model] = None
 
     def models(self, server: View) -> list[int]:
-        """List them; O(models listed last time or added since)."""
+        """List the models; O(models listed last time or added since)."""
         waiting = server.waiting
         models = [model for model in self._models if waiting[model]]
         if len(models) < len(self._models):
@@ -107,7 +107,7 @@ class BusyModels:
 
 
 def first_in_time(queue: Sequence[ActiveRequest], end_s: float) -> int:
-    """Find the first request of a queue by deadline that an end is in time for."""
+    """Find the first request of a queue by deadline that ends in time at ``end_s``."""
     end_s -= TIME_TOLERANCE_S
     if not queue or queue[0].deadline_s >= end_s:
         return 0
@@ -119,7 +119,8 @@ def join_in_time(
 ) -> Sequence[ActiveRequest]:
     """Choose the most requests of a queue that can join a batch with all in time.
 
-    Those of the batch that are late already do not count. O(batch limit · log queue).
+    Requests of the batch that are already late do not count. O(batch limit · log
+    queue).
     """
     model = batch[0].model
     table, now_s = server.batch_s[model], server.now_s
@@ -139,7 +140,7 @@ def join_in_time(
 
 
 def drop_unmeetable(server: View, model: int, begin_s: float) -> None:
-    """Drop a model's requests that no batch starting then computes in time.
+    """Drop a model's requests that no batch starting at ``begin_s`` serves in time.
 
     Requests that are served even if late (their ``latest_s`` is infinite) stay.
     """

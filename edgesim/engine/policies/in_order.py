@@ -23,18 +23,18 @@ _Entry = tuple[float, int, ActiveRequest]
 
 
 class _InOrder(Policy):
-    """The model of the first request in an order is next, with the first of its own."""
+    """The next model is that of the first request in order, with its first requests."""
 
     def __init__(self) -> None:
-        # Entries of requests that wait no more are left until they come up.
+        # Entries of requests that no longer wait stay until they reach the head.
         self._order: list[_Entry] = []
 
     @abstractmethod
     def _first_of(self, server: View, model: int, most: int) -> Sequence[ActiveRequest]:
-        """Take the first requests of a model, no more than so many."""
+        """Take the first requests of a model, at most ``most``."""
 
     def choose(self, server: View) -> Sequence[ActiveRequest] | None:
-        """Choose the first request and its mates."""
+        """Choose the first request and others of its model."""
         first = _first_waiting(self._order)
         if first is None:
             return load_ahead(server)
@@ -54,9 +54,9 @@ class Fcfs(_InOrder):
     """First come, first served.
 
     The model of the oldest waiting request is next, with the oldest requests of that
-    model, as many as fit; when the batch starts it is filled up in the same order.
-    Nobody waiting: the model of the input that comes next is loaded ahead.
-    O(log queue) a request.
+    model, as many as fit; when the batch starts it is filled up in the same order. If
+    none waits, the model of the next input to arrive is loaded ahead. O(log queue) per
+    request.
     """
 
     def start(self, server: View) -> None:
@@ -64,7 +64,7 @@ class Fcfs(_InOrder):
         self._of_model: list[list[_Entry]] = [[] for _ in server.model_names]
 
     def ready(self, server: View, request: ActiveRequest) -> None:
-        """Put a request in its place."""
+        """Insert a request in order."""
         del server
         entry = (0.0, request.number, request)
         heappush(self._order, entry)
@@ -75,12 +75,12 @@ class Fcfs(_InOrder):
         if len(queue) <= most:
             order.clear()
             return queue
-        found: list[ActiveRequest] = []
-        while len(found) < most:
+        requests: list[ActiveRequest] = []
+        while len(requests) < most:
             request = heappop(order)[2]
             if request.state == WAITING:
-                found.append(request)
-        return found
+                requests.append(request)
+        return requests
 
 
 class Edf(_InOrder):
@@ -90,7 +90,7 @@ class Edf(_InOrder):
     """
 
     def ready(self, server: View, request: ActiveRequest) -> None:
-        """Put a request in its place."""
+        """Insert a request in order."""
         del server
         heappush(self._order, (request.deadline_s, request.number, request))
 
@@ -99,38 +99,38 @@ class Edf(_InOrder):
 
 
 class Clockwork(Policy):
-    """Clockwork's rule: predictable times, and no work on what is lost.
+    """Clockwork's rule: predictable times, and no work on lost requests.
 
     A model's candidate is the largest batch of its most urgent requests that meets the
     earliest of their deadlines after the load that the model needs now. The candidate
-    whose load has to start first comes first. A request that no such batch can serve
-    is dropped at once. Loads obey the triangle inequality (a detour over another model
+    whose load must start first is next. A request that no such batch can serve is
+    dropped at once. Loads obey the triangle inequality (a detour over another model
     never loads less), so by nominal times it was lost in any case.
 
-    O(models + batch limit) a round.
+    O(models + batch limit) per round.
 
     Notes
     -----
     After Gujarati, Karimi, Alzayat, Hao, Kaufmann, Vigfusson and Mace, "Serving DNNs
-    like Clockwork: Performance Predictability from the Bottom Up", OSDI 2020: one GPU,
-    whole models there; here a load brings what is missing. Its controller also
-    loads by estimated demand; here only for the input that comes next.
+    like Clockwork: Performance Predictability from the Bottom Up", OSDI 2020, for one
+    GPU; there, whole models are loaded, here only missing blocks. Its controller also
+    loads by estimated demand; here, only for the input that arrives next.
     """
 
     def start(self, server: View) -> None:
-        """Forget what was asked for before."""
+        """Reset the state."""
         del server
         self._busy = BusyModels()
         self._refused = Refused()
 
     def ready(self, server: View, request: ActiveRequest) -> None:
-        """Note that its model is asked for."""
+        """Note that a request waits for its model."""
         del server
         self._busy.add(request.model)
         self._refused.forget()
 
     def choose(self, server: View) -> Sequence[ActiveRequest] | None:
-        """Choose the batch that has to start first."""
+        """Choose the batch that must start first."""
         if self._refused.holds(server) and server.waiting_count:
             return None
         start_s, loads_s = outlook(server)
@@ -141,9 +141,9 @@ class Clockwork(Policy):
             if size:
                 begin_s = queue[0].deadline_s - loads_s[model]
                 latest_s = begin_s - server.batch_s[model][size]
-                found = (latest_s, queue[0].number, model, size)
-                if best is None or found < best:
-                    best = found
+                candidate = (latest_s, queue[0].number, model, size)
+                if best is None or candidate < best:
+                    best = candidate
         if best is None:
             return load_ahead(server)
         _, _, model, size = best
@@ -155,12 +155,12 @@ class Clockwork(Policy):
     def join(
         self, server: View, batch: Sequence[ActiveRequest], room: int
     ) -> Sequence[ActiveRequest]:
-        """Let join whom the batch still serves in time."""
-        del room  # what of it can be used hangs on the deadlines
+        """Let requests join that the batch still serves in time."""
+        del room  # how much of it is usable depends on the deadlines
         return join_in_time(server, batch, server.waiting[batch[0].model])
 
     def _candidate(self, server: View, model: int, begin_s: float) -> int:
-        """Size the batch for the most urgent request, dropping who cannot be met."""
+        """Size the batch for the most urgent request, dropping lost ones."""
         queue, table = server.waiting[model], server.batch_s[model]
         while queue:
             spare_s = queue[0].deadline_s - begin_s + TIME_TOLERANCE_S
@@ -175,7 +175,7 @@ class Clockwork(Policy):
 
 
 def _first_waiting(order: list[_Entry]) -> ActiveRequest | None:
-    """Return the first request of a heap that still waits, forgetting others."""
+    """Return the first request of a heap that still waits, discarding others."""
     while order and order[0][2].state != WAITING:
         heappop(order)
     return order[0][2] if order else None

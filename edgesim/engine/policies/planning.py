@@ -1,4 +1,4 @@
-"""What a solver is given online: a problem of the requests at hand, made quickly."""
+"""Problems for solvers online: the current requests as a problem, built quickly."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from solvers.core import residency
 from solvers.core.tables import Tables
 from solvers.problem import MOST_SECONDS
 
-# An input that is there: its upload needs no time that any tolerance would notice.
+# An input that has arrived: its upload takes a time below every tolerance.
 _BITS, _EFFICIENCY = 1e-12, 1e18
 
 _RESIDENT = "(resident)"
 
 
 class Wanted(NamedTuple):
-    """A request to plan, and how long after the plan's start its input is there."""
+    """A request to plan, and the arrival of its input after the plan's start."""
 
     request: ActiveRequest
     release_s: float
 
 
 class PlannedMemory:
-    """What is in GPU memory as planned rounds go by; loads run one after another.
+    """Contents of GPU memory over planned rounds; loads run one after another.
 
     Parameters
     ----------
     tables
         The library and the GPU.
     memory
-        What is there at first.
+        Initial contents.
     """
 
     def __init__(self, tables: Tables, memory: residency.Memory) -> None:
@@ -42,7 +42,7 @@ class PlannedMemory:
         self._follows = tables.problem.residency == "previous"
 
     def load_s(self, model: int) -> float:
-        """Nominal time that loading a model would take now."""
+        """Nominal load time of a model at present."""
         memory, tables = self._memory, self._tables
         if self._follows:
             return tables.load_s(memory.model, model)
@@ -60,15 +60,16 @@ class PlannedMemory:
 class PlanningLibrary:
     """A library whose blocks are the atoms of given tables.
 
-    Blocks that always move together are one, and without sharing each model is one of
-    its own: a solver that shares blocks then plans what the GPU will do in either case.
+    Blocks that always move together are merged, and without sharing each model is a
+    single block of its own: a solver that shares blocks then plans what the GPU will do
+    in either case.
 
     Parameters
     ----------
     tables
         The library and the GPU, with or without sharing.
     most
-        The largest batch of each model that may be planned; a model with 0 has none.
+        The largest batch of each model that may be planned; 0 excludes the model.
     """
 
     def __init__(self, tables: Tables, most: Sequence[int]) -> None:
@@ -78,7 +79,7 @@ class PlanningLibrary:
             Block(bytes=size, load_s=load_s)
             for size, load_s in zip(tables.atom_bytes, loads_s, strict=True)
         ]
-        self._there = [
+        self._resident_blocks = [
             block.model_copy(update={"load_s": 0.0}) for block in self._blocks
         ]
         self._names = [str(atom) for atom in range(len(self._blocks))]
@@ -96,7 +97,7 @@ class PlanningLibrary:
         }
 
     def memory(self, server: View) -> PlannedMemory:
-        """Start from what is resident; which of it was used last is not known."""
+        """Start from the resident atoms; which of them was used last is unknown."""
         atoms = tuple(sorted(server.resident_atoms()))
         return PlannedMemory(self._tables, residency.Memory(atoms, server.model, 1))
 
@@ -109,21 +110,21 @@ class PlanningLibrary:
         *,
         extended: bool,
     ) -> Problem:
-        """Make the problem of some requests; nothing in it is checked again.
+        """Build the problem of some requests, without validating it again.
 
         Parameters
         ----------
         server
-            Says what is resident.
+            The view of the server, for its resident atoms.
         wanted
-            The requests; their numbers are the users' ids.
+            The requests; their numbers become the users' ids.
         start_s
             When the plan starts, in s of the run.
         by_s
-            The one deadline of all, in s of the run; None for their own.
+            The common deadline, in s of the run; None for their own.
         extended
-            Whether the solver takes a cache and overlap; if not, what a cache holds
-            now loads in no time, and there is no overlap.
+            Whether the solver supports a cache and overlap; if not, blocks in the cache
+            load in no time, and there is no overlap.
         """
         models = sorted({w.request.model for w in wanted})
         names = self._tables.model_names
@@ -145,19 +146,22 @@ class PlanningLibrary:
         resident = server.resident_atoms()
         free = rules.residency == "cache" and not extended
         chosen = {names[model]: self._models[model] for model in models}
-        there = self._there if free else self._blocks
+        resident_blocks = self._resident_blocks if free else self._blocks
         atoms = set(resident).union(*(self._tables.atoms_of[m] for m in models))
         blocks = {
-            self._names[atom]: (there if atom in resident else self._blocks)[atom]
+            self._names[atom]: (resident_blocks if atom in resident else self._blocks)[
+                atom
+            ]
             for atom in sorted(atoms)
         }
-        first = None
+        resident_model = None
         if resident and not free:
-            # Nobody wants it: it only says what is there before the first round.
-            first = _RESIDENT
-            while first in chosen:
-                first += "'"
-            chosen[first] = Model.model_construct(
+            # No user requests this model: it only represents the blocks resident before
+            # the first round.
+            resident_model = _RESIDENT
+            while resident_model in chosen:
+                resident_model += "'"
+            chosen[resident_model] = Model.model_construct(
                 blocks=tuple(self._names[atom] for atom in sorted(resident)),
                 latency_s=(1.0,),
                 activation_bytes=None,
@@ -166,7 +170,7 @@ class PlanningLibrary:
             name="queue",
             bandwidth_hz=1.0,
             gpu_memory_bytes=rules.gpu_memory_bytes,
-            resident_model=first,
+            resident_model=resident_model,
             residency=rules.residency if extended else "previous",
             eviction="lru",
             overlap=rules.overlap and extended,

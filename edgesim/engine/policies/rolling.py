@@ -1,4 +1,4 @@
-"""Rolling: plan what waits with a solver, run the first rounds, plan again."""
+"""Rolling: plan the waiting requests with a solver, run the first rounds, replan."""
 
 from __future__ import annotations
 
@@ -25,56 +25,58 @@ from solvers.own_solver import name_of
 from solvers.tolerance import TIME_TOLERANCE_S
 
 ONE_DEADLINE = ("dp",)
-"""Solvers that need one deadline and no releases."""
+"""Solvers that require a common deadline and no releases."""
 
 EXTENDED = ("greedy", "local-search")
-"""Solvers that take a cache and overlap."""
+"""Solvers that support a cache and overlap."""
 
 PLANNERS = tuple(name for name in SOLVERS if not name.endswith("-noshare"))
-"""Solvers to plan with: what is shared is the business of the policy's name."""
+"""Solvers to plan with; sharing is determined by the policy's name."""
 
 
 class Rolling(Policy):
-    """Plan with a solver over the queue, again and again.
+    """Plan the queue with a solver, repeatedly.
 
-    Whenever a round is to be chosen, the waiting requests of earliest deadlines make up
-    a problem with inputs that are there already; a solver plans it, and the first
-    rounds of its plan are run. No plan is made while it is enough to visit always the
-    model of the least load a request, all of its requests at once: if that serves
-    everybody considered in time, its first round is run. A batch that is about to start
-    lets join whom it still serves in time, of those that no plan has looked at.
+    Whenever a round is to be chosen, the waiting requests of earliest deadlines form a
+    problem whose inputs have all arrived; a solver plans it, and the first rounds of
+    its plan are run. No plan is made while a simple tour suffices, which always visits
+    the model with the least load per request and serves all of its requests at once: if
+    the tour serves every request considered in time, its first round is run. A batch
+    that is about to start is joined by requests that it still serves in time and that
+    no plan has considered.
 
-    Requests that cannot be met by nominal times are dropped when the GPU is free; where
-    late ones are served, they are when nobody can be in time, by deadline. Ahead of a
-    batch in hand, plans start at its end, as if their loads could not run before.
+    Requests that cannot be met by nominal times are dropped when the GPU is free; if
+    late ones are served, they are served by deadline once no request can be in time.
+    Ahead of a batch in flight, plans start at its end, as if their loads could not run
+    earlier.
 
     Parameters
     ----------
     solver
-        Any of ``solvers.SOLVERS`` without ``-noshare``, or a function as
-        :func:`solvers.solve` takes it; what it raises, and a rule that it breaks, ends
-        the run. ``dp`` needs one deadline: the
-        earliest of those considered, and while it serves nobody by then, that request
-        is left out. Solvers that take neither a cache nor overlap plan without them:
-        what is resident costs nothing to load.
+        Any of ``solvers.SOLVERS`` without ``-noshare``, or a function as accepted by
+        :func:`solvers.solve`; any exception that it raises, and any rule that it
+        breaks, ends the run. ``dp`` requires a common deadline: the earliest of those
+        considered, and as long as it serves no request by then, that request is left
+        out. Solvers that support neither a cache nor overlap plan without them:
+        resident blocks cost nothing to load.
     horizon_s
         Uploads that will end within this time are planned too, each released when the
-        rule of the uplink would end it if nothing else came.
+        uplink's rule would end it if nothing else were sent.
     most
-        How many requests are considered at most, those of the earliest deadlines.
+        Maximum number of requests considered, those of the earliest deadlines.
     follow
-        How many rounds of a plan are run before planning again; it is planned earlier
-        if what is left of the next round could not be in time.
+        Number of rounds of a plan to run before replanning; replanning happens earlier
+        if the remaining requests of the next round could not be in time.
     iterations, seed
-        Of ``local-search``; the seed is that of ``random`` too.
+        Options of ``local-search``; the seed applies to ``random`` too.
     time_limit_s
-        Wall-clock limit of each plan of ``ilp`` and ``local-search``: results then
-        depend on the machine.
+        Wall-clock limit per plan of ``ilp`` and ``local-search``; results then depend
+        on the machine.
 
     Raises
     ------
     ValueError
-        For options that are wrong or do not go together.
+        If options are invalid or incompatible.
     """
 
     def __init__(
@@ -119,28 +121,28 @@ class Rolling(Policy):
         self._time_limit_s = time_limit_s
         self._seed = seed
         self._plan: list[list[ActiveRequest]] = []
-        self._looked_at: frozenset[int] = frozenset()
+        self._considered_numbers: frozenset[int] = frozenset()
         self._refused = Refused()
 
     def start(self, server: View) -> None:
-        """Bring the library into the form that plans are made of."""
+        """Convert the library to the form used for planning."""
         self._library = PlanningLibrary(server.tables, server.most)
 
     def ready(self, server: View, request: ActiveRequest) -> None:
-        """Note the first of those that wait; plans are too dear to be made for each."""
+        """React to the first waiting request; planning for each would cost too much."""
         del request
         if server.waiting_count == 1:
             self._refused.forget()
 
     def choose(self, server: View) -> Sequence[ActiveRequest] | None:
-        """Choose the next round of the plan, or of a new one."""
+        """Choose the next round of the current plan, or of a new one."""
         if self._refused.holds(server) and (server.waiting_count or self._horizon_s):
             return None
         start_s, loads_s = outlook(server)
         batch = self._planned(server, start_s, loads_s)
         if batch is None:
             self._plan = []
-            batch = self._new(server, start_s, loads_s)
+            batch = self._new_round(server, start_s, loads_s)
         if batch is None:
             self._refused.note(server)
             return None
@@ -153,17 +155,19 @@ class Rolling(Policy):
     def join(
         self, server: View, batch: Sequence[ActiveRequest], room: int
     ) -> Sequence[ActiveRequest]:
-        """Let join whom the batch still serves in time and no plan has looked at."""
-        del room  # what of it can be used hangs on the deadlines
+        """Let requests join that are served in time and that no plan has considered."""
+        del room  # how much of it is usable depends on the deadlines
         queue = server.waiting[batch[0].model]
         return join_in_time(
-            server, batch, [r for r in queue if r.number not in self._looked_at]
+            server,
+            batch,
+            [r for r in queue if r.number not in self._considered_numbers],
         )
 
     def _planned(
         self, server: View, start_s: float, loads_s: Sequence[float]
     ) -> list[ActiveRequest] | None:
-        """Take the next round of the plan in hand, if it still holds."""
+        """Take the next round of the current plan, if it is still feasible."""
         while self._plan:
             batch = [r for r in self._plan.pop(0) if r.state < CHOSEN]
             if batch:
@@ -174,22 +178,22 @@ class Rolling(Policy):
                 return batch if end_s <= deadline_s + TIME_TOLERANCE_S else None
         return None
 
-    def _new(
+    def _new_round(
         self, server: View, start_s: float, loads_s: Sequence[float]
     ) -> list[ActiveRequest] | None:
-        """Choose when there is no plan."""
+        """Choose the next round without a plan, making one if needed."""
         if not server.ahead:
             for model, queue in enumerate(server.waiting):
                 if queue:
                     drop_unmeetable(server, model, start_s + loads_s[model])
-        coming = self._coming(server)
-        if not server.waiting_count and not coming:
+        expected = self._expected_uploads(server)
+        if not server.waiting_count and not expected:
             return load_ahead(server)
-        wanted = self._considered(server, start_s, loads_s, coming)
-        self._looked_at = frozenset(w.request.number for w in wanted)
+        wanted = self._considered(server, start_s, loads_s, expected)
+        self._considered_numbers = frozenset(w.request.number for w in wanted)
         if not wanted:
             return None if server.ahead else self._first_late(server)
-        if not coming:
+        if not expected:
             batch = self._tour(server, wanted, start_s)
             if batch is not None:
                 return batch
@@ -201,8 +205,8 @@ class Rolling(Policy):
         self._plan = rounds[1 : self._follow]
         return rounds[0]
 
-    def _coming(self, server: View) -> list[tuple[float, ActiveRequest]]:
-        """List the uploads that end within the horizon, and when."""
+    def _expected_uploads(self, server: View) -> list[tuple[float, ActiveRequest]]:
+        """List the uploads that end within the horizon, with their end times."""
         if not self._horizon_s:
             return []
         until_s = server.now_s + self._horizon_s
@@ -213,7 +217,7 @@ class Rolling(Policy):
         server: View,
         start_s: float,
         loads_s: Sequence[float],
-        coming: Sequence[tuple[float, ActiveRequest]],
+        expected: Sequence[tuple[float, ActiveRequest]],
     ) -> list[Wanted]:
         """List the requests of earliest deadlines that could be in time, by deadline.
 
@@ -229,19 +233,19 @@ class Rolling(Policy):
         heapify(heads)
         wanted: list[Wanted] = []
         while heads and len(wanted) < self._most:
-            request, model, at = heads[0]
+            request, model, index = heads[0]
             wanted.append(Wanted(request, 0.0))
             queue = server.waiting[model]
-            if at + 1 < len(queue):
-                heapreplace(heads, (queue[at + 1], model, at + 1))
+            if index + 1 < len(queue):
+                heapreplace(heads, (queue[index + 1], model, index + 1))
             else:
                 heappop(heads)
-        for end_s, request in coming:
+        for end_s, request in expected:
             least_s = server.least_s[request.model]
             after_s = max(0.0, end_s - start_s)
             if start_s + after_s + least_s <= request.deadline_s:
                 wanted.append(Wanted(request, after_s))
-        if coming:
+        if expected:
             wanted.sort(key=lambda w: (w.request.deadline_s, w.request.number))
         return wanted[: self._most]
 
@@ -250,23 +254,23 @@ class Rolling(Policy):
     ) -> list[ActiveRequest] | None:
         """Return the first batch of a nearest-model tour that serves all in time.
 
-        O(models²) loads of models that are wanted; None if somebody would be late.
+        O(models²) loads of requested models; None if any request would be late.
         """
-        left: dict[int, list[ActiveRequest]] = {}
+        remaining: dict[int, list[ActiveRequest]] = {}
         for request, _ in wanted:
-            left.setdefault(request.model, []).append(request)
+            remaining.setdefault(request.model, []).append(request)
         memory = self._library.memory(server)
         now_s = start_s
         batch: list[ActiveRequest] | None = None
-        while left:
-            loads_s = {model: memory.load_s(model) for model in left}
-            model = min(left, key=lambda m: (loads_s[m] / len(left[m]), m))
-            requests = left[model]
+        while remaining:
+            loads_s = {model: memory.load_s(model) for model in remaining}
+            model = min(remaining, key=lambda m: (loads_s[m] / len(remaining[m]), m))
+            requests = remaining[model]
             size = min(len(requests), server.most[model])
             if len(requests) > size:
-                left[model] = requests[size:]
+                remaining[model] = requests[size:]
             else:
-                del left[model]
+                del remaining[model]
             now_s += loads_s[model] + server.batch_s[model][size]
             if now_s > requests[0].deadline_s + TIME_TOLERANCE_S:
                 return None
@@ -285,11 +289,11 @@ class Rolling(Policy):
     def _solved(
         self, server: View, start_s: float, wanted: Sequence[Wanted]
     ) -> list[list[ActiveRequest]]:
-        """Plan; each round as its requests."""
+        """Plan with the solver; return the requests of each round."""
         solver = self._solver
         one_deadline = solver in ONE_DEADLINE
-        # Inputs that are there take no spectrum, so all disciplines agree on them: the
-        # dynamic program is exact for the plainest.
+        # Inputs that have arrived take no spectrum, so all disciplines agree on them:
+        # the dynamic program is exact for the simplest.
         uplink: Uplink = "upfront" if one_deadline else "dynamic"
         while wanted:
             by_s = wanted[0].request.deadline_s if one_deadline else None
@@ -317,9 +321,9 @@ class Rolling(Policy):
                 what = str(error).removeprefix(f"{name}: ")
                 raise PolicyError(f"{name}: {what}") from error
             if result.served or not one_deadline:
-                of_id = {str(w.request.number): w.request for w in wanted}
+                request_by_id = {str(w.request.number): w.request for w in wanted}
                 return [
-                    [of_id[user] for user in planned.users]
+                    [request_by_id[user] for user in planned.users]
                     for planned in result.schedule.rounds
                 ]
             wanted = wanted[1:]

@@ -1,4 +1,4 @@
-"""All uploads share the band equally: processor sharing, in virtual time."""
+"""Uploads share the band equally: processor sharing in virtual time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from solvers.tolerance import TIME_TOLERANCE_S
 class EqualShareUplink(BusyTime):
     """All uploads have equal shares of the band at any time: processor sharing.
 
-    Virtual time runs at 1/n while n uploads go on, so an upload that needs w seconds at
-    the whole band ends when virtual time has moved on by w, whatever comes and goes.
-    O(log n) a request.
+    Virtual time advances at rate 1/n while n uploads are active, so an upload that
+    needs w seconds at the whole band ends when virtual time has advanced by w,
+    whichever uploads start or end meanwhile. O(log n) per request.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class EqualShareUplink(BusyTime):
         self._down = DownLinks()
 
     def send(self, request: ActiveRequest) -> None:
-        """Begin an upload now."""
+        """Start an upload now."""
         if request.user in self._down.stopped:
             self._down.keep(request.user, [request])
             return
@@ -59,7 +59,7 @@ class EqualShareUplink(BusyTime):
         self._arm(now_s)
 
     def remove(self, request: ActiveRequest) -> None:
-        """Give up an upload now; its request is marked done already."""
+        """Abandon an upload now; its request is already marked done."""
         if request.tag_s >= 0:
             now_s = self._env.now
             self._advance(now_s)
@@ -67,7 +67,7 @@ class EqualShareUplink(BusyTime):
             self._arm(now_s)
 
     def lose_link(self, user: int) -> None:
-        """Stop a user's uploads, those to come included, until its link is back."""
+        """Stop a user's uploads, future ones included, until its link is restored."""
         if not self._down.lose(user):
             return
         now_s = self._env.now
@@ -78,7 +78,7 @@ class EqualShareUplink(BusyTime):
                 request.left_s = max(0.0, tag_s - self._virtual_s)
                 self._leave(request, now_s)
                 stopped.append(request)
-        # They come back with other entries: these must not be taken for those.
+        # They return with new entries, which must not be confused with these.
         self._queue = [entry for entry in self._queue if entry[2].tag_s >= 0]
         self._expiry = [entry for entry in self._expiry if entry[2].tag_s >= 0]
         heapify(self._queue)
@@ -87,23 +87,23 @@ class EqualShareUplink(BusyTime):
         self._arm(now_s)
 
     def restore_link(self, user: int) -> None:
-        """Let a user's uploads go on."""
+        """Resume a user's uploads."""
         for request in self._down.restore(user):
             self.send(request)
 
     def forecast(self) -> list[tuple[float, ActiveRequest]]:
-        """List when uploads will end if nothing else is sent, the first first."""
+        """List the ends of uploads if nothing else is sent, earliest first."""
         now_s = self._env.now
         self._advance(now_s)
         end_s, virtual_s, active = now_s, self._virtual_s, self._active
-        found = []
+        forecast = []
         for tag_s, _, request in sorted(self._queue):
             if request.tag_s >= 0:
                 end_s += (tag_s - virtual_s) * active
                 virtual_s = tag_s
                 active -= 1
-                found.append((end_s, request))
-        return found
+                forecast.append((end_s, request))
+        return forecast
 
     def next_delivery(self) -> ActiveRequest | None:
         """Return the upload that ends next if nothing else is sent."""
@@ -112,8 +112,8 @@ class EqualShareUplink(BusyTime):
 
     def unfinished(self) -> list[ActiveRequest]:
         """List every request whose upload has not ended, in order of arrival."""
-        there = [request for _, _, request in self._queue if request.tag_s >= 0]
-        return all_in_order(there, self._down)
+        active = [request for _, _, request in self._queue if request.tag_s >= 0]
+        return all_in_order(active, self._down)
 
     def _advance(self, now_s: float) -> None:
         if self._active:
@@ -125,7 +125,7 @@ class EqualShareUplink(BusyTime):
         self._last_s = now_s
 
     def _leave(self, request: ActiveRequest, now_s: float) -> None:
-        """Take an upload out; its entries in the heaps are then stale."""
+        """Remove an upload; its entries in the heaps become stale."""
         request.tag_s = -1.0
         self._active -= 1
         if not self._active:
@@ -141,7 +141,7 @@ class EqualShareUplink(BusyTime):
             heappop(expiry)
 
     def _arm(self, now_s: float) -> None:
-        """See to it that the timer fires no later than the next event."""
+        """Ensure that the timer fires no later than the next event."""
         self._forget()
         if not self._queue:
             return
@@ -149,21 +149,21 @@ class EqualShareUplink(BusyTime):
         if self._expiry:
             next_s = min(next_s, max(now_s, self._expiry[0][0]))
         if self._timer is None or next_s < self._timer_s:
-            # A timer that fires too early arms another one: cheaper than one a change.
+            # A timer that fires too early arms another: cheaper than one per change.
             self._timer_s = next_s
             timer = self._timer = Timeout(self._env, next_s - now_s)
             timer.callbacks.append(self._fired)
 
     def _fired(self, timer: Event) -> None:
         if timer is not self._timer:
-            return  # an earlier one was armed meanwhile
+            return  # an earlier timer was armed meanwhile
         self._timer = None
         now_s = self._env.now
         self._advance(now_s)
         delivered = []
         queue = self._queue
         self._forget()
-        # Written with now_s on both sides, so that what is left may round away.
+        # Written with now_s on both sides, so that the remainder may round away.
         until_s = now_s + TIME_TOLERANCE_S
         while queue and (
             now_s + (queue[0][0] - self._virtual_s) * self._active <= until_s
@@ -182,7 +182,7 @@ class EqualShareUplink(BusyTime):
             late.append(request)
             self._forget()
         self._arm(now_s)
-        # Whoever takes one in may give up another.
+        # Delivering one upload may cause another to be abandoned.
         for request in delivered:
             if request.state != DONE:
                 self._deliver(request)

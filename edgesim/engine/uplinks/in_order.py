@@ -1,4 +1,4 @@
-"""One upload at a time holds the band: in order of arrival or of deadline."""
+"""One upload at a time holds the band, in order of arrival or of deadline."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def by_deadline(request: ActiveRequest) -> float:
 class InOrderUplink(BusyTime):
     """One upload at a time holds the whole band: the first in order of those sent.
 
-    An earlier one takes the band over, unless the one that holds it is within 1e-9 s of
-    its end; what was delivered stays delivered. O(log n) a request.
+    An upload earlier in order preempts the holder, unless the holder is within 1e-9 s
+    of its end; delivered bits stay delivered. O(log n) per request.
 
     Parameters
     ----------
     env, deliver, drop
         As for :func:`edgesim.engine.uplinks.rules.make_uplink`.
     key
-        What uploads are ordered by, the least first; ties by arrival. If not given,
-        the order is that of arrival.
+        Sort key of uploads, the least first; ties by arrival. If not given, the order
+        is that of arrival.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class InOrderUplink(BusyTime):
         self._down = DownLinks()
 
     def send(self, request: ActiveRequest) -> None:
-        """Begin an upload now."""
+        """Start an upload now."""
         if request.user in self._down.stopped:
             self._down.keep(request.user, [request])
             return
@@ -71,13 +71,13 @@ class InOrderUplink(BusyTime):
             self._hand_over()
 
     def remove(self, request: ActiveRequest) -> None:
-        """Give up an upload now; its request is marked done already."""
+        """Abandon an upload now; its request is already marked done."""
         if self._holder is not None and self._holder[2] is request:
             self._pause()
             self._next()
 
     def lose_link(self, user: int) -> None:
-        """Stop a user's uploads, those to come included, until its link is back."""
+        """Stop a user's uploads, future ones included, until its link is restored."""
         if not self._down.lose(user):
             return
         stopped = [entry for entry in self._queue if entry[2].user == user]
@@ -91,25 +91,25 @@ class InOrderUplink(BusyTime):
         self._down.keep(user, [request for _, _, request in sorted(stopped)])
 
     def restore_link(self, user: int) -> None:
-        """Let a user's uploads go on."""
+        """Resume a user's uploads."""
         for request in self._down.restore(user):
             key = 0.0 if self._key is None else self._key(request)
             heappush(self._queue, (key, request.number, request))
         self._hand_over()
 
     def forecast(self) -> list[tuple[float, ActiveRequest]]:
-        """List when uploads will end if nothing else is sent, the first first."""
+        """List the ends of uploads if nothing else is sent, earliest first."""
         if self._holder is None:
             return []
         end_s = self._stop_s
-        found = [(end_s, self._holder[2])]
+        forecast = [(end_s, self._holder[2])]
         for _, _, request in sorted(self._queue):
-            there_s = end_s + request.left_s
-            if request.state == DONE or there_s > request.latest_s + TIME_TOLERANCE_S:
-                continue  # given up, or will be when it is given the band
-            end_s = there_s
-            found.append((end_s, request))
-        return found
+            finish_s = end_s + request.left_s
+            if request.state == DONE or finish_s > request.latest_s + TIME_TOLERANCE_S:
+                continue  # abandoned, or will be when it is given the band
+            end_s = finish_s
+            forecast.append((end_s, request))
+        return forecast
 
     def next_delivery(self) -> ActiveRequest | None:
         """Return the upload that ends next if nothing else is sent."""
@@ -117,13 +117,13 @@ class InOrderUplink(BusyTime):
 
     def unfinished(self) -> list[ActiveRequest]:
         """List every request whose upload has not ended, in order of arrival."""
-        there = [entry[2] for entry in self._queue]
+        active = [entry[2] for entry in self._queue]
         if self._holder is not None:
-            there.append(self._holder[2])
-        return all_in_order(there, self._down)
+            active.append(self._holder[2])
+        return all_in_order(active, self._down)
 
     def _hand_over(self) -> None:
-        """Let the first in order have the band."""
+        """Give the band to the first upload in order."""
         holder, queue = self._holder, self._queue
         if holder is None:
             self._next()
@@ -137,7 +137,7 @@ class InOrderUplink(BusyTime):
             self._next()
 
     def _next(self) -> None:
-        """Hand the band to the first in order that can still make it."""
+        """Give the band to the first upload in order that can still end in time."""
         queue = self._queue
         while queue and self._holder is None:
             entry = heappop(queue)
@@ -145,7 +145,7 @@ class InOrderUplink(BusyTime):
                 self._give(entry)
 
     def _give(self, entry: Entry) -> None:
-        """Hand the band to an upload, or drop it if it cannot end in time any more."""
+        """Give the band to an upload, or drop it if it can no longer end in time."""
         request = entry[2]
         left_s = request.left_s
         now_s = self._env.now
@@ -154,7 +154,7 @@ class InOrderUplink(BusyTime):
             return
         if request.upload_start_s != request.upload_start_s:
             request.upload_start_s = now_s
-        # As in _hold, which would take a call.
+        # As in _hold, inlined to avoid a call.
         self._holder = entry
         self._since_s = now_s
         self._stop_s = now_s + left_s
@@ -163,7 +163,7 @@ class InOrderUplink(BusyTime):
         timer.callbacks.append(self._ended)
 
     def _hold(self, entry: Entry, duration_s: float) -> None:
-        """Let an upload hold the band for a time, or until it is taken back."""
+        """Let an upload hold the band for a time, or until it is preempted."""
         now_s = self._env.now
         self._holder = entry
         self._since_s = now_s
@@ -181,12 +181,12 @@ class InOrderUplink(BusyTime):
         self.busy_s.append(now_s)
 
     def _take_back(self, request: ActiveRequest, since_s: float, now_s: float) -> None:
-        """Keep what is left of an upload that loses the band."""
+        """Record the remainder of an upload that loses the band."""
         request.left_s = max(0.0, request.left_s - (now_s - since_s))
 
     def _ended(self, timer: Event) -> None:
         if timer is not self._timer:
-            return  # the upload was paused or given up meanwhile
+            return  # the upload was paused or abandoned meanwhile
         assert self._holder is not None
         request = self._holder[2]
         now_s = self._env.now

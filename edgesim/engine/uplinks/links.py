@@ -1,4 +1,4 @@
-"""What every rule of the uplink keeps: when the band is busy, and lost links."""
+"""State shared by all uplink rules: busy times of the band, and links that are down."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Act: TypeAlias = Callable[[ActiveRequest], None]
 
 
 class BusyTime:
-    """When the band carries anything.
+    """Records when the band is in use.
 
     Attributes
     ----------
     busy_s
-        When it began and ceased to, in turn.
+        Times at which it alternately began and ceased to be in use.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class BusyTime:
 
     @property
     def bands(self) -> Sequence[tuple[int, float, float, float]]:
-        """Bands held one by one: none is recorded."""
+        """Bands held by single uploads: none are recorded."""
         return ()
 
     def _begin(self, now_s: float) -> None:
@@ -37,9 +37,9 @@ class BusyTime:
 
 
 class DownLinks:
-    """Links that are down, and the uploads they stopped.
+    """Links that are down, and the uploads that they stopped.
 
-    A link may be down for several reasons at once; it is back when all are over.
+    A link may be down for several reasons at once; it is restored when all are over.
 
     Attributes
     ----------
@@ -52,16 +52,16 @@ class DownLinks:
         self._reasons: dict[int, int] = {}
 
     def lose(self, user: int) -> bool:
-        """Note a reason; say whether it is the first."""
+        """Record a reason; return whether it is the first."""
         self._reasons[user] = self._reasons.get(user, 0) + 1
         return self._reasons[user] == 1
 
     def keep(self, user: int, requests: list[ActiveRequest]) -> None:
-        """Keep a user's uploads until its link is back."""
+        """Keep a user's uploads until its link is restored."""
         self.stopped.setdefault(user, []).extend(requests)
 
     def restore(self, user: int) -> list[ActiveRequest]:
-        """Note that a reason is over; return the uploads that can go on now."""
+        """Record that a reason is over; return the uploads that can resume now."""
         self._reasons[user] -= 1
         if self._reasons[user]:
             return []
@@ -69,12 +69,12 @@ class DownLinks:
         return [request for request in stopped if request.state != DONE]
 
     def all(self) -> list[ActiveRequest]:
-        """List all uploads that are stopped."""
+        """List all stopped uploads."""
         return [r for stopped in self.stopped.values() for r in stopped]
 
 
-def all_in_order(there: list[ActiveRequest], down: DownLinks) -> list[ActiveRequest]:
-    """Put uploads that go on and those that are stopped in order of arrival."""
-    every = there + down.all()
-    left = [request for request in every if request.state != DONE]
-    return sorted(left, key=lambda request: request.number)
+def all_in_order(active: list[ActiveRequest], down: DownLinks) -> list[ActiveRequest]:
+    """Sort active and stopped uploads in order of arrival."""
+    uploads = active + down.all()
+    unfinished = [request for request in uploads if request.state != DONE]
+    return sorted(unfinished, key=lambda request: request.number)

@@ -1,8 +1,8 @@
-"""The uplink of a plan: the bands that it gives, over channels that may fade.
+"""The uplink of a plan: its planned bands, over channels that may fade.
 
 ``static`` and ``upfront`` plans give each user a band of its own until its bits are
-delivered, ``dynamic`` ones the whole band to the upload of least rank. Uploads begin
-when their requests arrive, and are given up at a horizon.
+delivered, ``dynamic`` ones give the whole band to the upload of least rank. Uploads
+start when their requests arrive, and are abandoned at a horizon.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Band: TypeAlias = tuple[int, float, float, float]
 
 @dataclass(frozen=True)
 class Uploads:
-    """What the users of a plan have to send, by number.
+    """Uploads of the users of a plan, by user number.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Uploads:
     channels
         Channel of each user.
     horizon_s
-        When uploads that have not ended are given up.
+        When unfinished uploads are abandoned.
     """
 
     bits: Sequence[float]
@@ -52,7 +52,7 @@ class BandsHeld:
     def note(
         self, request: ActiveRequest, start_s: float, end_s: float, hz: float
     ) -> None:
-        """Note a band held, joined to the one before if it goes straight on."""
+        """Record a band held, merged with the preceding one if contiguous."""
         if end_s <= start_s:
             return
         held = self._held.setdefault(request.number, [])
@@ -69,29 +69,29 @@ class BandsHeld:
 
 
 def _deliver(request: ActiveRequest, now_s: float, deliver: Act) -> None:
-    """Hand over an input that has arrived now."""
+    """Deliver an input that has arrived now."""
     request.left_s = 0.0
     request.upload_end_s = now_s
-    if request.upload_start_s != request.upload_start_s:  # it took no time at all
+    if request.upload_start_s != request.upload_start_s:  # it took no time
         request.upload_start_s = now_s
     deliver(request)
 
 
 class FullBandUplink(InOrderUplink):
-    """One upload at a time holds the whole band: the one of least rank that has begun.
+    """One upload at a time holds the whole band: the started one of least rank.
 
     Parameters
     ----------
     env, deliver
         As for :func:`edgesim.engine.uplinks.rules.make_uplink`.
     lose
-        Called for an upload that was given up at the horizon.
+        Called for an upload that was abandoned at the horizon.
     uploads
-        What is sent.
+        The uploads.
     bandwidth_hz
         The whole band.
     rank
-        The order of uploads, by user.
+        Order of uploads, by user.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class FullBandUplink(InOrderUplink):
         return self._held.all()
 
     def send(self, request: ActiveRequest) -> None:
-        """Begin an upload once its request arrives."""
+        """Start an upload once its request arrives."""
         wait_s = request.arrival_s - self._env.now
         if wait_s > 0:
             arrival = Timeout(self._env, wait_s)
@@ -129,7 +129,7 @@ class FullBandUplink(InOrderUplink):
             super().send(request)
 
     def _give(self, entry: tuple[tuple[float, ...], int, ActiveRequest]) -> None:
-        """Hand the band to an upload until its bits are there, or the horizon."""
+        """Give the band to an upload until its bits are delivered, or the horizon."""
         user, now_s, uploads = entry[2].user, self._env.now, self._uploads
         end_s = uploads.channels[user].end_s(
             self._left_bits[user], self._hz, now_s, uploads.horizon_s
@@ -139,7 +139,7 @@ class FullBandUplink(InOrderUplink):
         self._hold(entry, max(0.0, stop_s - now_s))
 
     def _take_back(self, request: ActiveRequest, since_s: float, now_s: float) -> None:
-        """Keep what is left of an upload that loses the band."""
+        """Record the remainder of an upload that loses the band."""
         self._held.note(request, since_s, now_s, self._hz)
         user = request.user
         sent = self._uploads.channels[user].bits(self._hz, since_s, now_s)
@@ -147,7 +147,7 @@ class FullBandUplink(InOrderUplink):
 
     def _ended(self, timer: Event) -> None:
         if timer is not self._timer:
-            return  # the upload was paused or given up meanwhile
+            return  # the upload was paused or abandoned meanwhile
         assert self._holder is not None
         request, now_s = self._holder[2], self._env.now
         self._held.note(request, self._since_s, now_s, self._hz)
@@ -190,8 +190,8 @@ class FixedBandUplink:
         self._left_bits = list(uploads.bits)
         self._held = BandsHeld()
         self._down = DownLinks()
-        # By request: since when it goes on, when it stops, and its timer.
-        self._on: dict[int, tuple[ActiveRequest, float, float, Timeout]] = {}
+        # By request: its active upload, with start, stop and timer.
+        self._active: dict[int, tuple[ActiveRequest, float, float, Timeout]] = {}
 
     @property
     def bands(self) -> Sequence[Band]:
@@ -199,7 +199,7 @@ class FixedBandUplink:
         return self._held.all()
 
     def send(self, request: ActiveRequest) -> None:
-        """Begin an upload now, at its user's band."""
+        """Start an upload now, in its user's band."""
         if request.user in self._down.stopped:
             self._down.keep(request.user, [request])
             return
@@ -209,11 +209,11 @@ class FixedBandUplink:
         )
         stop_s = uploads.horizon_s if end_s is None else end_s
         timer = Timeout(self._env, max(0.0, stop_s - now_s))
-        self._on[request.number] = (request, now_s, stop_s, timer)
+        self._active[request.number] = (request, now_s, stop_s, timer)
 
         def ended(_: Event) -> None:
-            if self._on.get(request.number, (None,))[-1] is not timer:
-                return  # the upload was paused or given up meanwhile
+            if self._active.get(request.number, (None,))[-1] is not timer:
+                return  # the upload was paused or abandoned meanwhile
             self._stop(request)
             if end_s is None:
                 self._lose(request)
@@ -223,15 +223,17 @@ class FixedBandUplink:
         timer.callbacks.append(ended)
 
     def remove(self, request: ActiveRequest) -> None:
-        """Give up an upload now; its request is marked done already."""
-        if request.number in self._on:
+        """Abandon an upload now; its request is already marked done."""
+        if request.number in self._active:
             self._stop(request)
 
     def lose_link(self, user: int) -> None:
-        """Stop a user's uploads, those to come included, until its link is back."""
+        """Stop a user's uploads, future ones included, until its link is restored."""
         if not self._down.lose(user):
             return
-        stopped = [on[0] for on in self._on.values() if on[0].user == user]
+        stopped = [
+            upload[0] for upload in self._active.values() if upload[0].user == user
+        ]
         for request in stopped:
             since_s = self._stop(request)
             sent = self._uploads.channels[user].bits(
@@ -241,14 +243,16 @@ class FixedBandUplink:
         self._down.keep(user, stopped)
 
     def restore_link(self, user: int) -> None:
-        """Let a user's uploads go on."""
+        """Resume a user's uploads."""
         for request in self._down.restore(user):
             self.send(request)
 
     def forecast(self) -> list[tuple[float, ActiveRequest]]:
-        """List when uploads will end, the earliest first."""
-        ends = [(stop_s, request.number) for request, _, stop_s, _ in self._on.values()]
-        return [(stop_s, self._on[number][0]) for stop_s, number in sorted(ends)]
+        """List the ends of uploads, earliest first."""
+        ends = [
+            (stop_s, request.number) for request, _, stop_s, _ in self._active.values()
+        ]
+        return [(stop_s, self._active[number][0]) for stop_s, number in sorted(ends)]
 
     def next_delivery(self) -> ActiveRequest | None:
         """Return the upload that ends next."""
@@ -257,11 +261,11 @@ class FixedBandUplink:
 
     def unfinished(self) -> list[ActiveRequest]:
         """List every request whose upload has not ended, in order of arrival."""
-        return all_in_order([on[0] for on in self._on.values()], self._down)
+        return all_in_order([upload[0] for upload in self._active.values()], self._down)
 
     def _stop(self, request: ActiveRequest) -> float:
-        """Take a band back, and return since when it was held."""
-        _, since_s, _, _ = self._on.pop(request.number)
+        """Release a band, and return since when it was held."""
+        _, since_s, _, _ = self._active.pop(request.number)
         hz = self._band_hz[request.user]
         self._held.note(request, since_s, self._env.now, hz)
         return since_s

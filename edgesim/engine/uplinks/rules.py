@@ -1,11 +1,11 @@
-"""Rules by which uploads share the spectrum: one at a time in an order, or equally.
+"""Rules for sharing the spectrum among uploads: one at a time in order, or equally.
 
-A rule keeps what is on its way and one timer. ``InOrderUplink`` gives the whole band to
-the first of an order (``fifo``, ``edf``); ``EqualShareUplink`` splits it equally and
-counts in virtual time, in which every upload keeps the finish it was given on arrival.
+A rule keeps the active uploads and one timer. ``InOrderUplink`` gives the whole band to
+the first in an order (``fifo``, ``edf``); ``EqualShareUplink`` splits it equally and
+uses virtual time, in which every upload keeps the finish time assigned on arrival.
 
-A user whose link is down holds no spectrum; its uploads go on where they stopped when
-the link is back.
+A user whose link is down holds no spectrum; its uploads resume where they stopped when
+the link is restored.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ class Uplink(Protocol):
     Attributes
     ----------
     busy_s
-        When the band began and ceased to carry anything, in turn.
+        Times at which the band alternately began and ceased to be in use.
     """
 
     busy_s: array[float]
 
     @property
     def bands(self) -> Sequence[tuple[int, float, float, float]]:
-        """Bands held: request, start, end and Hz, where they are recorded."""
+        """Bands held: request, start, end and Hz, if recorded."""
         ...
 
     def send(self, request: ActiveRequest) -> None:
-        """Begin an upload now."""
+        """Start an upload now."""
         ...
 
     def remove(self, request: ActiveRequest) -> None:
-        """Give up an upload now; its request is marked done already."""
+        """Abandon an upload now; its request is already marked done."""
         ...
 
     def lose_link(self, user: int) -> None:
-        """Stop a user's uploads, those to come included, until its link is back."""
+        """Stop a user's uploads, future ones included, until its link is restored."""
         ...
 
     def restore_link(self, user: int) -> None:
-        """Let a user's uploads go on."""
+        """Resume a user's uploads."""
         ...
 
     def forecast(self) -> list[tuple[float, ActiveRequest]]:
-        """List when uploads will end if nothing else is sent, the first first.
+        """List the ends of uploads if nothing else is sent, earliest first.
 
-        Uploads of users whose link is down are left out.
+        Uploads of users whose link is down are omitted.
         """
         ...
 
@@ -72,7 +72,7 @@ class Uplink(Protocol):
 
 
 def make_uplink(rule: UplinkRule, env: Environment, deliver: Act, drop: Act) -> Uplink:
-    """Make a rule.
+    """Make the uplink of a rule.
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ def make_uplink(rule: UplinkRule, env: Environment, deliver: Act, drop: Act) -> 
     deliver
         Called when an upload has ended.
     drop
-        Called for an upload that cannot end by its request's ``latest_s`` any more:
-        when it is given the band, or at that time if the band is shared equally.
+        Called for an upload that can no longer end by its request's ``latest_s``: when
+        it is given the band, or at that time if the band is shared equally.
     """
     if rule == "equal-share":
         return EqualShareUplink(env, deliver, drop)
