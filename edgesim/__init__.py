@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from edgesim.results.runs import Runs, Simulation
     from edgesim.scenario.scenario import Scenario
     from edgesim.trace.requests import Trace
-    from solvers.errors import EdgesimError
+    from solvers.errors import EdgesimError, OwnSolverError, RefusalError
     from solvers.problem import Problem
     from solvers.schedule import Result, Schedule
 
@@ -60,7 +60,7 @@ _PLACES = {
     "edgesim.results.runs": ("Runs", "Simulation"),
     "edgesim.scenario.scenario": ("Scenario",),
     "edgesim.trace.requests": ("Trace",),
-    "solvers.errors": ("EdgesimError",),
+    "solvers.errors": ("EdgesimError", "OwnSolverError", "RefusalError"),
     "solvers.problem": ("Problem",),
     "solvers.schedule": ("Result", "Schedule"),
 }
@@ -70,10 +70,12 @@ __all__ = [
     "Columns",
     "EdgesimError",
     "InputError",
+    "OwnSolverError",
     "Policy",
     "PolicyError",
     "Problem",
     "Profile",
+    "RefusalError",
     "Request",
     "Result",
     "Runs",

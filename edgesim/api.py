@@ -9,12 +9,12 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 
-import solvers as solving
 from edgesim.engine.policy import Policy
 from edgesim.engine.server import simulate as simulate_stream
 from edgesim.engine.settings import Settings
 from edgesim.errors import InputError, from_validation, short
 from edgesim.experiment.inputs import load_inputs
+from edgesim.experiment.own_solvers import solve_by_name
 from edgesim.experiment.request import Request, arrivals_of
 from edgesim.experiment.run import Progress, run_all
 from edgesim.instances import read_instance
@@ -37,6 +37,7 @@ from edgesim.trace.requests import read_trace as read_trace_file
 from solvers.core.tables import Tables
 from solvers.own_solver import OwnSolver, name_of
 from solvers.problem import Problem
+from solvers.registry import NO_SHARING
 from solvers.schedule import Result, Schedule
 from solvers.uplink import Uplink
 
@@ -126,7 +127,11 @@ def run(
     except InputError as error:
         raise _of_parameter(error, given) from error
     check_outputs(inputs)
-    return results.runs_of(inputs, list(run_all(inputs, progress)))
+    try:
+        trials = list(run_all(inputs, progress))
+    except InputError as error:
+        raise _of_parameter(error, given) from error
+    return results.runs_of(inputs, trials)
 
 
 def _check_source(parameter: str, given: object, kind: type) -> None:
@@ -172,7 +177,10 @@ def _names(
 
 def _name_of(parameter: str, one: Any) -> str:
     if not callable(one):
-        raise InputError(parameter, f"must be names or callables, found {short(one)}")
+        what = "names or callables"
+        if parameter == "policies":
+            what = "names or classes of policies, as an instance serves one run"
+        raise InputError(parameter, f"must be {what}, found {short(one)}")
     return name_of(one)
 
 
@@ -185,22 +193,49 @@ def solve(
     seed: int = 0,
     mip: str = "highs",
     iterations: int | None = None,
+    name: str | None = None,
+    sharing: bool = True,
 ) -> Result:
-    """Schedule one problem with one solver, as :func:`solvers.solve` does.
+    """Schedule one problem with one solver.
 
     Parameters
     ----------
     problem
         A :class:`Problem`, or an instance file (JSON).
     solver
-        A name, or a callable of problem, uplink and options that answers with rounds,
-        ``[(model, [user ids]), …]``: they are timed, verified and bounded as ours are.
+        A name, also ``package.module:function`` for one of your own, or a callable of
+        problem, uplink and options that answers with rounds, ``[(model, [user ids]),
+        …]``: they are timed, verified and bounded as ours are.
     uplink, time_limit_s, seed, mip, iterations
         As for :func:`solvers.solve`.
+    name, sharing
+        What a callable goes by; and whether it is asked about the problem in which each
+        model has a block of its own, as a name that ends in ``-noshare`` is.
+
+    Raises
+    ------
+    RefusalError
+        When the solver cannot take the problem, saying what to use instead.
+    OwnSolverError
+        When one of your own breaks a rule or fails, saying where in its code.
     """
-    return solving.solve(
-        problem if isinstance(problem, Problem) else read_problem(problem),
-        solver,
+    if not isinstance(problem, Problem):
+        problem = read_problem(problem)
+    given: dict[str, OwnSolver] = {}
+    if not isinstance(solver, str):
+        twin = NO_SHARING if not sharing else ""
+        name = name or _name_of("solver", solver) + twin
+        if shares(name) != sharing:
+            raise InputError(
+                "name", f"must end in {NO_SHARING} if and only if sharing is false"
+            )
+        given[name] = solver
+    elif name is not None or not sharing:
+        raise InputError("name, sharing", "are for callables, which have no name")
+    return solve_by_name(
+        problem,
+        solver if isinstance(solver, str) else name or "",
+        given,
         uplink=uplink,
         time_limit_s=time_limit_s,
         seed=seed,
@@ -297,7 +332,11 @@ def simulate(
         except InputError as error:
             raise InputError("policy", error.what) from None
     elif not isinstance(policy, Policy):
-        raise InputError("policy", f"must be a policy, found {short(policy)}")
+        raise InputError(
+            "policy",
+            f"must be a name or an instance of a Policy (call a class: Mine()), found "
+            f"{short(policy)}",
+        )
     number = {name: k for k, name in enumerate(problem.models)}
     arrivals, users = arrivals_of(requests, number, bandwidth_hz)
     tables = Tables(problem, sharing=sharing)
@@ -319,24 +358,30 @@ def read_scenario(path_or_name: str | Path) -> Scenario:
 
 def read_trace(path_or_name: str | Path) -> Trace:
     """Read a trace (CSV), or a shipped one by its file name."""
-    return read_trace_file(locate_trace(Path(path_or_name)))
+    return read_trace_file(locate_trace(_path("path_or_name", path_or_name)))
 
 
 def read_profile(path_or_name: str | Path) -> Profile:
     """Read a profile (JSON), or a shipped one by its name."""
-    return read_profile_file(locate_profile(str(path_or_name)))
+    return read_profile_file(locate_profile(str(_path("path_or_name", path_or_name))))
 
 
 def read_problem(path: str | Path) -> Problem:
     """Read an instance file (JSON)."""
-    return read_instance(Path(path))
+    return read_instance(_path("path", path))
 
 
 def read_schedule(path: str | Path) -> Schedule:
     """Read a schedule file (JSON); ``solvers.verify`` judges its content."""
-    return read_schedule_file(Path(path))
+    return read_schedule_file(_path("path", path))
 
 
 def read_run(folder: str | Path) -> Runs:
     """Read what a run has left in a folder."""
-    return results.read_run(Path(folder))
+    return results.read_run(_path("folder", folder))
+
+
+def _path(parameter: str, given: str | Path) -> Path:
+    if not isinstance(given, (str, Path)):
+        raise InputError(parameter, f"must be a path, found {short(given)}")
+    return Path(given)

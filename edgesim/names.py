@@ -58,7 +58,7 @@ def own_names(context: Mapping[str, Any] | None) -> Collection[str]:
     return found
 
 
-_FITS_FILES = re.compile(r"[\w<>][\w<>.:+ -]{0,79}")
+_FITS_FILES = re.compile(r"[\w<>][\w<>.:+ -]{0,199}")
 
 
 def _check_form(kind: str, names: Sequence[str]) -> None:
@@ -72,9 +72,11 @@ def _check_form(kind: str, names: Sequence[str]) -> None:
     for name in names:
         if not _FITS_FILES.fullmatch(name):
             raise ValueError(
-                f"must be names of 1 to 80 letters, digits and '_', '-', '.', ':', "
+                f"must be names of 1 to 200 letters, digits and '_', '-', '.', ':', "
                 f"as files are called by them, found {short(name)}"
             )
+    if "instance" in map(file_name, names):
+        raise ValueError("must not be 'instance': that is the file of the problem")
     if len(set(names)) < len(names):
         raise ValueError(f"must name each {kind} once, found {', '.join(names)}")
     if len(set(map(file_name, names))) < len(names):

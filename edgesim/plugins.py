@@ -104,6 +104,12 @@ def import_own(name: str) -> tuple[ModuleType, Any]:
     spec = split_name(name)
     assert spec is not None, name
     place, attribute = spec
+    if place.partition(".")[0] in ("edgesim", "solvers"):
+        raise InputError(
+            name,
+            f"must not be in {place!r}, which is a package of edgesim's: give your "
+            f"module another name",
+        )
     with current_folder_importable():
         try:
             module = find_module(place)
@@ -127,6 +133,10 @@ def told(error: Exception) -> str:
 
 def told_where(error: Exception) -> str:
     """Tell an error as :func:`told` does, and where it was, if in the user's code."""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        line: str | None = f"{Path(error.filename).name}:{error.lineno}"
+        said = f"{type(error).__name__}: {error.msg}"
+        return f"{said}, at {line}"
     line = own_line(error)
     return told(error) if line is None else f"{told(error)}, at {line}"
 

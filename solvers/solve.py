@@ -129,7 +129,8 @@ def solve(
     if isinstance(solver, str):
         found = algorithm(entry)(tables, uplink, options)
     else:
-        asked = problem if sharing else without_sharing(problem)
+        # A copy: whatever it does to the problem, ours is what it is judged by.
+        asked = (problem if sharing else without_sharing(problem)).model_copy(deep=True)
         answer = solver(asked, uplink, options)
         found = Solution(planned_rounds(tables, answer, uplink, name))
     bound = found.bound

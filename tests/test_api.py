@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,7 @@ def test_columns_are_arrays_by_name(runs: es.Runs) -> None:
     assert record["in_time"] == in_time.sum() / REPEATS
     assert np.isnan(requests["end_s"][requests["outcome"] == "dropped"]).all()
     assert repr(requests).startswith(f"Columns({count} rows: repeat, solver, id")
-    with pytest.raises(ValueError, match="'records'"):
+    with pytest.raises(es.InputError, match="'records'"):
         runs.to_dict("index")
 
 
@@ -213,11 +214,19 @@ def test_policies_may_be_classes() -> None:
     [
         ({"solvers": "dp"}, "solvers: must be a list or mapping"),
         ({"solvers": [3]}, "solvers: must be names or callables"),
-        ({"solvers": ["nope"]}, "run.solvers.*must be of dp"),
+        ({"solvers": ["nope"]}, "solvers: must be of dp"),
         ({"policies": ["fcfs"]}, "policies: are for online scenarios"),
         ({"solvers": {"mine": "dp"}}, "must be an object of your own"),
-        ({"repeats": 0}, "run.repeats"),
-        ({"uplink": "fifo"}, "run.uplink"),
+        ({"repeats": 0}, "^repeats: "),
+        ({"seed": -1}, "^seed: "),
+        ({"trace": 3}, "^trace: must be a name, a file or a Trace"),
+        ({"profile": 3}, "^profile: must be a name, a file or a Profile"),
+        ({"solvers": {"../evil": greedy_too}}, "^solvers: must be names of 1 to 200"),
+        ({"solvers": {"a/b": greedy_too}}, "^solvers: must be names of 1 to 200"),
+        ({"solvers": {"": greedy_too}}, "^solvers: must be names of 1 to 200"),
+        ({"solvers": {"instance": greedy_too}}, "must not be 'instance'"),
+        ({"solvers": {"a:b": greedy_too, "a-b": greedy_too}}, "differ by more"),
+        ({"uplink": "fifo"}, "^uplink: "),
         ({"profile": "none"}, "profile: must be a file or one of"),
     ],
 )
@@ -282,8 +291,9 @@ def test_one_online_run_from_values() -> None:
     assert requests["reason"][-1] == "no link"
     assert served.measures.in_time == (requests["outcome"] == "in time").sum() > 5
     assert served.rounds()["loaded_bytes"][0] == 90
-    alone = es.simulate(small_problem(), stream(9), "fcfs", sharing=False)
-    assert set(alone.rounds()["loaded_bytes"]) <= {0, 90}
+    for policy, sharing in (("fcfs", False), ("fcfs-noshare", True)):
+        alone = es.simulate(small_problem(), stream(9), policy, sharing=sharing)
+        assert set(alone.rounds()["loaded_bytes"]) <= {0, 90}
 
 
 @pytest.mark.parametrize(
@@ -292,8 +302,10 @@ def test_one_online_run_from_values() -> None:
         ({"uplink": "static"}, "uplink: must be one of fifo"),
         ({"late": "never"}, "late: must be one of drop"),
         ({"bandwidth_hz": 0.0}, "bandwidth_hz"),
-        ({"policy": "nope"}, "is no policy"),
-        ({"policy": FirstQueue}, "policy: must be a policy"),
+        ({"policy": "nope"}, "^policy: 'nope' is no policy"),
+        ({"policy": FirstQueue}, "^policy: must be a name or an instance"),
+        ({"queue_limit": -1}, "^queue_limit: must be a whole number above 0"),
+        ({"requests": None}, "^requests: must be a list"),
         ({"requests": [es.Request(0.0, "u", "c", 1.0, 1.0, 1.0)]}, "must be a model"),
         ({"requests": [1]}, r"requests\[0\]: must be an edgesim.Request"),
     ],
@@ -316,6 +328,8 @@ def test_values_that_make_no_run_are_named(
         ((0.0, "u", "m", 0.0, 1.0, 1.0), "input_bits: must be above 0"),
         ((0.0, "u", "m", 1.0, -1.0, 1.0), "spectral_efficiency: must be 0 or more"),
         ((0.0, "u", "m", 1.0, 1.0, float("inf")), "slo_s: must be a finite number"),
+        ((0.0, "u", "m", "1", 1.0, 1.0), "input_bits: must be a number"),
+        ((True, "u", "m", 1.0, 1.0, 1.0), "arrival_s: must be a number"),
     ],
 )
 def test_a_request_checks_itself(values: tuple[object, ...], what: str) -> None:
@@ -374,3 +388,151 @@ def test_code_that_a_file_names_needs_consent(
     # What is named in Python is its own consent.
     again = es.run("campus", solvers=["apimine:solve"], repeats=1)
     assert list(again.summary["solvers"]) == ["apimine:solve"]
+
+
+def test_a_scenario_read_from_a_file_is_no_consent_to_what_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changed or not; what is put into it in Python is."""
+    monkeypatch.chdir(tmp_path)
+    campus = data_file("traces", "campus.toml")
+    assert campus is not None
+    text = campus.read_text(encoding="utf-8")
+    (tmp_path / "theirs.toml").write_text(
+        re.sub(r"(?m)^solvers = .*$", 'solvers = ["apitheirs:solve"]', text)
+    )
+    (tmp_path / "apitheirs.py").write_text(
+        "def solve(problem, uplink, options):\n    return []\n"
+    )
+    theirs = es.read_scenario("theirs.toml")
+    for scenario in (theirs, theirs.replace(**{"run.repeats": 1})):
+        with pytest.raises(es.InputError, match="only with your consent"):
+            es.run(scenario)
+    assert es.run(theirs, repeats=1, own_code=True).summary["repeats"] == 1
+    mine = es.read_scenario("campus").replace(**{"run.solvers": ["apitheirs:solve"]})
+    assert list(es.run(mine, repeats=1).summary["solvers"]) == ["apitheirs:solve"]
+
+
+def test_a_solver_that_changes_the_problem_changes_its_own_copy() -> None:
+    """It is judged by the problem as it was, and so are those after it."""
+
+    def cheats(problem, uplink, options):  # type: ignore[no-untyped-def]
+        for name, block in problem.blocks.items():
+            problem.blocks[name] = block.model_copy(update={"load_s": 0.0})
+        problem.models.pop(next(iter(problem.models)))
+        return []
+
+    plain = es.run("campus", solvers=["greedy"], repeats=1)
+    after = es.run("campus", solvers=[cheats, "greedy"], repeats=1)
+    assert after.to_dict()[1] == plain.to_dict()[0]
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        "server.tables.atom_load_s[:] = 0.0",
+        "server.batch_s[0][1] = 0.0",
+        "server.waiting[0].clear()",
+        "server.load_s()[0] = 0.0",
+        "server.most[0] = 99",
+        "server.tables.problem.blocks.clear()",
+    ],
+)
+def test_a_policy_cannot_change_what_it_is_shown(tamper: str) -> None:
+    """It fails, or changes a copy: the run is that of a policy that only looks."""
+
+    class Tampers(FirstQueue):
+        def start(self, server):  # type: ignore[no-untyped-def]
+            exec(tamper, {"server": server})
+
+    plain = es.simulate(small_problem(), stream(9), FirstQueue())
+    with suppress(es.PolicyError):
+        tampered = es.simulate(small_problem(), stream(9), Tampers())
+        assert_same(tampered.requests(), plain.requests())
+        assert_same(tampered.rounds(), plain.rounds())
+
+
+def test_only_plans_answer_with_rounds_of_a_model() -> None:
+    """A policy of one's own chooses requests; it cannot name another model."""
+    from edgesim.engine.policy import Choice
+
+    class Swaps(es.Policy):
+        def choose(self, server):  # type: ignore[no-untyped-def]
+            waiting = [queue for queue in server.waiting if queue]
+            return Choice(1 - waiting[0][0].model, [waiting[0][0]]) if waiting else None
+
+    with pytest.raises(es.PolicyError, match="which is no request"):
+        es.simulate(small_problem(), stream(3), Swaps())
+
+
+def test_requests_take_numbers_of_numpy() -> None:
+    """As columns of a data frame hold them."""
+    made = es.Request(np.float32(0.5), "u", "a", np.int64(8), np.float64(2.0), 1)
+    assert made == es.Request(0.5, "u", "a", 8.0, 2.0, 1.0)
+    assert type(made.input_bits) is float
+
+
+def test_solve_takes_a_name_of_ones_own_and_tells_where_it_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the command does, with and without sharing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "apisolve.py").write_text(
+        "def good(problem, uplink, options):\n"
+        "    assert len(problem.models['a'].blocks) == 1\n"
+        "    return []\n"
+        "def bad(problem, uplink, options):\n"
+        "    return 1 / 0\n"
+    )
+    problem = small_problem()
+    assert es.solve(problem, "apisolve:good-noshare").served == 0
+    with pytest.raises(es.OwnSolverError, match=r"ZeroDivisionError.*apisolve\.py:5"):
+        es.solve(problem, "apisolve:bad")
+    with pytest.raises(es.OwnSolverError, match="ZeroDivisionError"):
+        es.solve(problem, lambda p, u, o: 1 / 0, sharing=False)
+    with pytest.raises(es.EdgesimError, match="solver must be one of"):
+        es.solve(problem, "nope")
+    with pytest.raises(es.RefusalError, match="use greedy"):
+        es.solve(problem.model_copy(update={"overlap": True}), "dp")
+
+
+def test_what_a_file_leaves_open_is_chosen_for_values_too() -> None:
+    """The shipped scenario for one's own models is completed, read or by its name."""
+    by_name = es.run("own-models", trace="campus.csv", solvers=["edf"])
+    read = es.run(es.read_scenario("own-models"), trace="campus.csv", solvers=["edf"])
+    assert read.to_dict() == by_name.to_dict()
+    assert read.info["assumed"] == by_name.info["assumed"] != []
+    fewer = es.read_scenario("own-models").replace(**{"run.repeats": 2})
+    given = {"workload.window_s": 1.0}
+    runs = es.run(fewer.replace(**given), trace="campus.csv", solvers=["edf"])
+    assert runs.summary["repeats"] == 2
+
+
+def test_damaged_tables_are_named(runs: es.Runs, tmp_path: Path) -> None:
+    """File, line or column, and what is wrong."""
+    folder = runs.write(tmp_path / "out")
+    rounds = folder / "rounds.csv"
+    text = rounds.read_text()
+    rounds.write_text(text.rpartition(",")[0] + "\n")
+    with pytest.raises(es.InputError, match=r"rounds\.csv:\d+: must have 20 cells"):
+        es.read_run(folder).rounds()
+    rounds.write_text(text.replace(",0,", ",x,", 1))
+    with pytest.raises(es.InputError, match=r"rounds\.csv: \w+: must hold numbers"):
+        es.read_run(folder).rounds()
+    rounds.write_text("")
+    with pytest.raises(es.InputError, match="it is empty"):
+        es.read_run(folder).rounds()
+    (folder / "summary.json").write_text('{"schema": "edgesim.summary/1"}')
+    with pytest.raises(es.InputError, match="scenario: required key is missing"):
+        es.read_run(folder)
+
+
+def test_columns_become_a_data_frame(
+    runs: es.Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By pandas, where it is: it is handed the arrays."""
+    from types import SimpleNamespace
+
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=dict))
+    rounds = runs.rounds()
+    assert rounds.to_pandas() == dict(rounds)

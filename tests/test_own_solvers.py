@@ -56,6 +56,10 @@ def refuses(problem, uplink, options):
     raise RefusalError("needs a common deadline")
 
 
+def divides(problem, uplink, options):
+    return 1 / 0
+
+
 def asks(problem, uplink, options):
     return solve(problem, "dp", uplink="nowhere")
 
@@ -154,7 +158,8 @@ def test_results_of_others_are_kept_where_it_breaks_a_rule() -> None:
         "run", "small.toml", "--solver", "dp,mine_for_test:twice", "--out", "out"
     )
     rule = r"mine_for_test:twice: round \d: user '[^']+' is in round 0 already"
-    error = re.fullmatch(f"error: small.toml: run.solvers: ({rule})\n", finished.err)
+    rule += r" \(repeat 0\)"
+    error = re.fullmatch(f"error: --solver: ({rule})\n", finished.err)
     assert error
     assert finished.code == 2
     assert "\nkept dp; failed: mine_for_test:twice\nresults in out\n" in finished.out
@@ -178,7 +183,8 @@ def test_one_that_fails_in_a_later_repeat_is_left_out_of_all() -> None:
     name = "mine_for_test:from_second_repeat_on"
     finished = edgesim("run", "small.toml", "--solver", f"{name},dp", "--out", "out")
     _refused(
-        finished, f"small.toml: run.solvers: {name}: round 0: there is no model '?'"
+        finished,
+        f"--solver: {name}: round 0: there is no model '?' (repeat 1)",
     )
     assert {row["solver"] for row in _rows("out/requests.csv")} == {"dp"}
     assert f"kept dp; failed: {name}" in finished.out
@@ -191,8 +197,8 @@ def test_nothing_is_written_where_none_is_left() -> None:
     place = f"mine_for_test.py:{_line('{}')}"
     _refused(
         finished,
-        f"small.toml: run.solvers: mine_for_test:raises: raised KeyError: "
-        f"\"'nothing'\", at {place}; mine_for_test:refuses: needs a common deadline",
+        f"--solver: mine_for_test:raises: raised KeyError: \"'nothing'\", at {place} "
+        f"(repeat 0); mine_for_test:refuses: needs a common deadline (repeat 0)",
     )
     assert finished.out == ""
     assert not Path("out").exists()
@@ -203,7 +209,7 @@ def test_nothing_is_written_where_none_is_left() -> None:
     [
         ("raises", "raised KeyError: \"'nothing'\"", "{}"),
         ("yields", "raised OddError()", "raise OddError"),
-        ("asks", "raised ValueError: ", "return solve(problem, "),
+        ("divides", "raised ZeroDivisionError: ", "return 1 / 0"),
     ],
 )
 def test_what_it_raises_is_told_with_file_and_line(
@@ -271,7 +277,8 @@ def test_solve_writes_one_schedule_or_none() -> None:
         (
             "mine_for_test:best",
             "mine_for_test:best: there is no function 'best' in mine_for_test; its "
-            "functions are asks, from_second_repeat_on, good, of_one, raises, ",
+            "functions are asks, divides, from_second_repeat_on, good, of_one, "
+            "raises, ",
         ),
         (
             "mine_for_test:number-noshare",
@@ -319,7 +326,7 @@ def test_a_module_that_fails_as_it_is_read_is_told_with_its_line() -> None:
         ("mine:", "must be of dp"),
         ("a..b:c", "must be of dp"),
         ("mine:solve-noshare-noshare", "must be of dp"),
-        ("local:search,local-search", "must name solvers that differ by more than"),
+        ("local:search,local-search", "must be names that differ by more than"),
     ],
 )
 def test_names_are_checked_without_importing(names: str, said: str) -> None:

@@ -281,7 +281,8 @@ def read_checkpoint(
                     raise InputError(
                         path,
                         f"holds a tensor {short(record.name)}, and so does {owner}; "
-                        f"both are part of {short(files.name)}",
+                        f"both are part of {short(files.name)}: a folder is the shards "
+                        f"of one model, name the files if each is a model of its own",
                     )
                 records.append(record)
         if all(path.suffix.lower() == SAFETENSORS for path in part):

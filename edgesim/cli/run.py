@@ -115,7 +115,8 @@ def run(
             typer.echo(kept_text(list(report.run["runtime_s"]), failed))
         typer.echo(f"results in {folder}")
     if failed:
-        raise own_failures(f"{path}: run.solvers", failed)
+        where = f"{path}: run.solvers" if solver is None else "--solver"
+        raise own_failures(where, failed)
 
 
 def _refuse(scenario: Path, chosen: Mapping[str, Any], why: str, *odd: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import insort
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from math import inf
 from typing import Any, TypeAlias
@@ -42,6 +42,25 @@ the callback for one that was abandoned."""
 
 def _no_listener() -> None:
     """Do nothing."""
+
+
+class ReadOnly(Sequence[ActiveRequest]):
+    """A queue to look at: a sequence that shows a list and does not change it."""
+
+    def __init__(self, queue: list[ActiveRequest]) -> None:
+        self._queue = queue
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._queue[at]
+
+    def __iter__(self) -> Iterator[ActiveRequest]:
+        return iter(self._queue)
+
+    def __repr__(self) -> str:
+        return repr(self._queue)
 
 
 class RequestQueue:

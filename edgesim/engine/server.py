@@ -15,7 +15,7 @@ from edgesim.engine.policy import Policy, PolicyError
 from edgesim.engine.policy_guard import PolicyGuard
 from edgesim.engine.records import Log, Run
 from edgesim.engine.request import CHOSEN, ActiveRequest, Arrival
-from edgesim.engine.request_queue import RequestQueue, UplinkMaker
+from edgesim.engine.request_queue import ReadOnly, RequestQueue, UplinkMaker
 from edgesim.engine.settings import Settings
 from solvers.core.tables import Tables
 from solvers.tolerance import TIME_TOLERANCE_S
@@ -74,15 +74,22 @@ class Server:
     ) -> None:
         parts = parts or Parts()
         self._memory = parts.memory or GpuMemory(tables)
+        # Policies of the user's own are shown copies, or what they cannot change.
+        self._trusts = type(policy).__module__.startswith("edgesim.")
         self.model_names = tables.model_names
-        self.batch_s: Sequence[Sequence[float]] = self._memory.batch_s
-        self.most: Sequence[int] = self._memory.most
-        self.least_s: Sequence[float] = [
+        self.batch_s: Sequence[Sequence[float]] = tuple(
+            map(tuple, self._memory.batch_s)
+        )
+        self.most: Sequence[int] = tuple(self._memory.most)
+        self.least_s: Sequence[float] = tuple(
             min(table[1 : most + 1], default=math.inf)
             for table, most in zip(self.batch_s, self.most, strict=True)
-        ]
+        )
         self._env = env
         self._tables = tables
+        if not self._trusts:
+            problem = tables.problem.model_copy(deep=True)
+            self._tables = Tables(problem, sharing=tables.sharing)
         self._log = Log()
         guard = PolicyGuard(policy, self)
         self._queue = RequestQueue(
@@ -95,9 +102,11 @@ class Server:
             admit=guard.admit if guard.has_admit else None,
             ready=guard.ready if guard.has_ready else None,
             make_own_uplink=parts.uplink,
-            checks=not type(policy).__module__.startswith("edgesim."),
+            checks=not self._trusts,
         )
         self.waiting: Sequence[Sequence[ActiveRequest]] = self._queue.waiting
+        if not self._trusts:
+            self.waiting = tuple(map(ReadOnly, self._queue.waiting))
         self._gpu = Gpu(
             env,
             settings,
@@ -140,7 +149,8 @@ class Server:
 
     def load_s(self) -> list[float]:
         """Nominal load time of each model at present, by model number."""
-        return self._memory.missing_s()
+        loads_s = self._memory.missing_s()
+        return loads_s if self._trusts else loads_s.copy()
 
     def resident_atoms(self) -> frozenset[int]:
         """Atoms (``tables.atom_blocks``) in GPU memory now, or being loaded into it."""

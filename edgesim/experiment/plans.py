@@ -80,10 +80,15 @@ def plan_repeat(
                 seed=scenario.run.seed + repeat,
                 iterations=scenario.run.iterations,
             )
-        except (RefusalError, OwnSolverError) as error:
-            if failed is not None and (name in inputs.own or is_own(name)):
-                failed[name] = error
-                continue
+        except (RefusalError, OwnSolverError) as refusal:
+            error: EdgesimError = refusal
+            if name in inputs.own or is_own(name):
+                if failed is not None and scenario.run.repeats > 1:
+                    error = OwnSolverError(f"{refusal} (repeat {repeat})")
+                    error.__cause__ = refusal
+                if failed is not None:
+                    failed[name] = error
+                    continue
             raise InputError(
                 f"{inputs.scenario_file}: run.solvers", str(error)
             ) from error

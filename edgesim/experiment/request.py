@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from numbers import Real
 
 from edgesim.engine.request import Arrival
 from edgesim.errors import InputError, short
@@ -45,19 +46,23 @@ class Request:
             value = getattr(self, name)
             if not isinstance(value, str) or not value:
                 raise InputError(name, f"must be a name, found {short(value)}")
-        for field, least in zip(
-            fields(self), (0.0, None, None, None, 0.0, None), strict=True
+        for name, may_be_0 in (
+            ("arrival_s", True),
+            ("input_bits", False),
+            ("spectral_efficiency", True),
+            ("slo_s", False),
         ):
-            value = getattr(self, field.name)
-            if isinstance(value, str):
-                continue
-            if not (isinstance(value, (int, float)) and math.isfinite(value)):
-                raise InputError(
-                    field.name, f"must be a finite number, found {short(value)}"
-                )
-            if value < 0 or (least is None and value == 0):
-                allowed = "0 or more" if least == 0.0 else "above 0"
-                raise InputError(field.name, f"must be {allowed}, found {value!r}")
+            value = getattr(self, name)
+            # Numbers of numpy and pandas too, but neither texts nor truth values.
+            if not isinstance(value, Real) or isinstance(value, bool):
+                raise InputError(name, f"must be a number, found {short(value)}")
+            number = float(value)
+            if not math.isfinite(number):
+                raise InputError(name, f"must be a finite number, found {number!r}")
+            if number < 0 or not (number or may_be_0):
+                allowed = "0 or more" if may_be_0 else "above 0"
+                raise InputError(name, f"must be {allowed}, found {number!r}")
+            object.__setattr__(self, name, number)
 
 
 def arrivals_of(
@@ -101,11 +106,11 @@ def arrivals_of(
         rate = request.spectral_efficiency * bandwidth_hz
         arrivals.append(
             Arrival(
-                float(request.arrival_s),
+                request.arrival_s,
                 users.setdefault(request.user, len(users)),
                 model_number[request.model],
                 request.input_bits / rate if rate else math.inf,
-                float(request.slo_s),
+                request.slo_s,
             )
         )
     arrivals.sort(key=lambda arrival: arrival.arrival_s)

@@ -85,7 +85,7 @@ def locate(
         Names of solvers and policies that were handed over as objects.
     own_code
         Whether solvers and policies of the user's own may run that the file names;
-        those named in ``overrides`` may, and so may those of a scenario's value.
+        those named in ``overrides``, or put into a scenario in Python, may.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def locate(
     else:
         scenario_file = source_file = scenario
         found = read_scenario(scenario_file, replaced, own)
-        check_consent(scenario_file, found, own_code=own_code, given=replaced)
+    check_consent(scenario_file, found, own_code=own_code)
     if isinstance(trace, Trace):
         trace_file = IN_MEMORY
     else:

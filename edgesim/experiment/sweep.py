@@ -106,7 +106,7 @@ def tasks_of(
         place += f"{figure.sweep.parameter} = {value!r}"
         try:
             scenario = read_scenario(scenario_file, overrides)
-            check_consent(path, scenario, own_code=own_code)
+            check_consent(path, scenario, own_code=own_code, from_files=True)
             online = scenario.online is not None
             with open_inputs(
                 scenario_file, overrides=overrides, own_code=own_code

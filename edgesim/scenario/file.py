@@ -8,7 +8,13 @@ from typing import Any
 
 from edgesim.errors import in_file
 from edgesim.files import is_file, read_toml, without_schema
-from edgesim.scenario.scenario import SCENARIO, Scenario, scenario_of, set_value
+from edgesim.scenario.scenario import (
+    SCENARIO,
+    Scenario,
+    of_file,
+    scenario_of,
+    set_value,
+)
 from edgesim.shipped import data_file, locate
 
 
@@ -73,7 +79,7 @@ def read_scenario(
         for key, value in (overrides or {}).items():
             set_value(content, key, value)
     body = without_schema(path, content, SCENARIO)
-    return scenario_of(str(path), body, path, own)
+    return of_file(scenario_of(str(path), body, path, own), overrides or ())
 
 
 def beside(file: Path, name: str, folder: str) -> Path:

@@ -20,6 +20,7 @@ from pydantic import (
 
 from edgesim.errors import InputError, Parameter, from_validation
 from edgesim.names import OWN, SOLVER_PATTERN, check_solvers, own_names
+from edgesim.plugins import is_own
 from edgesim.radio import CellSpec
 from edgesim.scenario.library import LibrarySpec, LoadSource
 from edgesim.scenario.noise import NoiseSpec
@@ -210,11 +211,28 @@ class Scenario(Value):
     noise: NoiseSpec | None = None
     online: OnlineSpec | None = None
     _file: Path | None = PrivateAttr(default=None)
+    _code: frozenset[str] = PrivateAttr(default=frozenset())
 
     @property
     def file(self) -> Path | None:
         """Where it was read; files that it names lie beside it."""
         return self._file
+
+    def code_named(self) -> dict[str, str]:
+        """List the solvers and policies of the user's own: names, with their keys."""
+        found = {name: "run.solvers" for name in self.run.solvers if is_own(name)}
+        if self.online is not None:
+            for name in filter(is_own, self.online.policies):
+                found[name] = "online.policies"
+            solver = self.online.options("rolling").get("solver")
+            if isinstance(solver, str) and is_own(solver):
+                found[solver] = "online.rolling.solver"
+        return found
+
+    @property
+    def code_of_file(self) -> frozenset[str]:
+        """Names of such code that stand in its file alone: the user gave no consent."""
+        return self._code
 
     def replace(self, *, own: Collection[str] = (), **changes: Any) -> Scenario:
         """Return a scenario in which some values are others.
@@ -234,7 +252,9 @@ class Scenario(Value):
         content = self.model_dump(exclude_unset=True)
         for key, value in changes.items():
             set_value(content, key, value)
-        return scenario_of("scenario", content, self._file, own)
+        found = scenario_of("scenario", content, self._file, own)
+        found._code = self._code
+        return found
 
     @model_validator(mode="after")
     def _check(self) -> Scenario:
@@ -312,6 +332,24 @@ def scenario_of(
         raise from_validation(where, error) from None
     found._file = file
     return found
+
+
+def of_file(scenario: Scenario, given: Collection[str]) -> Scenario:
+    """Note which code of the user's own a scenario names by its file.
+
+    Parameters
+    ----------
+    scenario
+        As it was read.
+    given
+        Key paths whose values the user gave by hand: naming code is consent to it.
+    """
+    scenario._code = frozenset(
+        name
+        for name, key in scenario.code_named().items()
+        if not any(key == one or key.startswith(f"{one}.") for one in given)
+    )
+    return scenario
 
 
 def set_value(content: dict[str, Any], key: str, value: Any) -> None:

@@ -14,7 +14,7 @@ def test_own_policy(
     served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A class in a file of the current folder runs by name, with its options."""
-    (tmp_path / "mine_for_test.py").write_text(
+    (tmp_path / "own_policy_for_test.py").write_text(
         "from edgesim import Policy\n"
         "class OneAtATime(Policy):\n"
         "    def __init__(self, least=1):\n"
@@ -26,12 +26,12 @@ def test_own_policy(
         "        return None\n"
     )
     monkeypatch.chdir(tmp_path)
-    names = "mine_for_test:OneAtATime,mine_for_test:OneAtATime-noshare"
+    names = "own_policy_for_test:OneAtATime,own_policy_for_test:OneAtATime-noshare"
     finished = edgesim("run", served, "--policy", names, "--out", "out")
     assert finished.code == 0, finished.err
     rounds = rows_of(tmp_path / "out" / "rounds.csv")
     assert {r["batch"] for r in rounds} <= {"0", "1"}
-    assert "sharing gains mine_for_test:OneAtATime " in finished.out
+    assert "sharing gains own_policy_for_test:OneAtATime " in finished.out
 
 
 def test_a_policy_that_errs_is_told_in_one_line(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edgesim.engine.noise import Noise, draw
 from edgesim.engine.records import DROPPED, IN_TIME, LATE, Log
 from edgesim.measures.account import Account
-from edgesim.measures.measure import measure
+from edgesim.measures.measure import measure, measure_span
 from edgesim.measures.student import mean_interval, student_t
 from solvers import UPLINKS, Problem, Uplink, solve
 from solvers.core.tables import Tables
@@ -278,3 +278,18 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
         assert mean == pytest.approx(fmean(values))
         hits += half is not None and abs(mean - 10) <= half
     assert hits / 4000 == pytest.approx(0.95, abs=0.012)
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_a_span_that_is_the_whole_run_has_its_measures(uplink: Uplink) -> None:
+    """One meaning for a plan and for any span of a run, spectrum included."""
+    problem = make_problem()
+    account = account_of(problem, solve(problem, "greedy", uplink=uplink).schedule)
+    whole = measure(account)
+    # A load may begin at 0 and a round end at T: the span takes both.
+    span = measure_span(account, 0.0, math.nextafter(whole.span_s, math.inf))
+    assert whole.spectrum_use > 0
+    for name in ("spectrum_use", "load_s", "compute_s", "wait_s", "idle_s"):
+        assert getattr(span, name) == pytest.approx(getattr(whole, name), abs=1e-9)
+    for name in ("requests", "in_time", "bytes_loaded", "bytes_saved", "rounds"):
+        assert getattr(span, name) == getattr(whole, name)

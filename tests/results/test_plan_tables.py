@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgesim.engine.channel import Channel
+from edgesim.engine.noise import nominal
 from edgesim.errors import InputError
 from edgesim.measures.account import Account
 from edgesim.results.rows import write_csv
@@ -20,6 +23,8 @@ from edgesim.results.tables import (
     dump_rounds,
 )
 from solvers import Problem, solve
+from solvers.core.tables import PlannedRound, Tables
+from solvers.core.timing import make_schedule
 from tests.engine.plan_records import account_of, records_of
 
 ODD_ID = 'the "first", user'
@@ -185,3 +190,50 @@ def test_a_missing_folder_is_the_readers_error(tmp_path: Path) -> None:
     """It is reported with its path, as bad input is."""
     with pytest.raises(InputError, match="none"):
         write_csv(tmp_path / "none" / "t.csv", [], ["a"])
+
+
+def test_a_lost_upload_leaves_its_round_as_planned(tmp_path: Path) -> None:
+    """Two users of one batch, one on a dead channel: planned 2, computed 1.
+
+    Worked out by hand: the plan's round 0 stays the round of both.
+    """
+    problem = Problem.model_validate(
+        {
+            "name": "lost",
+            "bandwidth_hz": 1e6,
+            "blocks": {"a": {"bytes": 4, "load_s": 0.1}},
+            "models": {"A": {"blocks": ["a"], "latency_s": [0.1, 0.15]}},
+            "users": [
+                {
+                    "id": f"u{k}",
+                    "model": "A",
+                    "input_bits": 1e5,
+                    "spectral_efficiency": 1.0,
+                    "deadline_s": 2.0,
+                }
+                for k in range(2)
+            ],
+        }
+    )
+    schedule = make_schedule(
+        Tables(problem),
+        [PlannedRound(0, (0, 1))],
+        "dynamic",
+        solver="by hand",
+        bound=None,
+    )
+    assert schedule is not None
+    noise = nominal(problem)
+    channels = [noise.channels[0], Channel.constant(0.0)]
+    run = account_of(problem, schedule, replace(noise, channels=channels))
+    write_rounds(tmp_path / "rounds.csv", run, 0, "greedy")
+    write_requests(tmp_path / "requests.csv", run, 0, "greedy")
+    (round_row,) = read(tmp_path / "rounds.csv")
+    assert (round_row["planned_batch"], round_row["batch"]) == ("2", "1")
+    assert round_row["planned_compute_s"] == "0.15"
+    assert round_row["compute_s"] == "0.1"
+    first, lost = read(tmp_path / "requests.csv")
+    assert (first["round"], first["outcome"]) == ("0", "late")
+    assert (lost["round"], lost["reason"]) == ("0", "upload never ended")
+    assert lost["planned_end_s"] == first["planned_end_s"] != ""
+    assert lost["end_s"] == lost["latency_s"] == lost["upload_end_s"] == ""

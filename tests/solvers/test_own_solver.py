@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from solvers import (
     UPLINKS,
+    ArgumentError,
     Block,
     EdgesimError,
     Model,
@@ -98,7 +99,7 @@ def test_it_is_told_what_ours_are_told() -> None:
         problem, solver, uplink="static", time_limit_s=2.5, seed=7, iterations=9
     )
     ((given_problem, uplink, options),) = solver.asked
-    assert given_problem is problem
+    assert given_problem == problem
     assert (uplink, options.time_limit_s, options.seed) == ("static", 2.5, 7)
     assert options.iterations == 9
     assert (found.served, found.schedule.solver) == (0, "Answers")
@@ -323,5 +324,5 @@ def test_what_it_raises_is_passed_on() -> None:
 
 def test_what_is_no_solver_is_refused() -> None:
     """Neither a name nor callable."""
-    with pytest.raises(TypeError, match="must be a name or a callable, found 3"):
+    with pytest.raises(ArgumentError, match="must be a name or a callable, found 3"):
         solve(_problem(), 3)  # type: ignore[arg-type]
