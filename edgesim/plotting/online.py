@@ -22,6 +22,7 @@ from edgesim.plotting.colours import INK, looks
 from edgesim.plotting.online_data import LATENCY_GRID_S, Drawn
 from edgesim.plotting.style import (
     as_text,
+    height_for,
     legend_label,
     new_axes,
     plain_ticks,
@@ -65,7 +66,7 @@ def plot_latency(
         Description of what was run.
     """
     with style():
-        ax = new_axes(7.4, 3.8) if ax is None else ax
+        ax = new_axes(7.4, height_for(len(runs), 3.8)) if ax is None else ax
         curves: dict[str, Floats] = {
             name: np.mean([drawn.latency_share for drawn in repeats], axis=0)
             for name, repeats in runs.items()
@@ -109,7 +110,7 @@ def plot_on_time(
         Description of what was run.
     """
     with style():
-        ax = new_axes(7.4, 3.8) if ax is None else ax
+        ax = new_axes(7.4, height_for(len(runs), 3.8)) if ax is None else ax
         longest_s = max(
             drawn.step_s * len(drawn.arrived)
             for repeats in runs.values()

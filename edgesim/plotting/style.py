@@ -202,6 +202,11 @@ def new_axes(width_in: float, height_in: float) -> Axes:
     return figure.add_subplot()
 
 
+def height_for(entries: int, least_in: float) -> float:
+    """Height in inches of a figure whose legend has so many entries and a title."""
+    return max(least_in, 1.0 + 0.22 * entries)
+
+
 def repeats_text(counts: Sequence[int]) -> str:
     """Describe for a legend the number of repeats behind a mean."""
     if not counts:

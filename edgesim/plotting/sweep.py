@@ -19,6 +19,7 @@ from edgesim.plotting.colours import COLOURS, Look, looks
 from edgesim.plotting.style import (
     as_text,
     drawn_limits,
+    height_for,
     legend_label,
     new_axes,
     repeats_text,
@@ -81,7 +82,7 @@ def plot_sweep(
     """
     with style():
         if ax is None:
-            ax = new_axes(7.4, 3.8)
+            ax = new_axes(7.4, height_for(len({row.solver for row in rows}), 3.8))
         lines = _draw(rows, ax, _values(rows), log_x=log_x, names=names)
         ax.set_xlabel(as_text(parameter_label))
         ax.set_ylabel(as_text(measure_label))
@@ -118,12 +119,11 @@ def plot_panels(
     with style():
         across = min(2, len(panels))
         down = math.ceil(len(panels) / across)
-        figure = Figure(
-            figsize=(1.9 + 3.3 * across, 0.7 + 2.7 * down), layout="constrained"
-        )
-        grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
         every = [row for rows in panels.values() for row in rows]
-        values, names = _values(every), [row.solver for row in every]
+        values, names = _values(every), {row.solver for row in every}
+        height_in = height_for(len(names), 0.7 + 2.7 * down)
+        figure = Figure(figsize=(1.9 + 3.3 * across, height_in), layout="constrained")
+        grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
         numbers = sorted(value for value in values if not isinstance(value, str))
         lines: dict[str, ErrorbarContainer] = {}
         for number, (name, rows) in enumerate(panels.items()):
