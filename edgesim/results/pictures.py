@@ -8,7 +8,7 @@ from pathlib import Path
 from edgesim.errors import InputError, Parameter
 from edgesim.names import PICTURE_FORMATS, check_formats
 from edgesim.plotting.style import Drawing, save
-from edgesim.plugins import told_where
+from edgesim.plugins import told
 
 Pictures = Mapping[str, Callable[[], Drawing]]
 """What draws each picture, by its file's name without suffix."""
@@ -78,7 +78,7 @@ def write_pictures(
             raise
         except Exception as error:
             # Whatever matplotlib makes of it: the data are worth more than a picture.
-            what = f"cannot be drawn: {told_where(error)}"
+            what = f"cannot be drawn: {told(error)}"
             if failed is None:
                 failed = PictureError((shown or folder) / files[0], what)
                 failed.__cause__ = error
