@@ -69,9 +69,10 @@ def test_a_picture_that_cannot_be_drawn_costs_no_rows(
     monkeypatch.setattr(figures, "plot_sweep", broken)
     finished = edgesim("figure", figure)
     assert finished.code == 2
+    picture, data = figure.with_suffix(".png"), figure.with_suffix(".csv")
     assert finished.err == (
-        f"error: {figure.with_suffix('.png')}: cannot be drawn: "
-        f"ArithmeticError: 'no such curve'; its data are in {figure.with_suffix('.csv')}\n"
+        f"error: {picture}: cannot be drawn: ArithmeticError: 'no such curve'; "
+        f"its data are in {data}\n"
     )
     assert figure.with_suffix(".csv").read_bytes() == rows
     assert not figure.with_suffix(".png").exists()
