@@ -152,7 +152,7 @@ def check(problem: Problem, solver: str, *, uplink: Uplink = "dynamic") -> None:
     ------
     RefusalError
         If :func:`solve` would raise it, unless it is about the engine of ``ilp``.
-    ValueError
+    ArgumentError
         For an unknown solver or discipline.
 
     Notes
