@@ -1,9 +1,10 @@
-"""Names of policies, uplink rules and solvers, to be checked without importing them."""
+"""Names of policies, uplink rules, solvers and formats, checked without imports."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from edgesim.errors import short
@@ -31,6 +32,9 @@ SOLVER_PATTERN = rf"^{OWN_NAME}({NO_SHARING})?$"
 
 POLICY_PATTERN = rf"^({'|'.join(SHIPPED_POLICIES)}|{OWN_NAME})({NO_SHARING})?$"
 """What :func:`is_policy` takes, as a regular expression for JSON Schema."""
+
+PICTURE_FORMATS = ("png", "pdf", "svg")
+"""Formats of pictures, each the suffix of its files."""
 
 
 def shares(name: str) -> bool:
@@ -124,3 +128,29 @@ def check_solvers(names: tuple[str, ...], own: Collection[str] = ()) -> tuple[st
             )
     _check_form("solver", names)
     return names
+
+
+def picture_format(path: Path) -> str | None:
+    """Return the format that a file's suffix stands for, in either case, or None."""
+    suffix = path.suffix.lower().removeprefix(".")
+    return suffix if suffix in PICTURE_FORMATS else None
+
+
+def check_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse unknown formats of pictures, the same one twice and none; return them.
+
+    Raises
+    ------
+    ValueError
+        Naming the formats there are.
+    """
+    allowed = ", ".join(PICTURE_FORMATS)
+    for name in formats:
+        if name not in PICTURE_FORMATS:
+            raise ValueError(f"must be of {allowed}, found {short(name)}")
+    if not formats or len(set(formats)) < len(formats):
+        raise ValueError(
+            f"must name formats ({allowed}) once each, found "
+            f"{', '.join(formats) or 'none'}"
+        )
+    return formats

@@ -26,7 +26,7 @@ from solvers.errors import (
 )
 from solvers.own_solver import OwnSolver
 from solvers.registry import SOLVERS
-from solvers.solve import solve
+from solvers.solve import check, solve
 from solvers.uplink import UPLINKS, Uplink
 from solvers.verify import verify
 
@@ -63,6 +63,7 @@ __all__ = [
     "Uplink",
     "User",
     "VerificationError",
+    "check",
     "solve",
     "verify",
 ]

@@ -49,12 +49,8 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         If more than 12 users can be scheduled.
     """
     del options
+    check(tables)
     users = [int(k) for k in tables.users]
-    if len(users) > MOST_USERS:
-        raise RefusalError(
-            f"exhaustive: {len(users)} users, at most {MOST_USERS} are taken; "
-            f"use ilp for a proven optimum"
-        )
     step = {"dynamic": _dynamic, "upfront": _upfront, "static": _static}[uplink]
     states: dict[int, dict[int | None, list[Label]]] = {
         0: {None: [Label(0.0, -np.inf, None, None)]}
@@ -76,6 +72,21 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
                     if new is not None:
                         _keep(states.setdefault(together, {}), model, new)
     return Solution(_best(tables, uplink, done), proven=True)
+
+
+def check(tables: Tables) -> None:
+    """Refuse a problem that is too large.
+
+    Raises
+    ------
+    RefusalError
+        If more than 12 users can be scheduled.
+    """
+    if len(tables.users) > MOST_USERS:
+        raise RefusalError(
+            f"exhaustive: {len(tables.users)} users, at most {MOST_USERS} are taken; "
+            f"use ilp for a proven optimum"
+        )
 
 
 def _batches(

@@ -23,23 +23,25 @@ class Entry(NamedTuple):
     """Where an algorithm is defined, and which problems it supports.
 
     ``sharing``: it loads only the blocks that differ. ``extended``: it supports
-    residency ``"cache"`` and overlap.
+    residency ``"cache"`` and overlap. ``check``: a function of the module that refuses
+    what the algorithm does not support besides, without solving it.
     """
 
     module: str
     function: str
     sharing: bool = True
     extended: bool = False
+    check: str | None = None
 
 
 # Imported on demand, so that libraries which are not used cost no import time.
 ALGORITHMS: dict[str, Entry] = {
-    "dp": Entry("solvers.dp.solver", "solve"),
+    "dp": Entry("solvers.dp.solver", "solve", check="check"),
     "greedy": Entry("solvers.greedy.solver", "solve", extended=True),
     "local-search": Entry("solvers.local_search.solver", "solve", extended=True),
     "ilp": Entry("solvers.ilp.solver", "solve"),
-    "exhaustive": Entry("solvers.exhaustive", "solve"),
-    "dp-noshare": Entry("solvers.dp.solver", "solve", sharing=False),
+    "exhaustive": Entry("solvers.exhaustive", "solve", check="check"),
+    "dp-noshare": Entry("solvers.dp.solver", "solve", sharing=False, check="check"),
     "greedy-noshare": Entry(
         "solvers.greedy.solver", "solve", sharing=False, extended=True
     ),
@@ -56,6 +58,14 @@ OWN = Entry("", "", extended=True)
 """Entry of user-supplied solvers, which may support every extension."""
 
 SOLVERS: tuple[str, ...] = tuple(ALGORITHMS)
+
+
+def check_of(entry: Entry) -> Callable[[Tables], object] | None:
+    """Import the function that refuses what an algorithm does not support, if any."""
+    if entry.check is None:
+        return None
+    module = importlib.import_module(entry.module)
+    return cast("Callable[[Tables], object]", getattr(module, entry.check))
 
 
 def algorithm(entry: Entry) -> Algorithm:

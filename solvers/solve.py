@@ -13,11 +13,20 @@ from solvers.own_solver import (
     planned_rounds,
     without_sharing,
 )
-from solvers.registry import ALGORITHMS, NO_SHARING, OWN, SOLVERS, algorithm
+from solvers.registry import (
+    ALGORITHMS,
+    NO_SHARING,
+    OWN,
+    SOLVERS,
+    Entry,
+    algorithm,
+    check_of,
+)
 from solvers.uplink import UPLINKS, Uplink
 from solvers.verify import verify
 
 if TYPE_CHECKING:
+    from solvers.core.tables import Tables
     from solvers.problem import Problem
     from solvers.schedule import Result
 
@@ -83,19 +92,13 @@ def solve(
         For an unknown solver, discipline or engine, a limit that is not positive, or
         ``name`` or ``sharing`` where the solver is one of ``SOLVERS``.
     """
-    if isinstance(solver, str) and solver not in ALGORITHMS:
-        raise ArgumentError(
-            f"solver must be one of {', '.join(SOLVERS)}, or a callable, found "
-            f"{solver!r}"
-        )
+    if isinstance(solver, str):
+        _check_name(solver)
     if isinstance(solver, str) and (name is not None or not sharing):
         raise ArgumentError(
             f"name and sharing are for a solver of one's own, found solver {solver!r}"
         )
-    if uplink not in UPLINKS:
-        raise ArgumentError(
-            f"uplink must be one of {', '.join(UPLINKS)}, found {uplink!r}"
-        )
+    _check_uplink(uplink)
     if mip not in MIP_ENGINES:
         raise ArgumentError(
             f"mip must be one of {', '.join(MIP_ENGINES)}, found {mip!r}"
@@ -106,7 +109,6 @@ def solve(
         raise ArgumentError(f"iterations must be >= 1, found {iterations!r}")
     # Imported here, so that importing a name or an error does not wait for numpy.
     from solvers.bounds.upper_bound import upper_bound
-    from solvers.core.tables import Tables
     from solvers.core.timing import make_schedule
     from solvers.schedule import Result
 
@@ -118,13 +120,7 @@ def solve(
     else:
         entry = OWN._replace(sharing=sharing)
         name = name or name_of(solver) + ("" if sharing else NO_SHARING)
-    if not entry.extended:
-        _refuse_extensions(problem, name)
-    tables = Tables(problem, sharing=entry.sharing)
-    if uplink != "dynamic" and not tables.releases_zero:
-        raise RefusalError(
-            f"{name}: uplink {uplink!r} needs every release_s to be 0; use 'dynamic'"
-        )
+    tables = _supported(problem, entry, name, uplink)
     options = Options(time_limit_s, seed, mip, iterations)
     if isinstance(solver, str):
         found = algorithm(entry)(tables, uplink, options)
@@ -141,6 +137,65 @@ def solve(
         raise AssertionError(f"{name} returned rounds that are not feasible")
     verify(problem, schedule, sharing=entry.sharing)
     return Result(schedule, time.perf_counter() - started)
+
+
+def check(problem: Problem, solver: str, *, uplink: Uplink = "dynamic") -> None:
+    """Refuse a problem that a solver does not support, without solving it.
+
+    Parameters
+    ----------
+    problem, uplink
+        As for :func:`solve`.
+    solver
+        One of ``SOLVERS``.
+
+    Raises
+    ------
+    RefusalError
+        If :func:`solve` would raise it, unless it is about the engine of ``ilp``.
+    ArgumentError
+        For an unknown solver or discipline.
+
+    Notes
+    -----
+    O(K + Σ blocks), unlike any solver.
+    """
+    _check_name(solver)
+    _check_uplink(uplink)
+    entry = ALGORITHMS[solver]
+    tables = _supported(problem, entry, solver, uplink)
+    refuse = check_of(entry)
+    if refuse is not None:
+        refuse(tables)
+
+
+def _check_name(solver: str) -> None:
+    if solver not in ALGORITHMS:
+        raise ArgumentError(
+            f"solver must be one of {', '.join(SOLVERS)}, or a callable, found "
+            f"{solver!r}"
+        )
+
+
+def _check_uplink(uplink: Uplink) -> None:
+    if uplink not in UPLINKS:
+        raise ArgumentError(
+            f"uplink must be one of {', '.join(UPLINKS)}, found {uplink!r}"
+        )
+
+
+def _supported(problem: Problem, entry: Entry, name: str, uplink: Uplink) -> Tables:
+    """Return the tables of a problem, unless extensions or releases are refused."""
+    from solvers.core.tables import Tables
+
+    if not entry.extended:
+        _refuse_extensions(problem, name)
+    tables = Tables(problem, sharing=entry.sharing)
+    if uplink != "dynamic" and not tables.releases_zero:
+        raise RefusalError(
+            f"{name}: uplink {uplink!r} needs every release_s to be 0; use 'dynamic'"
+        )
+    return tables
 
 
 def _refuse_extensions(problem: Problem, solver: str) -> None:

@@ -13,14 +13,22 @@ from edgesim.cli.own_code import OwnCode, Traceback
 def figure(
     file: Annotated[Path, typer.Argument(help="A figure file (TOML).")],
     jobs: Annotated[int, typer.Option(help="Processes to use.")] = 1,
+    formats: Annotated[
+        str, typer.Option("--format", help="Formats of the picture: png,pdf,svg.")
+    ] = "png",
     own_code: OwnCode = False,
     traceback: Traceback = False,
 ) -> None:
     """Sweep one parameter; write NAME.csv and NAME.png beside NAME.toml."""
     del traceback
+    from edgesim.cli.options import picture_formats
     from edgesim.cli.progress import progress
     from edgesim.results.figure import run_figure
 
+    wanted = picture_formats("--format", formats)
     with progress(file.stem) as advance:
-        data, picture = run_figure(file, jobs=jobs, own_code=own_code, done=advance)
-    typer.echo(f"{data}\n{picture}")
+        written = run_figure(
+            file, jobs=jobs, own_code=own_code, formats=wanted, done=advance
+        )
+    for path in written:
+        typer.echo(path)

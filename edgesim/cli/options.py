@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias, cast
 
 from edgesim.errors import InputError
-from edgesim.names import check_policies, check_solvers
+from edgesim.names import check_formats, check_policies, check_solvers
 from solvers import UPLINKS, Uplink
 
 Check: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
@@ -42,6 +42,11 @@ def solver_names(option: str, text: str) -> tuple[str, ...]:
 def policy_names(option: str, text: str) -> tuple[str, ...]:
     """Read ``fcfs,my.module:Mine``: policies, each once, by :func:`names_of`."""
     return names_of(option, text, check_policies)
+
+
+def picture_formats(option: str, text: str) -> tuple[str, ...]:
+    """Read ``png,pdf``: formats of pictures, each once, by :func:`names_of`."""
+    return names_of(option, text, check_formats)
 
 
 def one_of(option: str, text: str, allowed: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ app = typer.Typer(
 )
 app.command("measure", cls=command(pattern="blocks", block_of="blocks"))(measure)
 app.command("merge", cls=command())(merge)
-app.command("show", cls=command(profiles="out"))(show)
+app.command("show", cls=command(profiles="out", path="out"))(show)
 app.command("sharing", cls=command(profile="like", path="picture"))(sharing)
 app.command("variants", cls=command())(variants)
 app.command("campaign", cls=command())(campaign)

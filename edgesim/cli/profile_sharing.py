@@ -41,7 +41,8 @@ def sharing(
         Path | None, typer.Option(help="Also a profile (JSON): a model library.")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Also a heat map of shared bytes (PNG).")
+        Path | None,
+        typer.Option(help="Also a heat map of shared bytes (png, pdf, svg)."),
     ] = None,
 ) -> None:
     """Find what checkpoint files share, by the content of their tensors."""
@@ -66,7 +67,8 @@ def sharing(
         if written is not None:
             keep_inputs(written, *paths, *given_files(like, latency_from))
     if picture is not None:
-        from edgesim.plotting.sharing import check_picture, write_picture
+        from edgesim.plotting.sharing import write_picture
+        from edgesim.plotting.style import check_picture
 
         check_picture(picture)
         if out is not None and picture.resolve() == out.resolve():

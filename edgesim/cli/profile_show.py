@@ -24,7 +24,7 @@ def show(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Also a picture (PNG): load against compute, load against bytes."
+            help="Also a picture (png, pdf, svg): load against compute and bytes."
         ),
     ] = None,
 ) -> None:
@@ -41,9 +41,10 @@ def show(
 
     if tier is not None:
         one_of("--tier", tier, get_args(Tier))
-    if out is not None and out.suffix.lower() != ".png":
-        raise InputError("--out", f"must end in .png, found {out.name!r}")
     if out is not None:
+        from edgesim.plotting.style import check_picture
+
+        check_picture(out)
         keep_inputs(out, *(Path(file) for file in files if is_file(Path(file))))
     profiles = {
         label: read_profile(file)

@@ -59,6 +59,9 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results [results/NAME].")
     ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Formats of the pictures: png,pdf,svg.")
+    ] = "png",
     own_code: OwnCode = False,
     traceback: Traceback = False,
 ) -> None:
@@ -69,6 +72,7 @@ def run(
     --trace FILE.
     """
     del traceback
+    from edgesim.cli.options import picture_formats
     from edgesim.cli.own_code import kept_text, own_failures
     from edgesim.cli.progress import progress
     from edgesim.experiment.defaults import OWN_MODELS, OWN_MODELS_ONLINE
@@ -85,6 +89,7 @@ def run(
         if policy is not None:
             shipped = ("online-campus", OWN_MODELS_ONLINE)
         scenario = shipped[profile is not None]
+    wanted = picture_formats("--format", formats)
     path = locate_scenario(scenario)
     chosen = {
         "--solver": solver,
@@ -108,7 +113,7 @@ def run(
         failed: dict[str, EdgesimError] = {}
         with progress(inputs.scenario.name) as advance:
             trials = run_all(inputs, advance, failed)
-            report = write_run(folder, inputs, trials, failed)
+            report = write_run(folder, inputs, trials, failed, wanted)
     if report is not None:
         typer.echo(table(report))
         if failed:

@@ -59,6 +59,12 @@ def solve(
     keep_inputs(out, instance)
     problem = read_instance(instance)
     check_solvers_there(names)
+    try:
+        for name in names:
+            if not is_own(name):
+                solvers.check(problem, name, uplink=discipline)
+    except solvers.RefusalError as error:
+        raise InputError(instance, str(error)) from None
     results: dict[str, solvers.Result] = {}
     failed: dict[str, solvers.EdgesimError] = {}
     with progress(problem.name) as advance:

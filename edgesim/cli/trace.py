@@ -347,9 +347,10 @@ def show(
     from edgesim.trace.summary import summarise
 
     if out is not None:
-        from edgesim.plotting.trace import check_picture_name, write_picture
+        from edgesim.plotting.style import check_picture
+        from edgesim.plotting.trace import write_picture
 
-        check_picture_name(out)
+        check_picture(out)
     requests = read_trace(trace)
     if out is not None:
         write_picture(requests, out)

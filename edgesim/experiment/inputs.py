@@ -177,6 +177,7 @@ def load_inputs(
     inputs = Inputs(
         chosen, library, requests, names, where, found.sources, assumed, own
     )
+    inputs.sigmas()
     if chosen.online is not None:
         _check_online(inputs)
     return inputs
@@ -217,4 +218,3 @@ def _check_online(inputs: Inputs) -> None:
                     f"must lie within the {length_s:g} s in which requests arrive, "
                     f"found {fault.at_s:g}",
                 )
-    inputs.sigmas()

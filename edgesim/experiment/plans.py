@@ -18,7 +18,7 @@ from edgesim.experiment.workload import Epoch, plan_epoch
 from edgesim.measures.account import Account
 from edgesim.plugins import is_own
 from edgesim.trace.requests import Trace
-from solvers import EdgesimError, OwnSolverError, RefusalError
+from solvers import SOLVERS, EdgesimError, OwnSolverError, RefusalError, check
 from solvers.core.tables import Tables
 
 
@@ -51,19 +51,8 @@ def plan_repeat(
         When a solver cannot take the problem, saying which condition fails, or one of
         the user's own breaks a rule.
     """
-    scenario, trace = inputs.scenario, inputs.trace
-    assert isinstance(trace, Trace)
-    streams = np.random.default_rng(scenario.run.seed).spawn(3 + repeat)
-    radio_rng, noise_rng = streams[2 + repeat].spawn(2)
-    epoch = plan_epoch(
-        scenario,
-        trace,
-        inputs.scenario_file,
-        inputs.library,
-        inputs.model_names,
-        repeat,
-        radio_rng,
-    )
+    scenario = inputs.scenario
+    epoch, noise_rng = _epoch(inputs, repeat)
     realisation = _realisation(inputs, epoch, noise_rng)
     problem = epoch.problem
     tables = Tables(problem)
@@ -81,17 +70,13 @@ def plan_repeat(
                 iterations=scenario.run.iterations,
             )
         except (RefusalError, OwnSolverError) as refusal:
-            error: EdgesimError = refusal
-            if name in inputs.own or is_own(name):
-                if failed is not None and scenario.run.repeats > 1:
-                    error = OwnSolverError(f"{refusal} (repeat {repeat})")
-                    error.__cause__ = refusal
-                if failed is not None:
-                    failed[name] = error
-                    continue
-            raise InputError(
-                f"{inputs.scenario_file}: run.solvers", str(error)
-            ) from error
+            if failed is not None and (name in inputs.own or is_own(name)):
+                failed[name] = refusal
+                if scenario.run.repeats > 1:
+                    failed[name] = OwnSolverError(f"{refusal} (repeat {repeat})")
+                    failed[name].__cause__ = refusal
+                continue
+            raise _refused(inputs, refusal) from refusal
         run = simulate_plan(problem, result.schedule, realisation, tables)
         yield Trial(
             repeat,
@@ -102,6 +87,49 @@ def plan_repeat(
             inputs.length_s,
             result,
         )
+
+
+def check_plans(inputs: Inputs) -> None:
+    """Refuse what a solver that edgesim ships does not take, before any of them works.
+
+    Raises
+    ------
+    InputError
+        As for :func:`plan_repeat`.
+    """
+    run = inputs.scenario.run
+    shipped = [name for name in run.solvers if name in SOLVERS]
+    for repeat in range(run.repeats):
+        problem = _epoch(inputs, repeat)[0].problem
+        for name in shipped:
+            if name in inputs.own:
+                continue
+            try:
+                check(problem, name, uplink=run.uplink)
+            except RefusalError as error:
+                raise _refused(inputs, error) from error
+
+
+def _refused(inputs: Inputs, error: EdgesimError) -> InputError:
+    return InputError(f"{inputs.scenario_file}: run.solvers", str(error))
+
+
+def _epoch(inputs: Inputs, repeat: int) -> tuple[Epoch, np.random.Generator]:
+    """Gather a repeat's requests, and return what draws its noise."""
+    scenario, trace = inputs.scenario, inputs.trace
+    assert isinstance(trace, Trace)
+    streams = np.random.default_rng(scenario.run.seed).spawn(3 + repeat)
+    radio_rng, noise_rng = streams[2 + repeat].spawn(2)
+    epoch = plan_epoch(
+        scenario,
+        trace,
+        inputs.scenario_file,
+        inputs.library,
+        inputs.model_names,
+        repeat,
+        radio_rng,
+    )
+    return epoch, noise_rng
 
 
 def _realisation(

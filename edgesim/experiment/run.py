@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from edgesim.experiment.inputs import Inputs
-from edgesim.experiment.plans import plan_repeat
+from edgesim.experiment.plans import check_plans, plan_repeat
 from edgesim.experiment.streams import serve_repeat
 from edgesim.experiment.trial import Trial
 from solvers import EdgesimError
@@ -20,6 +20,20 @@ def run_repeat(inputs: Inputs, repeat: int) -> Iterator[Trial]:
         yield from plan_repeat(inputs, repeat)
     else:
         yield from serve_repeat(inputs, repeat)
+
+
+def check_runs(inputs: Inputs) -> None:
+    """Refuse before any run what a solver of the scenario would refuse in one.
+
+    Policies are made, and refused, when inputs are read.
+
+    Raises
+    ------
+    InputError
+        Naming the solver, what it does not take, and what to use instead.
+    """
+    if inputs.scenario.online is None:
+        check_plans(inputs)
 
 
 def run_all(
@@ -44,6 +58,7 @@ def run_all(
     InputError
         When a solver or policy refuses what it is given, or fails.
     """
+    check_runs(inputs)
     scenario = inputs.scenario
     repeats = scenario.run.repeats
     if scenario.online is None:

@@ -17,7 +17,7 @@ from edgesim.errors import InputError
 from edgesim.experiment.consent import check_consent
 from edgesim.experiment.figure import Figure
 from edgesim.experiment.inputs import Inputs, load_inputs, open_inputs
-from edgesim.experiment.run import run_repeat
+from edgesim.experiment.run import check_runs, run_repeat
 from edgesim.experiment.trial import Trial
 from edgesim.measures.measure import measure_span
 from edgesim.plugins import ConsentError
@@ -85,12 +85,14 @@ def tasks_of(
 ) -> tuple[list[Task], list[Path]]:
     """List what a figure computes and reads, checking every scenario it leads to.
 
+    No solver starts before every value is one that all of them take.
+
     Raises
     ------
     ConsentError
         When it leads to code of the user's own and ``own_code`` is false.
     InputError
-        When a value does not make a valid scenario.
+        When a value does not make a valid scenario, or a solver refuses it.
     """
     scenario_file = beside(path, figure.scenario, "traces")
     read_scenario(scenario_file)
@@ -111,6 +113,7 @@ def tasks_of(
             with open_inputs(
                 scenario_file, overrides=overrides, own_code=own_code
             ) as inputs:
+                check_runs(inputs)
                 sources = inputs.sources
         except ConsentError:
             raise

@@ -20,7 +20,17 @@ from matplotlib.ticker import PercentFormatter
 from edgesim.engine.records import Floats, Ints
 from edgesim.plotting.colours import INK, looks
 from edgesim.plotting.online_data import LATENCY_GRID_S, Drawn
-from edgesim.plotting.style import new_axes, plain_ticks, set_title, side_legend, style
+from edgesim.plotting.style import (
+    as_text,
+    height_for,
+    legend_label,
+    new_axes,
+    plain_ticks,
+    set_limits,
+    set_title,
+    side_legend,
+    style,
+)
 from edgesim.text import shortened
 from solvers.registry import NO_SHARING
 
@@ -56,7 +66,7 @@ def plot_latency(
         Description of what was run.
     """
     with style():
-        ax = new_axes(7.4, 3.8) if ax is None else ax
+        ax = new_axes(7.4, height_for(len(runs), 3.8)) if ax is None else ax
         curves: dict[str, Floats] = {
             name: np.mean([drawn.latency_share for drawn in repeats], axis=0)
             for name, repeats in runs.items()
@@ -68,7 +78,8 @@ def plot_latency(
         for number, (name, curve) in enumerate(curves.items()):
             _curve(ax, runs, name, number, LATENCY_GRID_S[shown], curve[shown])
         ax.set_xscale("log")
-        ax.set_xlim(*LATENCY_GRID_S[[low, min(high + 1, len(LATENCY_GRID_S) - 1)]])
+        ends = LATENCY_GRID_S[[low, min(high + 1, len(LATENCY_GRID_S) - 1)]]
+        set_limits(ax, "x", *ends)
         plain_ticks(ax.xaxis)
         ax.set_xlabel("latency from arrival to end [s]")
         ax.set_ylabel("share of requests finished")
@@ -99,7 +110,7 @@ def plot_on_time(
         Description of what was run.
     """
     with style():
-        ax = new_axes(7.4, 3.8) if ax is None else ax
+        ax = new_axes(7.4, height_for(len(runs), 3.8)) if ax is None else ax
         longest_s = max(
             drawn.step_s * len(drawn.arrived)
             for repeats in runs.values()
@@ -116,7 +127,7 @@ def plot_on_time(
             step = repeats[0].step_s / unit_s
             middle: Floats = np.arange(0.5, len(arrived), dtype=np.float64) * step
             _curve(ax, runs, name, number, middle, ratio)
-        ax.set_xlim(0, longest_s / unit_s)
+        set_limits(ax, "x", 0, longest_s / unit_s)
         ax.set_ylim(0, 1.02)
         ax.set_xlabel(f"time of arrival [{unit}]")
         ax.set_ylabel("on-time ratio")
@@ -176,7 +187,7 @@ def plot_gpu(
                         },
                     )
                 left += share
-        ax.set_yticks(range(len(runs)), [labels[name] for name in runs])
+        ax.set_yticks(range(len(runs)), [as_text(labels[name]) for name in runs])
         ax.tick_params(axis="y", length=0)
         ax.set_ylim(len(runs) - 0.5, -0.5)
         ax.grid(visible=False)
@@ -240,11 +251,11 @@ def plot_goodput(
                 _curve(above, runs, name, number, rank, np.maximum(good, floor))
                 _curve(below, runs, name, number, rank, good / most)
             above.set_yscale("log")
-            above.set_ylim(floor, 1.5 * most.max())
+            set_limits(above, "y", floor, 1.5 * most.max())
             above.yaxis.set_major_formatter("{x:g}")
             below.set_xscale("log")
             above.set_xscale("log")
-            below.set_xlim(0.9, len(ranked) * 1.1)
+            set_limits(below, "x", 0.9, len(ranked) * 1.1)
             plain_ticks(below.xaxis)
         below.set_ylim(0, 1.02)
         below.set_xlabel("rank of the model by requests")
@@ -293,7 +304,7 @@ def _curve(
         markevery=(number * every // len(runs), every),
         markerfacecolor=look.colour if shared else "white",
         markeredgecolor=look.colour,
-        label=policy_labels(runs)[name],
+        label=legend_label(policy_labels(runs)[name]),
     )
 
 

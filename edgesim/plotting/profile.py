@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter
 
 from edgesim.errors import InputError, Parameter
 from edgesim.plotting.colours import COLOURS, INK
-from edgesim.plotting.style import new_axes, plain_ticks, style
+from edgesim.plotting.style import as_text, new_axes, plain_ticks, style
 from edgesim.profile.fit import block_points, copy_points, fit_copies
 from edgesim.profile.summary import model_facts
 from edgesim.profile.values import Profile, Tier
@@ -65,7 +65,7 @@ def profile_figure(profiles: Mapping[str, Profile], tiers: Sequence[Tier]) -> Fi
         # A line keeps its slope and position for any number of models.
         right.set_box_aspect(0.72)
         right.set_anchor("N")
-        figure.suptitle(_title(profiles), x=0.01, ha="left", fontsize=11)
+        figure.suptitle(as_text(_title(profiles)), x=0.01, ha="left", fontsize=11)
     return figure
 
 

@@ -11,11 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from edgesim.checkpoints.content import ContentLibrary
-from edgesim.errors import InputError, Parameter
 from edgesim.library.loading_order import best_order
 from edgesim.library.sharing import sharing_graph
 from edgesim.plotting.colours import INK, ink_on
-from edgesim.plotting.style import new_axes, root_figure, save, style
+from edgesim.plotting.style import as_text, new_axes, root_figure, save, style
 from edgesim.text import shortened
 
 MOST_LABELS = 60
@@ -68,7 +67,7 @@ def plot_sharing(library: ContentLibrary, ax: Axes | None = None) -> Axes:
         ax.grid(visible=False)
         step = math.ceil(len(order) / MOST_LABELS)
         labelled = range(0, len(order), step)
-        names = [shortened(order[position], _LABEL_WIDTH) for position in labelled]
+        names = [as_text(shortened(order[at], _LABEL_WIDTH)) for at in labelled]
         size = 9 if len(order) <= MOST_NUMBERED else 7
         ax.set_xticks(labelled, names, rotation=90, fontsize=size)
         ax.set_yticks(labelled, names, fontsize=size)
@@ -89,18 +88,6 @@ def plot_sharing(library: ContentLibrary, ax: Axes | None = None) -> Axes:
         bar = root_figure(ax).colorbar(image, ax=ax, shrink=0.8)
         bar.set_label(f"parameters held by both ({unit})", color=INK)
     return ax
-
-
-def check_picture(path: Path) -> None:
-    """Reject a figure's file name that does not end in ``.png``.
-
-    Raises
-    ------
-    InputError
-        Naming the ending that is allowed.
-    """
-    if path.suffix.lower() != ".png":
-        raise InputError(Parameter("path"), f"must end in .png, found {path.name!r}")
 
 
 def write_picture(library: ContentLibrary, path: Path) -> None:

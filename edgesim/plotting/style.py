@@ -1,27 +1,40 @@
 """Style and output of figures, legible in black-and-white print too.
 
 Every ``plot_x`` takes axes or makes a new figure, and returns the axes; ``ax.figure``
-is the figure. No pyplot and no global state: the same values give the same PNG bytes.
+is the figure. No pyplot and no global state: the same values give the same bytes,
+whatever the format.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Literal, TypeAlias
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from edgesim.errors import InputError, Parameter
 from edgesim.files import write_whole
+from edgesim.names import PICTURE_FORMATS, picture_format
 from edgesim.plotting.colours import INK
 
 Drawing: TypeAlias = Figure | Axes
 """What can be written as a picture."""
+
+# What would change from day to day, or with matplotlib's version.
+_UNDATED: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}
 
 _STYLE = {
     "axes.axisbelow": True,
@@ -42,12 +55,17 @@ _STYLE = {
     "hatch.linewidth": 1.0,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
+    "pdf.fonttype": 42,  # TrueType: some journals take no Type 3
     "savefig.dpi": 160.0,
+    "svg.hashsalt": "edgesim",  # or ids were drawn at random
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
 }
-_GROUPS = tuple({name.split(".")[0] + "." for name in _STYLE} | {"patch.", "errorbar."})
+_GROUPS = tuple(
+    {name.split(".")[0] + "." for name in _STYLE}
+    | {"agg.", "errorbar.", "markers.", "mathtext.", "patch.", "path."}
+)
 
 
 @contextmanager
@@ -63,36 +81,112 @@ def style() -> Iterator[None]:
         yield
 
 
-def save(drawing: Drawing, path: Path) -> None:
-    """Write a figure as PNG atomically; the same figure gives the same bytes.
+def save(drawing: Drawing, path: str | Path) -> None:
+    """Write a figure atomically; the same figure gives the same bytes.
 
     Parameters
     ----------
     drawing
         A figure, or axes of it.
     path
-        The output file.
+        The output file; its suffix says in which format: ``.png``, ``.pdf``, ``.svg``.
 
     Raises
     ------
     InputError
-        If the file cannot be written.
+        If the suffix is another one, or the file cannot be written.
     """
+    path = Path(path)
+    picture = check_picture(path)
     with write_whole(path, "wb") as file:
-        dump(drawing, file)
+        dump(drawing, file, picture)
 
 
-def dump(drawing: Drawing, file: IO[bytes]) -> None:
-    """Write a figure as PNG into an open file, as :func:`save` does."""
+def check_picture(path: Path) -> str:
+    """Return the format that the suffix of a picture's file name stands for.
+
+    Raises
+    ------
+    InputError
+        Naming the suffixes that are allowed.
+    """
+    found = picture_format(path)
+    if found is None:
+        allowed = ", ".join(f".{name}" for name in PICTURE_FORMATS)
+        raise InputError(
+            Parameter("path"), f"must end in {allowed}, found {path.name!r}"
+        )
+    return found
+
+
+def dump(drawing: Drawing, file: IO[bytes], picture: str = "png") -> None:
+    """Write a figure into an open file in a format, as :func:`save` does."""
     figure = drawing if isinstance(drawing, Figure) else root_figure(drawing)
     with style():
-        figure.savefig(file, format="png", metadata={"Software": None})
+        figure.savefig(file, format=picture, metadata=_UNDATED[picture])
 
 
 def set_title(ax: Axes, title: str | None) -> None:
     """Set the title above the axes, if one is given."""
     if title is not None:
-        ax.set_title(title, loc="left", fontsize=10, wrap=True)
+        text = as_text(title)
+        # Breaking a line within a formula would leave two that are none.
+        ax.set_title(text, loc="left", fontsize=10, wrap=not is_math_text(text))
+
+
+def as_text(text: str) -> str:
+    r"""Return what draws a text as it is, unless its dollar signs enclose formulas.
+
+    For whatever people name or write: ``$\mu$s`` is a formula, ``$x^{$`` is none, and
+    what cannot be printed is a space.
+    """
+    text = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+    if all(_is_drawable(line) for line in text.split("\n")):
+        return text
+    return text.replace("$", r"\$")
+
+
+def legend_label(text: str) -> str:
+    """Return a label as :func:`as_text` does; no underscore hides it from a legend."""
+    return as_text(f" {text}" if text.startswith("_") else text)
+
+
+def _is_drawable(line: str) -> bool:
+    """Whether matplotlib takes a line: one without formulas, or with valid ones."""
+    if not is_math_text(line):
+        return True
+    try:
+        MathTextParser("path").parse(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def set_limits(ax: Axes, axis: Literal["x", "y"], low: float, high: float) -> None:
+    """Set the limits of an axis so that what is drawn on axes that share it stays.
+
+    Parameters
+    ----------
+    ax, axis
+        Whose limits.
+    low, high
+        What these axes need.
+    """
+    first, last = drawn_limits(ax, axis)
+    limits = min(low, first), max(high, last)
+    (ax.set_xlim if axis == "x" else ax.set_ylim)(limits)
+
+
+def drawn_limits(ax: Axes, axis: Literal["x", "y"]) -> tuple[float, float]:
+    """Where the data on some axes and those that share an axis with them lie.
+
+    Infinity and its negative where nothing is drawn.
+    """
+    shared = ax.get_shared_x_axes() if axis == "x" else ax.get_shared_y_axes()
+    boxes = [other.dataLim for other in shared.get_siblings(ax)]
+    ends = [box.intervalx if axis == "x" else box.intervaly for box in boxes]
+    known = [float(end) for pair in ends for end in pair if math.isfinite(end)]
+    return min(known, default=math.inf), max(known, default=-math.inf)
 
 
 def root_figure(ax: Axes) -> Figure:
@@ -108,8 +202,15 @@ def new_axes(width_in: float, height_in: float) -> Axes:
     return figure.add_subplot()
 
 
+def height_for(entries: int, least_in: float) -> float:
+    """Height in inches of a figure whose legend has so many entries and a title."""
+    return max(least_in, 1.0 + 0.22 * entries)
+
+
 def repeats_text(counts: Sequence[int]) -> str:
     """Describe for a legend the number of repeats behind a mean."""
+    if not counts:
+        return "nothing measured"
     low, high = min(counts), max(counts)
     if high == 1:
         return "one repeat"
@@ -118,7 +219,10 @@ def repeats_text(counts: Sequence[int]) -> str:
 
 
 def side_legend(ax: Axes, handles: Sequence[object], title: str) -> None:
-    """Place the legend right of the axes, where it covers nothing."""
+    """Place the legend right of the axes, where it covers neither these nor others.
+
+    A figure whose layout nobody has chosen is laid out so that there is room for it.
+    """
     ax.legend(
         handles=handles,
         title=title,
@@ -127,6 +231,14 @@ def side_legend(ax: Axes, handles: Sequence[object], title: str) -> None:
         bbox_to_anchor=(1.0, 1.0),
         title_fontsize=9,
     )
+    make_room(ax)
+
+
+def make_room(ax: Axes) -> None:
+    """Lay a figure out for what stands beside its axes, unless somebody has done so."""
+    figure = root_figure(ax)
+    if figure.get_layout_engine() is None:
+        figure.set_layout_engine("constrained")
 
 
 def plain_ticks(axis: Axis) -> None:

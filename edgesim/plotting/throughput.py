@@ -11,8 +11,11 @@ from matplotlib.ticker import MaxNLocator
 from edgesim.measures.student import mean_interval
 from edgesim.plotting.colours import INK, lighter, looks
 from edgesim.plotting.style import (
+    as_text,
+    drawn_limits,
     new_axes,
     repeats_text,
+    set_limits,
     set_title,
     side_legend,
     style,
@@ -70,15 +73,16 @@ def plot_throughput(
             line = ax.axhline(mean, color=INK, linestyle=(0, (5, 2)), linewidth=1.2)
             line.set_label(f"upper bound {_number(mean, len(bound))}")
             handles.append(line)
-        ax.set_xticks(range(len(names)), [shortened(n, _LABEL_WIDTH) for n in names])
+        labels = [as_text(shortened(name, _LABEL_WIDTH)) for name in names]
+        ax.set_xticks(range(len(names)), labels)
         ax.tick_params(axis="x", length=0)
-        ax.set_xlim(-0.6, len(names) - 0.4)
+        set_limits(ax, "x", -0.6, len(names) - 0.4)
         of = "" if requests is None else f" (of {requests:g})"
         ax.set_ylabel(f"requests served in time per plan{of}")
         set_title(ax, title)
         ax.set_xlabel("solver")
         # Leave room for the labels above the bars, even if all bars are 0.
-        ax.set_ylim(0, 1.1 * max(ax.dataLim.ymax, 1.0))
+        ax.set_ylim(0, 1.1 * max(drawn_limits(ax, "y")[1], 1.0))
         steps = [1, 2, 5, 10]
         ax.yaxis.set_major_locator(MaxNLocator(integer=True, steps=steps))
         side_legend(ax, handles, repeats_text([len(v) for v in served.values()]))

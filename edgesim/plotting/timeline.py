@@ -22,7 +22,7 @@ from edgesim.plotting.colours import (
     lighter,
     model_colours,
 )
-from edgesim.plotting.style import root_figure, style
+from edgesim.plotting.style import as_text, make_room, root_figure, set_limits, style
 from solvers.problem import Problem
 
 _ENTRIES = 10
@@ -110,7 +110,7 @@ def plot_timeline(
         late = _draw_gpu(canvas, account, palette)
         for ax in (uplink, gpu):
             ax.grid(visible=False)
-            ax.set_xlim(0, 1.02 * canvas.span_s * canvas.scale)
+            set_limits(ax, "x", 0, 1.02 * canvas.span_s * canvas.scale)
             if marked and deadline_s is not None:
                 ax.axvline(
                     deadline_s * canvas.scale, color=INK, linestyle="--", linewidth=1.2
@@ -121,7 +121,7 @@ def plot_timeline(
         schedule = account.schedule
         if schedule is not None and name is None:
             name = f"{schedule.solver}, {schedule.uplink} uplink"
-        uplink.set_title(_title(name, account), pad=16, fontsize=10)
+        uplink.set_title(as_text(_title(name, account)), pad=16, fontsize=10)
         gpu.set_xlabel(f"time ({unit})")
         uplink.tick_params(labelbottom=False)
         _legend(gpu, account, palette, late)
@@ -378,6 +378,7 @@ def _legend(
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
+    make_room(ax)
 
 
 def _cluster_name(cluster: Sequence[str]) -> str:

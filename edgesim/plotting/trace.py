@@ -8,13 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from edgesim.errors import InputError, Parameter
-from edgesim.files import write_whole
 from edgesim.plotting.colours import COLOURS
+from edgesim.plotting.style import save, style
 from edgesim.trace.requests import Trace
 from edgesim.trace.summary import zipf_exponent
 
-PICTURES = (".png", ".pdf", ".svg")
 _WIDTHS_S = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 21_600, 86_400, 604_800)
 _MOST_BARS = 300
 
@@ -82,10 +80,6 @@ def _empty(ax: Axes) -> Axes:
 
 def trace_figure(trace: Trace) -> Figure:
     """Plot arrivals over time next to popularity, 18 cm wide for print."""
-    from matplotlib.figure import Figure
-
-    from edgesim.plotting.style import style
-
     with style():
         figure = Figure(figsize=(7.1, 2.8), layout="constrained")
         arrivals, popularity = figure.subplots(1, 2)
@@ -94,30 +88,6 @@ def trace_figure(trace: Trace) -> Figure:
     return figure
 
 
-def check_picture_name(path: Path) -> None:
-    """Reject a figure's file name with an unknown suffix.
-
-    Raises
-    ------
-    InputError
-        Naming the known suffixes.
-    """
-    if path.suffix.lower() not in PICTURES:
-        raise InputError(
-            Parameter("path"),
-            f"must end in {', '.join(PICTURES)}, found {path.name!r}",
-        )
-
-
 def write_picture(trace: Trace, path: Path) -> None:
-    """Write the figure of a trace atomically; the suffix determines the format.
-
-    Raises
-    ------
-    InputError
-        If the suffix is unknown or the file cannot be written.
-    """
-    check_picture_name(path)
-    figure = trace_figure(trace)
-    with write_whole(path, "wb") as file:
-        figure.savefig(file, format=path.suffix[1:].lower(), dpi=200)
+    """Write the figure of a trace, as :func:`edgesim.plotting.style.save` does."""
+    save(trace_figure(trace), path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,16 @@ from edgesim.experiment.sweep import (
     computed,
     tasks_of,
 )
-from edgesim.files import keep_inputs, write_whole
-from edgesim.plotting.style import Drawing, dump
+from edgesim.files import keep_inputs
+from edgesim.plotting.style import Drawing
 from edgesim.plotting.sweep import SERVED_LABEL, SweepPoint, plot_panels, plot_sweep
-from edgesim.results.rows import dump_csv
+from edgesim.results.pictures import (
+    PictureError,
+    known_formats,
+    picture_files,
+    write_pictures,
+)
+from edgesim.results.rows import write_csv
 
 ON_TIME_LABEL = "share of requests in time"
 
@@ -28,9 +34,10 @@ def run_figure(
     *,
     jobs: int = 1,
     own_code: bool = False,
+    formats: Iterable[str] = ("png",),
     done: Callable[[int, int], None] | None = None,
-) -> tuple[Path, Path]:
-    """Compute a figure and write its data and picture beside its file.
+) -> tuple[Path, ...]:
+    """Compute a figure and write its data and then its picture beside its file.
 
     In a repeat every value draws places, channels and windows from the same numbers, so
     solvers and values differ by nothing but themselves, unless the parameter changes
@@ -45,16 +52,20 @@ def run_figure(
     own_code
         Whether solvers and policies of the user's own may run that the figure's files
         name.
+    formats
+        Formats of the picture: ``png``, ``pdf``, ``svg``.
     done
         Called with how many tasks are done and how many there are.
 
     Returns
     -------
-    data, picture
-        ``NAME.csv`` and ``NAME.png``.
+    data, *pictures
+        ``NAME.csv``, and ``NAME.png`` or what else is asked for.
 
     Raises
     ------
+    PictureError
+        When the picture cannot be drawn: then ``NAME.csv`` is written.
     InputError
         For whatever is wrong with the figure or its scenario, and when a solver or
         policy of the user's own fails: then nothing is written.
@@ -63,21 +74,26 @@ def run_figure(
         raise InputError(Parameter("jobs"), f"must be 1 or more, found {jobs}")
     if path.suffix != ".toml":
         raise InputError(path, "a figure's name must end in .toml")
+    formats = known_formats(formats)
     figure = read_figure(path)
-    data, picture = path.with_suffix(".csv"), path.with_suffix(".png")
+    data = path.with_suffix(".csv")
+    pictures = [path.with_name(file) for file in picture_files([path.stem], formats)]
     tasks, read = tasks_of(path, figure, own_code=own_code)
-    keep_inputs(data, *read)
-    keep_inputs(picture, *read)
+    for file in (data, *pictures):
+        keep_inputs(file, *read)
     rows: list[dict[str, Any]] = []
     for number, found in enumerate(computed(tasks, jobs)):
         rows += found
         if done is not None:
             done(number + 1, len(tasks))
-    drawing = _draw(figure, rows, online=tasks[0].online)
-    with write_whole(data) as text, write_whole(picture, "wb") as image:
-        dump_csv(text, rows, _columns(figure, tasks))
-        dump(drawing, image)
-    return data, picture
+    write_csv(data, rows, _columns(figure, tasks))
+    drawing = {path.stem: lambda: _draw(figure, rows, online=tasks[0].online)}
+    failed = write_pictures(path.parent, drawing, formats)
+    if failed is not None:
+        raise PictureError(
+            failed.where, f"{failed.what}; its data are in {data}"
+        ) from (failed.__cause__)
+    return data, *pictures
 
 
 def _columns(figure: Figure, tasks: Sequence[Task]) -> tuple[str, ...]:
@@ -88,16 +104,22 @@ def _columns(figure: Figure, tasks: Sequence[Task]) -> tuple[str, ...]:
 def _draw(
     figure: Figure, rows: Sequence[Mapping[str, Any]], *, online: bool
 ) -> Drawing:
-    """Draw requests in time, or online the share of them, on axes for each panel."""
+    """Draw requests in time, or online the share of them, on axes for each panel.
+
+    A share of no requests at all is no point.
+    """
     panels: dict[str, list[SweepPoint]] = {}
     for row in rows:
+        points = panels.setdefault(row.get("panel", ""), [])
+        if online and row["on_time_ratio"] is None:
+            continue
         value = row["value"]
         point = SweepPoint(
             value if isinstance(value, str) else value / figure.plot.unit,
             row["policy"] if online else row["solver"],
             row["on_time_ratio"] if online else row["in_time"],
         )
-        panels.setdefault(row.get("panel", ""), []).append(point)
+        points.append(point)
     label = ON_TIME_LABEL if online else SERVED_LABEL
     x_label, log_x = figure.plot.x_label, figure.plot.x_scale == "log"
     if figure.panel:

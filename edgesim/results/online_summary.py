@@ -27,24 +27,22 @@ from edgesim.plotting.online import (
     plot_on_time,
 )
 from edgesim.plotting.online_data import Drawn, keep_for_plots
-from edgesim.plotting.style import save
 from edgesim.plugins import file_name
 from edgesim.results.perfetto import write_window
+from edgesim.results.pictures import Pictures, picture_files
 from edgesim.results.provenance import library_facts
 from edgesim.results.series_table import SERIES_COLUMNS, dump_series
 from edgesim.results.tables import dump_header
 from solvers.registry import NO_SHARING
 
+PICTURES = ("latency", "on-time", "gpu-time", "goodput")
 OUTPUTS = (
     "summary.json",
     "requests.csv",
     "rounds.csv",
     "series.csv",
     "run.json",
-    "latency.png",
-    "on-time.png",
-    "gpu-time.png",
-    "goodput.png",
+    *picture_files(PICTURES),
     "perfetto",
 )
 SUMMARY = "edgesim.online-summary/1"
@@ -149,22 +147,22 @@ class OnlineSummary:
             },
         }
 
-    def write_pictures(self) -> None:
+    def pictures(self) -> Pictures:
         """Draw latencies, shares in time, GPU time and goodput of all policies."""
-        folder, scenario = self._folder, self._inputs.scenario
-        online = self._inputs.online
-        assert folder is not None
+        scenario, online = self._inputs.scenario, self._inputs.online
         runs = {name: of.drawn for name, of in self._kept.items()}
         rest = ", loads overlap batches" if scenario.gpu.overlap else ""
         title = (
             f"{scenario.name}, {online.uplink} uplink, "
             f"residency {scenario.gpu.residency}{rest}"
         )
-        save(plot_latency(runs, title=title), folder / "latency.png")
-        on_time = plot_on_time(runs, warmup_s=online.warmup_s, title=title)
-        save(on_time, folder / "on-time.png")
-        save(plot_gpu(runs, title=title), folder / "gpu-time.png")
-        save(plot_goodput(runs, title=title)[0], folder / "goodput.png")
+        drawings = (
+            lambda: plot_latency(runs, title=title),
+            lambda: plot_on_time(runs, warmup_s=online.warmup_s, title=title),
+            lambda: plot_gpu(runs, title=title),
+            lambda: plot_goodput(runs, title=title)[0],
+        )
+        return dict(zip(PICTURES, drawings, strict=True))
 
 
 def _interval(found: Estimate) -> dict[str, Any]:

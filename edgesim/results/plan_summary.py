@@ -13,21 +13,22 @@ from edgesim.experiment.trial import Trial
 from edgesim.instances import write_instance, write_schedule
 from edgesim.measures.student import mean_interval
 from edgesim.plotting import timeline
-from edgesim.plotting.style import save
+from edgesim.plotting.style import Drawing
 from edgesim.plotting.throughput import plot_throughput
 from edgesim.plugins import file_name
 from edgesim.results import perfetto
+from edgesim.results.pictures import Pictures, picture_files
 from edgesim.results.provenance import library_facts
 from solvers import Result
 from solvers.registry import NO_SHARING
 
+PICTURES = ("throughput", "timeline")
 OUTPUTS = (
     "summary.json",
     "requests.csv",
     "rounds.csv",
     "run.json",
-    "throughput.png",
-    "timeline.png",
+    *picture_files(PICTURES),
     "perfetto.json",
     "plans",
 )
@@ -72,10 +73,12 @@ class PlanSummary:
         self._trials: list[Trial] = []
 
     def add(self, trial: Trial) -> None:
-        """Take in a trial, and write its schedule."""
+        """Take in a trial, and write its schedule; the first one for a viewer too."""
         self._trials.append(trial)
         if self._folder is None:
             return
+        if trial is self._trials[0]:
+            perfetto.write_plan(self._folder / "perfetto.json", trial.account)
         place = self._folder / "plans" / str(trial.repeat)
         if not place.is_dir():
             place.mkdir(parents=True)
@@ -117,30 +120,32 @@ class PlanSummary:
             },
         }
 
-    def write_pictures(self) -> None:
-        """Draw requests in time, and the first plan over time and for a viewer."""
-        folder, trials = self._folder, self._trials
-        assert folder is not None
+    def pictures(self) -> Pictures:
+        """Draw requests in time, and the first plan over time."""
+        return dict(zip(PICTURES, (self._throughput, self._timeline), strict=True))
+
+    def _throughput(self) -> Drawing:
+        trials = self._trials
         in_time = {
             name: [float(trial.measures.in_time) for trial in of]
             for name, of in by_name(trials).items()
         }
         requests = {trial.measures.requests for trial in trials}
-        ax = plot_throughput(
+        return plot_throughput(
             in_time,
             bound=_bounds(trials) or None,
             requests=requests.pop() if len(requests) == 1 else None,
             title=self._title(),
         )
-        save(ax, folder / "throughput.png")
-        first = trials[0]
+
+    def _timeline(self) -> Drawing:
+        first = self._trials[0]
         schedule = _planned(first).schedule
-        uplink_ax, _ = timeline.plot_timeline(
+        uplink, _ = timeline.plot_timeline(
             first.account,
             name=f"{schedule.instance}, {schedule.solver}, {schedule.uplink} uplink",
         )
-        save(uplink_ax, folder / "timeline.png")
-        perfetto.write_plan(folder / "perfetto.json", first.account)
+        return uplink
 
     def _title(self) -> str:
         scenario = self._inputs.scenario

@@ -14,6 +14,7 @@ from edgesim.files import write_json, write_whole_folder
 from edgesim.measures.series import check_samples
 from edgesim.results import online_summary, plan_summary
 from edgesim.results.online_summary import OnlineSummary
+from edgesim.results.pictures import PictureError, known_formats, write_pictures
 from edgesim.results.plan_summary import PlanSummary
 from edgesim.results.provenance import provenance
 from edgesim.results.tables import (
@@ -69,6 +70,7 @@ def write_run(
     inputs: Inputs,
     trials: Iterable[Trial],
     failed: Mapping[str, Exception] | None = None,
+    formats: Iterable[str] = ("png",),
 ) -> Report | None:
     """Write every output of a run into a folder, all of them or none.
 
@@ -90,6 +92,9 @@ def write_run(
         Solvers of the user's own that are left out, and why, for ``run.json``; read
         once all trials are taken.
 
+    formats
+        Formats of the pictures: ``png``, ``pdf``, ``svg``.
+
     Returns
     -------
     Report or None
@@ -98,9 +103,12 @@ def write_run(
     Raises
     ------
     InputError
-        As :func:`check_outputs` does, and when the folder holds something else or
-        cannot be written.
+        As :func:`check_outputs` does, for formats that are none, and when the folder
+        holds something else or cannot be written.
+    PictureError
+        When a picture cannot be drawn: then all the others are written.
     """
+    formats = known_formats(formats)
     check_outputs(inputs)
     trials = iter(trials)
     first = next(trials, None)
@@ -122,7 +130,6 @@ def write_run(
                 del trial  # before the next one is simulated
         summary = results.summary()
         write_json(temporary / "summary.json", summary)
-        results.write_pictures()
         run = provenance(
             inputs.scenario,
             inputs.sources,
@@ -131,6 +138,11 @@ def write_run(
             failed,
         )
         write_json(temporary / "run.json", run)
+        undrawn = write_pictures(temporary, results.pictures(), formats, folder)
+    if undrawn is not None:
+        raise PictureError(
+            undrawn.where, f"{undrawn.what}; all else is written"
+        ) from undrawn.__cause__
     return Report(summary, run)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +144,15 @@ class Runs:
             )
         return read_columns(self._folder / table)
 
-    def write(self, folder: str | Path) -> Path:
+    def write(self, folder: str | Path, formats: Iterable[str] = ("png",)) -> Path:
         """Write the folder that ``edgesim run`` leaves, all of it or nothing.
 
         Parameters
         ----------
         folder
             Made, or replaced if it holds an earlier run.
+        formats
+            Formats of the pictures: ``png``, ``pdf``, ``svg``.
 
         Raises
         ------
@@ -166,7 +168,7 @@ class Runs:
             )
         check_replaceable(place, outputs_of(inputs))
         keep_inputs(place, *(source.path for source in inputs.sources.values()))
-        write_run(place, inputs, self.trials)
+        write_run(place, inputs, self.trials, formats=formats)
         return place
 
 

@@ -54,8 +54,29 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     After Qu, Chen, Chen, Huang and Fang, arXiv 2503.22982, of which only the abstract
     was available: the recursion is this project's own.
     """
-    if not tables.active:
+    supported = check(tables)
+    if supported is None:
         return Solution([], proven=True)
+    forest, deadline_s = supported
+    if uplink == "upfront":
+        return Solution(_upfront(tables, forest, deadline_s), proven=True)
+    found = prices(tables, uplink)
+    if not found.bound:
+        return Solution([], proven=True)
+    search = Search(tables, forest, found, uplink, deadline_s)
+    return Solution(_best_rounds(search, options.seed), bound=found.bound)
+
+
+def check(tables: Tables) -> tuple[Forest, float] | None:
+    """Return the forest and the common deadline; None if no user can be scheduled.
+
+    Raises
+    ------
+    RefusalError
+        If sharing is crossing, deadlines differ, or a release is not 0.
+    """
+    if not tables.active:
+        return None
     forest = build_forest(tables)
     if isinstance(forest, Crossing):
         raise RefusalError(f"dp: {forest}; use greedy or ilp")
@@ -64,13 +85,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         raise RefusalError("dp: deadlines differ between users; use greedy or ilp")
     if not tables.releases_zero:
         raise RefusalError("dp: some releases are not 0; use greedy or ilp")
-    if uplink == "upfront":
-        return Solution(_upfront(tables, forest, deadline_s), proven=True)
-    found = prices(tables, uplink)
-    if not found.bound:
-        return Solution([], proven=True)
-    search = Search(tables, forest, found, uplink, deadline_s)
-    return Solution(_best_rounds(search, options.seed), bound=found.bound)
+    return forest, deadline_s
 
 
 def _best_rounds(search: Search, seed: int) -> list[PlannedRound]:

@@ -25,6 +25,9 @@ BOUND_ONLY_OPTIONS: dict[str, Any] = {
     "mip_pscost_minreliable": 1,
 }
 
+# Of every program: a solution is optimal, not within a gap of it, on one thread.
+_EXACT: dict[str, Any] = {"mip_rel_gap": 0.0, "threads": 1}
+
 # PuLP 4 returns from ``solve`` how an engine ended, and comes without CBC.
 PULP_4 = hasattr(pulp, "LpSolveStats")
 
@@ -93,6 +96,19 @@ class Answer:
 NO_ANSWER = Answer(chosen=False, finished=False, bound=None)
 
 
+class _SilentHighs(highspy.Highs):
+    """HiGHS that writes nothing to standard output.
+
+    The constructor of highspy registers its callbacks, at which HiGHS 1.16 prints its
+    version: an option that is set after it, as PuLP does, comes too late.
+    """
+
+    def enableCallbacks(self) -> None:  # noqa: N802
+        """Switch the log off before the first call that would begin it."""
+        self.setOptionValue("output_flag", False)
+        super().enableCallbacks()  # type: ignore[no-untyped-call]
+
+
 class _Highs(pulp.HiGHS):  # type: ignore[misc]
     """HiGHS with the time limit set when HiGHS itself starts, not when PuLP does.
 
@@ -102,8 +118,14 @@ class _Highs(pulp.HiGHS):  # type: ignore[misc]
     """
 
     def __init__(self, clock: Clock, **options: Any) -> None:
-        super().__init__(msg=False, gapRel=0, threads=1, **options)
+        super().__init__(msg=False, **options)
         self._clock = clock
+
+    def createAndConfigureSolver(self, lp: Any) -> None:  # noqa: N802
+        """Make the engine of a program, as PuLP does, without its log."""
+        lp.solverModel = _SilentHighs()  # type: ignore[no-untyped-call]
+        for name, value in {**_EXACT, **self.optionsDict}.items():
+            lp.solverModel.setOptionValue(name, value)
 
     def actualSolve(self, lp: Any, **_: Any) -> None:  # noqa: N802
         """Hand the program over, solve it and put the values at its variables."""

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import solvers
-from solvers import SOLVERS, UPLINKS, Problem, RefusalError, solve
+from solvers import SOLVERS, UPLINKS, Problem, RefusalError, check, solve
 from tests.solvers.strategies import problems, seeded_problem
 
 FEW = settings(
@@ -106,6 +106,32 @@ def test_refusals_name_condition_and_alternative(solver, uplink, refused, messag
     with pytest.raises(RefusalError) as caught:
         solve(refused, solver, uplink=uplink)
     assert message in str(caught.value)
+    with pytest.raises(RefusalError, match=re.escape(message)):
+        check(refused, solver, uplink=uplink)
+
+
+@FEW
+@given(problems(deadlines="own", releases=True, max_users=4))
+def test_a_check_refuses_what_solving_refuses(drawn):
+    """The same word for word, and nothing else."""
+    for solver in SOLVERS:
+        for uplink in UPLINKS:
+            told = []
+            for ask in (check, solve):
+                try:
+                    ask(drawn, solver, uplink=uplink)
+                except RefusalError as error:
+                    told.append(str(error))
+            assert len(told) in (0, 2)
+            assert len(set(told)) < 2
+
+
+def test_a_check_knows_solvers_and_uplinks():
+    """Names that are none are told as they are when solving."""
+    with pytest.raises(ValueError, match="solver must be one of dp"):
+        check(problem(), "simplex")
+    with pytest.raises(ValueError, match="uplink must be one of upfront"):
+        check(problem(), "dp", uplink="fifo")
 
 
 def test_dp_without_sharing_takes_crossing_blocks():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -414,3 +417,34 @@ def test_highs_may_have_been_used_before_with_other_threads():
     integers.addConstraint(2 * y <= 5)
     answer = run(SimpleNamespace(problem=integers), "highs", NO_CLOCK)
     assert answer == Answer(chosen=True, finished=True, bound=2)
+
+
+SILENT = """\
+import sys
+import numpy as np
+from solvers import solve
+from solvers.ilp import solver
+from tests.solvers.strategies import seeded_problem
+
+ended = []
+run = solver.run
+solver._incumbent = lambda *given: []
+solver.run = lambda *given, **named: ended.append(run(*given, **named)) or ended[-1]
+for seed in range(4):
+    rng = np.random.default_rng(seed)
+    problem = seeded_problem(rng, sharing="laminar", users=8, models=4)
+    solve(problem, "ilp", uplink="dynamic", time_limit_s=2)
+sys.exit(not any(answer.finished for answer in ended))
+"""
+
+
+def test_nothing_is_written_to_standard_output():
+    """Not even HiGHS's version, which it prints itself: schedules may go there."""
+    finished = subprocess.run(
+        [sys.executable, "-c", SILENT],
+        capture_output=True,
+        cwd=Path(__file__).parents[3],
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout == b""

@@ -1,0 +1,242 @@
+"""Figures of sweeps: every point within the axes, no legend over anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+
+from edgesim.measures.student import mean_interval
+from edgesim.plotting.online import plot_latency, plot_on_time
+from edgesim.plotting.style import style
+from edgesim.plotting.sweep import SweepPoint, plot_panels, plot_sweep
+from edgesim.plotting.throughput import plot_throughput
+from tests.plotting.test_online import hand_drawn
+from tests.plotting.test_style import assert_nothing_cut_off, figure_of
+
+SERIES = tuple(
+    name + twin
+    for name in ("dp", "greedy", "a.module.of_mine:that_plans", "fcfs", "edf", "_odd")
+    for twin in ("", "-noshare")
+)
+
+FEW = settings(max_examples=25, derandomize=True, deadline=None)
+SERVED = st.floats(0, 1e6) | st.integers(0, 9)
+PLAIN = st.integers(1, 99) | st.floats(1e-3, 1e3)
+
+
+def points(values: st.SearchStrategy[float | str]) -> st.SearchStrategy:
+    """Draw rows of a few solvers."""
+    point = st.builds(SweepPoint, values, st.sampled_from(SERIES), SERVED)
+    return st.lists(point, min_size=1, max_size=12)
+
+
+ROWS = points(PLAIN) | points(st.sampled_from(("upfront", "static", "a $x^{$ word")))
+PANELS = st.one_of(
+    st.lists(of, min_size=1, max_size=5)
+    for of in (points(PLAIN), points(st.sampled_from(("one", "two", "three"))))
+)
+
+
+def assert_all_within(ax: Axes, rows: Sequence[SweepPoint], log_x: bool) -> None:
+    """Check that mean and interval of each line's points lie within the limits."""
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    groups: dict[tuple[str, float | str], list[float]] = {}
+    for row in rows:
+        groups.setdefault((row.solver, row.value), []).append(row.served)
+    lines = [c.lines[0] for c in ax.containers if isinstance(c, ErrorbarContainer)]
+    drawn = [
+        (float(x), float(y))
+        for line in lines
+        for x, y in zip(
+            np.asarray(line.get_xdata()), np.asarray(line.get_ydata()), strict=True
+        )
+    ]
+    means = sorted(mean_interval(served)[0] for served in groups.values())
+    assert sorted(y for _, y in drawn) == pytest.approx(means)
+    for x, _ in drawn:
+        assert left <= x <= right
+    for served in groups.values():
+        mean, half = mean_interval(served)
+        assert bottom <= mean - (half or 0.0)
+        assert mean + (half or 0.0) <= top
+    assert bottom <= 0 <= top
+    assert ax.get_xscale() == ("log" if log_x else "linear")
+
+
+@FEW
+@given(ROWS, st.booleans())
+def test_every_point_lies_within_its_axes(
+    rows: list[SweepPoint], wanted_log: bool
+) -> None:
+    """Whatever the rows, nothing of a figure without panels is out of sight."""
+    log_x = wanted_log and not isinstance(rows[0].value, str)
+    assert_all_within(plot_sweep(rows, "x", log_x=log_x), rows, log_x)
+
+
+@FEW
+@given(PANELS, st.booleans(), st.sampled_from((None, 1.02)))
+def test_every_point_of_every_panel_lies_within_its_axes(
+    panels: list[list[SweepPoint]], wanted_log: bool, top: float | None
+) -> None:
+    """Panels share both axes, and these hold the data of all of them."""
+    log_x = wanted_log and not isinstance(panels[0][0].value, str)
+    named = {f"panel {number}": rows for number, rows in enumerate(panels)}
+    figure = plot_panels(named, "x", measure_label="y", log_x=log_x, top=top)
+    for ax, rows in zip(figure.axes, panels, strict=False):
+        assert_all_within(ax, rows, log_x)
+    legend = figure.axes[min(2, len(panels)) - 1].get_legend()
+    assert legend is not None
+    solvers = {row.solver for rows in panels for row in rows}
+    assert len(legend.get_texts()) == len(solvers), "those of other panels too"
+
+
+def test_the_second_panel_is_not_cut_at_the_first_ones_range() -> None:
+    """A panel that serves five times as many is seen, on the same scale."""
+    low, high = ([SweepPoint(1.0, "dp", served)] for served in (4.0, 20.0))
+    figure = plot_panels({"0.2 s": low, "1 s": high}, "x", measure_label="y")
+    assert [ax.get_ylim() for ax in figure.axes] == 2 * [(0.0, pytest.approx(20, 0.2))]
+
+
+def test_words_stand_for_the_same_in_every_panel() -> None:
+    """The second panel's only word is not taken for the first panel's first one."""
+    first = [SweepPoint(word, "dp", 1.0) for word in ("upfront", "static")]
+    figure = plot_panels(
+        {"both": first, "one": [SweepPoint("static", "dp", 1.0)]},
+        "x",
+        measure_label="y",
+    )
+    (only,) = figure.axes[1].containers
+    assert isinstance(only, ErrorbarContainer)
+    assert np.asarray(only.lines[0].get_xdata()).tolist() == [1.0]
+
+
+def test_an_upper_limit_gives_way_to_an_interval() -> None:
+    """A share's interval may end above 1.02, and is drawn to its end."""
+    rows = [SweepPoint(1.0, "dp", share) for share in (1.0, 0.9)]
+    ax = plot_panels({"p": rows}, "x", measure_label="y", top=1.02).axes[0]
+    mean, half = mean_interval([1.0, 0.9])
+    assert half is not None
+    assert ax.get_ylim()[1] >= mean + half > 1.02
+
+
+def test_a_panel_without_points_is_drawn() -> None:
+    """Nothing was measured there: an empty panel beside the others."""
+    figure = plot_panels(
+        {"none": [], "some": [SweepPoint(1.0, "dp", 1.0)]}, "x", measure_label="y"
+    )
+    assert [len(ax.containers) for ax in figure.axes] == [0, 1]
+    assert_nothing_cut_off(plot_panels({"none": []}, "x", measure_label="y"))
+
+
+def _latency(ax: Axes, factor: float) -> None:
+    drawn = hand_drawn()
+    moved = np.roll(drawn.latency_share, round(200 * np.log10(factor)))
+    object.__setattr__(drawn, "latency_share", moved)
+    plot_latency({"fcfs": [drawn]}, ax)
+
+
+def _on_time(ax: Axes, factor: float) -> None:
+    plot_on_time({"fcfs": [hand_drawn(factor)]}, ax)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda ax, factor: plot_sweep([SweepPoint(1.0, "dp", factor)], "x", ax),
+        lambda ax, factor: plot_throughput({"dp": [10 * factor]}, ax),
+        _latency,
+        _on_time,
+    ],
+)
+@pytest.mark.parametrize("factors", [(1.0, 5.0), (5.0, 1.0)])
+def test_axes_that_are_shared_keep_what_is_on_all_of_them(
+    draw: Callable[[Axes, float], object], factors: tuple[float, float]
+) -> None:
+    """Whoever shares axes of their own sees both figures whole, in either order."""
+    pair = Figure(layout="constrained").subplots(1, 2, sharex=True, sharey=True)
+    for ax, factor in zip(pair, factors, strict=True):
+        draw(ax, factor)
+    for ax in pair:
+        box = ax.dataLim
+        assert ax.get_xlim()[0] <= box.x0
+        assert box.x1 <= ax.get_xlim()[1]
+        assert ax.get_ylim()[0] <= box.y0
+        assert box.y1 <= ax.get_ylim()[1]
+
+
+def legends_and_axes(figure: Figure) -> tuple[list, list]:
+    """Boxes of all legends, and of all axes with each of their texts, as laid out."""
+    with style():
+        figure.draw_without_rendering()
+        shown = [ax for ax in figure.axes if ax.get_visible()]
+        legends = [ax.get_legend() for ax in shown]
+        boxes = []
+        for ax in shown:
+            texts = [*ax.get_xticklabels(), *ax.get_yticklabels(), ax.xaxis.label]
+            texts += [ax.yaxis.label, ax.title, *ax.texts]
+            drawn = [t.get_window_extent() for t in texts if t.get_text()]
+            boxes += [ax.get_window_extent(), *drawn]
+        return [legend.get_window_extent() for legend in legends if legend], boxes
+
+
+def assert_legends_apart(figure: Figure) -> None:
+    """Check that no legend lies over axes, their texts or another legend."""
+    legends, boxes = legends_and_axes(figure)
+    assert legends
+    for number, legend in enumerate(legends):
+        for box in (*boxes, *legends[:number]):
+            over_x = min(legend.x1, box.x1) - max(legend.x0, box.x0)
+            over_y = min(legend.y1, box.y1) - max(legend.y0, box.y0)
+            assert min(over_x, over_y) < 1
+
+
+def rows_of(series: int) -> list[SweepPoint]:
+    """Two repeats at three values for each of the first so many series."""
+    return [
+        SweepPoint(value, name, place + value * repeat)
+        for place, name in enumerate(SERIES[:series])
+        for value in (1.0, 2.0, 5.0)
+        for repeat in (1, 2)
+    ]
+
+
+def _several(draw: Callable[[Axes], object], down: int, across: int) -> Figure:
+    """Draw on all of several axes, whose layout nobody has chosen."""
+    figure = Figure(figsize=(5.5 * across, 4.0 * down))
+    for ax in figure.subplots(down, across, squeeze=False).flat:
+        draw(ax)
+    return figure
+
+
+@pytest.mark.parametrize("series", range(1, 13))
+def test_legends_lie_over_nothing(series: int) -> None:
+    """For 1 to 12 series: alone, in panels, and on axes beside others."""
+    rows = rows_of(series)
+    bars: Mapping[str, Sequence[float]] = {name: [1, 2] for name in SERIES[:series]}
+    latencies = {name: [hand_drawn()] for name in SERIES[:series]}
+    figures = [
+        figure_of(plot_sweep(rows, "x")),
+        figure_of(plot_throughput(bars, bound=[3.0])),
+        figure_of(plot_latency(latencies)),
+        *(
+            plot_panels(dict.fromkeys(names, rows), "x", measure_label="y", title="t")
+            for names in ("a", "ab", "abc", "abcd")
+        ),
+        _several(lambda ax: plot_sweep(rows, "x", ax), 1, 2),
+        _several(lambda ax: plot_sweep(rows, "x", ax), 2, 1),
+        _several(lambda ax: plot_throughput(bars, ax, bound=[3.0]), 1, 2),
+    ]
+    for figure in figures:
+        assert_legends_apart(figure)
+        assert_nothing_cut_off(figure)
+        for ax in figure.axes:
+            width, height = cast("tuple[float, float]", ax.bbox.size)
+            assert not ax.get_visible() or min(width, height) > 100
