@@ -14,6 +14,7 @@ from solvers.own_solver import (
     without_sharing,
 )
 from solvers.registry import ALGORITHMS, NO_SHARING, OWN, SOLVERS, algorithm
+from solvers.spelling import did_you_mean
 from solvers.uplink import UPLINKS, Uplink
 from solvers.verify import verify
 
@@ -86,7 +87,7 @@ def solve(
     if isinstance(solver, str) and solver not in ALGORITHMS:
         raise ArgumentError(
             f"solver must be one of {', '.join(SOLVERS)}, or a callable, found "
-            f"{solver!r}"
+            f"{solver!r}{did_you_mean(solver, SOLVERS)}"
         )
     if isinstance(solver, str) and (name is not None or not sharing):
         raise ArgumentError(

@@ -95,7 +95,7 @@ class Inputs:
 def open_inputs(
     scenario: Path | Scenario,
     *,
-    trace: Path | Trace | None = None,
+    trace: str | Path | Trace | None = None,
     profile: str | Path | Profile | None = None,
     overrides: Mapping[str, Any] | None = None,
     own_code: bool = False,
@@ -129,7 +129,7 @@ def load_inputs(
     scenario: Path | Scenario,
     folder: Path | None = None,
     *,
-    trace: Path | Trace | None = None,
+    trace: str | Path | Trace | None = None,
     profile: str | Path | Profile | None = None,
     overrides: Mapping[str, Any] | None = None,
     own: Mapping[str, Any] | None = None,
