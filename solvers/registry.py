@@ -23,23 +23,28 @@ class Entry(NamedTuple):
     """Where an algorithm is defined, and which problems it supports.
 
     ``sharing``: it loads only the blocks that differ. ``extended``: it supports
-    residency ``"cache"`` and overlap.
+    residency ``"cache"`` and overlap. ``takes``: other conditions on the problem.
     """
 
     module: str
     function: str
     sharing: bool = True
     extended: bool = False
+    takes: str = "any sharing, deadlines and releases"
 
 
 # Imported on demand, so that libraries which are not used cost no import time.
 ALGORITHMS: dict[str, Entry] = {
-    "dp": Entry("solvers.dp.solver", "solve"),
+    "dp": Entry(
+        "solvers.dp.solver", "solve", takes="laminar sharing, one deadline, releases 0"
+    ),
     "greedy": Entry("solvers.greedy.solver", "solve", extended=True),
     "local-search": Entry("solvers.local_search.solver", "solve", extended=True),
     "ilp": Entry("solvers.ilp.solver", "solve"),
-    "exhaustive": Entry("solvers.exhaustive", "solve"),
-    "dp-noshare": Entry("solvers.dp.solver", "solve", sharing=False),
+    "exhaustive": Entry("solvers.exhaustive", "solve", takes="up to 12 users"),
+    "dp-noshare": Entry(
+        "solvers.dp.solver", "solve", sharing=False, takes="one deadline, releases 0"
+    ),
     "greedy-noshare": Entry(
         "solvers.greedy.solver", "solve", sharing=False, extended=True
     ),

@@ -113,15 +113,32 @@ def locate(
     else:
         trace_file = _trace_file(scenario_file, found, trace)
     if profile_file is None:
-        profile_file = shipped.locate(
-            "profile",
-            found.profile,
-            beside=scenario_file,
-            where=f"{scenario_file}: profile",
-        )
+        profile_file = profile_file_of(scenario_file, found)
     files = {"scenario": source_file, "trace": trace_file, "profile": profile_file}
     sources = {role: _source(path) for role, path in files.items()}
     return Located(found, replaced, scenario_file, trace_file, profile_file, sources)
+
+
+def profile_file_of(scenario_file: Path, scenario: Scenario) -> Path:
+    """Find a scenario's profile: beside its file, or a shipped one by name.
+
+    Raises
+    ------
+    InputError
+        When there is neither.
+    """
+    return shipped.locate(
+        "profile",
+        scenario.profile,
+        beside=scenario_file,
+        where=f"{scenario_file}: profile",
+    )
+
+
+def spawned(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Make what draws the library, and what maps a trace's models to it."""
+    library_rng, map_rng = np.random.default_rng(seed).spawn(2)
+    return library_rng, map_rng
 
 
 def library_of(
