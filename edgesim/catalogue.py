@@ -113,7 +113,7 @@ def about(kind: str) -> Iterator[tuple[str, str]]:
 
 
 class ModelSize(NamedTuple):
-    """A model of a library: its bytes, its blocks, and the bytes that others hold too."""
+    """A model of a library: its bytes, its blocks, and bytes that others hold too."""
 
     name: str
     bytes: int

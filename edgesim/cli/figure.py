@@ -11,16 +11,21 @@ from edgesim.cli.own_code import OwnCode, Traceback
 
 
 def figure(
-    file: Annotated[Path, typer.Argument(help="A figure file (TOML).")],
+    file: Annotated[
+        str, typer.Argument(help="A figure file (TOML), or a shipped one's name.")
+    ],
     jobs: Annotated[int, typer.Option(help="Processes to use.")] = 1,
     own_code: OwnCode = False,
     traceback: Traceback = False,
 ) -> None:
-    """Sweep one parameter; write NAME.csv and NAME.png beside NAME.toml."""
+    """Sweep one parameter; write NAME.csv and NAME.png beside NAME.toml.
+
+    Those of a shipped figure go into the current folder.
+    """
     del traceback
     from edgesim.cli.progress import progress
     from edgesim.results.figure import run_figure
 
-    with progress(file.stem) as advance:
+    with progress(Path(file).stem) as advance:
         data, picture = run_figure(file, jobs=jobs, own_code=own_code, done=advance)
     typer.echo(f"{data}\n{picture}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -64,6 +65,8 @@ def losses(account: Account, start_s: float = 0.0) -> dict[str, int]:
         may_take_s = requests.deadline_s[number] - requests.arrival_s[number]
         if reason in _BY_REASON:
             cause = _BY_REASON[reason]
+        elif math.isinf(gpu_s):
+            cause = MEMORY
         elif there[number] or gpu_s > may_take_s + TIME_TOLERANCE_S:
             cause = GPU
         elif reason == NOT_SCHEDULED and upload_s is not None:

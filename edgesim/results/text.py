@@ -143,12 +143,12 @@ def _lost(reason: str, summary: Mapping[str, Any]) -> str:
 _FEW = "an interval of 2 values means little"
 
 _LOST_TO = {
-    losses.LINK: "{} without a link",
-    losses.MEMORY: "{} for models that never fit in GPU memory",
-    losses.UPLOAD: "{} in the upload",
-    losses.GPU: "{} on the GPU",
-    losses.QUEUE: "{} at a full queue",
-    losses.POLICY: "{} turned away by the policy",
+    losses.LINK: "{} had no link",
+    losses.MEMORY: "{} asked for models that never fit in GPU memory",
+    losses.UPLOAD: "{} were lost in the upload",
+    losses.GPU: "{} were lost on the GPU",
+    losses.QUEUE: "{} found the queue full",
+    losses.POLICY: "{} were turned away by the policy",
 }
 
 
@@ -167,8 +167,8 @@ def _nobody(summary: Mapping[str, Any]) -> list[str]:
     whose = "" if all(one == counts for one in lost.values()) else f" (by {name})"
     parts = [_LOST_TO[cause].format(f"{n:,}") for cause, n in counts.items()]
     return _wrapped(
-        f"nobody is served in time: of {counted(requests, 'request')}, lost are"
-        f"{whose} {', '.join(parts)}"
+        f"nobody is served in time: of {counted(requests, 'request')}{whose}, "
+        f"{', '.join(parts)}"
     )
 
 
