@@ -156,3 +156,17 @@ def test_an_online_section_makes_it_online(scenario: Path) -> None:
     """Options for plans are then refused, as for a file that has the section."""
     settings = ("--set", 'online.policies=["edf"]')
     assert "--solver: is for plans" in refused(scenario, *settings, "--solver", "dp")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["gpu.load_from=disk", "gpu={load_from='disk'}", "library.kind=checkpoints"],
+)
+def test_what_is_set_is_not_chosen(setting: str, tmp_path: Path) -> None:
+    """In ``own-models``, where edgesim chooses what is left open."""
+    trace = tmp_path / "short.csv"
+    trace.write_text(TRACE)
+    given = ("--profile", "clockwork-v100", "--trace", trace, "--solver", "fcfs")
+    finished = edgesim("run", *given, "--set", setting, "--out", tmp_path / "out")
+    assert finished.code == 2
+    assert ("'disk'" if "disk" in setting else "content") in finished.err

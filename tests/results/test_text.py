@@ -16,6 +16,7 @@ NO_LINK = {
     "tx_power_dbm": -200.0,
     "efficiency": "cqi-table-1",
 }
+WINDOW = {"workload.window_s": 40.0, "online.window_s": (30.0, 40.0)}
 PLANS = {"run.solvers": ["greedy", "fcfs"]}
 
 
@@ -52,7 +53,7 @@ def test_nobody_is_served_by_plans(change: dict[str, object], lost: str) -> None
 )
 def test_nobody_is_served_online(change: dict[str, object], lost: str) -> None:
     """Likewise, of the requests that are measured."""
-    window = {"workload.window_s": 40.0, "online.policies": ["edf", "greedy"]}
+    window = {**WINDOW, "online.policies": ["edf", "greedy"]}
     found = text_of("online-campus", **window, **change)
     of, _, rest = found.partition("nobody is served in time: of ")[2].partition(" ")
     assert of
@@ -73,7 +74,7 @@ def test_two_values() -> None:
     said = "n interval of 2 values means little"
     assert said in text_of("campus", **PLANS, **{"run.repeats": 2})
     assert said not in text_of("campus", **PLANS, **{"run.repeats": 1})
-    window = {"workload.window_s": 40.0, "online.policies": ["edf"]}
+    window = {**WINDOW, "online.policies": ["edf"]}
     assert said in text_of("online-campus", **window, **{"online.batches": 2})
     assert said not in text_of("online-campus", **window)
     assert said in text_of("online-campus", **window, **{"run.repeats": 2})

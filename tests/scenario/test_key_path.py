@@ -40,11 +40,16 @@ def test_overlap() -> None:
 
 
 def test_values_are_set_in_tables_and_lists() -> None:
-    """Sections are made, items of lists and of tuples replaced."""
-    content: dict[str, Any] = {"rows": ({"names": ("a", "b")},)}
+    """Sections are made, also for none; items of lists and of tuples replaced."""
+    content: dict[str, Any] = {"rows": ({"names": ("a", "b")},), "noise": None}
     set_value(content, "rows[0].names[1]", "c")
     set_value(content, "new.key", 1)
-    assert content == {"rows": [{"names": ["a", "c"]}], "new": {"key": 1}}
+    set_value(content, "noise.fading", True)
+    assert content == {
+        "rows": [{"names": ["a", "c"]}],
+        "new": {"key": 1},
+        "noise": {"fading": True},
+    }
 
 
 @pytest.mark.parametrize(
