@@ -23,15 +23,15 @@ from edgesim.library.build import Library
 from edgesim.measures.account import Account
 from edgesim.names import UPLINK_RULES, UplinkRule, shares
 from edgesim.plugins import ConsentError
-from edgesim.profile.file import locate_profile
 from edgesim.profile.file import read_profile as read_profile_file
 from edgesim.profile.values import Profile
 from edgesim.results import runs as results
 from edgesim.results.report import check_outputs
 from edgesim.results.runs import Runs, Simulation
-from edgesim.scenario.file import locate_scenario, locate_trace
+from edgesim.scenario.file import locate_scenario
 from edgesim.scenario.file import read_scenario as read_scenario_file
 from edgesim.scenario.scenario import Scenario
+from edgesim.shipped import locate
 from edgesim.trace.requests import Trace
 from edgesim.trace.requests import read_trace as read_trace_file
 from solvers.core.tables import Tables
@@ -114,9 +114,7 @@ def run(
     try:
         inputs = load_inputs(
             value if value is scenario else locate_scenario(str(scenario)),
-            trace=locate_trace(Path(trace))
-            if isinstance(trace, (str, Path))
-            else trace,
+            trace=trace,
             profile=profile,
             overrides=given,
             own=own,
@@ -357,13 +355,13 @@ def read_scenario(path_or_name: str | Path) -> Scenario:
 
 
 def read_trace(path_or_name: str | Path) -> Trace:
-    """Read a trace (CSV), or a shipped one by its file name."""
-    return read_trace_file(locate_trace(_path("path_or_name", path_or_name)))
+    """Read a trace (CSV), or a shipped one by its name."""
+    return read_trace_file(locate("trace", _path("path_or_name", path_or_name)))
 
 
 def read_profile(path_or_name: str | Path) -> Profile:
     """Read a profile (JSON), or a shipped one by its name."""
-    return read_profile_file(locate_profile(str(_path("path_or_name", path_or_name))))
+    return read_profile_file(_path("path_or_name", path_or_name))
 
 
 def read_problem(path: str | Path) -> Problem:

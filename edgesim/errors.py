@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from solvers.errors import EdgesimError
+from solvers.spelling import closest
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,16 @@ _PLAIN = {
 }
 
 
-def from_validation(file: str | Path, error: ValidationError) -> InputError:
+UNKNOWN_KEY = "extra_forbidden"
+"""Type of a validation error about an unknown key."""
+
+
+def from_validation(
+    file: str | Path, error: ValidationError, kind: type[BaseModel] | None = None
+) -> InputError:
     """Turn pydantic's first finding into an :class:`InputError` on one line.
+
+    Where a required key is missing because it is misspelt, the misspelt one is told.
 
     Parameters
     ----------
@@ -117,13 +127,17 @@ def from_validation(file: str | Path, error: ValidationError) -> InputError:
         The file that was read.
     error
         What pydantic found; the first finding is told.
+    kind
+        What was validated, for suggestions of the keys that it has.
     """
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    first = _misspelt(found[0], found) or found[0]
     place = key_path(first["loc"])
     where = f"{file}: {place}" if place else str(file)
     what = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        what = "unknown key; remove it or correct its spelling"
+    if first["type"] == UNKNOWN_KEY:
+        known = keys_at(kind, first["loc"][:-1])
+        what = unknown_key(str(first["loc"][-1]), known)
     elif first["type"] == "missing":
         what = "required key is missing"
     elif first["type"] == "too_short":
@@ -133,3 +147,67 @@ def from_validation(file: str | Path, error: ValidationError) -> InputError:
     elif first["type"] != "value_error":
         what = f"{what[0].lower()}{what[1:]}, found {short(first['input'])}"
     return InputError(where, what)
+
+
+def unknown_key(name: str, known: Sequence[str]) -> str:
+    """Say of a key that there is none of that name, and which one may be meant."""
+    meant = closest(name, known)
+    if meant is None:
+        return "unknown key; remove it or correct its spelling"
+    return f"unknown key; did you mean {meant!r}?"
+
+
+def _misspelt(
+    first: ErrorDetails, found: Sequence[ErrorDetails]
+) -> ErrorDetails | None:
+    """Find the unknown key, if there is one, that stands for a missing one."""
+    if first["type"] != "missing":
+        return None
+    *place, name = first["loc"]
+    beside = {
+        str(one["loc"][-1]): one
+        for one in found
+        if one["type"] == UNKNOWN_KEY and list(one["loc"][:-1]) == place
+    }
+    nearest = closest(str(name), beside)
+    return None if nearest is None else beside[nearest]
+
+
+def keys_at(kind: type[BaseModel] | None, location: Sequence[str | int]) -> list[str]:
+    """List the keys that a kind of value has at a location within it."""
+    places: list[Any] = [kind]
+    for part in location:
+        places = [inner for one in places for inner in _inside(one, part)]
+    return [
+        field.alias or name
+        for one in places
+        for record in _records(one)
+        for name, field in record.model_fields.items()
+    ]
+
+
+def _records(annotation: Any) -> Iterator[Any]:
+    """Find the records that an annotation leads to: itself, or those of a union."""
+    if hasattr(annotation, "model_fields"):
+        yield annotation
+    elif not _holds_many(annotation):
+        for one in get_args(annotation):
+            yield from _records(one)
+
+
+def _holds_many(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    return isinstance(origin, type) and issubclass(origin, (list, tuple, Mapping))
+
+
+def _inside(annotation: Any, part: str | int) -> Iterator[Any]:
+    """Find what stands at one part of a location: a field's, or each item's."""
+    if _holds_many(annotation):
+        yield get_args(annotation)[-1 if isinstance(part, str) else 0]
+        return
+    for one in get_args(annotation):
+        yield from _inside(one, part)
+    fields = getattr(annotation, "model_fields", {})
+    for name, field in fields.items():
+        if (field.alias or name) == part:
+            yield field.annotation

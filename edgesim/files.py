@@ -15,7 +15,8 @@ from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from edgesim.errors import InputError, from_validation, in_file, short
+from edgesim.errors import InputError, from_validation, in_file, short, unknown_key
+from solvers.spelling import closest
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -119,7 +120,7 @@ def check_file(
         with in_file(path):
             return kind.model_validate(keys)
     except ValidationError as error:
-        raise from_validation(path, error) from None
+        raise from_validation(path, error, kind) from None
 
 
 def without_schema(path: str | Path, content: Any, schema: str) -> dict[str, Any]:
@@ -133,7 +134,12 @@ def without_schema(path: str | Path, content: Any, schema: str) -> dict[str, Any
     if not isinstance(content, dict):
         raise InputError(path, f"must hold one object, found {short(content)}")
     if "schema" not in content:
-        raise InputError(f"{path}: schema", f"required key is missing ({schema!r})")
+        meant = closest("schema", content)
+        where = "schema" if meant is None else meant
+        what = f"required key is missing ({schema!r})"
+        if meant is not None:
+            what = unknown_key(meant, ["schema"])
+        raise InputError(f"{path}: {where}", what)
     if content["schema"] != schema:
         raise InputError(
             f"{path}: schema", f"must be {schema!r}, found {short(content['schema'])}"

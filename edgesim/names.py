@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from edgesim.errors import short
 from edgesim.plugins import OWN_NAME, file_name, is_own
 from solvers.registry import NO_SHARING, SOLVERS
+from solvers.spelling import did_you_mean
 
 UplinkRule: TypeAlias = Literal["fifo", "edf", "equal-share"]
 UPLINK_RULES: tuple[UplinkRule, ...] = get_args(UplinkRule)
@@ -104,7 +105,10 @@ def check_policies(
     """
     for name in names:
         if not is_policy(name) and name not in own:
-            raise ValueError(f"must be of {ALLOWED_POLICIES}, found {short(name)}")
+            raise ValueError(
+                f"must be of {ALLOWED_POLICIES}, found {short(name)}"
+                f"{did_you_mean(name, (*POLICIES, *own))}"
+            )
     _check_form("policy", names)
     return names
 
@@ -124,7 +128,7 @@ def check_solvers(names: tuple[str, ...], own: Collection[str] = ()) -> tuple[st
         if not (name in SOLVERS or name in own or is_own(name)):
             raise ValueError(
                 f"must be of {', '.join(SOLVERS)}, package.module:function, or that + "
-                f"{NO_SHARING}, found {name!r}"
+                f"{NO_SHARING}, found {name!r}{did_you_mean(name, (*SOLVERS, *own))}"
             )
     _check_form("solver", names)
     return names

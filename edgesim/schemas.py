@@ -8,6 +8,7 @@ from edgesim.errors import InputError, Parameter
 from edgesim.instances import INSTANCE, SCHEDULE
 from solvers import Problem, Schedule
 from solvers.problem import Value
+from solvers.spelling import did_you_mean
 
 
 def json_schema(name: str) -> dict[str, Any]:
@@ -25,7 +26,9 @@ def json_schema(name: str) -> dict[str, Any]:
     """
     if name not in SCHEMAS:
         raise InputError(
-            Parameter("name"), f"must be one of {', '.join(SCHEMAS)}, found {name!r}"
+            Parameter("name"),
+            f"must be one of {', '.join(SCHEMAS)}, found {name!r}"
+            f"{did_you_mean(name, SCHEMAS)}",
         )
     # Imported when asked for: a scenario's parts pull in the whole radio model.
     from edgesim.campaign.spec import CAMPAIGN, Campaign

@@ -24,7 +24,8 @@ class Entry(NamedTuple):
 
     ``sharing``: it loads only the blocks that differ. ``extended``: it supports
     residency ``"cache"`` and overlap. ``check``: a function of the module that refuses
-    what the algorithm does not support besides, without solving it.
+    what the algorithm does not support besides, without solving it. ``takes``: that in
+    words.
     """
 
     module: str
@@ -32,16 +33,30 @@ class Entry(NamedTuple):
     sharing: bool = True
     extended: bool = False
     check: str | None = None
+    takes: str = "any sharing, deadlines and releases"
 
 
 # Imported on demand, so that libraries which are not used cost no import time.
 ALGORITHMS: dict[str, Entry] = {
-    "dp": Entry("solvers.dp.solver", "solve", check="check"),
+    "dp": Entry(
+        "solvers.dp.solver",
+        "solve",
+        check="check",
+        takes="laminar sharing, one deadline, releases 0",
+    ),
     "greedy": Entry("solvers.greedy.solver", "solve", extended=True),
     "local-search": Entry("solvers.local_search.solver", "solve", extended=True),
     "ilp": Entry("solvers.ilp.solver", "solve"),
-    "exhaustive": Entry("solvers.exhaustive", "solve", check="check"),
-    "dp-noshare": Entry("solvers.dp.solver", "solve", sharing=False, check="check"),
+    "exhaustive": Entry(
+        "solvers.exhaustive", "solve", check="check", takes="up to 12 users"
+    ),
+    "dp-noshare": Entry(
+        "solvers.dp.solver",
+        "solve",
+        sharing=False,
+        check="check",
+        takes="one deadline, releases 0",
+    ),
     "greedy-noshare": Entry(
         "solvers.greedy.solver", "solve", sharing=False, extended=True
     ),

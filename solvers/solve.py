@@ -22,6 +22,7 @@ from solvers.registry import (
     algorithm,
     check_of,
 )
+from solvers.spelling import did_you_mean
 from solvers.uplink import UPLINKS, Uplink
 from solvers.verify import verify
 
@@ -173,7 +174,7 @@ def _check_name(solver: str) -> None:
     if solver not in ALGORITHMS:
         raise ArgumentError(
             f"solver must be one of {', '.join(SOLVERS)}, or a callable, found "
-            f"{solver!r}"
+            f"{solver!r}{did_you_mean(solver, SOLVERS)}"
         )
 
 

@@ -18,7 +18,7 @@ from edgesim.instances import read_schedule
 from tests.command import edgesim
 from tests.examples import instance
 
-COMMANDS = ("run", "solve", "figure", "schema", "trace", "profile", "replay")
+COMMANDS = ("run", "solve", "figure", "schema", "trace", "profile", "replay", "list")
 
 
 def _process(*args: object) -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import json
 import pickle
 import re
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from edgesim.scenario.file import locate_scenario
 from edgesim.schemas import json_schema
 from edgesim.trace.generate import generate
 from tests.command import edgesim
+from tests.examples import SCENARIO, TRACE, instance
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -275,3 +277,85 @@ def test_a_rule_of_a_file_names_its_key(tmp_path: Path) -> None:
         read_campaign(path)
     assert caught.value.where == f"{path}: jobs[1].name"
     assert caught.value.what == "stands twice: 'a'"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "what"),
+    [
+        ("bandwidth_hz", "bandwith_hz", "cell.bandwith_hz", "'bandwidth_hz'"),
+        ("memory_bytes", "memory", "gpu.memory", "'memory_bytes'"),
+        ("variants", "varians", "library.clusters[0].varians", "'variants'"),
+        ("[cell]", "[cel]", "cel", "'cell'"),
+        ("schema =", "shema =", "shema", "'schema'"),
+        ("radius_m", "radius_km", "cell.radius_km", "'radius_m'"),
+    ],
+)
+def test_a_misspelt_key_is_named_and_answered(
+    old: str, new: str, where: str, what: str, tmp_path: Path
+) -> None:
+    """Also where it is required: the one that stands there, not the one missing."""
+    file = tmp_path / "s.toml"
+    file.write_text(SCENARIO.replace(old, new, 1))
+    assert told("run", file) == f"{file}: {where}: unknown key; did you mean {what}?"
+
+
+@pytest.mark.parametrize(
+    ("online", "where", "what"),
+    [
+        ('policis = ["edf"]', "policis", "unknown key; did you mean 'policies'?"),
+        ('policies = ["edf"]\nlat = "drop"', "lat", "unknown key; did you mean 'late'"),
+        ('policies = ["edff"]', "policies", "must be of .*; did you mean 'edf'"),
+        ('policies = ["edf"]\nedff = {}', "", "options .*; did you mean 'edf'"),
+    ],
+)
+def test_a_misspelt_key_online(
+    online: str, where: str, what: str, tmp_path: Path
+) -> None:
+    """Where unknown tables are options of policies."""
+    file = tmp_path / "s.toml"
+    plan = SCENARIO.replace('solvers = ["dp", "dp-noshare"]', "")
+    file.write_text(f"{plan}\n[online]\n{online}\n")
+    place = "online." + where if where else "online"
+    assert re.match(f"{re.escape(f'{file}: {place}')}: {what}", told("run", file))
+
+
+def test_a_misspelt_key_of_json_and_of_a_mapping(tmp_path: Path) -> None:
+    """An instance's user in a list, and a model by its name."""
+    for section, key, wrong, place in (
+        ("users", "deadline_s", "deadline", "users[0].deadline"),
+        ("models", "latency_s", "latencys", "models.cats.latencys"),
+    ):
+        document = instance()
+        record = document[section][0 if section == "users" else "cats"]
+        record[wrong] = record.pop(key)
+        file = tmp_path / "i.json"
+        file.write_text(json.dumps(document))
+        out = tmp_path / "out.json"
+        said = told("solve", file, "--solver", "dp", "--out", out)
+        assert said == f"{file}: {place}: unknown key; did you mean {key!r}?"
+
+
+def test_a_missing_key_that_nothing_stands_for(tmp_path: Path) -> None:
+    """It is named itself, whatever other unknown key there is."""
+    file = tmp_path / "s.toml"
+    file.write_text(SCENARIO.replace("bandwidth_hz = 20e6", "colour = 1"))
+    assert told("run", file) == f"{file}: cell.bandwidth_hz: required key is missing"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "meant"),
+    [
+        ('"resnet50"', '"resnet51"', "resnet50"),
+        ('"clockwork-v100"', '"clockwork"', "clockwork-v100"),
+        ('"dp-noshare"', '"dp_noshare"', "dp-noshare"),
+        ("[gpu]", '[gpu]\nresident_model = "resnet50-v1"', "resnet50-v01"),
+    ],
+)
+def test_a_misspelt_name_is_answered(
+    old: str, new: str, meant: str, tmp_path: Path
+) -> None:
+    """Models, profiles and solvers."""
+    file = tmp_path / "small.toml"
+    file.write_text(SCENARIO.replace(old, new, 1))
+    (tmp_path / "small.csv").write_text(TRACE)
+    assert told("run", file).endswith(f"; did you mean {meant!r}?")

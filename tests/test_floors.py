@@ -33,7 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("edgesim.plotting",),
     ("edgesim.results", "edgesim.profiling"),
     ("edgesim.replay", "edgesim.campaign"),
-    ("edgesim.api", "edgesim.online", "edgesim.schemas"),
+    ("edgesim.api", "edgesim.catalogue", "edgesim.online", "edgesim.schemas"),
     ("edgesim.cli",),
     ("edgesim.__main__", "edgesim.campaign.worker"),
 )

@@ -149,7 +149,7 @@ def locate_campaign(path_or_name: str) -> Path:
     InputError
         If neither exists.
     """
-    return locate("campaign", "profiles", path_or_name)
+    return locate("campaign", path_or_name)
 
 
 def read_campaign(path: Path) -> Campaign:

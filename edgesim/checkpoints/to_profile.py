@@ -22,6 +22,7 @@ from edgesim.profile.values import (
     Tier,
     Timing,
 )
+from solvers.spelling import did_you_mean
 
 STATED_TIER: Tier = "pinned"
 """The tier of loads at a stated rate: the default tier of scenarios."""
@@ -115,7 +116,7 @@ def read_reference(where: str, text: str) -> ModelOf:
             where,
             f"must name a model of profile {profile.name!r} "
             f"({', '.join(known[:8])}{', …' if len(known) > 8 else ''}), "
-            f"found {short(tail)}",
+            f"found {short(tail)}{did_you_mean(tail, known)}",
         )
     return ModelOf(profile, tail)
 

@@ -11,7 +11,9 @@ from edgesim.cli.own_code import OwnCode, Traceback
 
 
 def figure(
-    file: Annotated[Path, typer.Argument(help="A figure file (TOML).")],
+    file: Annotated[
+        str, typer.Argument(help="A figure file (TOML), or a shipped one's name.")
+    ],
     jobs: Annotated[int, typer.Option(help="Processes to use.")] = 1,
     formats: Annotated[
         str, typer.Option("--format", help="Formats of the picture: png,pdf,svg.")
@@ -19,14 +21,17 @@ def figure(
     own_code: OwnCode = False,
     traceback: Traceback = False,
 ) -> None:
-    """Sweep one parameter; write NAME.csv and NAME.png beside NAME.toml."""
+    """Sweep one parameter; write NAME.csv and NAME.png beside NAME.toml.
+
+    Those of a shipped figure go into the current folder.
+    """
     del traceback
     from edgesim.cli.options import picture_formats
     from edgesim.cli.progress import progress
     from edgesim.results.figure import run_figure
 
     wanted = picture_formats("--format", formats)
-    with progress(file.stem) as advance:
+    with progress(Path(file).stem) as advance:
         written = run_figure(
             file, jobs=jobs, own_code=own_code, formats=wanted, done=advance
         )

@@ -9,6 +9,7 @@ from typing import TypeAlias, cast
 from edgesim.errors import InputError
 from edgesim.names import check_formats, check_policies, check_solvers
 from solvers import UPLINKS, Uplink
+from solvers.spelling import did_you_mean
 
 Check: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
 
@@ -58,7 +59,11 @@ def one_of(option: str, text: str, allowed: Sequence[str]) -> str:
         Naming the option, what was found and what is allowed.
     """
     if text not in allowed:
-        raise InputError(option, f"must be one of {', '.join(allowed)}, found {text!r}")
+        raise InputError(
+            option,
+            f"must be one of {', '.join(allowed)}, found {text!r}"
+            f"{did_you_mean(text, allowed)}",
+        )
     return text
 
 

@@ -9,7 +9,22 @@ from typing import Annotated, Any
 import typer
 
 from edgesim.cli.own_code import OwnCode, Traceback
+from edgesim.cli.settings import Settings
 from edgesim.errors import InputError
+
+_OPTIONS = {
+    "run.repeats": "--repeats",
+    "run.seed": "--seed",
+    "run.solvers": "--solver",
+    "run.uplink": "--uplink",
+    "run.time_limit_s": "--time-limit",
+    "run.iterations": "--iterations",
+    "online.policies": "--policy",
+    "online.uplink": "--uplink",
+    "workload.trace": "--trace",
+    "profile": "--profile",
+}
+"""Keys of a scenario that options of their own set."""
 
 
 def run(
@@ -21,8 +36,11 @@ def run(
         ),
     ] = None,
     trace: Annotated[
-        Path | None,
-        typer.Option(help="A trace (CSV) instead of the scenario's, or a shipped one."),
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A trace (CSV) instead of the scenario's, or a shipped one's name.",
+        ),
     ] = None,
     profile: Annotated[
         str | None,
@@ -62,6 +80,7 @@ def run(
     formats: Annotated[
         str, typer.Option("--format", help="Formats of the pictures: png,pdf,svg.")
     ] = "png",
+    settings: Settings = None,
     own_code: OwnCode = False,
     traceback: Traceback = False,
 ) -> None:
@@ -75,13 +94,16 @@ def run(
     from edgesim.cli.options import picture_formats
     from edgesim.cli.own_code import kept_text, own_failures
     from edgesim.cli.progress import progress
+    from edgesim.cli.settings import naming_settings, read_settings
     from edgesim.experiment.defaults import OWN_MODELS, OWN_MODELS_ONLINE
+    from edgesim.experiment.doubts import doubts
     from edgesim.experiment.inputs import open_inputs
     from edgesim.experiment.run import run_all
     from edgesim.files import check_replaceable, keep_inputs
     from edgesim.results.report import outputs_of, write_run
     from edgesim.results.text import table
     from edgesim.scenario.file import is_online, locate_scenario
+    from edgesim.scenario.key_path import overlap
     from solvers import EdgesimError
 
     if scenario is None:
@@ -98,15 +120,34 @@ def run(
         "--policy": policy,
         "--uplink": uplink,
     }
+    values = {
+        **chosen,
+        "--repeats": repeats,
+        "--seed": seed,
+        "--trace": trace,
+        "--profile": profile,
+    }
+    named = read_settings(
+        settings or (),
+        {key: one for key, one in _OPTIONS.items() if values[one] is not None},
+    )
+    online = is_online(path) or any(overlap(key, "online") for key in named)
     overrides = {
         "run.repeats": repeats,
         "run.seed": seed,
-        **(_online(path, chosen) if is_online(path) else _plan(path, chosen)),
+        **(_online(path, chosen) if online else _plan(path, chosen)),
     }
     given = {key: value for key, value in overrides.items() if value is not None}
-    with open_inputs(
-        path, trace=trace, profile=profile, overrides=given, own_code=own_code
-    ) as inputs:
+    with (
+        naming_settings(path, named),
+        open_inputs(
+            path,
+            trace=trace,
+            profile=profile,
+            overrides={**given, **named},
+            own_code=own_code,
+        ) as inputs,
+    ):
         folder = out or Path("results") / inputs.scenario.name
         check_replaceable(folder, outputs_of(inputs))
         keep_inputs(folder, *(source.path for source in inputs.sources.values()))
@@ -114,7 +155,10 @@ def run(
         with progress(inputs.scenario.name) as advance:
             trials = run_all(inputs, advance, failed)
             report = write_run(folder, inputs, trials, failed, wanted)
+        doubtful = doubts(inputs)
     if report is not None:
+        for doubt in () if failed else doubtful:
+            typer.echo(f"warning: {doubt}", err=True)
         typer.echo(table(report))
         if failed:
             typer.echo(kept_text(list(report.run["runtime_s"]), failed))

@@ -311,6 +311,7 @@ def scale(
     """Make a trace denser, slower or burstier, or cut it, as scenarios can do."""
     from edgesim.files import keep_inputs
     from edgesim.scenario.scenario import workload_of
+    from edgesim.shipped import locate
     from edgesim.trace.generate import generator
     from edgesim.trace.requests import read_trace, write_trace
     from edgesim.trace.scale import scaled_window
@@ -325,6 +326,7 @@ def scale(
         "window_s": window_s,
     }
     workload = workload_of({k: v for k, v in keys.items() if v is not None})
+    source = locate("trace", source)
     keep_inputs(out, source)
     requests = read_trace(source)
     scaled = scaled_window(requests, workload.scaling(0), rng, "--window-s")
@@ -336,13 +338,17 @@ def scale(
 
 @app.command("show", cls=command(path="out"))
 def show(
-    trace: Annotated[Path, typer.Argument(metavar="FILE", help="A trace (CSV).")],
+    trace: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A trace (CSV), or a shipped one's name."),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(help="Also a picture: arrivals and popularity (png, pdf, svg)."),
     ] = None,
 ) -> None:
     """Print what a trace looks like, and draw it if asked."""
+    from edgesim.shipped import locate
     from edgesim.trace.requests import read_trace
     from edgesim.trace.summary import summarise
 
@@ -351,7 +357,7 @@ def show(
         from edgesim.plotting.trace import write_picture
 
         check_picture(out)
-    requests = read_trace(trace)
+    requests = read_trace(locate("trace", trace))
     if out is not None:
         write_picture(requests, out)
     typer.echo(summarise(requests))

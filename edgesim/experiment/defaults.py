@@ -21,6 +21,7 @@ from edgesim.library.build import Library
 from edgesim.profile.values import PLACE, Profile, Tier
 from edgesim.radio import CellSpec
 from edgesim.scenario import Scenario, read_scenario
+from edgesim.scenario.key_path import overlap
 from edgesim.shipped import data_file
 
 OWN_MODELS = "own-models"
@@ -124,7 +125,8 @@ def complete(
     missing = {
         key: value
         for key, value in values.items()
-        if key not in given and _value(scenario, key) == _value(shipped, key)
+        if not any(overlap(key, one) for one in given)
+        and _value(scenario, key) == _value(shipped, key)
     }
     return scenario.replace(own=own, **missing)
 

@@ -16,7 +16,13 @@ from edgesim.errors import InputError, in_file
 from edgesim.experiment import defaults
 from edgesim.experiment.own_solvers import check_solvers_there, with_solver
 from edgesim.experiment.policies import make_policy
-from edgesim.experiment.sources import Located, Source, library_of, locate
+from edgesim.experiment.sources import (
+    Located,
+    Source,
+    library_of,
+    locate,
+    spawned,
+)
 from edgesim.experiment.workload import check_windows, map_models
 from edgesim.library.build import Library
 from edgesim.measures.intervals import batch_spans
@@ -95,7 +101,7 @@ class Inputs:
 def open_inputs(
     scenario: Path | Scenario,
     *,
-    trace: Path | Trace | None = None,
+    trace: str | Path | Trace | None = None,
     profile: str | Path | Profile | None = None,
     overrides: Mapping[str, Any] | None = None,
     own_code: bool = False,
@@ -129,7 +135,7 @@ def load_inputs(
     scenario: Path | Scenario,
     folder: Path | None = None,
     *,
-    trace: Path | Trace | None = None,
+    trace: str | Path | Trace | None = None,
     profile: str | Path | Profile | None = None,
     overrides: Mapping[str, Any] | None = None,
     own: Mapping[str, Any] | None = None,
@@ -168,7 +174,7 @@ def load_inputs(
         values = defaults.choose(found.profile_file, device, requests, chosen)
         chosen = defaults.complete(chosen, values, found.overrides, own)
     check_windows(where, chosen, found.trace_file, requests.arrival_s)
-    library_rng, map_rng = np.random.default_rng(chosen.run.seed).spawn(2)
+    library_rng, map_rng = spawned(chosen.run.seed)
     library = library_of(where, chosen, device, library_rng)
     names = map_models(where, requests, library, chosen.workload.models, map_rng)
     assumed: tuple[str, ...] = ()

@@ -47,7 +47,7 @@ def make_policy(
     if given is not None:
         made, known = given, None
     elif known is not None:
-        made = getattr(importlib.import_module(known[0]), known[1])
+        made = shipped_policy(plain(name))
     else:
         made = _imported_class(name)
     where = f"online.{plain(name)}" if known is not None else plain(name)
@@ -67,6 +67,13 @@ def make_policy(
     if not isinstance(policy, Policy):
         raise InputError(where, f"must make an edgesim.Policy, found {short(policy)}")
     return policy
+
+
+def shipped_policy(name: str) -> type[Policy]:
+    """Import the class of a shipped policy, by one of ``SHIPPED_POLICIES``."""
+    module, attribute = _SHIPPED[name]
+    found: type[Policy] = getattr(importlib.import_module(module), attribute)
+    return found
 
 
 def _imported_class(name: str) -> type[Policy]:

@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from edgesim import shipped
 from edgesim.errors import InputError, Parameter, from_validation, in_file
 from edgesim.experiment import defaults
 from edgesim.experiment.consent import check_consent
-from edgesim.files import is_file, sha256
+from edgesim.files import sha256
 from edgesim.library.build import Library, build_library
-from edgesim.profile.file import shipped_profiles
 from edgesim.profile.values import Profile
 from edgesim.scenario import Scenario, read_scenario
-from edgesim.scenario.file import beside, locate_trace
-from edgesim.shipped import data_file
 from edgesim.trace.requests import Trace
+from solvers.spelling import did_you_mean
 
 IN_MEMORY = Path("(in memory)")
 """Where a value is that was handed over, not read."""
@@ -60,7 +59,7 @@ class Located:
 
 def locate(
     scenario: Path | Scenario,
-    trace: Path | Trace | None = None,
+    trace: str | Path | Trace | None = None,
     profile: str | Path | Profile | None = None,
     overrides: Mapping[str, Any] | None = None,
     own: Collection[str] = (),
@@ -74,7 +73,7 @@ def locate(
     scenario
         A scenario: its file (TOML), or the value.
     trace
-        A trace that replaces the scenario's: a path, the file name of a shipped one, or
+        A trace that replaces the scenario's: a path, the name of a shipped one, or
         the value.
     profile
         A profile that replaces the scenario's: a path, the name of a shipped one, or
@@ -99,7 +98,7 @@ def locate(
     if isinstance(profile, Profile):
         profile_file = IN_MEMORY
     elif profile is not None:
-        profile_file = _located(Parameter("profile"), Path(profile), str(profile))
+        profile_file = shipped.locate("profile", profile, where=Parameter("profile"))
         replaced["profile"] = Path(profile).name
     if isinstance(scenario, Scenario):
         scenario_file = scenario.file or IN_MEMORY
@@ -114,10 +113,32 @@ def locate(
     else:
         trace_file = _trace_file(scenario_file, found, trace)
     if profile_file is None:
-        profile_file = _profile_file(scenario_file, found.profile)
+        profile_file = profile_file_of(scenario_file, found)
     files = {"scenario": source_file, "trace": trace_file, "profile": profile_file}
     sources = {role: _source(path) for role, path in files.items()}
     return Located(found, replaced, scenario_file, trace_file, profile_file, sources)
+
+
+def profile_file_of(scenario_file: Path, scenario: Scenario) -> Path:
+    """Find a scenario's profile: beside its file, or a shipped one by name.
+
+    Raises
+    ------
+    InputError
+        When there is neither.
+    """
+    return shipped.locate(
+        "profile",
+        scenario.profile,
+        beside=scenario_file,
+        where=f"{scenario_file}: profile",
+    )
+
+
+def spawned(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Make what draws the library, and what maps a trace's models to it."""
+    library_rng, map_rng = np.random.default_rng(seed).spawn(2)
+    return library_rng, map_rng
 
 
 def library_of(
@@ -149,7 +170,7 @@ def library_of(
         raise InputError(
             f"{scenario_file}: gpu.resident_model",
             f"must name a model of the library ({next(iter(library.models))}, …), "
-            f"found {resident!r}",
+            f"found {resident!r}{did_you_mean(resident, library.models)}",
         )
     return library
 
@@ -162,10 +183,12 @@ def _source(path: Path) -> Source:
         return Source(path, None)
 
 
-def _trace_file(scenario_file: Path, scenario: Scenario, given: Path | None) -> Path:
+def _trace_file(
+    scenario_file: Path, scenario: Scenario, given: str | Path | None
+) -> Path:
     """Find the trace: the one given, or the scenario's."""
     if given is not None:
-        return locate_trace(given)
+        return shipped.locate("trace", given, where=Parameter("trace"))
     if scenario.workload.trace is None:
         if defaults.is_own_models(scenario_file):
             raise InputError(
@@ -179,23 +202,9 @@ def _trace_file(scenario_file: Path, scenario: Scenario, given: Path | None) -> 
             Parameter("trace"),
             ")",
         )
-    return beside(scenario_file, scenario.workload.trace, "traces")
-
-
-def _profile_file(scenario_file: Path, name: str) -> Path:
-    """Find the scenario's profile: beside it, or a shipped one by name."""
-    path = beside(scenario_file, name, "profiles")
-    return _located(f"{scenario_file}: profile", path, name)
-
-
-def _located(where: str | Parameter, path: Path, name: str) -> Path:
-    """Return a profile's path if it leads to a file, else the shipped one's."""
-    shipped = data_file("profiles", f"{name}.json")
-    if is_file(path):
-        return path
-    if shipped is None:
-        raise InputError(
-            where,
-            f"must be a file or one of {', '.join(shipped_profiles())}, found {name!r}",
-        )
-    return shipped
+    return shipped.locate(
+        "trace",
+        scenario.workload.trace,
+        beside=scenario_file,
+        where=f"{scenario_file}: workload.trace",
+    )

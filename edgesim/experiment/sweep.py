@@ -22,7 +22,7 @@ from edgesim.experiment.trial import Trial
 from edgesim.measures.measure import measure_span
 from edgesim.plugins import ConsentError
 from edgesim.scenario import read_scenario
-from edgesim.scenario.file import beside
+from edgesim.shipped import locate
 
 PLAN_COLUMNS = (
     "value",
@@ -94,7 +94,9 @@ def tasks_of(
     InputError
         When a value does not make a valid scenario, or a solver refuses it.
     """
-    scenario_file = beside(path, figure.scenario, "traces")
+    scenario_file = locate(
+        "scenario", figure.scenario, beside=path, where=f"{path}: scenario"
+    )
     read_scenario(scenario_file)
     tasks, read = [], [path]
     for panel, value in product(figure.panel or (None,), figure.sweep.values):

@@ -20,6 +20,7 @@ from edgesim.scenario.scenario import ModelMap
 from edgesim.trace.requests import Trace
 from edgesim.trace.scale import scaled_window
 from solvers import Problem, User
+from solvers.spelling import did_you_mean
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +101,7 @@ def map_models(
                     key,
                     f"trace model {name!r} is not in the library "
                     f"({short(names)}); with 'rank', 'round-robin' or 'random' the "
-                    f"names need not match",
+                    f"names need not match{did_you_mean(name, names)}",
                 )
         return trace.models
     if rule != "round-robin" and len(trace.models) > len(names):

@@ -38,6 +38,7 @@ from edgesim.scenario.library import (
     ProfileSpec,
 )
 from solvers.problem import Block, Model
+from solvers.spelling import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -354,7 +355,8 @@ def _find(profile: Profile, base: str, key: str) -> tuple[BlockProfile, ...]:
         raise InputError(
             key,
             f"must be a model of profile {profile.name!r} "
-            f"({', '.join(profile.models)}), found {base!r}",
+            f"({', '.join(profile.models)}), found {base!r}"
+            f"{did_you_mean(base, profile.models)}",
         )
     if not profile.models[base].latency_s:
         raise InputError(

@@ -138,7 +138,7 @@ def sharing_graph(
 
     graph: nx.Graph[str] = nx.Graph()
     for name in names:
-        graph.add_node(name, bytes=_weight(library, name))
+        graph.add_node(name, bytes=model_bytes(library, name))
     for row, column in np.argwhere(np.triu(matrix, k=1)):
         graph.add_edge(names[row], names[column], shared_bytes=int(matrix[row, column]))
     return graph
@@ -208,7 +208,7 @@ def is_laminar(library: HasBlocks, models: Iterable[str] | None = None) -> bool:
 
 def bytes_total(library: HasBlocks, models: Iterable[str] | None = None) -> int:
     """Bytes of all models if each keeps private copies of its blocks."""
-    return sum(_weight(library, name) for name in _chosen(library, models))
+    return sum(model_bytes(library, name) for name in _chosen(library, models))
 
 
 def bytes_distinct(library: HasBlocks, models: Iterable[str] | None = None) -> int:
@@ -227,9 +227,25 @@ def saving_ratio(library: HasBlocks, models: Iterable[str] | None = None) -> flo
     return 1 - bytes_distinct(library, chosen) / total if total else 0.0
 
 
+def shared_bytes(library: HasBlocks) -> dict[str, int]:
+    """Bytes of each model's blocks that another model holds too."""
+    groups = holders(library)
+    shared = {
+        block: library.blocks[block].bytes
+        for group, blocks in groups.items()
+        if len(group) > 1
+        for block in blocks
+    }
+    return {
+        name: sum(shared.get(block, 0) for block in model.blocks)
+        for name, model in library.models.items()
+    }
+
+
 def _chosen(library: HasBlocks, models: Iterable[str] | None) -> list[str]:
     return list(library.models if models is None else dict.fromkeys(models))
 
 
-def _weight(library: HasBlocks, name: str) -> int:
+def model_bytes(library: HasBlocks, name: str) -> int:
+    """Bytes of a model's blocks."""
     return sum(library.blocks[block].bytes for block in library.models[name].blocks)

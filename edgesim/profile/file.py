@@ -8,7 +8,6 @@ of copies, CUDA graphs or overlap.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,10 +40,7 @@ _LOADS = ("whole_load_s", "by_block_load_s", "by_tensor_load_s")
 
 def shipped_profiles() -> tuple[str, ...]:
     """Names that :func:`read_profile` accepts without a path, sorted."""
-    readme = shipped.data_file("profiles", "README.md")
-    if readme is None:
-        return ()
-    return tuple(sorted(path.stem for path in readme.parent.glob("*.json")))
+    return shipped.shipped_names("profile")
 
 
 def read_profile(path_or_name: str | Path) -> Profile:
@@ -53,13 +49,13 @@ def read_profile(path_or_name: str | Path) -> Profile:
     Parameters
     ----------
     path_or_name
-        A path (anything with a folder or ending in ``.json``), or the bare name of a
-        profile that edgesim ships, such as ``"clockwork-v100"``.
+        A path, or the name of a profile that edgesim ships, such as
+        ``"clockwork-v100"``.
 
     Raises
     ------
     InputError
-        If there is no such profile, naming those shipped; if the schema version is
+        If there is no such profile; if the schema version is
         unknown; if the file contains anything that the format does not allow.
     """
     path = locate_profile(path_or_name)
@@ -148,24 +144,9 @@ def locate_profile(path_or_name: str | Path) -> Path:
     Raises
     ------
     InputError
-        If there is none, naming the shipped profiles.
+        If there is none.
     """
-    text = os.fspath(path_or_name)
-    path = Path(text)
-    if isinstance(path_or_name, Path) or path.name != text or path.suffix == ".json":
-        if path.is_file():
-            return path
-        what = "no such file"
-    else:
-        found = shipped.data_file("profiles", f"{text}.json")
-        if found is not None:
-            return found
-        what = "no such profile"
-    raise InputError(
-        text,
-        f"{what}; give the path of one, or the name of a shipped one: "
-        f"{', '.join(shipped_profiles()) or 'none'}",
-    )
+    return shipped.locate("profile", path_or_name)
 
 
 def write_profile(path: Path, profile: Profile) -> None:

@@ -23,6 +23,7 @@ from pydantic import (
 
 from edgesim.errors import short
 from solvers.problem import Bytes, Count, Name, NonNegative, Positive, Value, whole
+from solvers.spelling import closest, did_you_mean
 
 SCHEMA = "edgesim.profile/3"
 
@@ -65,7 +66,11 @@ def by_kind(*kinds: type[Value]) -> WrapValidator:
         found = value.get("kind")
         if not isinstance(found, str) or found not in table:
             allowed = ", ".join(repr(name) for name in table)
-            what = "it is missing" if found is None else f"found {short(found)}"
+            if found is None:
+                meant = closest("kind", value)
+                what = "it is missing" if meant is None else f"found key {meant!r}"
+            else:
+                what = f"found {short(found)}{did_you_mean(found, table)}"
             raise ValueError(f"kind must be one of {allowed}; {what}")
         return table[found].model_validate(value)
 

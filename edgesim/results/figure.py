@@ -15,7 +15,7 @@ from edgesim.experiment.sweep import (
     computed,
     tasks_of,
 )
-from edgesim.files import keep_inputs
+from edgesim.files import is_file, keep_inputs
 from edgesim.plotting.style import Drawing
 from edgesim.plotting.sweep import SERVED_LABEL, SweepPoint, plot_panels, plot_sweep
 from edgesim.results.pictures import (
@@ -25,12 +25,13 @@ from edgesim.results.pictures import (
     write_pictures,
 )
 from edgesim.results.rows import write_csv
+from edgesim.shipped import locate
 
 ON_TIME_LABEL = "share of requests in time"
 
 
 def run_figure(
-    path: Path,
+    path_or_name: str | Path,
     *,
     jobs: int = 1,
     own_code: bool = False,
@@ -39,14 +40,16 @@ def run_figure(
 ) -> tuple[Path, ...]:
     """Compute a figure and write its data and then its picture beside its file.
 
+    Those of a shipped figure that is asked for by name go into the current folder.
+
     In a repeat every value draws places, channels and windows from the same numbers, so
     solvers and values differ by nothing but themselves, unless the parameter changes
     the library that requests are mapped to. The rows are the same for any ``jobs``.
 
     Parameters
     ----------
-    path
-        A figure file, ``NAME.toml``.
+    path_or_name
+        A figure file, ``NAME.toml``, or the name of one that edgesim ships.
     jobs
         How many processes work at once.
     own_code
@@ -72,12 +75,14 @@ def run_figure(
     """
     if jobs < 1:
         raise InputError(Parameter("jobs"), f"must be 1 or more, found {jobs}")
+    path = locate("figure", path_or_name)
     if path.suffix != ".toml":
         raise InputError(path, "a figure's name must end in .toml")
     formats = known_formats(formats)
     figure = read_figure(path)
-    data = path.with_suffix(".csv")
-    pictures = [path.with_name(file) for file in picture_files([path.stem], formats)]
+    place = path if is_file(Path(path_or_name)) else Path(path.name)
+    data = place.with_suffix(".csv")
+    pictures = [place.with_name(file) for file in picture_files([path.stem], formats)]
     tasks, read = tasks_of(path, figure, own_code=own_code)
     for file in (data, *pictures):
         keep_inputs(file, *read)

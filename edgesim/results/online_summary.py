@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from edgesim.measures.intervals import (
     method,
     sample,
 )
+from edgesim.measures.losses import losses
 from edgesim.measures.measure import Measures, measure_span
 from edgesim.measures.series import sample_series
 from edgesim.plotting.online import (
@@ -56,6 +58,7 @@ class _Kept:
     whole: list[Measures] = field(default_factory=list)
     drawn: list[Drawn] = field(default_factory=list)
     runtime_s: list[float] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
 
 
 class OnlineSummary:
@@ -99,6 +102,8 @@ class OnlineSummary:
             series = sample_series(account, online.sample_s)
         kept.samples += sample([account], spans)
         kept.whole.append(measures)
+        if not measures.in_time:
+            kept.lost.update(losses(account, online.warmup_s))
         kept.drawn.append(keep_for_plots(account, measures, series, whole[0]))
         kept.runtime_s.append(trial.runtime_s)
         if self._series is not None:
@@ -114,7 +119,10 @@ class OnlineSummary:
         return {name: kept.runtime_s for name, kept in self._kept.items()}
 
     def summary(self) -> dict[str, Any]:
-        """Condense the run: every measure by policy, and what sharing gains."""
+        """Condense the run: every measure by policy, and what sharing gains.
+
+        ``lost_to`` is there if no request was in time.
+        """
         scenario, online, kept = self._inputs.scenario, self._inputs.online, self._kept
         first = next(iter(kept.values()))
         repeats = scenario.run.repeats
@@ -145,7 +153,14 @@ class OnlineSummary:
                 for name, of in kept.items()
                 if name + NO_SHARING in kept
             },
+            **self._lost(),
         }
+
+    def _lost(self) -> dict[str, Any]:
+        """Say what requests were lost to, where none was in time by any policy."""
+        if any(measures.in_time for of in self._kept.values() for measures in of.whole):
+            return {}
+        return {"lost_to": {name: dict(of.lost) for name, of in self._kept.items()}}
 
     def pictures(self) -> Pictures:
         """Draw latencies, shares in time, GPU time and goodput of all policies."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgesim.engine.records import NEVER_FITS, NO_LINK
+from edgesim.measures import losses
 from edgesim.measures.intervals import correlation_limit
 from edgesim.measures.student import mean_interval
 from edgesim.results.online_summary import SUMMARY
@@ -27,12 +28,14 @@ from edgesim.text import table as columns_of
 def table(report: Report) -> str:
     """Write a run for people: the library, a row a solver or policy, the gains.
 
-    What was assumed stands below, where a scenario leaves that to edgesim.
+    Below stand a sentence if nobody was served, and what was assumed, where a scenario
+    leaves that to edgesim.
     """
     if report.summary["schema"] == SUMMARY:
         lines = _online_lines(report.summary)
     else:
         lines = _plan_lines(report.summary, report.run["runtime_s"])
+    lines += _nobody(report.summary)
     assumed = report.run["assumed"]
     if assumed:
         lines.append(assumed_text(assumed))
@@ -73,6 +76,7 @@ def _plan_lines(
         f"of {_mean(requests):.1f} requests on average; "
         f"means over {len(requests)} repeat{'s' if len(requests) > 1 else ''}"
         + (", ± half a 95 % interval" if len(requests) > 1 else "")
+        + (f"; {_FEW}" if len(requests) == 2 else "")
     )
     return lines
 
@@ -108,7 +112,11 @@ def _online_lines(summary: Mapping[str, Any]) -> list[str]:
             f"sharing gains {shortened(name)} {_points(gain['on_time_ratio'])}"
         )
     requests = summary["requests"]
-    lines += _wrapped(f"of {counted(sum(requests), 'request')}. {summary['method']}")
+    method = f"of {counted(sum(requests), 'request')}. {summary['method']}"
+    values = summary["repeats"] if summary["repeats"] > 1 else summary["batches"]
+    if values == 2:
+        method += f" {_FEW[0].upper()}{_FEW[1:]}."
+    lines += _wrapped(method)
     lines += [_lost(reason, summary) for reason in (NO_LINK, NEVER_FITS)]
     limit = correlation_limit(summary["batches"])
     correlated = [
@@ -130,6 +138,38 @@ def _lost(reason: str, summary: Mapping[str, Any]) -> str:
     first = next(iter(summary["policies"].values()))
     count = first["dropped_by"].get(reason, 0)
     return f"{counted(count, 'request')} dropped by all: {reason}" if count else ""
+
+
+_FEW = "an interval of 2 values means little"
+
+_LOST_TO = {
+    losses.LINK: "{} had no link",
+    losses.MEMORY: "{} asked for models that never fit in GPU memory",
+    losses.UPLOAD: "{} were lost in the upload",
+    losses.GPU: "{} were lost on the GPU",
+    losses.QUEUE: "{} found the queue full",
+    losses.POLICY: "{} were turned away by the policy",
+}
+
+
+def _nobody(summary: Mapping[str, Any]) -> list[str]:
+    """Say that nobody was served in time, if so, and what the requests were lost to.
+
+    Where solvers or policies differ, the first one's numbers stand for them.
+    """
+    lost = summary.get("lost_to")
+    if not lost:
+        return []
+    requests = sum(summary["requests"])
+    if not requests:
+        return ["nobody is served: there are no requests"]
+    name, counts = next(iter(lost.items()))
+    whose = "" if all(one == counts for one in lost.values()) else f" (by {name})"
+    parts = [_LOST_TO[cause].format(f"{n:,}") for cause, n in counts.items()]
+    return _wrapped(
+        f"nobody is served in time: of {counted(requests, 'request')}{whose}, "
+        f"{', '.join(parts)}"
+    )
 
 
 def _wrapped(text: str) -> list[str]:

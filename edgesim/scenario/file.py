@@ -7,15 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.errors import in_file
-from edgesim.files import is_file, read_toml, without_schema
-from edgesim.scenario.scenario import (
-    SCENARIO,
-    Scenario,
-    of_file,
-    scenario_of,
-    set_value,
-)
-from edgesim.shipped import data_file, locate
+from edgesim.files import read_toml, without_schema
+from edgesim.scenario.key_path import set_value
+from edgesim.scenario.scenario import SCENARIO, Scenario, of_file, scenario_of
+from edgesim.shipped import locate
 
 
 def locate_scenario(path_or_name: str) -> Path:
@@ -26,7 +21,7 @@ def locate_scenario(path_or_name: str) -> Path:
     InputError
         When there is neither.
     """
-    return locate("scenario", "traces", path_or_name)
+    return locate("scenario", path_or_name)
 
 
 def is_online(path: Path) -> bool:
@@ -38,18 +33,6 @@ def is_online(path: Path) -> bool:
         When it is no TOML file.
     """
     return "online" in read_toml(path)
-
-
-def locate_trace(path: Path) -> Path:
-    """Find a trace: a file, or one that edgesim ships by its file name.
-
-    Returns
-    -------
-    Path
-        The path as it was given where there is neither, for its reader to refuse.
-    """
-    shipped = None if is_file(path) else data_file("traces", str(path))
-    return path if shipped is None else shipped
 
 
 def read_scenario(
@@ -65,7 +48,7 @@ def read_scenario(
         A TOML file.
     overrides
         Values that replace the file's, by key path (``"cell.bandwidth_hz"``,
-        ``"library.clusters.0.variants"``).
+        ``"library.clusters[0].variants"``).
     own
         Names of solvers and policies that are handed over as objects.
 
@@ -80,23 +63,3 @@ def read_scenario(
             set_value(content, key, value)
     body = without_schema(path, content, SCENARIO)
     return of_file(scenario_of(str(path), body, path, own), overrides or ())
-
-
-def beside(file: Path, name: str, folder: str) -> Path:
-    """Find a file that another file names: beside it, or among those shipped.
-
-    Parameters
-    ----------
-    file
-        The file that names it.
-    name
-        A path relative to that file's folder, or a file name in ``folder``.
-    folder
-        ``"traces"`` or ``"profiles"``.
-    """
-    path = file.parent / name
-    if not is_file(path):
-        shipped = data_file(folder, name)
-        if shipped is not None:
-            return shipped
-    return path

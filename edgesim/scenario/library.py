@@ -36,9 +36,13 @@ def _span(what: str, number: type, highest: float) -> BeforeValidator:
         return real and 0 <= value <= highest
 
     def check(value: Any) -> Any:
+        if number is int:
+            value = whole(value)
         if valid(value):
             return value
         pair = tuple(value) if isinstance(value, (list, tuple)) else ()
+        if number is int:
+            pair = tuple(map(whole, pair))
         if len(pair) == 2 and all(map(valid, pair)) and pair[0] <= pair[1]:
             return pair
         raise ValueError(
@@ -114,7 +118,7 @@ class Mixture(Value):
 
     base: Bases
     models: Count
-    pool: Annotated[int, Field(ge=2, le=1_000_000)]
+    pool: Annotated[int, Field(ge=2, le=1_000_000), BeforeValidator(whole)]
     swap_probability: Annotated[float, Field(ge=0, le=1)]
 
 

@@ -14,8 +14,9 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
-from edgesim.errors import short
+from edgesim.errors import UNKNOWN_KEY, short
 from edgesim.names import (
     POLICY_PATTERN,
     UplinkRule,
@@ -26,6 +27,7 @@ from edgesim.names import (
 from edgesim.profile.values import by_kind
 from edgesim.trace import scale
 from solvers.problem import Name, PositiveSeconds, Seconds, Value, whole
+from solvers.spelling import did_you_mean
 
 Whole = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(whole)]
 
@@ -85,7 +87,7 @@ FaultSpec: TypeAlias = Annotated[
 def _table(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    raise ValueError("unknown key; remove it or correct its spelling")
+    raise PydanticCustomError(UNKNOWN_KEY, "unknown key")
 
 
 def _two(span: Any) -> Any:
@@ -166,7 +168,7 @@ class OnlineSpec(Value):
             if name not in named:
                 raise ValueError(
                     f"options must be of a policy that is run ({', '.join(named)}), "
-                    f"found {short(name)}"
+                    f"found {short(name)}{did_you_mean(name, named)}"
                 )
         if self.records == "window" and self.window_s is None:
             raise ValueError("window_s is needed for records = 'window'")

@@ -22,6 +22,7 @@ from edgesim.errors import InputError, Parameter, from_validation
 from edgesim.names import OWN, SOLVER_PATTERN, check_solvers, own_names
 from edgesim.plugins import is_own
 from edgesim.radio import CellSpec
+from edgesim.scenario.key_path import set_value
 from edgesim.scenario.library import LibrarySpec, LoadSource
 from edgesim.scenario.noise import NoiseSpec
 from edgesim.scenario.online import OnlineSpec
@@ -116,7 +117,7 @@ def workload_of(options: Mapping[str, Any]) -> Workload:
         return Workload.model_validate(dict(options))
     except ValidationError as error:
         key = str(error.errors()[0]["loc"][0])
-        what = from_validation(key, error).what
+        what = from_validation(key, error, Workload).what
         raise InputError(Parameter(key), what) from None
 
 
@@ -329,7 +330,7 @@ def scenario_of(
     try:
         found = Scenario.model_validate(content, context={OWN: frozenset(own)})
     except ValidationError as error:
-        raise from_validation(where, error) from None
+        raise from_validation(where, error, Scenario) from None
     found._file = file
     return found
 
@@ -350,32 +351,3 @@ def of_file(scenario: Scenario, given: Collection[str]) -> Scenario:
         if not any(key == one or key.startswith(f"{one}.") for one in given)
     )
     return scenario
-
-
-def set_value(content: dict[str, Any], key: str, value: Any) -> None:
-    """Replace a value by its key path, ``"library.clusters.0.variants"``.
-
-    Raises
-    ------
-    InputError
-        When there is no such place.
-    """
-    *parents, last = key.replace("[", ".").replace("]", "").split(".")
-    place: Any = content
-    for part in parents:
-        if isinstance(place, (list, tuple)) and part.isdigit():
-            if int(part) >= len(place):
-                break
-            place = place[int(part)]
-        elif isinstance(place, dict):
-            inner = place.setdefault(part, {})
-            if inner is None:
-                inner = place[part] = {}
-            elif isinstance(inner, tuple):
-                inner = place[part] = list(inner)
-            place = inner
-        else:
-            break
-    if not isinstance(place, dict):
-        raise InputError(key, "no such key to replace")
-    place[last] = value

@@ -116,5 +116,5 @@ def test_shipped_campaign() -> None:
 
 def test_unknown_campaign() -> None:
     """What is neither a file nor shipped is refused."""
-    with pytest.raises(InputError, match="nor the name of a shipped campaign"):
+    with pytest.raises(InputError, match="no such campaign"):
         locate_campaign("gpus")

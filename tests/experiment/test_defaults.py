@@ -319,13 +319,13 @@ def test_what_is_missing_or_wrong_is_named(
         (["--profile", "", "--trace", "mine.csv"], "--profile: must be a file"),
         (["--profile", ".", "--trace", "mine.csv"], "--profile: must be a file"),
         (["--profile", "bad.json", "--trace", "mine.csv"], "bad.json: schema"),
-        (["--profile", "mine.json", "--trace", "no.csv"], "no.csv: cannot be read"),
+        (["--profile", "mine.json", "--trace", "no.csv"], "--trace: must be a file"),
         (
             ["--profile", "mine.json", "--trace", "mine.csv"],
             "profile 'mine' holds no latency of 'dogs'",
         ),
         (["own-models"], "--trace: is needed: "),
-        (["campus", "--trace", "no.csv"], "no.csv: cannot be read"),
+        (["campus", "--trace", "no.csv"], "--trace: must be a file"),
     ):
         finished = edgesim("run", *words)
         assert (finished.code, finished.out) == (2, ""), words

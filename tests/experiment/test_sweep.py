@@ -160,8 +160,7 @@ def test_published_data_can_be_computed_again(
     line = next(x for x in text.splitlines() if x.startswith("values = "))
     text = text.replace(line, f"values = [{value}]")
     text = text.replace('"run.repeats" = 30', '"run.repeats" = 3')
-    scenario = (source.parent / figure.scenario).resolve().as_posix()
-    (tmp_path / "again.toml").write_text(text.replace(figure.scenario, scenario))
+    (tmp_path / "again.toml").write_text(text)
     run_figure(tmp_path / "again.toml")
     assert _rows(tmp_path / "again.csv") == wanted
     runs = 3 * len(figure.set["run.solvers"]) * max(1, len(figure.panel))
@@ -295,8 +294,7 @@ def test_published_online_data_can_be_computed_again(name: str, tmp_path: Path) 
     text = text.replace(
         '"run.repeats" = 9', f'"run.repeats" = 1\n"online.policies" = {policies}'
     )
-    scenario = (source.parent / figure.scenario).resolve().as_posix()
-    (tmp_path / "again.toml").write_text(text.replace(figure.scenario, scenario))
+    (tmp_path / "again.toml").write_text(text)
     run_figure(tmp_path / "again.toml")
     assert _rows(tmp_path / "again.csv") == wanted
     assert len(wanted) == len(policies) * len(figure.panel)

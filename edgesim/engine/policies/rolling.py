@@ -22,6 +22,7 @@ from edgesim.errors import InputError
 from solvers import SOLVERS, OwnSolver, OwnSolverError, RefusalError, Uplink, solve
 from solvers.exhaustive import MOST_USERS
 from solvers.own_solver import name_of
+from solvers.spelling import did_you_mean
 from solvers.tolerance import TIME_TOLERANCE_S
 
 ONE_DEADLINE = ("dp",)
@@ -92,7 +93,8 @@ class Rolling(Policy):
         if solver not in PLANNERS and not callable(solver):
             raise ValueError(
                 f"solver must be one of {', '.join(PLANNERS)}, or of your own "
-                f"(package.module:function), found {solver!r} "
+                f"(package.module:function), found {solver!r}"
+                f"{did_you_mean(solver, PLANNERS)} "
                 f"(sharing is switched off by the policy's name, rolling-noshare)"
             )
         _check_number("horizon_s", horizon_s, least=0)

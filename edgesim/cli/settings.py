@@ -1,0 +1,127 @@
+"""``--set KEY=VALUE``: values of a scenario, replaced on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgesim.errors import InputError
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A value instead of the scenario's, as TOML: gpu.memory_bytes=2e9, "
+        "library.clusters[0].variants=6. Once for each key.",
+    ),
+]
+
+
+def read_settings(texts: Iterable[str], options: Mapping[str, str]) -> dict[str, Any]:
+    """Read what ``--set`` was given.
+
+    Parameters
+    ----------
+    texts
+        Each ``KEY=VALUE``.
+    options
+        Other options that are given, by the key that each sets.
+
+    Returns
+    -------
+    dict
+        Values by key path.
+
+    Raises
+    ------
+    InputError
+        Naming the key, or the option that sets it too.
+    """
+    # Imported here, so that help need not wait for it.
+    from edgesim.scenario.key_path import overlap, parts_of, read_value
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not equals:
+            raise InputError("--set", f"must be KEY=VALUE, found {text!r}")
+        where = f"--set {key}"
+        try:
+            parts_of(key)
+        except InputError as error:
+            raise InputError("--set", f"{error.what}, found {key!r}") from None
+        for other, option in options.items():
+            if overlap(key, other):
+                raise InputError(where, f"is what {option} sets; give one of them")
+        for other in found:
+            if parts_of(key) == parts_of(other):
+                raise InputError(where, "is given twice; give one value")
+            if overlap(key, other):
+                raise InputError(where, f"is what --set {other} sets; give one of them")
+        try:
+            found[key] = read_value(value.strip())
+        except ValueError as error:
+            raise InputError(where, str(error)) from None
+    return found
+
+
+@contextmanager
+def naming_settings(scenario: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Name ``--set KEY`` in an error of the block that is about a value it gave.
+
+    Parameters
+    ----------
+    scenario
+        The file whose values are replaced.
+    settings
+        What :func:`read_settings` returned.
+    """
+    try:
+        yield
+    except InputError as error:
+        told = _of_setting(error, scenario, settings)
+        if told is error:
+            raise
+        raise told from error
+
+
+def _of_setting(
+    error: InputError, scenario: Path, settings: Mapping[str, Any]
+) -> InputError:
+    """Name the key; the same error if it is not about these, or the file's own."""
+    from edgesim.scenario.key_path import parts_of
+
+    file, _, place = error.where.partition(f"{scenario}: ")
+    keys = [] if file or not place else [k for k in settings if _about(place, k)]
+    if not keys or _raises_alone(error, scenario):
+        return error
+    key, *_ = keys
+    inner = len(parts_of(place)) > len(parts_of(key))
+    where = f"--set {key}: {place}" if inner else f"--set {key}"
+    return type(error)(where, *error.args[1:])
+
+
+def _about(place: str, key: str) -> bool:
+    from edgesim.scenario.key_path import overlap
+
+    try:
+        return overlap(place, key)
+    except InputError:  # a place that is no key
+        return False
+
+
+def _raises_alone(error: InputError, scenario: Path) -> bool:
+    """Whether reading the file as it is ends with the same error."""
+    from edgesim.scenario import read_scenario
+
+    try:
+        read_scenario(scenario)
+    except InputError as found:
+        return str(found) == str(error)
+    return False

@@ -1,0 +1,99 @@
+"""Numbers that are allowed but look as if another unit had been meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from edgesim.experiment.inputs import Inputs
+from edgesim.text import number
+from edgesim.trace.requests import Trace
+
+
+class _Usual(NamedTuple):
+    """What a value of a key usually lies between, and what its unit is."""
+
+    key: str
+    unit: str
+    least: float
+    most: float
+
+
+_USUAL = (
+    _Usual("cell.bandwidth_hz", "Hz", 1e4, 1e11),
+    _Usual("cell.carrier_hz", "Hz", 1e7, 1e12),
+    _Usual("cell.radius_m", "m", 1.0, 1e5),
+    _Usual("cell.tx_power_dbm", "dBm", -60.0, 80.0),
+    _Usual("gpu.memory_bytes", "B", 1e6, 1e13),
+    _Usual("gpu.load_rate_bytes_per_s", "B/s", 1e5, 1e13),
+    _Usual("workload.deadline_s", "s", 1e-4, 1e5),
+)
+"""Wide enough that whoever means what is written is hardly ever asked."""
+
+LEAST_INPUT_BYTES = 16
+"""Inputs of fewer bytes, by their median, look like kB or MB."""
+
+MOST_SLO_S = 3600.0
+"""Deadlines of more seconds, by their median, look like ms."""
+
+SAMPLE = 10_000
+"""Medians are those of this many requests, the first."""
+
+LONGER = 1.5
+"""A window this many times as long as what is left of the trace is too long."""
+
+
+def doubts(inputs: Inputs) -> list[str]:
+    """Say which numbers look like another unit; they are run as they are.
+
+    Returns
+    -------
+    list of str
+        A line each, naming file and key.
+    """
+    where = f"{inputs.scenario_file}: "
+    found = [where + text for text in (*_unusual(inputs), *_window(inputs))]
+    return found + list(_trace(inputs))
+
+
+def _unusual(inputs: Inputs) -> Iterator[str]:
+    for key, unit, least, most in _USUAL:
+        section, _, name = key.partition(".")
+        value = getattr(getattr(inputs.scenario, section), name)
+        if value is not None and not least <= value <= most:
+            size = "little" if value < least else "much"
+            yield f"{key}: {value:g} {unit} is very {size}; is it in another unit?"
+
+
+def _window(inputs: Inputs) -> Iterator[str]:
+    workload, arrival_s = inputs.scenario.workload, inputs.trace.arrival_s
+    if workload.window_s is None or not len(arrival_s):
+        return
+    left_s = float(arrival_s[-1]) * workload.time_scale - workload.start_s
+    if left_s > 0 and workload.window_s > LONGER * left_s:
+        yield (
+            f"workload.window_s: {workload.window_s:g} s is longer than the trace, "
+            f"whose last request comes {left_s:g} s after workload.start_s; is it in "
+            f"another unit?"
+        )
+
+
+def _trace(inputs: Inputs) -> Iterator[str]:
+    trace, file = inputs.trace, inputs.sources["trace"].path
+    if not len(trace):
+        return
+    columns = trace.columns() if isinstance(trace, Trace) else trace.columns
+    size, slo_s = (
+        float(np.median(columns[name][:SAMPLE])) for name in ("input_bytes", "slo_s")
+    )
+    if size < LEAST_INPUT_BYTES:
+        yield (
+            f"{file}: input_bytes: the median is {number(size)} B; is it in another "
+            f"unit?"
+        )
+    if slo_s > MOST_SLO_S:
+        yield (
+            f"{file}: slo_s: the median is {number(slo_s)} s; is it in another unit?"
+        )

@@ -1,0 +1,64 @@
+"""Numbers that look like another unit are asked about, and run all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgesim.experiment.doubts import doubts
+from edgesim.experiment.inputs import load_inputs
+from edgesim.scenario.file import locate_scenario
+from edgesim.shipped import shipped_names
+from tests.command import edgesim
+from tests.examples import SCENARIO, TRACE
+
+NEEDS_A_TRACE = {"azure-day", "own-models", "own-models-online"}
+
+
+@pytest.mark.parametrize("name", sorted({*shipped_names("scenario")} - NEEDS_A_TRACE))
+def test_nothing_shipped_is_doubtful(name: str) -> None:
+    """Who means what is written is not asked."""
+    assert doubts(load_inputs(locate_scenario(name))) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (("cell.bandwidth_hz=20",), "cell.bandwidth_hz: 20 Hz is very little; "),
+        (("gpu.memory_bytes=1",), "gpu.memory_bytes: 1 B is very little; "),
+        (("cell.tx_power_dbm=200",), "cell.tx_power_dbm: 200 dBm is very much; "),
+        (
+            ("workload.window_s=500", "run.repeats=1"),
+            "workload.window_s: 500 s is longer than the trace, whose last request "
+            "comes 0.7 s after workload.start_s; ",
+        ),
+    ],
+)
+def test_a_warning_on_standard_error(
+    settings: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    """One line each, the table as ever, exit code 0."""
+    file = tmp_path / "small.toml"
+    file.write_text(SCENARIO)
+    (tmp_path / "small.csv").write_text(TRACE)
+    words = [word for one in settings for word in ("--set", one)]
+    finished = edgesim("run", file, *words, "--out", tmp_path / "out")
+    assert finished.code == 0
+    assert finished.err == f"warning: {file}: {told}is it in another unit?\n"
+    assert "in time" in finished.out
+
+
+def test_inputs_and_deadlines_of_a_trace(tmp_path: Path) -> None:
+    """By their medians, and where they stand."""
+    file = tmp_path / "small.toml"
+    file.write_text(SCENARIO)
+    trace = tmp_path / "small.csv"
+    trace.write_text(
+        TRACE.replace("0000,", ",").replace("12,0.5", "1,5e5").replace("0.5", "5e5")
+    )
+    found = doubts(load_inputs(file))
+    assert [text.partition(": the")[0] for text in found] == [
+        f"{trace}: input_bytes",
+        f"{trace}: slo_s",
+    ]

@@ -1,0 +1,80 @@
+"""The sentences below a run's table: who lost the requests, and few values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import edgesim as es
+from tests.command import edgesim
+
+NO_LINK = {
+    "bandwidth_hz": 20e6,
+    "radius_m": 200.0,
+    "tx_power_dbm": -200.0,
+    "efficiency": "cqi-table-1",
+}
+WINDOW = {"workload.window_s": 40.0, "online.window_s": (30.0, 40.0)}
+PLANS = {"run.solvers": ["greedy", "fcfs"]}
+
+
+def text_of(scenario: str, **changes: object) -> str:
+    """Return the table of a scenario with some values replaced, on one line."""
+    return " ".join(
+        es.run(es.read_scenario(scenario).replace(**changes)).table().split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        ({"cell.bandwidth_hz": 20.0}, "41 were lost in the upload"),
+        ({"gpu.load_rate_bytes_per_s": 1e6}, "41 were lost on the GPU"),
+        ({"gpu.memory_bytes": 1}, "41 asked for models that never fit in GPU memory"),
+        ({"cell": NO_LINK}, "41 had no link"),
+    ],
+)
+def test_nobody_is_served_by_plans(change: dict[str, object], lost: str) -> None:
+    """What the requests were lost to stands at the end."""
+    found = text_of("campus", **PLANS, **change, **{"run.repeats": 2})
+    assert found.endswith(f"nobody is served in time: of 41 requests, {lost}")
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        ({"cell.bandwidth_hz": 20.0}, "{} were lost in the upload"),
+        ({"gpu.load_rate_bytes_per_s": 1e6}, "{} were lost on the GPU"),
+        ({"gpu.memory_bytes": 1}, "{} asked for models that never fit in GPU memory"),
+        ({"cell": NO_LINK}, "{} had no link"),
+    ],
+)
+def test_nobody_is_served_online(change: dict[str, object], lost: str) -> None:
+    """Likewise, of the requests that are measured."""
+    window = {**WINDOW, "online.policies": ["edf", "greedy"]}
+    found = text_of("online-campus", **window, **change)
+    of, _, rest = found.partition("nobody is served in time: of ")[2].partition(" ")
+    assert of
+    assert rest == f"requests, {lost.format(of)}"
+
+
+def test_somebody_is_served(tmp_path: Path) -> None:
+    """Then there is no such sentence, nor a key in the summary."""
+    out = tmp_path / "out"
+    finished = edgesim("run", "campus", "--solver", "dp", "--repeats", 3, "--out", out)
+    assert "nobody" not in finished.out
+    assert "means little" not in finished.out
+    assert "lost_to" not in json.loads((out / "summary.json").read_text())
+
+
+def test_two_values() -> None:
+    """Of two repeats or two batches an interval means little, and that is said."""
+    said = "n interval of 2 values means little"
+    assert said in text_of("campus", **PLANS, **{"run.repeats": 2})
+    assert said not in text_of("campus", **PLANS, **{"run.repeats": 1})
+    window = {**WINDOW, "online.policies": ["edf"]}
+    assert said in text_of("online-campus", **window, **{"online.batches": 2})
+    assert said not in text_of("online-campus", **window)
+    assert said in text_of("online-campus", **window, **{"run.repeats": 2})
