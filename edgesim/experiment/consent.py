@@ -1,4 +1,4 @@
-"""Code of the user's own that a scenario names: it runs only if somebody said so."""
+"""User code named by a scenario: it runs only with the user's consent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgesim.scenario import Scenario
 
 
 def code_named(scenario: Scenario) -> Iterator[tuple[str, str]]:
-    """List the solvers and policies of the user's own, each after its key."""
+    """Yield the user's own solvers and policies, each with its key path first."""
     yield from (("run.solvers", name) for name in scenario.run.solvers if is_own(name))
     if scenario.online is not None:
         for name in filter(is_own, scenario.online.policies):
@@ -24,18 +24,19 @@ def code_named(scenario: Scenario) -> Iterator[tuple[str, str]]:
 def check_consent(
     file: Path, scenario: Scenario, *, own_code: bool, given: Collection[str] = ()
 ) -> None:
-    """Refuse own code that a file names, unless that is allowed.
+    """Refuse user code that a file names, unless it is allowed.
 
     Parameters
     ----------
     file
-        Where it is named, for messages.
+        The file that names it, for messages.
     scenario
-        What is to be run.
+        The scenario to be run.
     own_code
-        Whether the user consents to whatever the file names.
+        Whether the user consents to all code that the file names.
     given
-        Key paths whose values the user gave by hand: who names code consents to it.
+        Key paths whose values the user gave explicitly: naming code is consenting to
+        it.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def check_consent(
     if own_code:
         return
     for key, name in code_named(scenario):
-        if not any(key == one or key.startswith(f"{one}.") for one in given):
+        if not any(key == path or key.startswith(f"{path}.") for path in given):
             raise ConsentError(
                 f"{file}: {key}",
                 f"{short(name)} is code that is not part of edgesim, which runs only "

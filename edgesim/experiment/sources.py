@@ -1,4 +1,4 @@
-"""Where a run's files are: scenario, trace and profile, and the library they make."""
+"""Locate a run's files, scenario, trace and profile, and build its library."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from edgesim.shipped import data_file
 from edgesim.trace.requests import Trace
 
 IN_MEMORY = Path("(in memory)")
-"""Where a value is that was handed over, not read."""
+"""Path of a value that was passed as an object, not read."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file that was read; no hash if it was a pipe, which can be read only once."""
+    """A file that was read; no hash for a pipe, which can be read only once."""
 
     path: Path
     sha256: str | None
@@ -36,16 +36,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Located:
-    """A scenario, and the files it leads to.
+    """A scenario, and the files that it refers to.
 
     Parameters
     ----------
     scenario
-        As its file says, with what replaces it.
+        The scenario as in its file, with the overrides applied.
     overrides
-        What replaced values of the file, by key path.
+        Values that replaced those of the file, by key path.
     scenario_file, trace_file, profile_file
-        Where they are, or ``IN_MEMORY``; readers refuse what is no file.
+        Their paths, or ``IN_MEMORY``; readers refuse a path that is not a file.
     sources
         The three files, by role.
     """
@@ -82,17 +82,17 @@ def locate(
     overrides
         Values that replace the scenario's, by key path.
     own
-        Names of solvers and policies that were handed over as objects.
+        Names of solvers and policies that were passed as objects.
     own_code
-        Whether solvers and policies of the user's own may run that the file names;
-        those named in ``overrides`` may, and so may those of a scenario's value.
+        Whether the user's own solvers and policies named by the file may run; those
+        named in ``overrides`` may, and so may those of a scenario passed as a value.
 
     Raises
     ------
     ConsentError
-        When the file names code of the user's own, and that is not allowed.
+        If the file names user code, and that is not allowed.
     InputError
-        When the scenario is wrong or a file cannot be found.
+        If the scenario is invalid or a file cannot be found.
     """
     replaced = dict(overrides or {})
     profile_file = None
@@ -103,21 +103,23 @@ def locate(
         replaced["profile"] = Path(profile).name
     if isinstance(scenario, Scenario):
         scenario_file = scenario.file or IN_MEMORY
-        found = scenario.replace(own=own, **replaced) if replaced else scenario
+        effective = scenario.replace(own=own, **replaced) if replaced else scenario
         source_file = IN_MEMORY
     else:
         scenario_file = source_file = scenario
-        found = read_scenario(scenario_file, replaced, own)
-        check_consent(scenario_file, found, own_code=own_code, given=replaced)
+        effective = read_scenario(scenario_file, replaced, own)
+        check_consent(scenario_file, effective, own_code=own_code, given=replaced)
     if isinstance(trace, Trace):
         trace_file = IN_MEMORY
     else:
-        trace_file = _trace_file(scenario_file, found, trace)
+        trace_file = _trace_file(scenario_file, effective, trace)
     if profile_file is None:
-        profile_file = _profile_file(scenario_file, found.profile)
+        profile_file = _profile_file(scenario_file, effective.profile)
     files = {"scenario": source_file, "trace": trace_file, "profile": profile_file}
     sources = {role: _source(path) for role, path in files.items()}
-    return Located(found, replaced, scenario_file, trace_file, profile_file, sources)
+    return Located(
+        effective, replaced, scenario_file, trace_file, profile_file, sources
+    )
 
 
 def library_of(
@@ -130,14 +132,14 @@ def library_of(
     scenario_file
         For messages.
     scenario, profile
-        What the library is made of.
+        The sources of the library.
     rng
-        Draws what the library leaves to chance.
+        Draws the random parts of the library.
 
     Raises
     ------
     InputError
-        When profile and scenario do not fit together.
+        If profile and scenario are incompatible.
     """
     try:
         with in_file(scenario_file):
@@ -155,7 +157,7 @@ def library_of(
 
 
 def _source(path: Path) -> Source:
-    """Note a file and its content's hash; what is wrong with it is for its reader."""
+    """Record a file and the hash of its content; errors are left to its reader."""
     try:
         return Source(path, sha256(path) if path.is_file() else None)
     except (OSError, ValueError):
@@ -163,7 +165,7 @@ def _source(path: Path) -> Source:
 
 
 def _trace_file(scenario_file: Path, scenario: Scenario, given: Path | None) -> Path:
-    """Find the trace: the one given, or the scenario's."""
+    """Find the trace: the given one, or the scenario's."""
     if given is not None:
         return locate_trace(given)
     if scenario.workload.trace is None:
@@ -189,7 +191,7 @@ def _profile_file(scenario_file: Path, name: str) -> Path:
 
 
 def _located(where: str | Parameter, path: Path, name: str) -> Path:
-    """Return a profile's path if it leads to a file, else the shipped one's."""
+    """Return a profile's path if it leads to a file, otherwise the shipped one's."""
     shipped = data_file("profiles", f"{name}.json")
     if is_file(path):
         return path
