@@ -25,8 +25,8 @@ _TEXT = ("solver", "policy", "user", "model", "outcome", "reason")
 class Columns(Mapping[str, Array]):
     """A table, as a mapping from a column's name to its values.
 
-    Numbers are float64 or int64, texts are objects; what a table leaves empty is NaN,
-    −1 or an empty text.
+    Numbers are float64 or int64, texts are objects; empty cells of a table are NaN, −1
+    or an empty text.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Columns(Mapping[str, Array]):
         Raises
         ------
         ImportError
-            Where pandas is not installed.
+            If pandas is not installed.
         """
         import pandas as pd  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
@@ -64,7 +64,7 @@ class Columns(Mapping[str, Array]):
 
 
 def decoded(column: Column) -> Array:
-    """Turn a column of a table into an array: numbers as they are, texts as objects."""
+    """Convert a column to an array: numbers as they are, texts as objects."""
     if not isinstance(column, tuple):
         return column
     texts, numbers = column
@@ -74,7 +74,7 @@ def decoded(column: Column) -> Array:
 
 
 def joined(kind: str, parts: Sequence[tuple[int, str, Mapping[str, Array]]]) -> Columns:
-    """Put the tables of trials below one another, their repeat and name before them.
+    """Concatenate the tables of trials, with repeat and name as leading columns.
 
     Parameters
     ----------
@@ -96,12 +96,12 @@ def joined(kind: str, parts: Sequence[tuple[int, str, Mapping[str, Array]]]) -> 
 
 
 def read_columns(path: Path) -> Columns:
-    """Read a table that a run has written.
+    """Read a table written by a run.
 
     Raises
     ------
     InputError
-        When it cannot be read, or a row has cells too few or too many.
+        If it cannot be read, or a row has too few or too many cells.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:

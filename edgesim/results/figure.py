@@ -1,4 +1,4 @@
-"""A figure: a sweep computed, its data and its picture written."""
+"""A figure: compute a sweep, and write its data and picture."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def run_figure(
 ) -> tuple[Path, Path]:
     """Compute a figure and write its data and picture beside its file.
 
-    In a repeat every value draws places, channels and windows from the same numbers, so
-    solvers and values differ by nothing but themselves, unless the parameter changes
-    the library that requests are mapped to. The rows are the same for any ``jobs``.
+    In a repeat, places, channels and windows of every value are drawn from common
+    random numbers, so solvers and values differ in nothing else, unless the parameter
+    changes the library that requests are mapped to. The rows are the same for any
+    ``jobs``.
 
     Parameters
     ----------
     path
         A figure file, ``NAME.toml``.
     jobs
-        How many processes work at once.
+        Number of concurrent processes.
     own_code
-        Whether solvers and policies of the user's own may run that the figure's files
-        name.
+        Whether the user's own solvers and policies named in the figure's files may run.
     done
-        Called with how many tasks are done and how many there are.
+        Called with the number of tasks done and the total.
 
     Returns
     -------
@@ -56,8 +56,8 @@ def run_figure(
     Raises
     ------
     InputError
-        For whatever is wrong with the figure or its scenario, and when a solver or
-        policy of the user's own fails: then nothing is written.
+        For any error in the figure or its scenario, and if a user's own solver or
+        policy fails; then nothing is written.
     """
     if jobs < 1:
         raise InputError(Parameter("jobs"), f"must be 1 or more, found {jobs}")
@@ -88,7 +88,7 @@ def _columns(figure: Figure, tasks: Sequence[Task]) -> tuple[str, ...]:
 def _draw(
     figure: Figure, rows: Sequence[Mapping[str, Any]], *, online: bool
 ) -> Drawing:
-    """Draw requests in time, or online the share of them, on axes for each panel."""
+    """Draw requests in time, or online the share of them, with axes per panel."""
     panels: dict[str, list[SweepPoint]] = {}
     for row in rows:
         value = row["value"]

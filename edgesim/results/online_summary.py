@@ -1,4 +1,4 @@
-"""What an online run comes to: summary, time series and pictures."""
+"""Results of an online run: summary, time series and pictures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SUMMARY = "edgesim.online-summary/1"
 
 @dataclass
 class _Kept:
-    """What is kept of one policy: everything but its records."""
+    """Data kept of one policy: everything but its records."""
 
     samples: list[Measures] = field(default_factory=list)
     whole: list[Measures] = field(default_factory=list)
@@ -61,15 +61,15 @@ class _Kept:
 
 
 class OnlineSummary:
-    """Collects the trials of an online run, and keeps what is small.
+    """Collects the trials of an online run, and keeps only small data.
 
     Parameters
     ----------
     inputs
-        What is run.
+        The inputs of the run.
     folder, stack
-        Where the time series, windows and pictures go, and how long the series is open;
-        None to write none of them.
+        Destination of the time series, windows and pictures, and the context in which
+        the series stays open; None to write none of them.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class OnlineSummary:
         self._inputs = inputs
         self._folder = folder
         self._kept: dict[str, _Kept] = {}
-        # Spans each run is divided into: batches of one run, or repeats as they are.
+        # Number of spans per run: batches of one run, or repeats undivided.
         self._batches = inputs.online.batches if inputs.scenario.run.repeats == 1 else 1
         self._series = None
         if folder is not None and stack is not None:
@@ -112,11 +112,11 @@ class OnlineSummary:
             write_window(place / name, account, trial.users, online.window_s)
 
     def runtime_s(self) -> dict[str, list[float]]:
-        """Wall-clock times by policy, one a repeat."""
+        """Wall-clock times by policy, one per repeat."""
         return {name: kept.runtime_s for name, kept in self._kept.items()}
 
     def summary(self) -> dict[str, Any]:
-        """Condense the run: every measure by policy, and what sharing gains."""
+        """Summarise the run: every measure by policy, and the gains of sharing."""
         scenario, online, kept = self._inputs.scenario, self._inputs.online, self._kept
         first = next(iter(kept.values()))
         repeats = scenario.run.repeats
@@ -150,7 +150,7 @@ class OnlineSummary:
         }
 
     def write_pictures(self) -> None:
-        """Draw latencies, shares in time, GPU time and goodput of all policies."""
+        """Draw latencies, on-time ratios, GPU time and goodput of all policies."""
         folder, scenario = self._folder, self._inputs.scenario
         online = self._inputs.online
         assert folder is not None
@@ -177,7 +177,7 @@ def _interval(found: Estimate) -> dict[str, Any]:
 
 
 def _condensed(of: _Kept) -> dict[str, Any]:
-    """Totals over all that is measured, and each measure with its interval."""
+    """Totals over all measured spans, and each measure with its interval."""
     dropped_by: dict[str, int] = {}
     models = dict.fromkeys(name for m in of.whole for name in m.offered_per_s)
     for measures in of.whole:

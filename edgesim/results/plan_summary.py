@@ -1,4 +1,4 @@
-"""What a run of plans comes to: summary, schedules and pictures."""
+"""Results of a run of plans: summary, schedules and pictures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MEASURES = (
     "bytes_loaded",
     "bytes_saved",
 )
-"""Measures of a plan that ``summary.json`` holds, one value a repeat."""
+"""Measures of a plan in ``summary.json``, one value per repeat."""
 
 
 class PlanSummary:
@@ -61,9 +61,9 @@ class PlanSummary:
     Parameters
     ----------
     inputs
-        What is run.
+        The inputs of the run.
     folder
-        Where schedules and pictures go; None to write neither.
+        Destination of schedules and pictures; None to write neither.
     """
 
     def __init__(self, inputs: Inputs, folder: Path | None = None) -> None:
@@ -72,7 +72,7 @@ class PlanSummary:
         self._trials: list[Trial] = []
 
     def add(self, trial: Trial) -> None:
-        """Take in a trial, and write its schedule."""
+        """Add a trial, and write its schedule."""
         self._trials.append(trial)
         if self._folder is None:
             return
@@ -85,18 +85,19 @@ class PlanSummary:
         )
 
     def runtime_s(self) -> dict[str, list[float]]:
-        """Wall-clock times by solver, one a repeat."""
+        """Wall-clock times by solver, one per repeat."""
         return {
             name: [trial.runtime_s for trial in of]
             for name, of in by_name(self._trials).items()
         }
 
     def summary(self) -> dict[str, Any]:
-        """Condense the run: every measure by solver, and what sharing gains.
+        """Summarise the run: every measure by solver, and the gains of sharing.
 
-        Each measure has its values, one a repeat, their mean, and half the width of its
-        95 % interval (null for one repeat); ``goodput`` is summed over repeats. A gain
-        is the difference of a solver and its twin without sharing in the same repeat.
+        Each measure has its values, one per repeat, their mean, and the half-width of
+        its 95 % interval (null for one repeat); ``goodput`` is summed over repeats. A
+        gain is the difference between a solver and its no-sharing variant in the same
+        repeat.
         """
         scenario, trials = self._inputs.scenario, self._trials
         return {
@@ -162,7 +163,7 @@ def _planned(trial: Trial) -> Result:
 
 
 def _bounds(trials: Sequence[Trial]) -> list[float]:
-    """List each repeat's least bound over the solvers that share, if there are any."""
+    """List each repeat's least bound over the sharing solvers, if there are any."""
     least: dict[int, float] = {}
     for trial in trials:
         if not trial.name.endswith(NO_SHARING):
@@ -172,7 +173,7 @@ def _bounds(trials: Sequence[Trial]) -> list[float]:
 
 
 def _gains(trials: Sequence[Trial]) -> dict[str, list[float]]:
-    """Count the requests in time that sharing gains, by solver with a twin."""
+    """Count requests in time gained by sharing, by solver with a no-sharing variant."""
     groups = by_name(trials)
     return {
         name: [

@@ -1,4 +1,4 @@
-"""What people read of a run: a row a solver or policy, and what sharing gains."""
+"""Text of a run for people: a row per solver or policy, and the gains of sharing."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from edgesim.text import table as columns_of
 
 
 def table(report: Report) -> str:
-    """Write a run for people: the library, a row a solver or policy, the gains.
+    """Format a run for people: the library, a row per solver or policy, the gains.
 
-    What was assumed stands below, where a scenario leaves that to edgesim.
+    Assumptions follow, if the scenario leaves settings to edgesim.
     """
     if report.summary["schema"] == SUMMARY:
         lines = _online_lines(report.summary)
@@ -42,7 +42,7 @@ def table(report: Report) -> str:
 def _plan_lines(
     summary: Mapping[str, Any], runtime_s: Mapping[str, Sequence[float]]
 ) -> list[str]:
-    """Write a row a solver, means over repeats."""
+    """Format a row per solver, with means over repeats."""
     lines = [
         library_text(summary["library"]),
         f"{'solver':<22}{'in time':>14}{'planned':>9}{'bound':>8}{'gap':>8}"
@@ -98,7 +98,7 @@ HEAD = (
 
 
 def _online_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Write a row a policy, what sharing gains, and how it was measured."""
+    """Format a row per policy, the gains of sharing, and the method of measurement."""
     lines = [library_text(summary["library"])]
     lines += columns_of(
         HEAD, [_row(name, of) for name, of in summary["policies"].items()]
@@ -126,7 +126,7 @@ def _online_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _lost(reason: str, summary: Mapping[str, Any]) -> str:
-    """Tell of requests that no policy can serve; nothing where there are none."""
+    """Report requests that no policy can serve; empty if there are none."""
     first = next(iter(summary["policies"].values()))
     count = first["dropped_by"].get(reason, 0)
     return f"{counted(count, 'request')} dropped by all: {reason}" if count else ""
@@ -165,7 +165,7 @@ def _row(name: str, of: Mapping[str, Any]) -> list[str]:
 
 
 def _points(gain: Mapping[str, Any]) -> str:
-    """Write a difference of ratios in percentage points."""
+    """Format a difference of ratios in percentage points."""
     if gain["mean"] is None:
         return "nothing: no requests are measured"
     half = gain["half_width_95"]
