@@ -1,4 +1,4 @@
-"""Scenario files: found, read, checked, and changed by key path."""
+"""Scenario files: find, read, check, and change them by key path."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from edgesim.shipped import data_file, locate
 
 
 def locate_scenario(path_or_name: str) -> Path:
-    """Find a scenario: a file, or the name of one that edgesim ships.
+    """Find a scenario: a file, or the name of a shipped one.
 
     Raises
     ------
     InputError
-        When there is neither.
+        If there is neither.
     """
     return locate("scenario", "traces", path_or_name)
 
 
 def is_online(path: Path) -> bool:
-    """Whether a scenario file has an ``[online]`` section, whatever else it holds.
+    """Whether a scenario file has an ``[online]`` section; nothing else is checked.
 
     Raises
     ------
     InputError
-        When it is no TOML file.
+        If it is not a TOML file.
     """
     return "online" in read_toml(path)
 
 
 def locate_trace(path: Path) -> Path:
-    """Find a trace: a file, or one that edgesim ships by its file name.
+    """Find a trace: a file, or a shipped one by its file name.
 
     Returns
     -------
     Path
-        The path as it was given where there is neither, for its reader to refuse.
+        The path; if there is neither, the given path, for its reader to refuse.
     """
     shipped = None if is_file(path) else data_file("traces", str(path))
     return path if shipped is None else shipped
@@ -61,7 +61,7 @@ def read_scenario(
         Values that replace the file's, by key path (``"cell.bandwidth_hz"``,
         ``"library.clusters.0.variants"``).
     own
-        Names of solvers and policies that are handed over as objects.
+        Names of solvers and policies that are passed as objects.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def read_scenario(
 
 
 def beside(file: Path, name: str, folder: str) -> Path:
-    """Find a file that another file names: beside it, or among those shipped.
+    """Find a file named by another file: beside it, or among the shipped ones.
 
     Parameters
     ----------
