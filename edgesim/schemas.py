@@ -27,7 +27,7 @@ def json_schema(name: str) -> dict[str, Any]:
         raise InputError(
             Parameter("name"), f"must be one of {', '.join(SCHEMAS)}, found {name!r}"
         )
-    # Imported when asked for: a scenario's parts pull in the whole radio model.
+    # Imported on demand: a scenario's parts import the whole radio model.
     from edgesim.campaign.spec import CAMPAIGN, Campaign
     from edgesim.experiment.figure import FIGURE, Figure
     from edgesim.profile.values import SCHEMA as PROFILE

@@ -1,4 +1,4 @@
-"""What edgesim ships, by name: scenarios, traces, profiles, figures and campaigns."""
+"""Files shipped with edgesim: scenarios, traces, profiles, figures and campaigns."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def data_file(folder: str, name: str) -> Path | None:
 
 
 def locate(kind: str, folder: str, path_or_name: str) -> Path:
-    """Find a TOML file: by its path, or by the name of one that edgesim ships.
+    """Find a TOML file: by its path, or by the name of a shipped one.
 
     Parameters
     ----------
     kind
-        What it is, for the message: ``"scenario"``.
+        Kind of file, for the message: ``"scenario"``.
     folder
         As for :func:`data_file`.
     path_or_name
-        What the user gave.
+        Path or name given by the user.
 
     Raises
     ------
     InputError
-        When there is neither.
+        If there is neither.
     """
     path = Path(path_or_name)
     if is_file(path):

@@ -27,7 +27,7 @@ def run_all(
     advance: Progress | None = None,
     failed: dict[str, EdgesimError] | None = None,
 ) -> Iterator[Trial]:
-    """Run every repeat, and yield its trials: online as they end, plans once all have.
+    """Run every repeat and yield its trials: online as they end, plans after the last.
 
     Parameters
     ----------
