@@ -47,7 +47,7 @@ def measure(
         ),
     ] = None,
     depth: Annotated[
-        int | None, typer.Option(min=1, help="Blocks: so many name components.")
+        int | None, typer.Option(min=1, help="Blocks: number of name components.")
     ] = None,
     dtype: Annotated[
         str | None,

@@ -243,7 +243,11 @@ def _models(
     scenario: Scenario, demand: Demand, library: Library, model_names: Sequence[str]
 ) -> str:
     unused = len(library.models) - len(set(model_names))
-    rest = f"; nobody asks for the other {unused}" if unused else ""
+    rest = (
+        f"; {unused} other{' is' if unused == 1 else 's are'} not requested"
+        if unused
+        else ""
+    )
     if scenario.workload.models == "name":
         return f"the trace's, found in the profile by their names{rest}"
     absent = [name for name in demand.models if name not in library.models]

@@ -362,7 +362,7 @@ def _legend(
         label = "already in GPU memory"
         handles.append(Patch(fc="#e4e4e4", ec=INK, hatch="////", label=label))
     if late:
-        handles.append(Patch(fc="white", ec=INK, hatch="xxx", label="somebody late"))
+        handles.append(Patch(fc="white", ec=INK, hatch="xxx", label="late requests"))
     if not handles:
         return
     widest = max(len(str(handle.get_label())) for handle in handles)

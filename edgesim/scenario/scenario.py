@@ -261,16 +261,16 @@ class Scenario(Value):
                 "remove one"
             )
         for section, keys in _PLAN_ONLY.items():
-            found = getattr(self, section)
+            settings = getattr(self, section)
             for key in keys:
-                if getattr(found, key) != type(found).model_fields[key].default:
+                if getattr(settings, key) != type(settings).model_fields[key].default:
                     raise ValueError(
                         f"{section}.{key} is for plans and does not apply [online], "
-                        f"found {getattr(found, key)!r}"
+                        f"found {getattr(settings, key)!r}"
                     )
         if self.gpu.eviction != "lru":
             raise ValueError(
-                f"gpu.eviction must be 'lru' online, where nobody knows the next use, "
+                f"gpu.eviction must be 'lru' online, where the next use is unknown, "
                 f"found {self.gpu.eviction!r}"
             )
         if self.noise is not None and self.noise.fading:
@@ -308,11 +308,11 @@ def scenario_of(
         Naming the key, what was found and what is allowed.
     """
     try:
-        found = Scenario.model_validate(content, context={OWN: frozenset(own)})
+        scenario = Scenario.model_validate(content, context={OWN: frozenset(own)})
     except ValidationError as error:
         raise from_validation(where, error) from None
-    found._file = file
-    return found
+    scenario._file = file
+    return scenario
 
 
 def set_value(content: dict[str, Any], key: str, value: Any) -> None:
