@@ -284,8 +284,8 @@ def keep_inputs(out: Path, *inputs: Path) -> None:
     with _written(out):
         place = _resolved(out)
         for file in inputs:
-            found = _resolved(file)
-            if place == found or (place.is_dir() and place in found.parents):
+            input_path = _resolved(file)
+            if place == input_path or (place.is_dir() and place in input_path.parents):
                 raise InputError(out, f"would replace the input {file}")
 
 

@@ -139,9 +139,11 @@ def own_line(error: Exception) -> str | None:
     no such file.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not _lies_in(frame.filename, _OURS)]
-    here = [frame for frame in theirs if not _lies_in(frame.filename, _INSTALLED)]
-    own = here or theirs
+    foreign = [frame for frame in frames if not _lies_in(frame.filename, _OURS)]
+    uninstalled = [
+        frame for frame in foreign if not _lies_in(frame.filename, _INSTALLED)
+    ]
+    own = uninstalled or foreign
     lines = [frame.lineno for frame in own if frame.filename == own[0].filename]
     return f"{Path(own[0].filename).name}:{lines[-1]}" if own else None
 

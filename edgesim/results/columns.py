@@ -68,9 +68,9 @@ def decoded(column: Column) -> Array:
     if not isinstance(column, tuple):
         return column
     texts, numbers = column
-    found = np.empty(len(numbers), dtype=object)
-    found[:] = [texts[number] for number in numbers.tolist()]
-    return found
+    values = np.empty(len(numbers), dtype=object)
+    values[:] = [texts[number] for number in numbers.tolist()]
+    return values
 
 
 def joined(kind: str, parts: Sequence[tuple[int, str, Mapping[str, Array]]]) -> Columns:
@@ -136,9 +136,9 @@ def _parsed(name: str, cells: Sequence[str]) -> Array:
     if name in _WHOLE:
         return np.array([int(cell) if cell else -1 for cell in cells], dtype=np.int64)
     if name in _TEXT or (name == "id" and not all(cell.isdigit() for cell in cells)):
-        found = np.empty(len(cells), dtype=object)
-        found[:] = cells
-        return found
+        values = np.empty(len(cells), dtype=object)
+        values[:] = cells
+        return values
     if name == "id":
         return np.array(cells, dtype=np.int64)
     return np.array([float(cell) if cell else np.nan for cell in cells], np.float64)

@@ -153,10 +153,10 @@ def _in_lanes(slices: Sequence[_Slice], lanes: Sequence[int]) -> Iterator[JsonOb
 def _outcome(account: Account, number: int) -> JsonObject:
     """Describe the outcome of a request."""
     outcome = int(account.run.requests.outcome[number])
-    said: JsonObject = {"outcome": OUTCOMES[min(outcome, DROPPED)]}
+    described: JsonObject = {"outcome": OUTCOMES[min(outcome, DROPPED)]}
     if outcome >= DROPPED:
-        said["reason"] = account.run.reasons[outcome - DROPPED]
-    return said
+        described["reason"] = account.run.reasons[outcome - DROPPED]
+    return described
 
 
 def _bands(account: Account) -> list[_Slice]:
@@ -183,25 +183,25 @@ def _uploads(account: Account, users: Sequence[str], window_s: Window) -> list[_
     stop_s = np.where(
         np.isnan(requests.upload_end_s), requests.end_s, requests.upload_end_s
     )
-    there = requests_in(account.run, window_s)
+    overlaps = requests_in(account.run, window_s)
     # False for uploads that never got spectrum: their start is NaN.
-    there &= (requests.upload_start_s < window_s[1]) & (stop_s >= window_s[0])
-    numbers = np.flatnonzero(there)
+    overlaps &= (requests.upload_start_s < window_s[1]) & (stop_s >= window_s[0])
+    numbers = np.flatnonzero(overlaps)
     numbers = numbers[np.argsort(requests.upload_start_s[numbers], kind="stable")]
     slices = []
     for number in numbers.tolist():
-        said = _outcome(account, number)
+        outcome = _outcome(account, number)
         args: JsonObject = {
             "request": number,
             "model": names[requests.model[number]],
             "arrival_s": float(requests.arrival_s[number]),
-            "outcome": said["outcome"],
+            "outcome": outcome["outcome"],
         }
         deadline_s = float(requests.deadline_s[number])
         if deadline_s < np.inf:
             args["deadline_s"] = deadline_s
-        if "reason" in said:
-            args["reason"] = said["reason"]
+        if "reason" in outcome:
+            args["reason"] = outcome["reason"]
         else:
             args["round"] = int(requests.round[number])
         name = users[requests.user[number]]
@@ -256,15 +256,15 @@ def _rounds(account: Account, window_s: Window) -> Iterator[JsonObject]:
     numbers = np.flatnonzero(rounds_in(account.run, window_s))
     first = int(numbers[0]) if len(numbers) else 0
     # Requests of the window's rounds, sorted by round: rounds are numbered in order.
-    mine = np.flatnonzero((requests.round >= first) & (requests.round >= 0))
-    mine = mine[np.argsort(requests.round[mine], kind="stable")]
-    edges = np.searchsorted(requests.round[mine], numbers, side="left")
-    stops = np.searchsorted(requests.round[mine], numbers, side="right")
+    members = np.flatnonzero((requests.round >= first) & (requests.round >= 0))
+    members = members[np.argsort(requests.round[members], kind="stable")]
+    edges = np.searchsorted(requests.round[members], numbers, side="left")
+    stops = np.searchsorted(requests.round[members], numbers, side="right")
     waited_s = wait_s(rounds)
     for r, begin, stop in zip(
         numbers.tolist(), edges.tolist(), stops.tolist(), strict=True
     ):
-        batch: Ints = mine[begin:stop]
+        batch: Ints = members[begin:stop]
         reused = int(rounds.reused_bytes[r])
         yield from _round(
             account,

@@ -188,10 +188,10 @@ class OnlineSpec(Value):
     @property
     def bursts(self) -> tuple[scale.Burst, ...]:
         """Spans with a higher or lower arrival rate, in order of time."""
-        found = [fault for fault in self.faults if isinstance(fault, Burst)]
+        bursts = [fault for fault in self.faults if isinstance(fault, Burst)]
         return tuple(
             scale.Burst(fault.at_s, fault.end_s, fault.factor)
-            for fault in sorted(found, key=lambda fault: fault.at_s)
+            for fault in sorted(bursts, key=lambda fault: fault.at_s)
         )
 
 
