@@ -290,8 +290,10 @@ def simulate(
             users=(),
         )
     except ValidationError as error:
-        found = from_validation("simulate", error)
-        raise InputError(found.where.removeprefix("simulate: "), found.what) from None
+        invalid = from_validation("simulate", error)
+        raise InputError(
+            invalid.where.removeprefix("simulate: "), invalid.what
+        ) from None
     if isinstance(policy, str):
         sharing = sharing and shares(policy)
         try:

@@ -136,15 +136,15 @@ class OnlineSummary:
             "method": method(repeats, self._batches, online.warmup_s, end_s),
             "library": library_facts(self._inputs.library),
             "requests": [measures.requests for measures in first.whole],
-            "policies": {name: _condensed(of) for name, of in kept.items()},
+            "policies": {name: _condensed(policy) for name, policy in kept.items()},
             "sharing_gain": {
                 name: {
-                    measure: _interval(found)
-                    for measure, found in differences(
-                        of.samples, kept[name + NO_SHARING].samples
+                    measure: _interval(estimate)
+                    for measure, estimate in differences(
+                        policy.samples, kept[name + NO_SHARING].samples
                     ).items()
                 }
-                for name, of in kept.items()
+                for name, policy in kept.items()
                 if name + NO_SHARING in kept
             },
         }
@@ -154,7 +154,7 @@ class OnlineSummary:
         folder, scenario = self._folder, self._inputs.scenario
         online = self._inputs.online
         assert folder is not None
-        runs = {name: of.drawn for name, of in self._kept.items()}
+        runs = {name: kept.drawn for name, kept in self._kept.items()}
         rest = ", loads overlap batches" if scenario.gpu.overlap else ""
         title = (
             f"{scenario.name}, {online.uplink} uplink, "
@@ -167,31 +167,31 @@ class OnlineSummary:
         save(plot_goodput(runs, title=title)[0], folder / "goodput.png")
 
 
-def _interval(found: Estimate) -> dict[str, Any]:
+def _interval(estimate: Estimate) -> dict[str, Any]:
     return {
-        "mean": found.mean,
-        "half_width_95": found.half_width,
-        "lag1": found.lag1,
-        "values": list(found.values),
+        "mean": estimate.mean,
+        "half_width_95": estimate.half_width,
+        "lag1": estimate.lag1,
+        "values": list(estimate.values),
     }
 
 
-def _condensed(of: _Kept) -> dict[str, Any]:
+def _condensed(kept: _Kept) -> dict[str, Any]:
     """Totals over all measured spans, and each measure with its interval."""
     dropped_by: dict[str, int] = {}
-    models = dict.fromkeys(name for m in of.whole for name in m.offered_per_s)
-    for measures in of.whole:
+    models = dict.fromkeys(name for m in kept.whole for name in m.offered_per_s)
+    for measures in kept.whole:
         for reason, count in measures.dropped_by.items():
             dropped_by[reason] = dropped_by.get(reason, 0) + count
-    measured_s = sum(m.span_s for m in of.whole)
+    measured_s = sum(m.span_s for m in kept.whole)
     return {
-        "in_time": sum(m.in_time for m in of.whole),
-        "late": sum(m.late for m in of.whole),
-        "dropped": sum(m.dropped for m in of.whole),
+        "in_time": sum(m.in_time for m in kept.whole),
+        "late": sum(m.late for m in kept.whole),
+        "dropped": sum(m.dropped for m in kept.whole),
         "dropped_by": dropped_by,
-        "measures": {n: _interval(e) for n, e in estimates(of.samples).items()},
+        "measures": {n: _interval(e) for n, e in estimates(kept.samples).items()},
         "goodput_per_s": {
-            name: sum(m.goodput_per_s.get(name, 0.0) * m.span_s for m in of.whole)
+            name: sum(m.goodput_per_s.get(name, 0.0) * m.span_s for m in kept.whole)
             / measured_s
             for name in models
         },

@@ -87,8 +87,8 @@ class PlanSummary:
     def runtime_s(self) -> dict[str, list[float]]:
         """Wall-clock times by solver, one per repeat."""
         return {
-            name: [trial.runtime_s for trial in of]
-            for name, of in by_name(self._trials).items()
+            name: [trial.runtime_s for trial in group]
+            for name, group in by_name(self._trials).items()
         }
 
     def summary(self) -> dict[str, Any]:
@@ -109,10 +109,12 @@ class PlanSummary:
             "noise": scenario.noise is not None,
             "library": library_facts(self._inputs.library),
             "requests": [
-                next(of).measures.requests
-                for _, of in groupby(trials, key=lambda trial: trial.repeat)
+                next(group).measures.requests
+                for _, group in groupby(trials, key=lambda trial: trial.repeat)
             ],
-            "solvers": {name: _condensed(of) for name, of in by_name(trials).items()},
+            "solvers": {
+                name: _condensed(group) for name, group in by_name(trials).items()
+            },
             "sharing_gain_in_time": {
                 name: _interval(values) for name, values in _gains(trials).items()
             },
@@ -123,8 +125,8 @@ class PlanSummary:
         folder, trials = self._folder, self._trials
         assert folder is not None
         in_time = {
-            name: [float(trial.measures.in_time) for trial in of]
-            for name, of in by_name(trials).items()
+            name: [float(trial.measures.in_time) for trial in group]
+            for name, group in by_name(trials).items()
         }
         requests = {trial.measures.requests for trial in trials}
         ax = plot_throughput(
@@ -177,10 +179,10 @@ def _gains(trials: Sequence[Trial]) -> dict[str, list[float]]:
     groups = by_name(trials)
     return {
         name: [
-            float(one.measures.in_time - twin.measures.in_time)
-            for one, twin in zip(of, groups[name + NO_SHARING], strict=True)
+            float(sharing.measures.in_time - twin.measures.in_time)
+            for sharing, twin in zip(group, groups[name + NO_SHARING], strict=True)
         ]
-        for name, of in groups.items()
+        for name, group in groups.items()
         if name + NO_SHARING in groups
     }
 

@@ -92,13 +92,13 @@ class Runs:
         if orient != "records":
             raise InputError("orient", f"must be 'records', found {orient!r}")
         rows = []
-        for name, of in self.summary[self._plural].items():
+        for name, entry in self.summary[self._plural].items():
             row: dict[str, Any] = {self._kind: name}
-            measures = of.get("measures", of)
-            for measure_name, found in measures.items():
-                if isinstance(found, dict) and "mean" in found:
-                    row[measure_name] = found["mean"]
-                    row[f"{measure_name}_half_width_95"] = found["half_width_95"]
+            measures = entry.get("measures", entry)
+            for measure_name, value in measures.items():
+                if isinstance(value, dict) and "mean" in value:
+                    row[measure_name] = value["mean"]
+                    row[f"{measure_name}_half_width_95"] = value["half_width_95"]
             rows.append(row)
         return rows
 
