@@ -1,4 +1,4 @@
-"""The front door: what ``import edgesim`` gives, one function for each thing to do."""
+"""The public functions of ``import edgesim``, one for each task."""
 
 from __future__ import annotations
 
@@ -66,30 +66,30 @@ def run(
     Parameters
     ----------
     scenario
-        The name of a shipped one, a file, or a :class:`Scenario`.
+        The name of a shipped scenario, a file, or a :class:`Scenario`.
     solvers, policies
-        Instead of the scenario's: names, or objects of your own. A solver is a function
-        ``(problem, uplink, options) -> [(model, [user ids]), …]``, a policy a subclass
-        of :class:`Policy` or a function that makes one. They are called by their
-        ``__name__``; a mapping gives them names of your choice.
+        Used instead of the scenario's: names, or your own objects. A solver is a
+        function ``(problem, uplink, options) -> [(model, [user ids]), …]``, a policy a
+        subclass of :class:`Policy` or a function that makes one. They are named by
+        their ``__name__``; a mapping assigns names of your choice.
     trace, profile
-        Instead of the scenario's: a name, a file or the object.
+        Used instead of the scenario's: a name, a file or the object.
     uplink, repeats, seed, time_limit_s, iterations
-        Instead of the scenario's; ``uplink`` is a discipline of plans, or a rule.
+        Used instead of the scenario's; ``uplink`` is a discipline of plans, or a rule.
     own_code
-        Whether code of your own may run that the scenario's file names.
+        Whether your own code that the scenario's file names may run.
     progress
-        Called now and then with how much is done, and how much there is to do.
+        Called periodically with the work done, and the total work.
 
     Returns
     -------
     Runs
-        Tables, measures, and all that the command would write.
+        Tables, measures, and everything that the command would write.
 
     Raises
     ------
     InputError
-        For whatever is wrong with the inputs, or with what a policy or solver answers.
+        For any error in the inputs, or in the answers of a policy or solver.
     """
     value = scenario if isinstance(scenario, Scenario) else read_scenario(scenario)
     _check_source("trace", trace, Trace)
@@ -141,7 +141,7 @@ def _check_source(parameter: str, given: object, kind: type) -> None:
 
 
 def _of_parameter(error: InputError, given: Mapping[str, Any]) -> InputError:
-    """Name the parameter, where an error is about a value that was given as one."""
+    """Name the parameter if an error concerns a value that was passed as one."""
     for key in given:
         if re.search(rf"(^|: ){re.escape(key)}(\[|$)", error.where):
             return InputError(key.rpartition(".")[2], *error.args[1:])
@@ -151,7 +151,7 @@ def _of_parameter(error: InputError, given: Mapping[str, Any]) -> InputError:
 def _names(
     parameter: str, given: Sequence[Any] | Mapping[str, Any] | None, own: dict[str, Any]
 ) -> list[str] | None:
-    """List names, and note the objects that some of them stand for."""
+    """List names, and record the objects that some of them refer to."""
     if given is None:
         return None
     if isinstance(given, str) or not isinstance(given, (Sequence, Mapping)):
@@ -256,34 +256,35 @@ def simulate(
     queue_limit: int | None = None,
     sharing: bool = True,
 ) -> Simulation:
-    """Serve requests as they come by one policy: an online run from values.
+    """Serve requests as they arrive under one policy: an online run from values.
 
     Parameters
     ----------
     library
         Blocks and models: those of a problem, of an instance file, or of a library.
     requests
-        In any order.
+        The requests, in any order.
     policy
-        A policy for this run alone, or the name of a shipped one, also with
+        A policy instance for this run only, or the name of a shipped policy, also with
         ``-noshare``.
     uplink
         The rule for sharing the band: ``fifo``, ``edf`` or ``equal-share``.
     late
-        Whether requests that cannot end in time are dropped, or served all the same.
+        Whether requests that cannot end in time are dropped, or served anyway.
     bandwidth_hz, gpu_memory_bytes, residency, overlap
         The band and the GPU.
     queue_limit
-        How many requests may be uploading or waiting; more are turned away.
+        Maximum number of requests uploading or waiting; further ones are rejected.
     sharing
-        Whether models share blocks; if not, every change of model loads all of it.
+        Whether models share blocks; if not, every change of model loads the whole
+        model.
 
     Raises
     ------
     InputError
-        Naming the parameter that is wrong.
+        Naming the invalid parameter.
     PolicyError
-        When the policy fails, or chooses what cannot be run.
+        If the policy fails, or makes a choice that cannot be run.
     """
     from edgesim.experiment.policies import make_policy
 
@@ -321,8 +322,10 @@ def simulate(
             users=(),
         )
     except ValidationError as error:
-        found = from_validation("simulate", error)
-        raise InputError(found.where.removeprefix("simulate: "), found.what) from None
+        invalid = from_validation("simulate", error)
+        raise InputError(
+            invalid.where.removeprefix("simulate: "), invalid.what
+        ) from None
     if isinstance(policy, str):
         sharing = sharing and shares(policy)
         try:

@@ -1,4 +1,4 @@
-"""The one error a user's input can cause, and how pydantic's findings become it."""
+"""The error that invalid input causes, and the conversion of pydantic's errors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter that a message names; the command line writes its option instead.
+    """A parameter named in a message; the command line writes its option instead.
 
     Parameters
     ----------
     name
-        What the function or the dataclass calls it: ``rate_per_s``.
+        Its name in the function or dataclass: ``rate_per_s``.
     value
-        What it is given, where the message says so: ``device='cpu'``.
+        Its value, if the message states one: ``device='cpu'``.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Parameter:
 
 
 class InputError(EdgesimError):
-    """Bad input: where it is, what is wrong, what was found, what is allowed.
+    """Invalid input: where it is, what is wrong, what was found, what is allowed.
 
     The command line prints it as one line ``error: WHERE: WHAT`` and exits with 2.
 
@@ -46,21 +46,22 @@ class InputError(EdgesimError):
         A file, a file and line (``trace.csv:12``), a file and key
         (``tiny.json: users[3].deadline_s``), or a parameter.
     *what
-        One sentence: what is wrong, what was found, what is allowed; in pieces where
-        it names parameters.
+        One sentence: what is wrong, what was found, what is allowed; in pieces if it
+        names parameters.
     """
 
     def __init__(self, where: str | Path | Parameter, *what: str | Parameter) -> None:
         self.where = str(where)
         self.what = " ".join("".join(map(str, what)).split())
-        # As given, so that copies can be made: pickle does, and SimPy on its way out.
+        # As given, so that copies can be made: by pickle, and by SimPy as it
+        # propagates.
         super().__init__(where, *what)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
 
     def written(self, write: Callable[[Parameter], str]) -> InputError:
-        """Return an error of the same kind with its parameters written another way."""
+        """Return an error of the same type with parameters formatted by ``write``."""
         return type(self)(
             *(
                 write(piece) if isinstance(piece, Parameter) else piece
@@ -71,12 +72,12 @@ class InputError(EdgesimError):
 
 @contextmanager
 def in_file(file: str | Path) -> Iterator[None]:
-    """Put a file before the place that an input error names: ``day.toml: online.late``.
+    """Prefix the location in input errors with a file: ``day.toml: online.late``.
 
     Parameters
     ----------
     file
-        What was read; the block knows its keys, not its name.
+        The file that was read; the block knows its keys, not its name.
     """
     try:
         yield
@@ -85,7 +86,7 @@ def in_file(file: str | Path) -> Iterator[None]:
 
 
 def key_path(location: Sequence[str | int]) -> str:
-    """Write a location as a reader would: ``users[3].deadline_s``."""
+    """Format a location as a key path: ``users[3].deadline_s``."""
     path = ""
     for part in location:
         if isinstance(part, int):
@@ -96,12 +97,12 @@ def key_path(location: Sequence[str | int]) -> str:
 
 
 def short(value: object, limit: int = 60) -> str:
-    """Show what was found, cut to a length that leaves the message on one line."""
+    """Format a found value, truncated so that the message stays on one line."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-# The words of the files, where pydantic's are Python's.
+# File terms in place of pydantic's Python terms.
 _PLAIN = {
     "tuple_type": "must be a list",
     "dict_type": "must be a table or object",

@@ -1,4 +1,4 @@
-"""Reading with errors that name the place; writing whole files or none."""
+"""Read files with errors that name the location; write files whole or not at all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_text(path: Path) -> str:
     Raises
     ------
     InputError
-        When there is no such file, it cannot be read, or it is not UTF-8.
+        If there is no such file, it cannot be read, or it is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -53,20 +53,20 @@ def read_json(path: Path) -> Any:
         Naming the line where the text stops being JSON, or the offending key.
     """
 
-    def no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
+    def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
             seen: set[str] = set()
-            twin = next(k for k, _ in pairs if k in seen or seen.add(k))  # type: ignore[func-returns-value]
-            raise InputError(path, f"key {twin!r} stands twice in one object")
-        return found
+            duplicate = next(k for k, _ in pairs if k in seen or seen.add(k))  # type: ignore[func-returns-value]
+            raise InputError(path, f"key {duplicate!r} stands twice in one object")
+        return content
 
     def no_constant(name: str) -> float:
         raise InputError(path, f"numbers must be finite, found {name}")
 
     try:
         return json.loads(
-            read_text(path), object_pairs_hook=no_twins, parse_constant=no_constant
+            read_text(path), object_pairs_hook=no_duplicates, parse_constant=no_constant
         )
     except json.JSONDecodeError as error:
         raise InputError(
@@ -82,13 +82,13 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        With the parser's own word on the line where it stops being TOML.
+        With the parser's message on the line where the text stops being TOML.
     """
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(path, f"not TOML: {error}") from None
-    # Numbers of thousands of digits, brackets in brackets without end.
+    # Numbers with thousands of digits, excessively nested brackets.
     except (ValueError, RecursionError) as error:
         raise InputError(path, f"not usable as TOML: {short(str(error))}") from None
 
@@ -96,7 +96,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def check_file(
     path: str | Path, content: Any, kind: type[Checked], schema: str
 ) -> Checked:
-    """Turn a file's content into a value, the schema's name checked first.
+    """Convert a file's content to a value, after checking the schema's name.
 
     Parameters
     ----------
@@ -105,10 +105,10 @@ def check_file(
     content
         What the parser returned.
     kind
-        The value's class; a rule of its own that knows the key it is about raises an
+        The value's class; a validator that knows the offending key raises an
         :class:`InputError` that names it.
     schema
-        The one schema name that is read.
+        The only accepted schema name.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def without_schema(path: str | Path, content: Any, schema: str) -> dict[str, Any
     Raises
     ------
     InputError
-        When there is none, or another.
+        If there is none, or another.
     """
     if not isinstance(content, dict):
         raise InputError(path, f"must hold one object, found {short(content)}")
@@ -162,14 +162,14 @@ def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Raises
     ------
     InputError
-        When the folder does not exist or cannot be written to.
+        If the folder does not exist or cannot be written to.
     """
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with _written(path):
         final = _resolved(path)
         if path.is_dir():
             raise InputError(path, "is a folder; a file name is needed")
-        # Asked of the path as given: what /dev/stdout leads to may have no name.
+        # Checked on the path as given: the target of /dev/stdout may have no name.
         if path.exists() and not path.is_file():
             with path.open(mode, **text) as file:  # type: ignore[call-overload]
                 yield file
@@ -188,7 +188,7 @@ def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 @contextmanager
 def _written(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into an input error that names the path."""
+    """Convert errors of the file system to input errors that name the path."""
     try:
         yield
     except OSError as error:
@@ -199,26 +199,26 @@ def _resolved(path: Path) -> Path:
     """Follow links to the file itself."""
     try:
         return path.resolve()
-    except RuntimeError:  # what pathlib raises for a loop of links before 3.13
+    except RuntimeError:  # raised by pathlib before 3.13 for a loop of links
         raise InputError(path, "is a loop of links") from None
     except ValueError:
         raise InputError(short(str(path)), "is not a file name") from None
 
 
 def check_replaceable(path: Path, known: Collection[str]) -> None:
-    """Accept the name of a folder that is not there, empty, or an earlier result.
+    """Check that a folder is absent, empty, or an earlier result.
 
     Parameters
     ----------
     path
         The folder.
     known
-        The names that a result holds; anything else in the folder is somebody's work.
+        Names in a result; anything else in the folder is the user's work.
 
     Raises
     ------
     InputError
-        When the name is taken by a file or by a folder that holds something else.
+        If the name is taken by a file or by a folder that holds something else.
     """
     with _written(path):
         if path.exists() and not path.is_dir():
@@ -226,11 +226,11 @@ def check_replaceable(path: Path, known: Collection[str]) -> None:
         if _resolved(path) in (Path.cwd(), *Path.cwd().parents):
             raise InputError(path, "is the folder you are in, or above it")
         entries = {p.name for p in path.iterdir()} if path.exists() else set()
-    strangers = sorted(entries.difference(known))
-    if strangers:
+    foreign = sorted(entries.difference(known))
+    if foreign:
         raise InputError(
             path,
-            f"holds {strangers[0]!r}, which is no part of an earlier result; it would "
+            f"holds {foreign[0]!r}, which is no part of an earlier result; it would "
             f"be deleted, so choose another folder",
         )
 
@@ -244,7 +244,7 @@ def write_whole_folder(path: Path, known: Collection[str]) -> Iterator[Path]:
     path
         The final name. An earlier result there is replaced, at the end.
     known
-        The names that a result holds.
+        Names in a result.
 
     Yields
     ------
@@ -254,8 +254,8 @@ def write_whole_folder(path: Path, known: Collection[str]) -> Iterator[Path]:
     Raises
     ------
     InputError
-        When the name is taken by something that is not an earlier result, or
-        cannot be written.
+        If the name is taken by something other than an earlier result, or cannot be
+        written.
     """
     check_replaceable(path, known)
     with _written(path):
@@ -264,23 +264,23 @@ def write_whole_folder(path: Path, known: Collection[str]) -> Iterator[Path]:
         temporary = Path(
             tempfile.mkdtemp(prefix=f".{final.name[:50]}.", dir=final.parent)
         )
-        aside = temporary.with_name(f"{temporary.name}.old")
+        replaced = temporary.with_name(f"{temporary.name}.old")
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
             if final.exists():
-                final.rename(aside)
+                final.rename(replaced)
             temporary.rename(final)
         except BaseException:
-            if aside.exists() and not final.exists():
-                aside.rename(final)
+            if replaced.exists() and not final.exists():
+                replaced.rename(final)
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def keep_inputs(out: Path, *inputs: Path) -> None:
-    """Refuse to write where an input stands, or into a folder that holds one.
+    """Refuse to overwrite an input, or a folder that holds one.
 
     Raises
     ------
@@ -290,18 +290,18 @@ def keep_inputs(out: Path, *inputs: Path) -> None:
     with _written(out):
         place = _resolved(out)
         for file in inputs:
-            found = _resolved(file)
-            if place == found or (place.is_dir() and place in found.parents):
+            input_path = _resolved(file)
+            if place == input_path or (place.is_dir() and place in input_path.parents):
                 raise InputError(out, f"would replace the input {file}")
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, unless it is there.
+    """Create a folder and its parents, unless it exists.
 
     Raises
     ------
     InputError
-        When the name is taken by a file, or nothing can be made there.
+        If the name is taken by a file, or the folder cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -316,7 +316,7 @@ def _umask() -> int:
 
 
 def dump_json(value: Any, file: IO[str]) -> None:
-    """Write JSON the one way edgesim writes it: indented, finite, ends in a newline."""
+    """Write JSON in edgesim's format: indented, finite, ending in a newline."""
     json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
     file.write("\n")
 
@@ -328,7 +328,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Hash a file's content, so that a result can name the very inputs it came from."""
+    """Hash a file's content, so that a result can name its exact inputs."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -337,5 +337,5 @@ def is_file(path: Path) -> bool:
     """Whether a path leads to a file, or to a pipe that can be read like one."""
     try:
         return path.exists() and not path.is_dir()
-    except (OSError, ValueError):  # too long a name, no access, a NUL
+    except (OSError, ValueError):  # name too long, no access, or a NUL
         return False

@@ -32,7 +32,7 @@ SOLVER_PATTERN = rf"^{OWN_NAME}({NO_SHARING})?$"
 """Form of the name of a user's own solver, for JSON Schema."""
 
 POLICY_PATTERN = rf"^({'|'.join(SHIPPED_POLICIES)}|{OWN_NAME})({NO_SHARING})?$"
-"""What :func:`is_policy` takes, as a regular expression for JSON Schema."""
+"""Names accepted by :func:`is_policy`, as a regular expression for JSON Schema."""
 
 PICTURE_FORMATS = ("png", "pdf", "svg")
 """Formats of pictures, each the suffix of its files."""
@@ -49,16 +49,16 @@ def plain(name: str) -> str:
 
 
 def is_policy(name: str) -> bool:
-    """Whether a name is that of a shipped policy, or of the form of a user's own."""
+    """Whether a name is that of a shipped policy, or has the form of a user's own."""
     return plain(name) in SHIPPED_POLICIES or is_own(name)
 
 
 OWN = "own"
-"""Where a validation is told the names of objects that were handed over."""
+"""Key of the validation context for the names of objects passed by the user."""
 
 
 def own_names(context: Mapping[str, Any] | None) -> Collection[str]:
-    """Return the names of solvers and policies that were handed over as objects."""
+    """Return the names of solvers and policies that were passed as objects."""
     found: Collection[str] = (context or {}).get(OWN, ())
     return found
 
@@ -67,7 +67,7 @@ _FITS_FILES = re.compile(r"[\w<>][\w<>.:+ -]{0,199}")
 
 
 def _check_form(kind: str, names: Sequence[str]) -> None:
-    """Refuse names that stand twice, or that do not do as names of files.
+    """Refuse duplicate names, and names unsuitable for files.
 
     Raises
     ------
@@ -94,14 +94,14 @@ def _check_form(kind: str, names: Sequence[str]) -> None:
 def check_policies(
     names: tuple[str, ...], own: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Refuse unknown policies and the same one twice; return the names.
+    """Refuse unknown and duplicate policies; return the names.
 
     Those in ``own`` are known.
 
     Raises
     ------
     ValueError
-        Naming the policies there are.
+        Naming the available policies.
     """
     for name in names:
         if not is_policy(name) and name not in own:
@@ -114,15 +114,15 @@ def check_policies(
 
 
 def check_solvers(names: tuple[str, ...], own: Collection[str] = ()) -> tuple[str, ...]:
-    """Refuse unknown solvers and the same one twice; return the names.
+    """Refuse unknown and duplicate solvers; return the names.
 
-    Those in ``own`` are known; solvers of the user's own need only have the form of
-    such a name: nothing is imported.
+    Those in ``own`` are known; names of other user's own solvers need only have the
+    right form: nothing is imported.
 
     Raises
     ------
     ValueError
-        Naming the solvers there are.
+        Naming the available solvers.
     """
     for name in names:
         if not (name in SOLVERS or name in own or is_own(name)):

@@ -1,4 +1,4 @@
-"""Code of the user's own: named, consented to, imported, its errors told in a line."""
+"""User code: names, consent, import, and errors reported in one line."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from solvers.registry import NO_SHARING
 
 _WORD = r"[^\W\d]\w*"
 OWN_NAME = rf"{_WORD}(\.{_WORD})*:{_WORD}"
-"""What :func:`split_name` takes, as a regular expression for JSON Schema."""
+"""Names accepted by :func:`split_name`, as a regular expression for JSON Schema."""
 
 _OURS = tuple(Path(file).parent for file in (__file__, solvers.__file__))
 _INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib"))
 
 
 class ConsentError(InputError):
-    """A file names code of the user's own, and nobody has said that it may run.
+    """A file names user code without consent to run it.
 
-    The command line adds how to say so.
+    The command line adds how to consent.
     """
 
 
@@ -42,7 +42,7 @@ def split_name(name: str) -> tuple[str, str] | None:
 
 
 def is_own(name: object) -> bool:
-    """Whether a name is that of own code, with or without ``-noshare``.
+    """Whether a name is that of user code, with or without ``-noshare``.
 
     Nothing is imported.
     """
@@ -52,7 +52,7 @@ def is_own(name: object) -> bool:
 
 
 def file_name(name: str) -> str:
-    """Return a solver's or policy's name as part of a file's: ``mine-solve``."""
+    """Return a solver's or policy's name as part of a file name: ``mine-solve``."""
     return name.replace(":", "-")
 
 
@@ -67,12 +67,12 @@ def current_folder_importable() -> Iterator[None]:
 
 
 def find_module(place: str) -> ModuleType | None:
-    """Import a module by its dotted name; None if there is none of that name.
+    """Import a module by its dotted name; None if no module has that name.
 
     Raises
     ------
     Exception
-        Whatever the module raises as it is read, a missing module of others included.
+        Any exception of the module on import, a missing dependency included.
     """
     try:
         return importlib.import_module(place)
@@ -84,22 +84,22 @@ def find_module(place: str) -> ModuleType | None:
 
 
 def import_own(name: str) -> tuple[ModuleType, Any]:
-    """Import ``package.module:name`` from here or the installed packages.
+    """Import ``package.module:name`` from the current folder or installed packages.
 
     Parameters
     ----------
     name
-        Of that form.
+        A name of that form.
 
     Returns
     -------
     module, found
-        The module, and what it calls so; None if there is nothing of that name.
+        The module, and its attribute; None if it has no attribute of that name.
 
     Raises
     ------
     InputError
-        When there is no such module, or it fails as it is read.
+        If there is no such module, or it fails on import.
     """
     spec = split_name(name)
     assert spec is not None, name
@@ -114,7 +114,7 @@ def import_own(name: str) -> tuple[ModuleType, Any]:
         try:
             module = find_module(place)
         except Exception as error:
-            # Whatever a user's module raises as it is read.
+            # Any exception of the user's module on import.
             raise InputError(
                 name, f"cannot be imported: {told_where(error)}"
             ) from error
@@ -126,7 +126,7 @@ def import_own(name: str) -> tuple[ModuleType, Any]:
 
 
 def told(error: Exception) -> str:
-    """Tell an error of other people's code by type and message, on one line."""
+    """Describe an error of foreign code by type and message, on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {short(text, 200)}" if text else repr(error)
 
@@ -142,21 +142,23 @@ def told_where(error: Exception) -> str:
 
 
 def own_line(error: Exception) -> str | None:
-    """Find where in the user's code an error was: ``mine.py:12``.
+    """Locate an error in the user's code: ``mine.py:12``.
 
-    The file is the first that the error went through and that is not edgesim's, nor
-    installed if one is not; the line is the last one in it. None if it went through no
-    such file.
+    The file is the first in the traceback that is not edgesim's, preferring files that
+    are not installed; the line is the last one in that file. None if the traceback has
+    no such file.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not _lies_in(frame.filename, _OURS)]
-    here = [frame for frame in theirs if not _lies_in(frame.filename, _INSTALLED)]
-    own = here or theirs
+    foreign = [frame for frame in frames if not _lies_in(frame.filename, _OURS)]
+    uninstalled = [
+        frame for frame in foreign if not _lies_in(frame.filename, _INSTALLED)
+    ]
+    own = uninstalled or foreign
     lines = [frame.lineno for frame in own if frame.filename == own[0].filename]
     return f"{Path(own[0].filename).name}:{lines[-1]}" if own else None
 
 
 def _lies_in(file: str, folders: Iterable[Path]) -> bool:
-    """Whether a file is in one of some folders, or is none but part of Python."""
+    """Whether a file is in one of some folders, or a frozen module of Python."""
     parents = Path(file).parents
     return file.startswith("<frozen ") or any(f in parents for f in folders)

@@ -1,4 +1,4 @@
-"""The radio cell: where users are, what they lose on the way, what a hertz carries.
+"""The radio cell: placement of users, path loss, and spectral efficiency.
 
 One uplink cell with the base station at the origin. Functions are pure and vectorised;
 those that draw take a numpy generator. Standards cited: 3GPP TR 38.901 (channel model,
@@ -30,7 +30,7 @@ class CellSpec(Value):
 
     Users transmit at a fixed power spectral density, ``tx_power_dbm`` spread over all
     of ``bandwidth_hz``, so the SNR does not depend on the band a user holds and the
-    rate is linear in it. (A user with a narrow band could transmit denser than that:
+    rate is linear in it. (A user with a narrow band could transmit at a higher density:
     rates are conservative.)
 
     Keys that belong to another ``path_loss`` or ``efficiency`` are refused unless they
@@ -81,7 +81,7 @@ class CellSpec(Value):
                 )
 
     def _check_umi(self) -> None:
-        """Hold to the ranges of TR 38.901 Table 7.4.1-1 and section 7.1."""
+        """Check the ranges of TR 38.901 Table 7.4.1-1 and section 7.1."""
         for key, low, high in (
             ("min_distance_m", UMI_MIN_DISTANCE_M, 5e3),
             ("radius_m", UMI_MIN_DISTANCE_M, 5e3),
@@ -112,7 +112,7 @@ def place_users(
         Coordinates in metres from the base station, each of length ``count``.
     """
     inner, outer = cell.min_distance_m**2, cell.radius_m**2
-    # Equal areas are equally likely, so it is the squared radius that is uniform.
+    # Equal areas are equally likely, so the squared radius is uniform.
     radius_m = np.sqrt(inner + (outer - inner) * rng.random(count))
     angle = 2 * np.pi * rng.random(count)
     return radius_m * np.cos(angle), radius_m * np.sin(angle)
@@ -204,10 +204,10 @@ def path_loss_db(
     distance_m
         Horizontal distances of any shape; links are independent.
     cell
-        Which model, with which parameters.
+        The path loss model and its parameters.
     rng
-        Draws line of sight and shadowing. It is used as often whatever the model, so
-        that two cells with the same seed differ by their channel alone.
+        Draws line of sight and shadowing. The number of draws is the same for every
+        model, so that two cells with the same seed differ only in their channel.
     """
     distance = np.asarray(distance_m, dtype=np.float64)
     chance = rng.random(distance.shape)
@@ -270,10 +270,10 @@ def _shannon_snr_db(efficiency: float) -> float:
 
 
 def _table_2_snr_db() -> tuple[float, ...]:
-    """Extend the customary thresholds to 256QAM, for which there are none.
+    """Extend the customary thresholds to 256QAM, which has none.
 
-    An efficiency that table 1 has too keeps its threshold (CQI 1 to 11 are the same
-    modulation and code). Above, the distance to Shannon stays that of table 1's last.
+    An efficiency that is also in table 1 keeps its threshold (CQI 1 to 11 are the same
+    modulation and code). Above, the gap to Shannon stays that of table 1's last entry.
     """
     known = dict(zip(CQI_TABLE_1_EFFICIENCY, CQI_TABLE_1_SNR_DB, strict=True))
     gap_db = CQI_TABLE_1_SNR_DB[-1] - _shannon_snr_db(CQI_TABLE_1_EFFICIENCY[-1])
@@ -298,22 +298,22 @@ def spectral_efficiency(snr_db: ArrayLike, cell: CellSpec) -> Floats:
 
     Shannon with a gap, ``log2(1 + SNR / gap)``, or the efficiency of the highest CQI
     whose threshold the SNR reaches, 0 (no link) below the lowest. Capped at
-    ``max_spectral_efficiency`` where given. Control overhead is not deducted.
+    ``max_spectral_efficiency`` if given. Control overhead is not deducted.
     """
     snr = np.asarray(snr_db, dtype=np.float64)
     if cell.efficiency == "shannon":
-        found = np.log1p(10 ** ((snr - cell.snr_gap_db) / 10)) / math.log(2)
+        efficiency = np.log1p(10 ** ((snr - cell.snr_gap_db) / 10)) / math.log(2)
     else:
         thresholds, efficiencies = _CQI[cell.efficiency]
         cqi = np.searchsorted(thresholds, snr, side="right")
-        found = np.concatenate(([0.0], efficiencies))[cqi]
+        efficiency = np.concatenate(([0.0], efficiencies))[cqi]
     if cell.max_spectral_efficiency is not None:
-        found = np.minimum(found, cell.max_spectral_efficiency)
-    return np.asarray(found, dtype=np.float64)
+        efficiency = np.minimum(efficiency, cell.max_spectral_efficiency)
+    return np.asarray(efficiency, dtype=np.float64)
 
 
 def snr_db_of_efficiency(efficiency: ArrayLike, cell: CellSpec) -> Floats:
-    """Least SNR that carries an efficiency: the inverse, for fading a given link anew.
+    """Least SNR that supports an efficiency: the inverse, to fade a given link.
 
     Parameters
     ----------
@@ -321,18 +321,18 @@ def snr_db_of_efficiency(efficiency: ArrayLike, cell: CellSpec) -> Floats:
         Spectral efficiencies in bit/s/Hz, 0 or more; 0 (no link) gives −inf.
     cell
         Under Shannon the inverse is exact, ignoring ``max_spectral_efficiency``. Under
-        a CQI table it is exact at the table's entries; between them thresholds are
-        interpolated, and outside them those at the ends hold.
+        a CQI table it is exact at the table's entries; thresholds are interpolated
+        between entries, and constant beyond the ends.
     """
-    # Beyond 1000 bit/s/Hz, which no link has, 2 to that power leaves the doubles.
-    wanted = np.minimum(np.asarray(efficiency, dtype=np.float64), 1000.0)
+    # Beyond 1000 bit/s/Hz, which no link has, 2 to that power overflows a double.
+    target = np.minimum(np.asarray(efficiency, dtype=np.float64), 1000.0)
     with np.errstate(divide="ignore"):  # log10(0) = −inf is the answer for no link
         if cell.efficiency == "shannon":
-            ratio_db: Floats = 10 * np.log10(np.expm1(wanted * math.log(2)))
+            ratio_db: Floats = 10 * np.log10(np.expm1(target * math.log(2)))
             return cell.snr_gap_db + ratio_db
     thresholds, efficiencies = _CQI[cell.efficiency]
-    found = np.interp(wanted, efficiencies, thresholds)
-    return np.where(wanted > 0, found, -np.inf)
+    threshold_db = np.interp(target, efficiencies, thresholds)
+    return np.where(target > 0, threshold_db, -np.inf)
 
 
 def faded_efficiency(
@@ -340,8 +340,8 @@ def faded_efficiency(
 ) -> Floats:
     """Draw the efficiency of each link for one fading block.
 
-    ``snr_db`` is the SNR averaged over fading (of any shape); with ``fading =
-    "none"`` it is taken as it is, but the generator is used as often.
+    ``snr_db`` is the SNR averaged over fading (of any shape); with ``fading = "none"``
+    it is used as is, but the generator draws as many numbers.
     """
     snr = np.asarray(snr_db, dtype=np.float64)
     gain = fading_gain(snr.size, rng).reshape(snr.shape)

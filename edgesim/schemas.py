@@ -30,7 +30,7 @@ def json_schema(name: str) -> dict[str, Any]:
             f"must be one of {', '.join(SCHEMAS)}, found {name!r}"
             f"{did_you_mean(name, SCHEMAS)}",
         )
-    # Imported when asked for: a scenario's parts pull in the whole radio model.
+    # Imported on demand: a scenario's parts import the whole radio model.
     from edgesim.campaign.spec import CAMPAIGN, Campaign
     from edgesim.experiment.figure import FIGURE, Figure
     from edgesim.profile.values import SCHEMA as PROFILE

@@ -1,4 +1,4 @@
-"""What edgesim ships, by name: scenarios, traces, profiles, figures and campaigns."""
+"""Files shipped with edgesim: scenarios, traces, profiles, figures and campaigns."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def locate(
     Raises
     ------
     InputError
-        When there is neither.
+        If there is neither.
     """
     text = os.fspath(path_or_name)
     path = Path(text) if beside is None else beside.parent / text

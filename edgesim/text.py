@@ -1,4 +1,4 @@
-"""How numbers, names and tables stand in what people read; an absent number is "–"."""
+"""Numbers, names and tables as text for people; an absent number is "–"."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ NAME_WIDTH = 40
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number with so many significant digits, whole above them: ``1,235``."""
+    """Format to ``digits`` significant digits, larger ones as integers: ``1,235``."""
     if value is None:
         return ABSENT
     if value == 0:
         return "0"
-    # Rounded first: 0.9999 has its first digit where 1 has it.
+    # Rounded first: the first digit of 0.9999 is at the place of that of 1.
     rounded = float(f"{value:.{digits - 1}e}")
     places = digits - 1 - math.floor(math.log10(abs(rounded)))
     return f"{value:,.{max(places, 0)}f}"
 
 
 def percent(share: float | None, *, signed: bool = False) -> str:
-    """Write a share as a percentage with one place: ``12.3 %``, ``+0.4 %``."""
+    """Format a share as a percentage with one decimal: ``12.3 %``, ``+0.4 %``."""
     if share is None:
         return ABSENT
-    # Rounding first keeps "-0.0 %" from being written.
+    # Rounding first avoids "-0.0 %".
     value = round(100 * share, 1) + 0.0
     return f"{value:+,.1f} %" if signed else f"{value:,.1f} %"
 
 
 def seconds(value: float) -> str:
-    """Write a time in the unit that suits it, ``8.31 ms``; below 1 ps it is 0."""
+    """Format a time in a suitable unit, ``8.31 ms``; below 1 ps it is 0."""
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if abs(value) >= scale:
             return f"{number(value / scale)} {unit}"
@@ -41,12 +41,12 @@ def seconds(value: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Put a text on one line, what cannot be printed replaced."""
+    """Put a text on one line, with unprintable characters replaced."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def shortened(name: str, width: int = NAME_WIDTH) -> str:
-    """Cut a name to a width: out of its middle, since names differ at both ends."""
+    """Shorten a name by cutting its middle, since names differ at both ends."""
     text = plain(name)
     if len(text) <= width:
         return text
@@ -55,7 +55,7 @@ def shortened(name: str, width: int = NAME_WIDTH) -> str:
 
 
 def size_text(size: int) -> str:
-    """Write a number of bytes with three digits and a unit: ``44.7 MB``."""
+    """Format a number of bytes with three digits and a unit: ``44.7 MB``."""
     value = float(size)
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 999.5:
@@ -65,7 +65,7 @@ def size_text(size: int) -> str:
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """Write how many there are: ``1 model``, ``1,235 models``."""
+    """Format a count with its noun: ``1 model``, ``1,235 models``."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
@@ -85,7 +85,7 @@ def table(
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """Write facts below one another, each after its label, wrapped to the width."""
+    """Format facts one per line, each after its label, wrapped to the width."""
     known = [(label, plain(text)) for label, text in pairs]
     width = max((len(label) for label, _ in known), default=0) + 2
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""The ``edgesim`` command: options in, one call of the library, words out."""
+"""The ``edgesim`` command: options in, one call of the library, text out."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ app.add_typer(trace_app, name="trace")
 
 
 TERMINATED = 128 + signal.SIGTERM
-"""Exit code when asked to end, as of a process that the signal kills."""
+"""Exit code on termination, like that of a process killed by the signal."""
 
 
 def main() -> None:
-    """Run the command; bad input is one line on standard error and exit code 2."""
-    # Unwinding removes temporary files, which the signal's own action would leave.
+    """Run the command; invalid input gives one line on standard error, exit code 2."""
+    # Unwinding removes temporary files, which the signal's default action would leave.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         _run()
@@ -86,14 +86,15 @@ def _run() -> None:
             traceback.print_exc()
         _fail(str(error))
     except BrokenPipeError:
-        # The reader has gone; keep Python from failing again when it flushes.
+        # The reader has closed the pipe; keep Python from failing again when it
+        # flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except typer.TyperException as error:
         message = error.format_message()
         if not message.startswith("Usage:"):
             _fail(message)
-        # A command without arguments: what is raised is its help.
+        # A command without arguments: the exception is its help text.
         typer.echo(message)
         sys.exit(0)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What the library says of its parameters, in the options of the command that runs."""
+"""Translate the library's parameters in messages to options of the running command."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Command(TyperCommand):
     """A command that names its options where the library names its parameters."""
 
     names: ClassVar[Mapping[str, str]] = {}
-    """The library's name of a parameter -> the command's, where they differ."""
+    """The library's name of a parameter -> the command's, if they differ."""
 
     def invoke(self, ctx: Any) -> Any:  # typer keeps the class of contexts to itself
-        """Run the command; an input error leaves it in words of the command line."""
+        """Run the command; input errors are rewritten in terms of the command line."""
         try:
             return super().invoke(ctx)
         except InputError as error:
@@ -26,7 +26,7 @@ class Command(TyperCommand):
             raise error.written(self.option_of) from error
 
     def option_of(self, parameter: Parameter) -> str:
-        """Write a parameter as one types it; as it is where no option stands for it."""
+        """Format a parameter as it is typed; unchanged if it has no option."""
         name = self.names.get(parameter.name, parameter.name)
         option = f"--{name.replace('_', '-')}"
         for one in self.params:
@@ -39,12 +39,12 @@ class Command(TyperCommand):
 
 
 def command(**names: str) -> type[Command]:
-    """Make the class of a command, to register it with.
+    """Make the class with which to register a command.
 
     Parameters
     ----------
     **names
-        What the library calls some parameters, and what the command's function calls
-        them: those that are called otherwise.
+        The library's names of parameters, and the names in the command's function, for
+        those that differ.
     """
     return type("Command", (Command,), {"names": names})

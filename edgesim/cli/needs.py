@@ -1,4 +1,4 @@
-"""Packages that only some commands need, asked for when they are used."""
+"""Packages that only some commands need, checked when these are used."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from edgesim.errors import InputError
 
 
 def need_torch(command: str) -> None:
-    """Say in one line how to get PyTorch, where it is missing.
+    """Check for PyTorch, or explain in one line how to install it.
 
     Raises
     ------
     InputError
-        When torch is not installed.
+        If torch is not installed.
     """
     if find_spec("torch") is None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Checks that several commands make of their options."""
+"""Checks of options that several commands share."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Check: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
 
 
 def names_of(option: str, text: str, check: Check) -> tuple[str, ...]:
-    """Read ``dp,greedy``: names with commas between them.
+    """Parse ``dp,greedy``: comma-separated names.
 
     Parameters
     ----------
     option, text
-        The option and what was given.
+        The option and its value.
     check
-        Raises a ``ValueError`` for names that are unknown or stand twice.
+        Raises a ``ValueError`` for unknown or duplicate names.
 
     Raises
     ------
@@ -36,12 +36,12 @@ def names_of(option: str, text: str, check: Check) -> tuple[str, ...]:
 
 
 def solver_names(option: str, text: str) -> tuple[str, ...]:
-    """Read ``dp,mine:solve``: solvers, each once, by :func:`names_of`."""
+    """Parse ``dp,mine:solve``: solvers, each once, by :func:`names_of`."""
     return names_of(option, text, check_solvers)
 
 
 def policy_names(option: str, text: str) -> tuple[str, ...]:
-    """Read ``fcfs,my.module:Mine``: policies, each once, by :func:`names_of`."""
+    """Parse ``fcfs,my.module:Mine``: policies, each once, by :func:`names_of`."""
     return names_of(option, text, check_policies)
 
 
@@ -68,7 +68,7 @@ def one_of(option: str, text: str, allowed: Sequence[str]) -> str:
 
 
 def uplink_name(option: str, text: str) -> Uplink:
-    """Read an uplink discipline.
+    """Parse an uplink discipline.
 
     Raises
     ------

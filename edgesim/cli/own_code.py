@@ -1,4 +1,4 @@
-"""Code of the user's own on the command line: consent to it, and how its errors end."""
+"""User code on the command line: consent to it, and the report of its errors."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ OwnCode = Annotated[
 
 TRACEBACK = "--traceback"
 
-# Looked for where errors end, in edgesim.cli.
+# Read where errors are reported, in edgesim.cli.
 Traceback = Annotated[
     bool, typer.Option(TRACEBACK, help="Show all of what your own code raises.")
 ]
 
 
 def consenting(words: Sequence[str]) -> str:
-    """Write the command that was given, with the consent that it lacked."""
-    at = words.index("--") if "--" in words else len(words)
-    return shlex.join(["edgesim", *words[:at], "--own-code", *words[at:]])
+    """Format the given command, with the missing consent added."""
+    end = words.index("--") if "--" in words else len(words)
+    return shlex.join(["edgesim", *words[:end], "--own-code", *words[end:]])
 
 
 def own_failures(where: str, failed: Mapping[str, Exception]) -> InputError:
-    """Make one error of the solvers of the user's own that failed in a run."""
+    """Combine the errors of the user's own solvers that failed in a run."""
     error = InputError(where, "; ".join(map(str, failed.values())))
     error.__cause__ = next(iter(failed.values()))
     return error
 
 
 def kept_text(kept: Sequence[str], failed: Mapping[str, Exception]) -> str:
-    """Say whose results are there in spite of others' failure."""
+    """List the solvers whose results were kept, and those that failed."""
     return f"kept {', '.join(kept)}; failed: {', '.join(failed)}"

@@ -37,7 +37,7 @@ def campaign(
 ) -> None:
     """Run a list of jobs, the most valuable first, and keep each result.
 
-    Run again, it goes on with what is not done.
+    Run again, it resumes with the jobs that are not done.
     """
     from edgesim.campaign.runner import check_own_code, listing, run_tasks
     from edgesim.campaign.spec import locate_campaign, read_campaign, tasks_of
@@ -63,5 +63,5 @@ def campaign(
 
 
 def _say(line: str) -> None:
-    # Flushed: who waits reads along, often through a pipe.
+    # Flushed: users follow the output, often through a pipe.
     print(line, flush=True)

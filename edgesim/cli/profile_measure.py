@@ -47,7 +47,7 @@ def measure(
         ),
     ] = None,
     depth: Annotated[
-        int | None, typer.Option(min=1, help="Blocks: so many name components.")
+        int | None, typer.Option(min=1, help="Blocks: number of name components.")
     ] = None,
     dtype: Annotated[
         str | None,
@@ -116,7 +116,7 @@ def measure(
     from edgesim.profiling.sampling import Sampling
     from edgesim.profiling.session import Settings
 
-    # Nothing slow comes before all options are known to be good.
+    # Nothing slow runs before all options are checked.
     if dtype is not None:
         one_of("--dtype", dtype, tuple(DTYPES))
     batches = _batches(batch)

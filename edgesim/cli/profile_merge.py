@@ -38,7 +38,7 @@ def merge(
     for option, value in (("--name", name), ("--note", note)):
         if value is not None and not value.strip():
             raise InputError(option, "must not be empty")
-    run_labels(files)  # refuses a file that is given twice
+    run_labels(files)  # refuses duplicate files
     keep_inputs(out, *(Path(file) for file in files if is_file(Path(file))))
     runs = {file: read_profile(file) for file in files}
     merged = merge_profiles(runs, name or out.stem, note)

@@ -87,7 +87,7 @@ def sharing(
     library = share_by_content(read, names=matching, min_bytes=min_bytes)
     text = report(library, loads)
     if out is not None:
-        assert loads is not None  # asked for above
+        assert loads is not None  # checked above
         profile = library_profile(out.stem, library, loads, latency)
         write_profile(out, profile)
     if picture is not None:
@@ -111,7 +111,7 @@ def _sources(
     latency_from: str | None,
     out: Path | None,
 ) -> tuple[LoadRules | None, ModelOf | None]:
-    """Read where load times and latencies come from, before any weights are read."""
+    """Read the sources of load times and latencies, before any weights are read."""
     from edgesim.checkpoints.to_profile import (
         check_latency,
         loads_at,

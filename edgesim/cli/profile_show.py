@@ -28,7 +28,7 @@ def show(
         ),
     ] = None,
 ) -> None:
-    """Print what device profiles say, and draw it if asked."""
+    """Print the contents of device profiles, and optionally draw them."""
     from typing import cast, get_args
 
     from edgesim.cli.options import one_of

@@ -11,20 +11,20 @@ from contextlib import contextmanager
 def progress(
     title: str, *, between_steps: bool = False
 ) -> Iterator[Callable[[int, int], None]]:
-    """Show how far long work is, on standard error and only on a terminal.
+    """Show the progress of long work, on standard error and only on a terminal.
 
     Parameters
     ----------
     title
-        What is being done.
+        Description of the work.
     between_steps
-        Draw only when a step is done, for work that is timed: else a thread draws all
-        the time, which takes time from what is measured.
+        Draw only after each step, for work that is timed: otherwise a thread draws
+        continuously, which disturbs the measurement.
 
     Yields
     ------
     callable
-        To be called with how many steps are done and how many there are.
+        To be called with the number of steps done and the total.
     """
     if not sys.stderr.isatty():
         yield lambda _done, _total: None

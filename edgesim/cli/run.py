@@ -169,14 +169,14 @@ def run(
 
 
 def _refuse(scenario: Path, chosen: Mapping[str, Any], why: str, *odd: str) -> None:
-    """Refuse options that mean nothing for a scenario of this kind."""
+    """Refuse options that do not apply to a scenario of this kind."""
     for option in odd:
         if chosen[option] is not None:
             raise InputError(option, f"{why}: {scenario}")
 
 
 def _plan(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what options replace in a scenario that plans, by key path."""
+    """Map options to the values they replace in a scenario that plans, by key path."""
     from edgesim.cli.options import positive, solver_names, uplink_name
 
     why = "is for scenarios with an [online] section, which this has not"
@@ -191,7 +191,7 @@ def _plan(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _online(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what options replace in a scenario that serves requests as they come."""
+    """Map options to the values they replace in an online scenario, by key path."""
     from edgesim.cli.options import one_of, policy_names
     from edgesim.names import UPLINK_RULES
 

@@ -40,7 +40,7 @@ def solve(
     mip: Annotated[str, typer.Option(help="Engine of ilp: highs or cbc.")] = "highs",
     traceback: Traceback = False,
 ) -> None:
-    """Schedule one instance and write what comes out."""
+    """Schedule one instance and write the result."""
     del traceback
     import solvers
     from edgesim.cli.options import one_of, positive, solver_names, uplink_name

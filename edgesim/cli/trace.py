@@ -1,6 +1,7 @@
 """``edgesim trace``: convert, generate, scale and show request traces.
 
-Numpy and what builds on it is imported inside the commands, so that help is fast.
+Numpy and modules that depend on it are imported inside the commands, so that help is
+fast.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def csv(
     start_s: Start = 0.0,
     duration_s: Duration = None,
 ) -> None:
-    """Convert anybody's request log: CSV with a header, one request a row."""
+    """Convert any request log: CSV with a header, one request per row."""
     for column, is_given, instead, value in (
         ("--slo", slo is not None, "--slo-s", slo_s),
         ("--size", size is not None, "--input-bytes", input_bytes),

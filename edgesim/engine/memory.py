@@ -85,8 +85,8 @@ class GpuMemory:
         problem = tables.problem
         if problem.residency == "cache" and problem.eviction != "lru":
             raise ValueError(
-                f"gpu.eviction must be 'lru' online, where nobody knows what is used "
-                f"next, found {problem.eviction!r}"
+                f"gpu.eviction must be 'lru' online, where the next use is unknown, "
+                f"found {problem.eviction!r}"
             )
         self.batch_s = [table.tolist() for table in tables.latency_s]
         self.most = [(*t, math.inf).index(math.inf) - 1 for t in self.batch_s]
@@ -112,10 +112,12 @@ class GpuMemory:
     def missing_s(self) -> list[float]:
         """Nominal load time of each model at present, by model number."""
         if self._simple:
-            before = self._memory.model
-            loads_s = self._all.get(before)
+            previous_model = self._memory.model
+            loads_s = self._all.get(previous_model)
             if loads_s is None:
-                loads_s = self._all[before] = self._tables.loads_after(before).tolist()
+                loads_s = self._all[previous_model] = self._tables.loads_after(
+                    previous_model
+                ).tolist()
             return loads_s
         if self._missing is None:
             absent_s: Floats = self._tables.atom_load_s.copy()

@@ -36,7 +36,8 @@ class PolicyGuard:
     def __init__(self, policy: Policy, server: View) -> None:
         self._policy = policy
         self._server = server
-        # Only ours may answer with a plan's round; users' policies choose requests.
+        # Only shipped policies may return a plan's round; users' policies choose
+        # requests.
         self._ours = type(policy).__module__.startswith("edgesim.")
         # Most policies leave these as they are; calling them anyway takes time.
         self.has_admit = type(policy).admit is not Policy.admit

@@ -1,1 +1,1 @@
-"""From a scenario to runs: one problem or one stream a repeat, yielded one by one."""
+"""From a scenario to runs: one problem or stream per repeat, yielded one by one."""

@@ -12,12 +12,12 @@ from edgesim.scenario import Scenario
 def check_consent(
     file: Path, scenario: Scenario, *, own_code: bool, from_files: bool = False
 ) -> None:
-    """Refuse own code that a file names, unless that is allowed.
+    """Refuse user code that a file names, unless it is allowed.
 
     Parameters
     ----------
     file
-        Where it is named, for messages.
+        The file that names it, for messages.
     scenario
         What is to be run. It knows what its own file names.
     own_code

@@ -1,8 +1,8 @@
-"""Scenarios for which a profile and a trace are all that has to be given.
+"""Scenarios that need only a profile and a trace.
 
 ``own-models`` plans windows of requests, ``own-models-online`` serves them as they
-come. What a scenario states and these two leave open is chosen here, and every choice
-is stated in the output.
+arrive. Settings that an ordinary scenario states and these two leave open are chosen
+here, and every choice is stated in the output.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ OWN_MODELS = "own-models"
 OWN_MODELS_ONLINE = "own-models-online"
 
 WINDOW_S = 1.0
-"""Requests of so many seconds are planned together."""
+"""Requests within this many seconds are planned together."""
 
 MOST_WINDOWS = 10
-"""No more windows than these are planned, however long the trace is."""
+"""Maximum number of planned windows, however long the trace is."""
 
 _PAIRS_NAMED = 3
 
 
 def is_own_models(scenario_file: Path) -> bool:
-    """Whether a path leads to a shipped one of these; a copy of it is its owner's."""
+    """Whether a path leads to the shipped file of either; copies do not count."""
     shipped = (
         data_file("traces", f"{name}.toml") for name in (OWN_MODELS, OWN_MODELS_ONLINE)
     )
@@ -50,25 +50,27 @@ def is_own_models(scenario_file: Path) -> bool:
 def choose(
     profile_file: Path, profile: Profile, trace: Demand, scenario: Scenario
 ) -> dict[str, Any]:
-    """Choose what a profile and a trace leave open.
+    """Choose the settings that a profile and a trace leave open.
 
-    - The library is of kind ``checkpoints`` when the profile knows the content of
-      blocks, else ``profile``: nothing is shared.
-    - Blocks are loaded from the first of pinned memory, pageable memory and disk that
-      the profile has times for, for every model.
-    - Models of the trace are those of the profile if all their names are there; else
-      the most requested one is the first of the profile, and so on, wrapping round.
-    - To be planned, the trace is cut into whole windows of 1 s, from the second of the
-      first request on, at most 10 of them; one shorter than 1 s is a single window.
+    - The library is of kind ``checkpoints`` if the profile knows the content of blocks,
+      otherwise ``profile``: nothing is shared.
+    - Blocks are loaded from the first of pinned memory, pageable memory and disk for
+      which the profile has times of every model.
+    - Models of the trace are those of the profile if it has all their names; otherwise
+      the most requested one maps to the first of the profile, and so on, wrapping
+      around.
+    - For planning, the trace is cut into whole windows of 1 s, starting at the second
+      of the first request, at most 10 of them; a trace shorter than 1 s is a single
+      window.
 
     Parameters
     ----------
     profile_file
         For messages.
     profile, trace
-        What is run.
+        The profile and the trace.
     scenario
-        The scenario that is to be completed.
+        The scenario to be completed.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def choose(
     Raises
     ------
     InputError
-        When no tier holds load times of every model.
+        If no tier holds load times of every model.
     """
     values = {
         "library.kind": "checkpoints" if profile.shares_content else "profile",
@@ -107,18 +109,18 @@ def complete(
     given: Collection[str],
     own: Collection[str] = (),
 ) -> Scenario:
-    """Fill in what was chosen, but for what the user has stated.
+    """Fill in the chosen values, except those that the user stated.
 
     Parameters
     ----------
     scenario
-        One of the shipped ones, as it is or changed.
+        One of the two shipped scenarios, unchanged or changed.
     values
-        What was chosen, by key path.
+        The chosen values, by key path.
     given
-        Key paths that the user gave values for.
+        Key paths for which the user gave values.
     own
-        Names of solvers and policies that are handed over as objects.
+        Names of solvers and policies that are passed as objects.
     """
     assert scenario.file is not None
     shipped = read_scenario(scenario.file)
@@ -140,27 +142,27 @@ def _tier(profile_file: Path, profile: Profile) -> Tier:
     for tier in tiers:
         if all(tier in model.tiers for model in profile.models.values()):
             return tier
-    held = "; ".join(
+    tiers_by_model = "; ".join(
         f"{name}: {', '.join(model.tiers)}" for name, model in profile.models.items()
     )
     raise InputError(
         f"{profile_file}: models",
         f"must have load times from one tier that is the same for all of them, "
-        f"found {held}",
+        f"found {tiers_by_model}",
     )
 
 
 def assumptions(
     scenario: Scenario, trace: Demand, library: Library, model_names: Sequence[str]
 ) -> tuple[str, ...]:
-    """Say in words what was chosen, or is as the scenario has it.
+    """Describe the settings in effect, chosen here or set by the scenario.
 
     Parameters
     ----------
     scenario
-        As it is run.
+        The completed scenario.
     trace, library, model_names
-        The requests, the models, and which model each of the trace's became.
+        The requests, the models, and the library model of each model of the trace.
 
     Returns
     -------
@@ -188,7 +190,7 @@ def assumptions(
 
 
 def _hardware(scenario: Scenario) -> tuple[str, ...]:
-    """Tell what is assumed of library, GPU and cell."""
+    """Describe the assumptions on library, GPU and cell."""
     gpu = scenario.gpu
     shared = (
         "blocks of the same content are one block"
@@ -243,7 +245,11 @@ def _models(
     scenario: Scenario, demand: Demand, library: Library, model_names: Sequence[str]
 ) -> str:
     unused = len(library.models) - len(set(model_names))
-    rest = f"; nobody asks for the other {unused}" if unused else ""
+    rest = (
+        f"; {unused} other{' is' if unused == 1 else 's are'} not requested"
+        if unused
+        else ""
+    )
     if scenario.workload.models == "name":
         return f"the trace's, found in the profile by their names{rest}"
     absent = [name for name in demand.models if name not in library.models]

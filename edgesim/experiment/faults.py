@@ -1,4 +1,4 @@
-"""Turn the faults of a scenario into those of a run."""
+"""Convert the faults of a scenario to those of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgesim.scenario.online import (
 
 
 def online_faults(where: str, spec: OnlineSpec, users: Sequence[str]) -> Faults:
-    """Turn the faults of a scenario into those of a run; bursts are the stream's.
+    """Convert the faults of a scenario to those of a run; bursts belong to the stream.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def online_faults(where: str, spec: OnlineSpec, users: Sequence[str]) -> Faults:
     Raises
     ------
     InputError
-        When a fault names a user that the trace does not have.
+        If a fault names a user that the trace does not have.
     """
     numbers = {name: number for number, name in enumerate(users)}
     outages = []

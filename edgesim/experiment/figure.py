@@ -1,4 +1,4 @@
-"""A figure file: a scenario, what is swept, and what else differs from it."""
+"""A figure file: a scenario, the swept parameter, and other values it replaces."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class PlotSpec(Value):
 
 
 class Panel(Value):
-    """``[[panel]]``: axes of their own, with what differs there by key path."""
+    """``[[panel]]``: separate axes, with the values that differ there by key path."""
 
     title: Name
     set: Mapping[str, Any] = Field(default_factory=dict)
 
 
 class Figure(Value):
-    """A figure file: a scenario, what is swept, and what else differs from it.
+    """A figure file: a scenario, the swept parameter, and other values it replaces.
 
-    ``set`` replaces values of the scenario for the whole figure, by key path; each
-    panel, if there are any, for itself. Plans show requests in time, online runs the
-    share of them.
+    ``set`` replaces values of the scenario for the whole figure, by key path; those of
+    a panel apply to that panel only. Plans show the number of requests in time, online
+    runs the share of them.
     """
 
     title: str
@@ -57,19 +57,19 @@ class Figure(Value):
         values = self.sweep.values
         if len(set(values)) < len(values):
             raise ValueError(f"sweep.values must be distinct, found {list(values)}")
-        for fixed in (self.set, *(panel.set for panel in self.panel)):
-            if self.sweep.parameter in fixed:
+        for replaced in (self.set, *(panel.set for panel in self.panel)):
+            if self.sweep.parameter in replaced:
                 raise ValueError(
                     f"set must not fix the swept parameter {self.sweep.parameter!r}"
                 )
         titles = [panel.title for panel in self.panel]
         if len(set(titles)) < len(titles):
             raise ValueError(f"panel titles must be distinct, found {titles}")
-        words = any(isinstance(v, str) for v in values)
-        if self.plot.unit != 1.0 and words:
+        has_text = any(isinstance(v, str) for v in values)
+        if self.plot.unit != 1.0 and has_text:
             raise ValueError("plot.unit needs sweep.values to be numbers")
         if self.plot.x_scale == "log" and (
-            words or any(not isinstance(v, str) and v <= 0 for v in values)
+            has_text or any(not isinstance(v, str) and v <= 0 for v in values)
         ):
             raise ValueError("plot.x_scale 'log' needs sweep.values above 0")
         return self

@@ -1,4 +1,4 @@
-"""Everything a run reads: checked, and kept for as long as it is needed."""
+"""All inputs of a run: checked, and kept for as long as they are needed."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ from edgesim.trace.stored import StoredTrace, open_trace
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a run reads, checked.
+    """All inputs of a run, checked.
 
     Parameters
     ----------
     scenario, library
-        What is run.
+        The scenario and its model library.
     trace
         Its requests: in memory for plans, in temporary files for an online run.
     model_names
         The library's model for each model of the trace.
     scenario_file
-        Where the scenario was read, for messages.
+        The scenario's file, for messages.
     sources
-        What was read, by role: scenario, trace, profile.
+        The files read, by role: scenario, trace, profile.
     assumed
-        What was chosen because neither file states it, a line each, for people.
+        Settings chosen because neither file states them, a line each, for people.
     own
-        Solvers and policies handed over as objects, by name.
+        Solvers and policies passed as objects, by name.
     """
 
     scenario: Scenario
@@ -74,7 +74,7 @@ class Inputs:
 
     @property
     def length_s(self) -> float:
-        """How long requests arrive in a repeat, in seconds."""
+        """Duration for which requests arrive in a repeat, in seconds."""
         where = f"{self.scenario_file}: workload.window_s"
         scaling = self.scenario.workload.scaling(0)
         return window_length_s(where, self.trace.arrival_s, scaling)
@@ -85,7 +85,7 @@ class Inputs:
         Raises
         ------
         InputError
-            When the profile states no spread and the scenario asks for it.
+            If the profile states no spread and the scenario asks for it.
         """
         spec, library = self.scenario.noise, self.library
         if spec is None:
@@ -106,7 +106,7 @@ def open_inputs(
     overrides: Mapping[str, Any] | None = None,
     own_code: bool = False,
 ) -> Iterator[Inputs]:
-    """Read what a run needs, for as long as the block lasts.
+    """Read the inputs of a run, for the duration of the block.
 
     The requests of an online run are kept in temporary files.
 
@@ -118,7 +118,7 @@ def open_inputs(
     Raises
     ------
     InputError
-        For whatever is wrong with any of the files, naming file and place.
+        For any error in the files, naming file and place.
     """
     with TemporaryDirectory(prefix="edgesim-") as folder:
         yield load_inputs(
@@ -146,29 +146,29 @@ def load_inputs(
     Parameters
     ----------
     scenario, trace, profile, overrides, own_code
-        As for :func:`edgesim.experiment.sources.locate`. What they leave open in
-        ``own-models`` is chosen here (:mod:`edgesim.experiment.defaults`).
+        As for :func:`edgesim.experiment.sources.locate`. Settings that they leave open
+        in ``own-models`` are chosen here (:mod:`edgesim.experiment.defaults`).
     folder
-        Where the requests of an online run are kept; in memory if not given. It
-        outlives the inputs.
+        Where the requests of an online run are kept; in memory if not given. It must
+        outlive the inputs.
     own
-        Solvers and policies handed over as objects, by name.
+        Solvers and policies passed as objects, by name.
 
     Raises
     ------
     InputError
-        For whatever is wrong with any of the files, naming file and place.
+        For any error in the files, naming file and place.
     """
     own = own or {}
-    found = locate(scenario, trace, profile, overrides, own, own_code=own_code)
-    where = found.scenario_file
+    located = locate(scenario, trace, profile, overrides, own, own_code=own_code)
+    where = located.scenario_file
     with in_file(where):
-        check_solvers_there(n for n in found.scenario.run.solvers if n not in own)
+        check_solvers_there(n for n in located.scenario.run.solvers if n not in own)
     device = profile if isinstance(profile, Profile) else None
-    device = device or read_profile(found.profile_file)
+    device = device or read_profile(located.profile_file)
     given = trace if isinstance(trace, Trace) else None
-    requests = _requests(found, folder, given)
-    chosen = found.scenario
+    requests = _requests(located, folder, given)
+    chosen = located.scenario
     completed = defaults.is_own_models(where)
     if completed:
         values = defaults.choose(found.profile_file, device, requests, chosen)
@@ -181,7 +181,7 @@ def load_inputs(
     if completed:
         assumed = defaults.assumptions(chosen, requests, library, names)
     inputs = Inputs(
-        chosen, library, requests, names, where, found.sources, assumed, own
+        chosen, library, requests, names, where, located.sources, assumed, own
     )
     inputs.sigmas()
     if chosen.online is not None:
@@ -190,22 +190,22 @@ def load_inputs(
 
 
 def _requests(
-    found: Located, folder: Path | None, given: Trace | None
+    located: Located, folder: Path | None, given: Trace | None
 ) -> Trace | StoredTrace:
-    """Read the trace, or take the one that was given."""
-    if found.scenario.online is None:
-        return given or read_trace(found.trace_file)
+    """Read the trace, or take the given one."""
+    if located.scenario.online is None:
+        return given or read_trace(located.trace_file)
     if given is None and folder is not None:
-        return open_trace(found.trace_file, folder)
-    trace = given or read_trace(found.trace_file)
+        return open_trace(located.trace_file, folder)
+    trace = given or read_trace(located.trace_file)
     per_model = np.bincount(trace.model, minlength=len(trace.models))
     return StoredTrace(
-        found.trace_file, trace.columns(), trace.users, trace.models, per_model
+        located.trace_file, trace.columns(), trace.users, trace.models, per_model
     )
 
 
 def _check_online(inputs: Inputs) -> None:
-    """Refuse what only shows once all is read, before anything is simulated."""
+    """Check what can be checked only once all is read, before anything is simulated."""
     online, length_s = inputs.online, inputs.length_s
     with in_file(inputs.scenario_file):
         for name in online.policies:

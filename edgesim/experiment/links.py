@@ -1,4 +1,4 @@
-"""Where users are in the cell, and what their links lose on the way."""
+"""Placement of users in the cell, and the losses of their links."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def place_users(
 ) -> tuple[Floats, NDArray[Any]]:
     """Place the users of some requests, and draw the shadowing of each place.
 
-    A user keeps its place and its shadowing. Where the requests state places, those are
-    taken: 4 bytes a request are held in memory, and some 100 while they are sorted.
+    A user keeps its place and its shadowing. If the requests state places, those are
+    used: 4 bytes per request are held in memory, and about 100 while they are sorted.
 
     Parameters
     ----------
     cell
         The cell and its channel.
     requests
-        Columns ``user`` and, where places are stated, ``x_m`` and ``y_m``.
+        Columns ``user`` and, if places are stated, ``x_m`` and ``y_m``.
     rng
         Draws places, line of sight and shadowing.
     users
-        How many users to place, by number; those of the requests if not given.
+        Number of users to place; those of the requests if not given.
 
     Returns
     -------
@@ -42,9 +42,9 @@ def place_users(
     """
     if "x_m" in requests:
         stated = np.stack([requests[name] for name in ("user", "x_m", "y_m")])
-        places, of = np.unique(stated, axis=1, return_inverse=True)
+        places, place_of_request = np.unique(stated, axis=1, return_inverse=True)
         x_m, y_m = places[1], places[2]
-        place: NDArray[Any] = of.astype(np.int32)
+        place: NDArray[Any] = place_of_request.astype(np.int32)
     elif users is None:
         present, place = np.unique(requests["user"], return_inverse=True)
         x_m, y_m = radio.place_users(len(present), cell, rng)

@@ -1,4 +1,4 @@
-"""Solvers by name, the user's own among them: imported, and their errors told."""
+"""Solvers by name, the user's own included: import them, and report their errors."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from solvers.registry import NO_SHARING
 
 
 class NamedSolver:
-    """A solver of the user's own that goes by the name it was asked for by."""
+    """A user's own solver under the name by which it was requested."""
 
     def __init__(self, name: str, function: OwnSolver) -> None:
         self.__name__ = name
         self._function = function
 
     def __call__(self, problem: Problem, uplink: Uplink, options: Options) -> Answer:
-        """Answer."""
+        """Call the solver."""
         return self._function(problem, uplink, options)
 
 
 def own_solver(name: str) -> NamedSolver:
-    """Import a solver of the user's own.
+    """Import a user's own solver.
 
     Parameters
     ----------
@@ -45,31 +45,35 @@ def own_solver(name: str) -> NamedSolver:
     Raises
     ------
     InputError
-        When there is no such function, or it does not take what solvers are given.
+        If there is no such function, or it does not accept the arguments of a solver.
     """
     base = name.removesuffix(NO_SHARING)
     module, function = import_own(base)
     if function is None:
-        known = [key for key, value in vars(module).items() if _is_of(module, value)]
+        known = [
+            key
+            for key, value in vars(module).items()
+            if _is_public_function_of(module, value)
+        ]
         raise InputError(
             base,
             f"there is no function {base.partition(':')[2]!r} in {module.__name__}; "
             f"its functions are {', '.join(sorted(known)) or 'none'}",
         )
-    wanted = "must be a function of (problem, uplink, options)"
+    requirement = "must be a function of (problem, uplink, options)"
     if not callable(function):
-        raise InputError(base, f"{wanted}, found {short(function)}")
+        raise InputError(base, f"{requirement}, found {short(function)}")
     try:
         inspect.signature(function).bind(None, None, None)
-    except ValueError:  # some callables of C have no signature
+    except ValueError:  # some C callables have no signature
         pass
     except TypeError as error:
-        raise InputError(base, f"{wanted}: {error}") from None
+        raise InputError(base, f"{requirement}: {error}") from None
     return NamedSolver(name, function)
 
 
-def _is_of(module: object, value: object) -> bool:
-    """Whether a value is a function that a module defines itself, for others to use."""
+def _is_public_function_of(module: object, value: object) -> bool:
+    """Whether a value is a public function defined in the module itself."""
     return (
         inspect.isfunction(value)
         and value.__module__ == getattr(module, "__name__", None)
@@ -78,7 +82,7 @@ def _is_of(module: object, value: object) -> bool:
 
 
 def check_solvers_there(names: Iterable[str]) -> None:
-    """Import the solvers of the user's own among some names, so that all are there.
+    """Check that the user's own solvers among some names can be imported.
 
     Raises
     ------
@@ -95,26 +99,26 @@ def solve_by_name(
     own: Mapping[str, OwnSolver] | None = None,
     **limits: Any,
 ) -> Result:
-    """Solve a problem with a solver by name, ours or the user's own.
+    """Solve a problem with a solver by name, a shipped one or the user's own.
 
     Parameters
     ----------
     problem
-        What is to be scheduled.
+        The problem to be scheduled.
     name
         One of ``solvers.SOLVERS``, or ``package.module:function``, with ``-noshare``
         for the problem in which each model has a block of its own.
     own
-        Functions by the name they go by, where they were handed over.
+        Functions by name, if they were passed as objects.
     limits
         As for :func:`solvers.solve`.
 
     Raises
     ------
     RefusalError
-        When one of ours cannot take the problem.
+        If a shipped solver cannot take the problem.
     OwnSolverError
-        When one of the user's own breaks a rule or fails, saying where in its code.
+        If one of the user's own breaks a rule or fails, naming the line in its code.
     """
     given = (own or {}).get(name)
     if given is None and not is_own(name):
@@ -124,18 +128,18 @@ def solve_by_name(
     try:
         return solve(problem, solver, name=name, sharing=sharing, **limits)
     except EdgesimError as error:
-        # It may have asked another solver, whose name the message begins with.
+        # It may have called another solver, whose name begins the message.
         text = str(error).removeprefix(f"{name}: ")
         raise OwnSolverError(f"{name}: {text}") from error
     except Exception as error:
         line = own_line(error)
-        if line is None:  # not a line of its own: what is wrong is edgesim's
+        if line is None:  # no line of its own: the error is edgesim's
             raise
         raise OwnSolverError(f"{name}: raised {told(error)}, at {line}") from error
 
 
 def with_solver(policy: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Put the function where the options of ``rolling`` name one of the user's own.
+    """Replace the name of a user's own solver in ``rolling``'s options by its function.
 
     Parameters
     ----------
@@ -151,7 +155,7 @@ def with_solver(policy: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     solver = options.get("solver")
     rolls = policy.removesuffix(NO_SHARING) == "rolling"
-    # With -noshare it stays a text, which is refused: the policy's name says that.
+    # With -noshare it stays a text, which is refused: the policy's name states that.
     if rolls and isinstance(solver, str) and split_name(solver) is not None:
         return {**options, "solver": own_solver(solver)}
     return options

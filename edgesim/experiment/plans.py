@@ -1,4 +1,4 @@
-"""Plans: the requests of one window planned by several solvers, and executed."""
+"""Plans: plan the requests of one window with several solvers, and execute each."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ def plan_repeat(
 ) -> Iterator[Trial]:
     """Plan one window with every solver of the scenario, and execute each plan.
 
-    All solvers meet the same requests, links and noise, and a repeat's draws do not
-    depend on how many repeats there are.
+    All solvers face the same requests, links and noise, and a repeat's draws do not
+    depend on the number of repeats.
 
     Parameters
     ----------
     inputs
-        Those of a scenario that plans.
+        Inputs of a scenario that plans.
     repeat
-        Which one, from 0.
+        Number of the repeat, from 0.
     failed
-        Solvers of the user's own that are left out, and why; one that fails is added.
+        User's own solvers that are skipped, with the reason; one that fails is added.
         If None, its failure ends the run.
 
     Yields
     ------
     Trial
-        One a solver, in the scenario's order.
+        One per solver, in the scenario's order.
 
     Raises
     ------
     InputError
-        When a solver cannot take the problem, saying which condition fails, or one of
+        If a solver cannot take the problem, naming the condition that fails, or one of
         the user's own breaks a rule.
     """
     scenario = inputs.scenario
@@ -135,14 +135,14 @@ def _epoch(inputs: Inputs, repeat: int) -> tuple[Epoch, np.random.Generator]:
 def _realisation(
     inputs: Inputs, epoch: Epoch, rng: np.random.Generator
 ) -> noise.Realisation | None:
-    """Draw what the plan does not know; None for a nominal run."""
+    """Draw the deviations from the plan; None for a nominal run."""
     spec = inputs.scenario.noise
     if spec is None:
         return None
     load_sigma, compute_sigma = inputs.sigmas()
     refade = partial(_refade, epoch, inputs.scenario.cell) if spec.fading else None
-    found = noise.Noise(load_sigma, compute_sigma, refade, spec.coherence_s)
-    return noise.draw(found, epoch.problem, rng)
+    magnitudes = noise.Noise(load_sigma, compute_sigma, refade, spec.coherence_s)
+    return noise.draw(magnitudes, epoch.problem, rng)
 
 
 def _refade(

@@ -1,4 +1,4 @@
-"""Make policies by name: those that edgesim ships, and the user's own."""
+"""Make policies by name: those shipped with edgesim, and the user's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgesim.errors import InputError, short
 from edgesim.names import ALLOWED_POLICIES, plain
 from edgesim.plugins import import_own, split_name, told_where
 
-# Imported on request: policies bring the solvers with them.
+# Imported on demand: policies import the solvers.
 _SHIPPED: dict[str, tuple[str, str]] = {
     "fcfs": ("edgesim.engine.policies.in_order", "Fcfs"),
     "edf": ("edgesim.engine.policies.in_order", "Edf"),
@@ -33,37 +33,37 @@ def make_policy(
         One of ``POLICIES``, or ``package.module:Class`` with or without ``-noshare``,
         imported from the installed packages or the current folder.
     options
-        Keywords of its constructor.
+        Keyword arguments of its constructor.
     own
-        Classes, or functions that make a policy, by the name they are run under.
+        Classes, or functions that make a policy, by the name used in the run.
 
     Raises
     ------
     InputError
-        When there is no such policy, or it refuses its options.
+        If there is no such policy, or it refuses its options.
     """
-    known = _SHIPPED.get(plain(name))
+    shipped = _SHIPPED.get(plain(name))
     given = (own or {}).get(name)
     if given is not None:
         made, known = given, None
     elif known is not None:
         made = shipped_policy(plain(name))
     else:
-        made = _imported_class(name)
-    where = f"online.{plain(name)}" if known is not None else plain(name)
+        factory = _imported_class(name)
+    where = f"online.{plain(name)}" if shipped is not None else plain(name)
     try:
-        inspect.signature(made).bind(**options)
+        inspect.signature(factory).bind(**options)
     except TypeError as error:
         raise InputError(
-            where, f"{error}; allowed are {_keywords(made) or 'no options'}"
+            where, f"{error}; allowed are {_keywords(factory) or 'no options'}"
         ) from None
     try:
-        policy = made(**options)
+        policy = factory(**options)
     except InputError:
         raise
     except Exception as error:
-        # A constructor may raise anything: it is about the options all the same.
-        raise InputError(where, f"refuses its options: {_told(error)}") from error
+        # A constructor may raise anything: the cause is in the options all the same.
+        raise InputError(where, f"refuses its options: {_error_text(error)}") from error
     if not isinstance(policy, Policy):
         raise InputError(where, f"must make an edgesim.Policy, found {short(policy)}")
     return policy
@@ -84,25 +84,27 @@ def _imported_class(name: str) -> type[Policy]:
             "online.policies", f"{name!r} is no policy; allowed: {ALLOWED_POLICIES}"
         )
     place, attribute = spec
-    module, made = import_own(plain(name))
-    if made is None:
-        known = [key for key, value in vars(module).items() if _is_policy_class(value)]
+    module, policy_class = import_own(plain(name))
+    if policy_class is None:
+        policies = [
+            key for key, value in vars(module).items() if _is_policy_class(value)
+        ]
         raise InputError(
             plain(name),
             f"there is no class {attribute!r} in {place}; "
-            f"its policies are {', '.join(sorted(known)) or 'none'}",
+            f"its policies are {', '.join(sorted(policies)) or 'none'}",
         )
-    if not _is_policy_class(made):
+    if not _is_policy_class(policy_class):
         raise InputError(
             plain(name),
-            f"must be a subclass of edgesim.Policy, found {short(made)}",
+            f"must be a subclass of edgesim.Policy, found {short(policy_class)}",
         )
-    left = sorted(made.__abstractmethods__)
-    if left:
+    undefined = sorted(policy_class.__abstractmethods__)
+    if undefined:
         raise InputError(
-            plain(name), f"must define {', '.join(left)}, found none of its own"
+            plain(name), f"must define {', '.join(undefined)}, found none of its own"
         )
-    policy: type[Policy] = made
+    policy: type[Policy] = policy_class
     return policy
 
 
@@ -110,12 +112,12 @@ def _is_policy_class(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Policy) and value is not Policy
 
 
-def _keywords(made: type[Policy]) -> str:
-    return ", ".join(inspect.signature(made).parameters)
+def _keywords(factory: type[Policy]) -> str:
+    return ", ".join(inspect.signature(factory).parameters)
 
 
-def _told(error: Exception) -> str:
-    """Tell an error of a policy's code; a ``ValueError`` says itself what is wrong."""
+def _error_text(error: Exception) -> str:
+    """Describe an error of a policy's code; a ``ValueError`` speaks for itself."""
     if isinstance(error, ValueError) and str(error).strip():
         return str(error)
     return told_where(error)

@@ -1,4 +1,4 @@
-"""Requests as people write them down, and what becomes of them in a simulation."""
+"""Requests as users write them, and their conversion to arrivals of a simulation."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Request:
     Parameters
     ----------
     arrival_s
-        When it arrives, in seconds of the run.
+        Arrival time, in seconds of the run.
     user, model
-        Whose it is, and the model that it wants, by name.
+        Its user, and the model that it asks for, by name.
     input_bits
         Size of its input.
     spectral_efficiency
-        Of its uplink, in bit/s/Hz; 0 where there is no link.
+        Spectral efficiency of its uplink, in bit/s/Hz; 0 if there is no link.
     slo_s
-        Time it may take from its arrival.
+        Time allowed from its arrival.
 
     Raises
     ------
@@ -68,12 +68,12 @@ class Request:
 def arrivals_of(
     requests: Sequence[Request], model_number: Mapping[str, int], bandwidth_hz: float
 ) -> tuple[list[Arrival], tuple[str, ...]]:
-    """Turn requests into arrivals, in order of arrival.
+    """Convert requests to arrivals, in order of arrival.
 
     Parameters
     ----------
     requests
-        In any order; those that arrive at once stay in theirs.
+        In any order; simultaneous ones keep theirs.
     model_number
         The library's models by name.
     bandwidth_hz

@@ -1,4 +1,4 @@
-"""Run a scenario: every repeat, under every solver or policy."""
+"""Run a scenario: every repeat under every solver or policy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgesim.experiment.trial import Trial
 from solvers import EdgesimError
 
 Progress = Callable[[int, int], None]
-"""Called with how much is done, and how much there is to do."""
+"""Called with the work done, and the total work."""
 
 
 def run_repeat(inputs: Inputs, repeat: int) -> Iterator[Trial]:
@@ -41,22 +41,22 @@ def run_all(
     advance: Progress | None = None,
     failed: dict[str, EdgesimError] | None = None,
 ) -> Iterator[Trial]:
-    """Run every repeat, and yield its trials: online as they end, plans once all have.
+    """Run every repeat and yield its trials: online as they end, plans after the last.
 
     Parameters
     ----------
     inputs
-        What is run.
+        The inputs of the run.
     advance
-        Called with plans made, or requests arrived, and how many there will be.
+        Called with the number of plans made, or requests arrived, and the total.
     failed
-        Takes the solvers of the user's own that fail, and why: none of their trials is
-        yielded. If None, a failure ends the run.
+        Filled with the user's own solvers that fail, and the reason: none of their
+        trials is yielded. If None, a failure ends the run.
 
     Raises
     ------
     InputError
-        When a solver or policy refuses what it is given, or fails.
+        If a solver or policy refuses its input, or fails.
     """
     check_runs(inputs)
     scenario = inputs.scenario
@@ -81,7 +81,7 @@ def run_all(
 def _within(
     inputs: Inputs, repeat: int, advance: Progress | None
 ) -> Callable[[str, int, int], None] | None:
-    """Turn progress within one policy's run into that of the whole."""
+    """Convert progress within one policy's run to that of the whole run."""
     if advance is None:
         return None
     policies = inputs.online.policies

@@ -1,4 +1,4 @@
-"""Where a run's files are: scenario, trace and profile, and the library they make."""
+"""Locate a run's files, scenario, trace and profile, and build its library."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from edgesim.trace.requests import Trace
 from solvers.spelling import did_you_mean
 
 IN_MEMORY = Path("(in memory)")
-"""Where a value is that was handed over, not read."""
+"""Path of a value that was passed as an object, not read."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file that was read; no hash if it was a pipe, which can be read only once."""
+    """A file that was read; no hash for a pipe, which can be read only once."""
 
     path: Path
     sha256: str | None
@@ -35,16 +35,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Located:
-    """A scenario, and the files it leads to.
+    """A scenario, and the files that it refers to.
 
     Parameters
     ----------
     scenario
-        As its file says, with what replaces it.
+        The scenario as in its file, with the overrides applied.
     overrides
-        What replaced values of the file, by key path.
+        Values that replaced those of the file, by key path.
     scenario_file, trace_file, profile_file
-        Where they are, or ``IN_MEMORY``; readers refuse what is no file.
+        Their paths, or ``IN_MEMORY``; readers refuse a path that is not a file.
     sources
         The three files, by role.
     """
@@ -81,7 +81,7 @@ def locate(
     overrides
         Values that replace the scenario's, by key path.
     own
-        Names of solvers and policies that were handed over as objects.
+        Names of solvers and policies that were passed as objects.
     own_code
         Whether solvers and policies of the user's own may run that the file names;
         those named in ``overrides``, or put into a scenario in Python, may.
@@ -89,9 +89,9 @@ def locate(
     Raises
     ------
     ConsentError
-        When the file names code of the user's own, and that is not allowed.
+        If the file names user code, and that is not allowed.
     InputError
-        When the scenario is wrong or a file cannot be found.
+        If the scenario is invalid or a file cannot be found.
     """
     replaced = dict(overrides or {})
     profile_file = None
@@ -102,7 +102,7 @@ def locate(
         replaced["profile"] = Path(profile).name
     if isinstance(scenario, Scenario):
         scenario_file = scenario.file or IN_MEMORY
-        found = scenario.replace(own=own, **replaced) if replaced else scenario
+        effective = scenario.replace(own=own, **replaced) if replaced else scenario
         source_file = IN_MEMORY
     else:
         scenario_file = source_file = scenario
@@ -111,12 +111,14 @@ def locate(
     if isinstance(trace, Trace):
         trace_file = IN_MEMORY
     else:
-        trace_file = _trace_file(scenario_file, found, trace)
+        trace_file = _trace_file(scenario_file, effective, trace)
     if profile_file is None:
         profile_file = profile_file_of(scenario_file, found)
     files = {"scenario": source_file, "trace": trace_file, "profile": profile_file}
     sources = {role: _source(path) for role, path in files.items()}
-    return Located(found, replaced, scenario_file, trace_file, profile_file, sources)
+    return Located(
+        effective, replaced, scenario_file, trace_file, profile_file, sources
+    )
 
 
 def profile_file_of(scenario_file: Path, scenario: Scenario) -> Path:
@@ -151,14 +153,14 @@ def library_of(
     scenario_file
         For messages.
     scenario, profile
-        What the library is made of.
+        The sources of the library.
     rng
-        Draws what the library leaves to chance.
+        Draws the random parts of the library.
 
     Raises
     ------
     InputError
-        When profile and scenario do not fit together.
+        If profile and scenario are incompatible.
     """
     try:
         with in_file(scenario_file):
@@ -176,7 +178,7 @@ def library_of(
 
 
 def _source(path: Path) -> Source:
-    """Note a file and its content's hash; what is wrong with it is for its reader."""
+    """Record a file and the hash of its content; errors are left to its reader."""
     try:
         return Source(path, sha256(path) if path.is_file() else None)
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""Requests as they arrive: a trace on disk, scaled, with the uplink each one meets.
+"""Requests as they arrive: a trace on disk, scaled, with the uplink of each request.
 
-Every policy of every repeat meets the requests piece by piece. Memory holds one piece,
-the names of users and models, and the place of each request where the trace states it.
+Every policy of every repeat receives the requests in chunks. Memory holds one chunk,
+the names of users and models, and the place of each request if the trace states it.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ from edgesim.trace.stored import Columns, Floats, StoredTrace
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """The requests of one repeat; each time it is gone through they are the same.
+    """The requests of one repeat; every iteration yields the same ones.
 
     Parameters
     ----------
     users
         The trace's users, by number.
     requests
-        How many there are.
+        Number of requests.
     per_model
-        How many want each model of the library, in its order.
+        Number of requests for each model of the library, in its order.
     duration_s
-        Length of the window; where the trace is not cut, its last arrival.
+        Length of the window; if the trace is not cut, its last arrival.
     rows
-        Rows of the window, with ``place``, the position in ``mean_snr_db``, where that
-        is given.
+        Rows of the window, with ``place``, the index into ``mean_snr_db``, if that is
+        given.
     model_number
-        The library's model for each of the trace, by number.
+        The library's model for each model of the trace, by number.
     mean_snr_db
-        SNR averaged over fading, by place; None where the trace states efficiencies.
+        SNR averaged over fading, by place; None if the trace states efficiencies.
     cell
         The radio cell.
     scaling, bursts
-        What becomes of the window.
+        Transformations of the window.
     scale_seed, fading_seed
-        Of what is drawn to scale the window, and of fading.
+        Seeds of the draws that scale the window, and of fading.
     """
 
     users: tuple[str, ...]
@@ -67,14 +67,14 @@ class Stream:
     fading_seed: int
 
     def __iter__(self) -> Iterator[Arrival]:
-        """Go through the requests in order of arrival."""
+        """Iterate over the requests in order of arrival."""
         for columns in self.chunks():
-            # Plain tuples: the simulation takes each apart at once.
+            # Plain tuples: the simulation unpacks each at once.
             rows = zip(*(values.tolist() for values in columns), strict=True)
             yield from cast("Iterator[Arrival]", rows)
 
     def chunks(self) -> Iterator[tuple[NDArray[Any], ...]]:
-        """Go through the requests as columns, in the order of :class:`Arrival`."""
+        """Iterate over the requests as columns, in the order of :class:`Arrival`."""
         fading_rng = np.random.default_rng(self.fading_seed)
         for piece in self.pieces():
             if self.mean_snr_db is None:
@@ -95,7 +95,7 @@ class Stream:
             )
 
     def pieces(self) -> Iterator[Columns]:
-        """Go through the window's rows as they are once scaled."""
+        """Iterate over the scaled rows of the window."""
         rng = np.random.default_rng(self.scale_seed)
         return scaled(self.rows, self.scaling, rng, self.bursts)
 
@@ -111,9 +111,9 @@ def make_stream(
 ) -> Stream:
     """Prepare the requests of one repeat.
 
-    A user keeps its place and its shadowing, one place if the trace states none; each
-    request has fading of its own. What the trace says (efficiencies, or places) is
-    taken from there.
+    A user keeps its place and its shadowing, a single place if the trace states none;
+    each request has fading of its own. Efficiencies or places stated by the trace are
+    used.
 
     Parameters
     ----------
@@ -124,16 +124,16 @@ def make_stream(
     scenario_file
         For messages.
     library, model_names
-        The library, and its model for each of the trace's, by number.
+        The library, and its model for each model of the trace, by number.
     repeat
-        Which window, from 0.
+        Number of the window, from 0.
     rng
-        Draws places and shadowing, and the seeds of all else.
+        Draws places and shadowing, and the seeds of all other draws.
 
     Raises
     ------
     InputError
-        When the run would be longer than ``MOST_WINDOW_S``.
+        If the run would be longer than ``MOST_WINDOW_S``.
     """
     scaling = scenario.workload.scaling(repeat)
     first, after = window_rows(trace.arrival_s, scaling)

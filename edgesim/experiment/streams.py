@@ -1,4 +1,4 @@
-"""Streams: the requests of one repeat, served as they come by several policies."""
+"""Streams: serve the requests of one repeat as they arrive under several policies."""
 
 from __future__ import annotations
 
@@ -36,28 +36,29 @@ def serve_repeat(
 ) -> Iterator[Trial]:
     """Run one repeat's requests under every policy of the scenario.
 
-    All policies meet the same requests, links, faults and noise, and a repeat's draws
-    do not depend on how many repeats there are.
+    All policies face the same requests, links, faults and noise, and a repeat's draws
+    do not depend on the number of repeats.
 
     Parameters
     ----------
     inputs
-        Those of a scenario with an online section.
+        Inputs of a scenario with an online section.
     repeat
-        Which one, from 0.
+        Number of the repeat, from 0.
     advance
-        Called now and then with policy, requests that have come, and all there are.
+        Called periodically with the policy, the number of requests arrived, and the
+        total.
 
     Yields
     ------
     Trial
-        One a policy, in the scenario's order. Its records are large: a caller that does
-        not keep them needs memory for one policy.
+        One per policy, in the scenario's order. Its records are large: a caller that
+        does not keep them needs memory for only one policy.
 
     Raises
     ------
     InputError
-        When a policy fails or chooses what cannot be run, or its solver refuses.
+        If a policy fails or makes a choice that cannot be run, or its solver refuses.
     """
     scenario, online = inputs.scenario, inputs.online
     trace = inputs.trace
@@ -98,7 +99,7 @@ def serve_repeat(
             ) from error
         runtime_s = time.perf_counter() - began_s
         account = Account(run, tables)
-        del run  # or its records would be in memory beside those of the next
+        del run  # or its records would be in memory together with those of the next
         yield Trial(repeat, name, account, stream.users, runtime_s, stream.duration_s)
         del account
 
@@ -111,7 +112,7 @@ def tables_of(inputs: Inputs, *, sharing: bool) -> Tables:
 
 
 def _factors(sigma: float, seed: np.random.SeedSequence) -> Iterator[float] | None:
-    """Draw lognormal factors of median 1, without end; None where all are 1."""
+    """Draw an endless sequence of lognormal factors of median 1; None if all are 1."""
     if not sigma:
         return None
 
@@ -126,7 +127,7 @@ def _factors(sigma: float, seed: np.random.SeedSequence) -> Iterator[float] | No
 def _counted(
     stream: Stream, policy: str, advance: Callable[[str, int, int], None]
 ) -> Iterator[Arrival]:
-    """Pass arrivals on, and say now and then how many there were."""
+    """Pass arrivals on, and periodically report how many there were."""
     for number, arrival in enumerate(stream):
         if number % _ARRIVALS_BETWEEN == 0:
             advance(policy, number, stream.requests)

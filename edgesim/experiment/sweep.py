@@ -64,10 +64,10 @@ ONLINE_COLUMNS = (
 
 @dataclass(frozen=True)
 class Task:
-    """One value of the parameter in one repeat: what a worker is sent.
+    """One value of the parameter in one repeat: the unit of work of a process.
 
     ``keys`` are the leading columns of its rows: the panel, if there are any, the value
-    and the repeat. ``place`` names all that for messages. ``own_code``: whether the
+    and the repeat. ``place`` names them all for messages. ``own_code``: whether the
     user consents to code that the files name.
     """
 
@@ -83,14 +83,14 @@ class Task:
 def tasks_of(
     path: Path, figure: Figure, *, own_code: bool = False
 ) -> tuple[list[Task], list[Path]]:
-    """List what a figure computes and reads, checking every scenario it leads to.
+    """List the tasks and input files of a figure, checking each resulting scenario.
 
     No solver starts before every value is one that all of them take.
 
     Raises
     ------
     ConsentError
-        When it leads to code of the user's own and ``own_code`` is false.
+        If it refers to user code and ``own_code`` is false.
     InputError
         When a value does not make a valid scenario, or a solver refuses it.
     """
@@ -147,12 +147,12 @@ def _plan_inputs(scenario_file: Path, overrides: str, own_code: bool) -> Inputs:
 
 
 def compute(task: Task) -> list[dict[str, Any]]:
-    """Compute the rows of one task, one a solver or policy.
+    """Compute the rows of one task, one per solver or policy.
 
     Raises
     ------
     InputError
-        When a solver or policy fails, naming value, repeat, and which it was.
+        If a solver or policy fails, naming it, the value and the repeat.
     """
     try:
         return _rows(task)
@@ -173,7 +173,7 @@ def _rows(task: Task) -> list[dict[str, Any]]:
 
 
 def _plan_row(inputs: Inputs, trial: Trial) -> dict[str, Any]:
-    """One solver in one repeat."""
+    """Make the row of one solver in one repeat."""
     result, measures = trial.result, trial.measures
     assert result is not None
     return {
@@ -193,19 +193,19 @@ def _plan_row(inputs: Inputs, trial: Trial) -> dict[str, Any]:
 
 
 def _online_row(inputs: Inputs, trial: Trial) -> dict[str, Any]:
-    """One policy in one repeat, measured from the end of the warm-up on."""
+    """Make the row of one policy in one repeat, measured after the warm-up."""
     measures = measure_span(trial.account, inputs.online.warmup_s, trial.duration_s)
-    taken = {name: getattr(measures, name) for name in ONLINE_COLUMNS[4:]}
-    return {"policy": trial.name, "uplink": inputs.online.uplink, **taken}
+    values = {name: getattr(measures, name) for name in ONLINE_COLUMNS[4:]}
+    return {"policy": trial.name, "uplink": inputs.online.uplink, **values}
 
 
 def computed(tasks: Sequence[Task], jobs: int) -> Iterator[list[dict[str, Any]]]:
-    """Compute tasks in order, on one process or several."""
+    """Compute tasks in order, in one process or several."""
     if jobs == 1:
         yield from map(compute, tasks)
         return
-    # Spawned rather than forked: the engine of ilp keeps threads. An interrupt is for
-    # the parent alone, which then ends the others.
+    # Spawned rather than forked: the engine of ilp keeps threads. Only the parent
+    # handles an interrupt, and then ends the workers.
     with ProcessPoolExecutor(
         min(jobs, len(tasks)),
         mp_context=get_context("spawn"),

@@ -1,4 +1,4 @@
-"""What one solver or policy did in one repeat."""
+"""The outcome of one solver or policy in one repeat."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from solvers import Result
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What one solver or policy did in one repeat.
+    """The outcome of one solver or policy in one repeat.
 
     Parameters
     ----------
     repeat, name
-        Which: the repeat from 0, and the solver or policy.
+        The repeat, from 0, and the solver or policy.
     account
-        The run, and what it was simulated with.
+        The run, with the tables it was simulated with.
     users
         The trace's user behind each user number of the run.
     runtime_s
         Wall-clock time of the solver, or of the simulation online.
     duration_s
-        How long requests arrive.
+        Duration for which requests arrive.
     result
-        The plan, where a solver made one.
+        The plan, if a solver made one.
     """
 
     repeat: int
@@ -46,7 +46,7 @@ class Trial:
 
     @property
     def ids(self) -> list[str] | None:
-        """Ids of a plan's requests; online they have numbers."""
+        """Ids of a plan's requests; online requests have numbers."""
         if self.result is None:
             return None
         return [user.id for user in self.account.tables.problem.users]

@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Epoch:
-    """Requests planned together at time 0, and what the radio knows of them.
+    """Requests planned together at time 0, with their mean SNR.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Epoch:
 
 
 class Demand(Protocol):
-    """When requests arrive and for which models: a trace, in memory or not."""
+    """Arrivals and models of requests: a trace, in memory or not."""
 
     @property
     def arrival_s(self) -> Floats:
@@ -69,14 +69,14 @@ def map_models(
     rule: ModelMap,
     rng: np.random.Generator,
 ) -> tuple[str, ...]:
-    """Say which library model each model of the trace stands for.
+    """Map each model of the trace to a library model.
 
     Parameters
     ----------
     scenario_file
         For messages.
     trace, library
-        What is to be matched.
+        The trace and the library to match.
     rule
         ``workload.models`` of the scenario.
     rng
@@ -90,7 +90,7 @@ def map_models(
     Raises
     ------
     InputError
-        When a name is not in the library, or there are more ranks than models.
+        If a name is not in the library, or there are more ranks than models.
     """
     names = list(library.models)
     key = f"{scenario_file}: workload.models"
@@ -127,14 +127,14 @@ def check_windows(
     scenario_file, trace_file
         For messages.
     scenario
-        Its windows, and by how much it stretches arrival times.
+        Its windows, and the scaling of arrival times.
     arrival_s
         Arrivals of the trace, in order.
 
     Raises
     ------
     InputError
-        Saying for how many windows there is room.
+        Naming the number of windows available.
     """
     workload, repeats = scenario.workload, scenario.run.repeats
     last_s = float(arrival_s[-1]) * workload.time_scale if len(arrival_s) else 0.0
@@ -157,12 +157,12 @@ def check_windows(
 def make_problem(
     scenario: Scenario, library: Library, name: str, users: tuple[User, ...] = ()
 ) -> Problem:
-    """Put a library, the scenario's band and GPU, and users together.
+    """Combine a library, the scenario's band and GPU, and users in a problem.
 
     Raises
     ------
     pydantic.ValidationError
-        When they do not make a problem.
+        If they do not make a valid problem.
     """
     gpu = scenario.gpu
     return Problem(
@@ -188,26 +188,26 @@ def plan_epoch(
     repeat: int,
     rng: np.random.Generator,
 ) -> Epoch:
-    """Gather the requests of one repeat's window into a problem.
+    """Collect the requests of one repeat's window in a problem.
 
     Parameters
     ----------
     scenario, trace, library
-        What is run.
+        The inputs of the run.
     scenario_file
         For messages.
     model_names
         From :func:`map_models`.
     repeat
-        Which window, from 0.
+        Number of the window, from 0.
     rng
-        Draws places, shadowing and fading, and what is scaled.
+        Draws places, shadowing and fading, and the scaling.
 
     Raises
     ------
     InputError
-        When a request cannot be part of a problem: a common deadline before its
-        release, say.
+        If a request cannot be part of a problem, for example because a common deadline
+        precedes its release.
     """
     workload = scenario.workload
     window = scaled_window(

@@ -1,4 +1,4 @@
-"""A run, and what several of its measures need."""
+"""A run, with the intermediate quantities that its measures share."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from solvers.schedule import Schedule
 
 @dataclass(frozen=True, eq=False)
 class Account:
-    """A run, and what several measures need of it; worked out when first asked for.
+    """A run, with quantities that several measures share; computed on first use.
 
     Parameters
     ----------
     run
         The run.
     tables
-        What it was simulated with: library, GPU, with or without sharing.
+        The library and GPU of the simulation, with or without sharing.
     schedule
-        The plan that it followed, if it did.
+        The plan that it followed, if any.
     """
 
     run: Run
@@ -34,12 +34,12 @@ class Account:
 
     @cached_property
     def gpu(self) -> GpuTime:
-        """What the GPU did when."""
+        """Activity of the GPU over time."""
         return gpu_time(self.run.rounds)
 
     @cached_property
     def band(self) -> Cover:
-        """How much of the band was used by when, in seconds of all of it."""
+        """Cumulative use of the band, in seconds of the whole band."""
         bands = self.run.bands
         if not len(bands.hz):
             return cover(self.run.busy_s[:, 0], self.run.busy_s[:, 1])
@@ -48,14 +48,14 @@ class Account:
 
     @cached_property
     def waiting_s(self) -> tuple[Floats, Floats]:
-        """From when to when requests waited, shape (n,) each: those with an input."""
+        """Start and end of waiting of requests with an input, shape (n,) each."""
         requests = self.run.requests
-        there = ~np.isnan(requests.upload_end_s)
-        return requests.upload_end_s[there], self.leave_s[there]
+        uploaded = ~np.isnan(requests.upload_end_s)
+        return requests.upload_end_s[uploaded], self.leave_s[uploaded]
 
     @cached_property
     def leave_s(self) -> Floats:
-        """When each request's batch started, or it was dropped, shape (K,)."""
+        """When each request's batch started or it was dropped, shape (K,)."""
         requests = self.run.requests
         leave_s = requests.end_s.copy()
         computed = requests.round >= 0
@@ -64,7 +64,7 @@ class Account:
 
     @cached_property
     def waiting(self) -> Cover:
-        """Request-seconds of waiting by when."""
+        """Cumulative request-seconds of waiting."""
         return cover(*self.waiting_s)
 
     @cached_property
@@ -75,13 +75,13 @@ class Account:
             return np.zeros_like(rounds.loaded_bytes)
         batch = np.maximum(rounds.chosen, rounds.batch)
         if self.schedule is not None:
-            # The plan made room for what it had in a round.
+            # The plan reserved memory for the planned batch.
             batch = np.array([len(r.users) for r in self.schedule.rounds], np.int64)
         return whole_bytes(self.tables, rounds.model, batch) - rounds.loaded_bytes
 
     @property
     def last_s(self) -> float:
-        """When the last outcome or round of the run was; 0 if there was nothing."""
+        """Time of the last outcome or round end of the run; 0 without any."""
         requests, rounds = self.run.requests, self.run.rounds
         ends_s = [requests.end_s.max(initial=0.0), rounds.end_s.max(initial=0.0)]
         return float(max(ends_s))

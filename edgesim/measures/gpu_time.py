@@ -1,4 +1,4 @@
-"""What the GPU does when: loading, computing, waiting for inputs."""
+"""Activity of the GPU over time: loading, computing, waiting for inputs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from edgesim.engine.records import Floats, RoundLog
 
 @dataclass(frozen=True, eq=False)
 class Cover:
-    """How much time periods have covered by when, a piecewise linear function.
+    """Cumulative time covered by periods, a piecewise linear function of time.
 
-    Periods that overlap count as often as there are of them.
+    Overlapping periods count once each.
 
     Parameters
     ----------
     edges_s, covered_s
-        Where the function bends, and its values there, shape (n,), n ≥ 1.
+        Breakpoints of the function, and its values at them, shape (n,), n ≥ 1.
     """
 
     edges_s: Floats
@@ -31,43 +31,47 @@ class Cover:
         return np.interp(at_s, self.edges_s, self.covered_s)
 
     def between(self, start_s: float, end_s: float) -> float:
-        """Return the time covered from one time to another."""
+        """Return the time covered between two times."""
         before_s, after_s = self.up_to(np.array([start_s, end_s])).tolist()
         return float(after_s - before_s)
 
 
 def cover(starts_s: Floats, ends_s: Floats, weight: Floats | None = None) -> Cover:
-    """Add up periods.
+    """Accumulate periods.
 
     Parameters
     ----------
     starts_s, ends_s
-        Shape (n,), in any order; periods that end no later than they start are none.
+        Shape (n,), in any order; periods that end no later than they start are ignored.
     weight
-        How often each counts, shape (n,); once if not given.
+        Weight of each period, shape (n,); 1 if not given.
 
     Notes
     -----
-    O(n log n); the time between two edges is counted once for all periods that are on
-    there, so nothing large is ever subtracted.
+    O(n log n); the time between two edges is counted once for all periods active there,
+    so large values are never subtracted.
     """
-    real = ends_s > starts_s
-    if not real.any():
+    nonempty = ends_s > starts_s
+    if not nonempty.any():
         return Cover(np.zeros(1), np.zeros(1))
-    starts_s, ends_s = starts_s[real], ends_s[real]
+    starts_s, ends_s = starts_s[nonempty], ends_s[nonempty]
     edges_s = np.concatenate([starts_s, ends_s])
     order = np.argsort(edges_s, kind="stable")
     edges_s = edges_s[order]
     if weight is None:
-        on = np.cumsum(np.where(order < len(starts_s), 1, -1))
+        active_weight = np.cumsum(np.where(order < len(starts_s), 1, -1))
     else:
-        on = np.cumsum(np.concatenate([weight[real], -weight[real]])[order])
-    covered_s = np.concatenate([[0.0], np.cumsum(on[:-1] * np.diff(edges_s))])
+        active_weight = np.cumsum(
+            np.concatenate([weight[nonempty], -weight[nonempty]])[order]
+        )
+    covered_s = np.concatenate(
+        [[0.0], np.cumsum(active_weight[:-1] * np.diff(edges_s))]
+    )
     return Cover(edges_s, covered_s)
 
 
 class GpuTime(NamedTuple):
-    """Time loading, computing and waiting; they never overlap, the rest is idle."""
+    """Time loading, computing and waiting; they never overlap, and the rest is idle."""
 
     load: Cover
     compute: Cover
@@ -75,12 +79,12 @@ class GpuTime(NamedTuple):
 
 
 def gpu_time(rounds: RoundLog) -> GpuTime:
-    """Split what the GPU did.
+    """Split the time of the GPU by activity.
 
-    A load counts while the batch of the round before is not computing. A round waits
-    from when it is loaded, and the round before has ended, until its batch starts, less
-    what of it the load of the next round takes. With two rounds in hand at most, no
-    other pair of rounds meets.
+    A load counts while the batch of the preceding round is not computing. A round waits
+    from when it is loaded and the preceding round has ended until its batch starts,
+    less the part during which the next round loads. With at most two rounds in flight,
+    no other pair of rounds overlaps.
     """
     load_start_s, load_end_s = rounds.load_start_s, rounds.load_start_s + rounds.load_s
     start_s, end_s = rounds.compute_start_s, rounds.end_s
@@ -103,10 +107,10 @@ def gpu_time(rounds: RoundLog) -> GpuTime:
 
 
 def gpu_split(rounds: RoundLog) -> tuple[float, float, float, float]:
-    """Add up a whole run: seconds loading, computing, waiting and idle.
+    """Sum over a whole run: seconds loading, computing, waiting and idle.
 
-    As :func:`gpu_time` splits it; summed round by round, so rounding is that of one
-    sum. Idle is the time between a round's end and the next load.
+    Split as by :func:`gpu_time`; summed round by round, so rounding is that of one sum.
+    Idle is the time between a round's end and the next load.
     """
     load_start_s, load_end_s = rounds.load_start_s, rounds.load_start_s + rounds.load_s
     start_s = rounds.compute_start_s
@@ -129,7 +133,7 @@ def gpu_split(rounds: RoundLog) -> tuple[float, float, float, float]:
 
 
 def wait_s(rounds: RoundLog) -> Floats:
-    """How long each loaded round waited for inputs, the round before over."""
+    """Time that each loaded round waited for inputs after the preceding round ended."""
     waited: Floats = np.maximum(0.0, rounds.compute_start_s - loaded_until_s(rounds))
     return waited
 
@@ -137,19 +141,19 @@ def wait_s(rounds: RoundLog) -> Floats:
 def _common_s(
     start_s: Floats, end_s: Floats, other_start_s: Floats, other_end_s: Floats
 ) -> Floats:
-    """How long intervals overlap, pair by pair."""
+    """Overlap of intervals, pair by pair."""
     common: Floats = np.minimum(end_s, other_end_s) - np.maximum(start_s, other_start_s)
     return np.maximum(0.0, common)
 
 
 def loaded_until_s(rounds: RoundLog) -> Floats:
-    """When each round is loaded and the one before has ended, shape (R,)."""
+    """When each round is loaded and the preceding one has ended, shape (R,)."""
     load_end_s = rounds.load_start_s + rounds.load_s
     return np.maximum(load_end_s, _shifted(rounds.end_s, 1, -np.inf))
 
 
 def _shifted(values: Floats, by: int, fill: float) -> Floats:
-    """Give each round the value of the one before (1) or after (−1)."""
+    """Assign each round the value of the preceding (1) or following (−1) round."""
     shifted = np.full_like(values, fill)
     if by > 0:
         shifted[1:] = values[:-1]

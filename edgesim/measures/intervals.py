@@ -1,16 +1,16 @@
-"""Means with confidence intervals: the warm-up cut, batch means, repeats, pairs.
+"""Means with confidence intervals: warm-up removal, batch means, repeats, pairs.
 
 A measure over a span is a quotient y / x: requests in time over requests, seconds of
 loading over seconds, bytes over seconds. Over spans 1 to n (batches of one run, or
-repeats) its mean is Σ y / Σ x, the measure of them all, and its interval is that of a
-ratio estimator:
+repeats) its mean is Σ y / Σ x, the measure over all of them, and its interval is that
+of a ratio estimator:
 
     half-width = t · s / (√n · x̄),
 
 with s the standard deviation of y_i − mean · x_i, x̄ the mean of x, and t Student's for
-95 % and n − 1 degrees of freedom. Where all x are equal, as for every measure per
-second, these are the plain mean and its plain interval. A percentile of latency has
-x = 1, or 0 in a span in which nothing finished: its mean is that of the percentiles.
+95 % and n − 1 degrees of freedom. If all x are equal, as for every measure per second,
+these are the plain mean and its plain interval. A percentile of latency has x = 1, or 0
+in a span in which nothing finished: its mean is that of the percentiles.
 
 The method of batch means is described in A. M. Law, Simulation Modeling and Analysis,
 chapter 9; ratio estimators in W. G. Cochran, Sampling Techniques, chapter 6.
@@ -76,10 +76,10 @@ class Estimate:
     half_width
         Half-width of the 95 % interval; None for fewer than two spans.
     values
-        The measure of each span, None where it is not defined.
+        The measure of each span, None if undefined.
     lag1
-        Correlation of what neighbouring spans add to the mean's error: near 0 if they
-        are independent. None for fewer than three spans or without spread.
+        Correlation of the contributions of neighbouring spans to the mean's error: near
+        0 if they are independent. None for fewer than three spans or without spread.
     """
 
     mean: float | None
@@ -91,21 +91,21 @@ class Estimate:
 def batch_spans(
     warmup_s: float, end_s: float, batches: int = 1
 ) -> list[tuple[float, float]]:
-    """Cut off the warm-up and divide the rest into equal spans.
+    """Remove the warm-up and divide the rest into equal spans.
 
     Parameters
     ----------
     warmup_s
-        Where the first span begins.
+        Start of the first span.
     end_s
-        Until when requests arrive, that moment included.
+        End of arrivals, inclusive.
     batches
-        How many spans, ≥ 1.
+        Number of spans, ≥ 1.
 
     Raises
     ------
     InputError
-        When the warm-up leaves nothing.
+        If the warm-up leaves nothing.
     """
     if not warmup_s < end_s:
         raise InputError(
@@ -122,7 +122,7 @@ def sample(
     accounts: Sequence[Account],
     spans: Sequence[tuple[float, float]],
 ) -> list[Measures]:
-    """Take the measures of each span of each run, run after run.
+    """Take the measures of each span of each run, run by run.
 
     One run and several spans are batch means; several runs (repeats) and one span are
     independent replications.
@@ -141,7 +141,7 @@ def estimates(
     samples
         Measures of one policy, at least one.
     quotients
-        Which ones.
+        The measures to estimate.
     """
     return {
         name: _estimate(_fractions(samples, quotient))
@@ -152,10 +152,10 @@ def estimates(
 def differences(
     samples: Sequence[Measures], others: Sequence[Measures]
 ) -> dict[str, Estimate]:
-    """Estimate by how much one policy is above another, span by span.
+    """Estimate by how much one policy exceeds another, paired span by span.
 
-    Both had the same arrivals in the same spans, so what chance does to both cancels
-    and the interval is as narrow as the differences allow.
+    Both had the same arrivals in the same spans, so common random variation cancels and
+    the interval is as narrow as the differences allow.
 
     Parameters
     ----------
@@ -169,12 +169,12 @@ def differences(
 
 
 def method(repeats: int, batches: int, warmup_s: float, end_s: float) -> str:
-    """Say in a sentence where means and intervals come from.
+    """Describe in a sentence how means and intervals were obtained.
 
     Parameters
     ----------
     repeats, batches
-        How many runs there are, and how many spans each was divided into.
+        Number of runs, and number of spans per run.
     warmup_s, end_s
         As for :func:`batch_spans`.
     """
@@ -198,8 +198,8 @@ def method(repeats: int, batches: int, warmup_s: float, end_s: float) -> str:
 def correlation_limit(batches: int) -> float:
     """Bound on the lag-1 correlation of independent batches: 95 % stay within it.
 
-    1.96 / √n, the large-sample bound; a correlation above it says that batches are too
-    short and intervals too narrow.
+    1.96 / √n, the large-sample bound; a correlation above it indicates that batches are
+    too short and intervals too narrow.
     """
     return 1.96 / math.sqrt(batches)
 
@@ -209,13 +209,13 @@ def _fractions(samples: Sequence[Measures], quotient: Quotient) -> Floats:
     return np.array([quotient(measures) for measures in samples], dtype=np.float64)
 
 
-def _estimate(one: Floats, other: Floats | None = None) -> Estimate:
+def _estimate(first: Floats, second: Floats | None = None) -> Estimate:
     """Estimate a quotient, or the difference of two."""
-    sides = [(one, 1.0)] if other is None else [(one, 1.0), (other, -1.0)]
+    sides = [(first, 1.0)] if second is None else [(first, 1.0), (second, -1.0)]
     defined = np.logical_and.reduce([side[:, 1] > 0 for side, _ in sides])
     n = int(defined.sum())
     if not n:
-        return Estimate(None, None, (None,) * len(one), None)
+        return Estimate(None, None, (None,) * len(first), None)
     mean, values, errors = 0.0, np.zeros(n), np.zeros(n)
     for side, sign in sides:
         y, x = side[defined].T
@@ -223,11 +223,14 @@ def _estimate(one: Floats, other: Floats | None = None) -> Estimate:
         mean += sign * float(ratio)
         values += sign * (y / x)
         errors += sign * (y - ratio * x) / x.mean()
-    given = iter(values.tolist())
+    defined_values = iter(values.tolist())
     return Estimate(
         mean=mean,
         half_width=_half_width(errors),
-        values=tuple(next(given) if there else None for there in defined.tolist()),
+        values=tuple(
+            next(defined_values) if is_defined else None
+            for is_defined in defined.tolist()
+        ),
         lag1=_lag1(errors),
     )
 
@@ -240,7 +243,7 @@ def _half_width(errors: Floats) -> float | None:
 
 
 def _lag1(errors: Floats) -> float | None:
-    """Correlation of neighbours; they have mean 0."""
+    """Correlation of neighbouring errors, which have mean 0."""
     spread = float(errors @ errors)
     if len(errors) < 3 or spread == 0:
         return None

@@ -1,4 +1,4 @@
-"""What a run comes to: every measure, over the whole run or any span of its time."""
+"""The measures of a run, over the whole run or any span of its time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Measures:
     """The measures of one run over a span [a, b), or over the whole run.
 
     Requests are those that *arrive* in the span, whenever they end; rounds are those
-    whose load starts in it; time of GPU and uplink is what of it lies in the span. So
+    whose load starts in it; GPU and uplink times are the parts that lie in the span. So
     the counts and times of consecutive spans add up. Over the whole run all requests
     and rounds count; then a = 0 and b = T, the end of the last round (0 without one),
     and every quotient by T is 0 if T = 0. A request arrives when it is released.
@@ -33,7 +33,8 @@ class Measures:
         Requests by outcome; they add up to N. In a plan, ``in_time`` is the task
         throughput.
     dropped_by
-        Dropped requests by reason, those that occurred; they add up to ``dropped``.
+        Dropped requests by reason, for the reasons that occurred; they add up to
+        ``dropped``.
     on_time_ratio
         in_time / N; None if N = 0.
     in_time_per_s
@@ -42,9 +43,9 @@ class Measures:
         Requests, and requests in time, of each model requested in the span, in the
         library's order.
     finished
-        in_time + late: those that were computed.
+        in_time + late: the computed requests.
     latency_p50_s, latency_p95_s, latency_p99_s
-        Percentiles of (end − arrival) over the finished, linear between order
+        Percentiles of (end − arrival) over finished requests, linear between order
         statistics; None if none finished.
     span_s
         b − a.
@@ -54,10 +55,11 @@ class Measures:
     compute_s
         Time computing.
     wait_s
-        Time neither loading nor computing in which a round is loaded, but inputs of
-        it are missing.
+        Time neither loading nor computing in which a round is loaded, but some of its
+        inputs are missing.
     idle_s
-        The rest: no round in hand. load_s + compute_s + wait_s + idle_s = span_s.
+        The remainder: no round in flight. load_s + compute_s + wait_s + idle_s =
+        span_s.
     spectrum_use
         Σ over bands held of hz · (end − start), / (bandwidth · (b − a)).
     bytes_loaded
@@ -65,19 +67,19 @@ class Measures:
     bytes_saved
         Bytes that the same rounds would have loaded without sharing, less
         ``bytes_loaded``. Without sharing a round loads its whole model, or nothing if
-        it is resident by the same rule, each model with copies of its blocks to
-        itself. 0 for a run without sharing.
+        it is resident by the same rule, each model with its own copies of its blocks. 0
+        for a run without sharing.
     rounds
         Rounds.
     empty_rounds
-        Those of them that loaded in vain: the inputs came too late to be computed.
+        Rounds that loaded in vain: the inputs arrived too late to be computed.
     computed
-        Σ over rounds of their batch.
+        Σ over rounds of the batch size.
     mean_batch
         computed / (rounds − empty_rounds); None without batches.
     mean_waiting
-        Time average of the number of requests whose input is there and whose batch has
-        not started.
+        Time average of the number of requests whose input has arrived and whose batch
+        has not started.
     """
 
     requests: int
@@ -155,14 +157,14 @@ def measure_span(account: Account, start_s: float, end_s: float) -> Measures:
     Raises
     ------
     ValueError
-        When the span has no length.
+        If the span has no length.
     """
     if not end_s > start_s:
         raise ValueError(f"a span must have a length, found {start_s} to {end_s} s")
     span_s = end_s - start_s
     load_s, compute_s, wait_s = (kind.between(start_s, end_s) for kind in account.gpu)
     idle_s = span_s - load_s - compute_s - wait_s
-    # Rounding may leave almost nothing, or less than nothing.
+    # Rounding may leave a tiny or negative remainder.
     idle_s = idle_s if idle_s > TIME_TOLERANCE_S else 0.0
     return _measures(
         account,
@@ -177,27 +179,29 @@ def measure_span(account: Account, start_s: float, end_s: float) -> Measures:
 
 def _measures(
     account: Account,
-    mine: slice,
-    held: slice,
+    request_rows: slice,
+    round_rows: slice,
     span_s: float,
     *,
     gpu_s: tuple[float, float, float, float],
     spectrum_use: float,
     waiting_s: float,
 ) -> Measures:
-    """Count requests and rounds, and put times beside them."""
+    """Count requests and rounds, and combine them with the given times."""
     run, names = account.run, account.tables.model_names
-    outcome = run.requests.outcome[mine]
-    model = run.requests.model[mine]
+    outcome = run.requests.outcome[request_rows]
+    model = run.requests.model[request_rows]
     counts = np.bincount(outcome, minlength=DROPPED + len(run.reasons)).tolist()
     in_time, late, drops = counts[IN_TIME], counts[LATE], counts[DROPPED:]
     offered = np.bincount(model, minlength=len(names)).tolist()
     good = np.bincount(model[outcome == IN_TIME], minlength=len(names)).tolist()
     finished = outcome < DROPPED
-    latency_s = (run.requests.end_s[mine] - run.requests.arrival_s[mine])[finished]
+    latency_s = (
+        run.requests.end_s[request_rows] - run.requests.arrival_s[request_rows]
+    )[finished]
     p50, p95, p99 = percentiles(latency_s)
-    rounds = held.stop - held.start
-    batch = run.rounds.batch[held]
+    rounds = round_rows.stop - round_rows.start
+    batch = run.rounds.batch[round_rows]
     computed = int(batch.sum())
     batches = int(np.count_nonzero(batch))
     load_s, compute_s, wait_s, idle_s = gpu_s
@@ -221,8 +225,8 @@ def _measures(
         wait_s=wait_s,
         idle_s=idle_s,
         spectrum_use=spectrum_use,
-        bytes_loaded=int(run.rounds.loaded_bytes[held].sum()),
-        bytes_saved=int(account.saved_bytes[held].sum()),
+        bytes_loaded=int(run.rounds.loaded_bytes[round_rows].sum()),
+        bytes_saved=int(account.saved_bytes[round_rows].sum()),
         rounds=rounds,
         empty_rounds=rounds - batches,
         computed=computed,

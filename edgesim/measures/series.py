@@ -1,4 +1,4 @@
-"""An online run over time: queues and shares, at a fixed step."""
+"""An online run over time: queue lengths and shares at a fixed step."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from edgesim.errors import InputError
 from edgesim.measures.account import Account
 
 MOST_SAMPLES = 1_000_000
-"""The longest series that is made: more rows than this are refused."""
+"""Length limit of a series: more rows than this are refused."""
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """A run at the multiples of a step from 0 on: arrays of shape (n,).
+    """A run sampled at multiples of a step from 0: arrays of shape (n,).
 
-    Step k lasts from ``time_s[k]`` until the next one, that one excluded.
+    Step k lasts from ``time_s[k]`` until the next one, exclusive.
 
     Attributes
     ----------
     step_s
-        The step.
+        Length of a step.
     time_s
-        When.
+        Start of each step.
     waiting
-        Requests whose input is there and whose batch has not started, at that time.
+        Requests whose input has arrived and whose batch has not started, at that time.
     uploading
-        Requests whose input is on its way, at that time.
+        Requests whose input is being uploaded, at that time.
     arrived
         Requests that arrive in the step.
     in_time
@@ -37,8 +37,8 @@ class Series:
     finished
         Requests whose round ends in the step.
     load_share, compute_share, wait_share, idle_share
-        Shares of the step that the GPU loads, computes, waits and is idle, as the
-        measures count them; they add up to 1.
+        Shares of the step in which the GPU loads, computes, waits and is idle, as
+        defined for the measures; they add up to 1.
     """
 
     step_s: float
@@ -55,19 +55,19 @@ class Series:
 
     @property
     def on_time_ratio(self) -> Floats:
-        """``in_time`` / ``arrived``; NaN in steps in which nobody arrives."""
+        """``in_time`` / ``arrived``; NaN in steps without arrivals."""
         ratio = np.full(len(self.arrived), np.nan)
         np.divide(self.in_time, self.arrived, out=ratio, where=self.arrived > 0)
         return ratio
 
 
 def check_samples(run_s: float, step_s: float) -> None:
-    """Refuse a step that gives more than ``MOST_SAMPLES`` rows.
+    """Refuse a step that results in more than ``MOST_SAMPLES`` rows.
 
     Raises
     ------
     InputError
-        Naming the step and what is allowed.
+        Naming the step and the limit.
     """
     if run_s / step_s >= MOST_SAMPLES:
         raise InputError(
@@ -78,7 +78,7 @@ def check_samples(run_s: float, step_s: float) -> None:
 
 
 def sample_series(account: Account, step_s: float) -> Series:
-    """Follow a run to its last outcome.
+    """Sample a run until its last outcome.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def sample_series(account: Account, step_s: float) -> Series:
     Raises
     ------
     InputError
-        When there would be more than ``MOST_SAMPLES`` rows.
+        If there would be more than ``MOST_SAMPLES`` rows.
 
     Notes
     -----
@@ -109,27 +109,27 @@ def sample_series(account: Account, step_s: float) -> Series:
     return Series(
         step_s=step_s,
         time_s=time_s,
-        waiting=_there(waiting_from_s, waiting_to_s, time_s),
-        uploading=_there(requests.arrival_s, upload_left_s, time_s),
+        waiting=_count_active(waiting_from_s, waiting_to_s, time_s),
+        uploading=_count_active(requests.arrival_s, upload_left_s, time_s),
         arrived=_in_steps(requests.arrival_s, edges_s),
         in_time=_in_steps(requests.arrival_s[requests.outcome == IN_TIME], edges_s),
         finished=_in_steps(requests.end_s[requests.outcome < DROPPED], edges_s),
         load_share=load,
         compute_share=compute,
         wait_share=wait,
-        # Rounding may leave less than nothing.
+        # Rounding may leave a negative remainder.
         idle_share=np.maximum(0.0, 1.0 - load - compute - wait),
     )
 
 
-def _there(starts_s: Floats, ends_s: Floats, at_s: Floats) -> Ints:
-    """How many have begun by some times, those moments included, and not ended."""
+def _count_active(starts_s: Floats, ends_s: Floats, at_s: Floats) -> Ints:
+    """Count intervals that have begun by the given times, inclusive, and not ended."""
     begun = np.searchsorted(np.sort(starts_s), at_s, side="right")
     ended = np.searchsorted(np.sort(ends_s), at_s, side="right")
     return np.subtract(begun, ended, dtype=np.int64)
 
 
 def _in_steps(times_s: Floats, edges_s: Floats) -> Ints:
-    """How many of some times lie in each step."""
+    """Count the times that lie in each step."""
     before = np.searchsorted(np.sort(times_s), edges_s, side="left")
     return np.diff(before).astype(np.int64)

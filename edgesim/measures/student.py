@@ -10,21 +10,22 @@ from statistics import NormalDist, fmean, stdev
 def mean_interval(
     values: Sequence[float], level: float = 0.95
 ) -> tuple[float, float | None]:
-    """Mean of independent repeats and the half-width of its confidence interval.
+    """Return the mean of independent repeats and the half-width of its interval.
 
-    Student's t: half-width = t · s / √n with n − 1 degrees of freedom.
+    Confidence interval by Student's t: half-width = t · s / √n with n − 1 degrees of
+    freedom.
 
     Parameters
     ----------
     values
-        One value a repeat, at least one.
+        One value per repeat, at least one.
     level
         Confidence level, between 0 and 1.
 
     Returns
     -------
     tuple of float and (float or None)
-        None for a single value: one repeat says nothing of the spread.
+        None for a single value: one repeat gives no information on the spread.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def mean_interval(
 
 
 def student_t(level: float, df: int) -> float:
-    """Two-sided critical value of Student's t: |t| stays below it with this chance.
+    """Two-sided critical value of Student's t, which |t| exceeds with 1 − ``level``.
 
     Up to 1,000 degrees of freedom the finite sums of Abramowitz and Stegun, 26.7.3 and
     26.7.4, are inverted by bisection; above, their expansion 26.7.5 in 1/df is used,
@@ -50,7 +51,7 @@ def student_t(level: float, df: int) -> float:
     Parameters
     ----------
     level
-        The chance, between 0 and 1.
+        The probability, between 0 and 1.
     df
         Degrees of freedom, ≥ 1.
     """
@@ -70,7 +71,7 @@ def student_t(level: float, df: int) -> float:
 
 
 def _inside(angle: float, df: int) -> float:
-    """Chance that |t| ≤ √df · tan(angle)."""
+    """Probability that |t| ≤ √df · tan(angle)."""
     odd = df % 2
     cosine = math.cos(angle)
     term = (cosine if odd else 1.0) * math.sin(angle) if df > 1 else 0.0

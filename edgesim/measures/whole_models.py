@@ -1,4 +1,4 @@
-"""What the rounds of a run would have loaded if no model shared anything."""
+"""Bytes that the rounds of a run would have loaded without parameter sharing."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from solvers.core.tables import PlannedRound, Tables
 
 
 def whole_bytes(tables: Tables, model: Ints, batch: Ints) -> Ints:
-    """Count the bytes that rounds load when every model has its blocks to itself.
+    """Count the bytes that rounds load if every model has its own copies of its blocks.
 
     Parameters
     ----------
     tables
-        Library, memory and residency; whether it shares makes no difference.
+        Library, memory and residency; with or without sharing makes no difference.
     model, batch
-        Model and batch of the rounds, in order, shape (R,): memory was made for
+        Model and batch of the rounds, in order, shape (R,): memory was reserved for
         batches of that size.
 
     Returns
@@ -30,9 +30,9 @@ def whole_bytes(tables: Tables, model: Ints, batch: Ints) -> Ints:
 
     Notes
     -----
-    The rules are those of ``solvers.core.residency`` without sharing. There a model is
-    one atom, so the cache is a list of models, and a round takes O(1) plus O(1) for
-    each model evicted.
+    The rules are those of ``solvers.core.residency`` without sharing. There, a model is
+    one atom, so the cache is a list of models, and a round takes O(1) plus O(1) per
+    evicted model.
     """
     problem = tables.problem
     whole = Tables(problem, sharing=False)
@@ -43,7 +43,7 @@ def whole_bytes(tables: Tables, model: Ints, batch: Ints) -> Ints:
         return np.where(model == before, 0, np.array(size, dtype=np.int64)[model])
     if problem.eviction == "lru":
         return _cached(tables, size, model.tolist(), batch.tolist())
-    # Only the number of its users matters of a round.
+    # Only the number of users of a round matters.
     rounds = [
         PlannedRound(m, tuple(range(b)))
         for m, b in zip(model.tolist(), batch.tolist(), strict=True)
@@ -58,7 +58,7 @@ def whole_bytes(tables: Tables, model: Ints, batch: Ints) -> Ints:
 def _cached(
     tables: Tables, size: Sequence[int], models: list[int], batches: list[int]
 ) -> Ints:
-    """Follow a cache of whole models, the least recently used evicted first."""
+    """Simulate a cache of whole models, evicting the least recently used first."""
     problem = tables.problem
     capacity = problem.gpu_memory_bytes
     activations = [
@@ -96,16 +96,16 @@ def _evict(
     missing_bytes: int,
     size: Sequence[int],
 ) -> int:
-    """Evict models until so many bytes are free, or none may go; return what was."""
-    gone: list[int] = []
+    """Evict models until enough bytes are free, or none may go; return bytes freed."""
+    evicted: list[int] = []
     freed = 0
     if missing_bytes > 0:
         for model in resident:
             if model not in pinned:
-                gone.append(model)
+                evicted.append(model)
                 freed += size[model]
                 if freed >= missing_bytes:
                     break
-        for model in gone:
+        for model in evicted:
             del resident[model]
     return freed

@@ -1,4 +1,4 @@
-"""Colours: one a solver or policy in every figure, one hue a cluster of models."""
+"""Colours: one per solver or policy in every figure, one hue per cluster of models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLOURS: Mapping[str, str] = {
     "clockwork": "#9a4dff",
     "rolling": "#1b2a78",
 }
-"""Colour by solver or policy; told apart with the common kinds of colour blindness."""
+"""Colour by solver or policy; distinct for the common kinds of colour blindness."""
 
 MARKERS: Mapping[str, str] = {
     "dp": "o",
@@ -46,54 +46,54 @@ MARKERS: Mapping[str, str] = {
 INK = "#222222"
 _HUES = tuple(COLOURS.values())[:8]
 
-# Of solvers and policies of the user's own: none of the above.
+# For the user's own solvers and policies: none of the above.
 _OWN_COLOURS = ("#ee0055", "#2222ee", "#ccaa55", "#7700bb", "#997799")
 _OWN_MARKERS: tuple[Marker, ...] = ("<", ">", "h", (4, 1, 0), (6, 1, 0))
 
 
 class Look(NamedTuple):
-    """Colour and marker of a solver or policy and of its twin without sharing."""
+    """Colour and marker of a solver or policy and of its no-sharing variant."""
 
     colour: str
     marker: Marker
 
 
 def colour(solver: str) -> str:
-    """Colour of a solver alone; that of its sharing twin for a ``-noshare`` name."""
+    """Colour of one solver; a ``-noshare`` name has that of its sharing variant."""
     return looks([solver])[solver].colour
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """Give each solver or policy of a figure its colour and marker.
+    """Assign each solver or policy of a figure its colour and marker.
 
-    Those that edgesim ships have their own. The user's have looks that none of these
-    has: a name the same one in every figure, but where two names of a figure would look
-    alike. Twenty-five of them can be told apart.
+    Shipped ones have fixed looks. The user's own have looks distinct from these: a name
+    has the same look in every figure, unless two names of a figure would look alike.
+    Twenty-five of them are distinguishable.
 
     Parameters
     ----------
     names
         Names, with or without ``-noshare``.
     """
-    found = {name: Look(COLOURS[name], MARKERS[name]) for name in COLOURS}
+    assigned = {name: Look(COLOURS[name], MARKERS[name]) for name in COLOURS}
     names = list(names)
-    own = {name.removesuffix(NO_SHARING) for name in names}.difference(found)
-    liked = {base: _liked(base) for base in sorted(own)}
-    # Of several that like one look best the first gets it; the others come last.
-    first = {best: base for base, (best, *_) in reversed(liked.items())}
-    for base in sorted(own, key=lambda base: (first[liked[base][0]] != base, base)):
-        left = [look for look in liked[base] if look not in found.values()]
-        found[base] = (left or liked[base])[0]
-    return {name: found[name.removesuffix(NO_SHARING)] for name in names}
+    own = {name.removesuffix(NO_SHARING) for name in names}.difference(assigned)
+    preferred = {base: _preferred_looks(base) for base in sorted(own)}
+    # Of several names that prefer the same look the first gets it; the others are last.
+    first = {best: base for base, (best, *_) in reversed(preferred.items())}
+    for base in sorted(own, key=lambda base: (first[preferred[base][0]] != base, base)):
+        unused = [look for look in preferred[base] if look not in assigned.values()]
+        assigned[base] = (unused or preferred[base])[0]
+    return {name: assigned[name.removesuffix(NO_SHARING)] for name in names}
 
 
-def _liked(name: str) -> list[Look]:
-    """List all looks for one of the user's own, best first, by its name alone."""
+def _preferred_looks(name: str) -> list[Look]:
+    """List all looks for a user's own name in order of preference, by name only."""
     count, first = len(_OWN_COLOURS), crc32(name.encode())
     return [
-        Look(_OWN_COLOURS[at % count], _OWN_MARKERS[(at + turn) % count])
+        Look(_OWN_COLOURS[index % count], _OWN_MARKERS[(index + turn) % count])
         for turn in range(count)
-        for at in range(first, first + count)
+        for index in range(first, first + count)
     ]
 
 
@@ -104,7 +104,7 @@ def lighter(shade: str | Colour, share: float) -> Colour:
 
 
 def model_colours(problem: Problem, models: Iterable[str]) -> dict[str, Colour]:
-    """Give each sharing cluster a hue and each of its models a shade.
+    """Assign each sharing cluster a hue and each of its models a shade.
 
     Parameters
     ----------

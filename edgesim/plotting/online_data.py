@@ -1,4 +1,4 @@
-"""What figures show of an online run: small, so that the run need not be kept."""
+"""Plot data of an online run: small, so that the run need not be kept."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from edgesim.measures.account import Account
 from edgesim.measures.measure import Measures
 from edgesim.measures.series import Series
 
-# 200 points a decade: a curve is at most 1.2 % off to the side.
+# 200 points per decade: the horizontal error of a curve is at most 1.2 %.
 LATENCY_GRID_S: Floats = np.geomspace(1e-6, 1e7, 13 * 200 + 1)
-# More, and the curves of ten policies are a thicket of noise.
+# With more, the curves of ten policies are an unreadable tangle of noise.
 _MOST_STEPS = 40
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What the figures show of one run.
+    """Data of one run that the figures show.
 
     Attributes
     ----------
@@ -29,10 +29,10 @@ class Drawn:
     step_s
         Length of a step.
     arrived, in_time
-        Requests that arrive in each step from 0 on, and those of them that end in
+        Requests that arrive in each step, from step 0, and those of them that end in
         time, shape (n,).
     latency_share
-        Share of the span's requests that are finished within each latency of
+        Share of the span's requests that finish within each latency of
         ``LATENCY_GRID_S``.
     """
 
@@ -49,7 +49,7 @@ def keep_for_plots(
     series: Series,
     span_s: tuple[float, float],
 ) -> Drawn:
-    """Keep of a run what the figures need.
+    """Extract the data of a run that the figures need.
 
     Parameters
     ----------
@@ -60,14 +60,14 @@ def keep_for_plots(
     series
         The run over time.
     span_s
-        From when to when requests arrive that are measured, the end excluded.
+        Start and end of the arrivals that are measured, the end excluded.
     """
     requests = account.run.requests
     first, last = np.searchsorted(requests.arrival_s, span_s).tolist()
     finished = requests.outcome[first:last] < DROPPED
     latency_s = (requests.end_s[first:last] - requests.arrival_s[first:last])[finished]
     within = np.searchsorted(np.sort(latency_s), LATENCY_GRID_S, side="right")
-    # Policies end at different times, but have their arrivals in common.
+    # Policies end at different times, but have the same arrivals.
     steps = max(1, math.ceil(math.nextafter(span_s[1], 0) / series.step_s))
     if series.arrived[steps : steps + 1].any():
         steps += 1

@@ -1,4 +1,4 @@
-"""One plan as a picture: who holds the spectrum, what the GPU loads and computes."""
+"""Picture of one plan: use of the spectrum, and loads and batches of the GPU."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _REUSED = _Lane("reused", 0.2, 0.8)
 
 
 class _Band(NamedTuple):
-    """A band that one request held for a while."""
+    """A band held by one request over a period."""
 
     request: int
     start_s: float
@@ -59,20 +59,20 @@ def plot_timeline(
 ) -> tuple[Axes, Axes]:
     """Draw one run of a plan over time.
 
-    Above, the band that each upload holds. Below, what the GPU loads and computes, and
-    for every round the share of its model's bytes that was resident already. Models
+    Above, the band that each upload holds. Below, the loads and batches of the GPU, and
+    for every round the share of its model's bytes that was already resident. Models
     that share blocks, directly or through others, have shades of one hue. Labels are
-    written where they fit.
+    drawn where they fit.
 
     Parameters
     ----------
     account
         A run that followed a plan.
     axes
-        Where to draw: uplink, GPU. A new figure if not given; else the two should
-        share their x axis.
+        Axes to draw on: uplink, GPU. A new figure if not given; otherwise the two
+        should share their x axis.
     name
-        Whose plan it is, for the title; that of its solver and uplink if not given.
+        Name of the plan, for the title; its solver and uplink if not given.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def plot_timeline(
         )
         deadlines_s = {user.deadline_s for user in problem.users}
         deadline_s = deadlines_s.pop() if len(deadlines_s) == 1 else None
-        # A deadline far behind the last end would squeeze the plan into a corner.
+        # A deadline far beyond the last end would squeeze the plan into a corner.
         marked = deadline_s is not None and deadline_s <= 2 * max(last_s, 1e-12)
         span_s = max(last_s, deadline_s or 0.0) if marked else last_s
         canvas = _Canvas(uplink, gpu, 1e3 if span_s < 10 else 1.0, span_s or 1.0)
@@ -130,7 +130,7 @@ def plot_timeline(
 
 @dataclass(frozen=True)
 class _Canvas:
-    """The two panels, and what a second is on their x axis."""
+    """The two panels, and the scale of their x axis."""
 
     uplink: Axes
     gpu: Axes
@@ -150,7 +150,7 @@ class _Canvas:
         hatch: str | None = None,
         linewidth: float = 0.5,
     ) -> None:
-        """Draw a bar; its edge is thin beside its width, so that thin bars show."""
+        """Draw a bar; narrow bars get no edge, so that they stay visible."""
         width = (end_s - start_s) * self.scale
         ax.add_patch(
             Rectangle(
@@ -167,7 +167,7 @@ class _Canvas:
     def label(
         self, ax: Axes, start_s: float, end_s: float, y: float, text: str, ink: str
     ) -> bool:
-        """Write into a bar, if there is room for it; say whether there was."""
+        """Label a bar if there is room; return whether there was."""
         if self.points(ax, end_s - start_s) < 0.62 * _FONT_PT * len(text) + 3:
             return False
         x = (start_s + end_s) / 2 * self.scale
@@ -184,7 +184,7 @@ class _Canvas:
         return True
 
     def points(self, ax: Axes, length_s: float) -> float:
-        """How long a time is on paper, in points (about: before the layout)."""
+        """Width of a duration on paper, in points (approximate: before the layout)."""
         width_pt = ax.get_window_extent().width * 72 / root_figure(ax).dpi
         return float(width_pt * length_s / (1.02 * self.span_s))
 
@@ -216,8 +216,8 @@ def _stacked(
 ) -> list[tuple[int, float, float, float, float]]:
     """Stack the bands held at one time: request, start, end, bottom and height in Hz.
 
-    The band held longest lies lowest, so that a band need not move when others are
-    given back.
+    The band held longest is lowest, so that a band need not move when others are
+    released.
     """
     last_s: dict[int, float] = {}
     for band in bands:
@@ -236,21 +236,21 @@ def _stacked(
         still_open: dict[tuple[int, float, float], int] = {}
         for band in active:
             key = (band.request, bottom_hz, band.hz)
-            at = open_at.get(key)
-            if at is None:
-                at = len(drawn)
+            index = open_at.get(key)
+            if index is None:
+                index = len(drawn)
                 drawn.append((band.request, begin_s, end_s, bottom_hz, band.hz))
             else:
-                request, start_s, _, bottom, hz = drawn[at]
-                drawn[at] = (request, start_s, end_s, bottom, hz)
-            still_open[key] = at
+                request, start_s, _, bottom, hz = drawn[index]
+                drawn[index] = (request, start_s, end_s, bottom, hz)
+            still_open[key] = index
             bottom_hz += band.hz
         open_at = still_open
     return drawn
 
 
 def _draw_gpu(canvas: _Canvas, account: Account, palette: Mapping[str, Colour]) -> bool:
-    """Draw loads, batches and what was reused; say whether a request was late."""
+    """Draw loads, batches and reused shares; return whether a request was late."""
     ax, rounds = canvas.gpu, account.run.rounds
     requests, names = account.run.requests, account.tables.model_names
     late = requests.outcome == LATE
@@ -282,7 +282,7 @@ def _draw_gpu(canvas: _Canvas, account: Account, palette: Mapping[str, Colour]) 
                 if canvas.label(ax, *compute, y, text, ink):
                     break
         reused, loaded = int(rounds.reused_bytes[r]), int(rounds.loaded_bytes[r])
-        # What of its load overlaps the round before is left to that one.
+        # The part of its load that overlaps the preceding round is left to that round.
         span = (max(load_start_s, before_end_s), end_s)
         _draw_reused(canvas, span, reused / (loaded + reused), face)
         before_end_s = end_s
@@ -300,7 +300,7 @@ def _draw_gpu(canvas: _Canvas, account: Account, palette: Mapping[str, Colour]) 
 def _draw_reused(
     canvas: _Canvas, span: tuple[float, float], share: float, face: Colour
 ) -> None:
-    """Draw over a round the share of its model that did not have to move."""
+    """Draw, for a round, the share of its model that was already resident."""
     ax, lane = canvas.gpu, _REUSED
     canvas.bar(ax, *span, lane.bottom, lane.height, (0.94, 0.94, 0.94))
     if not share:
@@ -317,7 +317,7 @@ def _draw_reused(
 
 
 def _deadline(ax: Axes, x: float, unit: str, marked: bool) -> None:
-    """Write the deadline over its line, or at the right where it has none."""
+    """Label the deadline above its line, or at the right if it has none."""
     ax.annotate(
         f"deadline {x:g} {unit}" + ("" if marked else " (beyond)"),
         (x if marked else 1.0, 1.0),
@@ -331,7 +331,7 @@ def _deadline(ax: Axes, x: float, unit: str, marked: bool) -> None:
 
 
 def _title(name: str | None, account: Account) -> str:
-    """Say whose plan it is, if that is known, and how it ended."""
+    """Make the title: the name of the plan, if known, and its outcome."""
     outcome = account.run.requests.outcome
     in_time, late = int((outcome == IN_TIME).sum()), int((outcome == LATE).sum())
     text = f"{in_time} of {len(outcome)} requests in time"
@@ -343,7 +343,7 @@ def _title(name: str | None, account: Account) -> str:
 def _legend(
     ax: Axes, account: Account, palette: Mapping[str, Colour], late: bool
 ) -> None:
-    """Name models, or clusters when models are many, below the x axis."""
+    """Draw a legend of models, or of clusters if models are many, below the x axis."""
     rounds, names = account.run.rounds, account.tables.model_names
     problem = account.tables.problem
     shown = {names[model] for model in rounds.model.tolist()}
@@ -362,7 +362,7 @@ def _legend(
         label = "already in GPU memory"
         handles.append(Patch(fc="#e4e4e4", ec=INK, hatch="////", label=label))
     if late:
-        handles.append(Patch(fc="white", ec=INK, hatch="xxx", label="somebody late"))
+        handles.append(Patch(fc="white", ec=INK, hatch="xxx", label="late requests"))
     if not handles:
         return
     widest = max(len(str(handle.get_label())) for handle in handles)
@@ -391,8 +391,8 @@ def _cluster_name(cluster: Sequence[str]) -> str:
 
 
 def _short(name: str, limit: int = 28) -> str:
-    """Cut a long name in its middle: variants differ at the end."""
-    if name.startswith("_"):  # matplotlib would leave it out of the legend
+    """Shorten a long name in its middle: variants differ at the end."""
+    if name.startswith("_"):  # matplotlib would omit it from the legend
         name = f" {name}"
     head = limit // 2
     return name if len(name) <= limit else f"{name[:head]}…{name[head + 1 - limit :]}"

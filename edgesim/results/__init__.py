@@ -1,1 +1,1 @@
-"""What a run leaves: tables, summaries, provenance, traces for viewers, and text."""
+"""Results of a run: tables, summaries, provenance, traces for viewers, and text."""

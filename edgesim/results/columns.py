@@ -25,8 +25,8 @@ _TEXT = ("solver", "policy", "user", "model", "outcome", "reason")
 class Columns(Mapping[str, Array]):
     """A table, as a mapping from a column's name to its values.
 
-    Numbers are float64 or int64, texts are objects; what a table leaves empty is NaN,
-    −1 or an empty text.
+    Numbers are float64 or int64, texts are objects; empty cells of a table are NaN, −1
+    or an empty text.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Columns(Mapping[str, Array]):
         Raises
         ------
         ImportError
-            Where pandas is not installed.
+            If pandas is not installed.
         """
         import pandas as pd  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
@@ -64,17 +64,17 @@ class Columns(Mapping[str, Array]):
 
 
 def decoded(column: Column) -> Array:
-    """Turn a column of a table into an array: numbers as they are, texts as objects."""
+    """Convert a column to an array: numbers as they are, texts as objects."""
     if not isinstance(column, tuple):
         return column
     texts, numbers = column
-    found = np.empty(len(numbers), dtype=object)
-    found[:] = [texts[number] for number in numbers.tolist()]
-    return found
+    values = np.empty(len(numbers), dtype=object)
+    values[:] = [texts[number] for number in numbers.tolist()]
+    return values
 
 
 def joined(kind: str, parts: Sequence[tuple[int, str, Mapping[str, Array]]]) -> Columns:
-    """Put the tables of trials below one another, their repeat and name before them.
+    """Concatenate the tables of trials, with repeat and name as leading columns.
 
     Parameters
     ----------
@@ -96,12 +96,12 @@ def joined(kind: str, parts: Sequence[tuple[int, str, Mapping[str, Array]]]) -> 
 
 
 def read_columns(path: Path) -> Columns:
-    """Read a table that a run has written.
+    """Read a table written by a run.
 
     Raises
     ------
     InputError
-        When it cannot be read, or a row has cells too few or too many.
+        If it cannot be read, or a row has too few or too many cells.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -136,9 +136,9 @@ def _parsed(name: str, cells: Sequence[str]) -> Array:
     if name in _WHOLE:
         return np.array([int(cell) if cell else -1 for cell in cells], dtype=np.int64)
     if name in _TEXT or (name == "id" and not all(cell.isdigit() for cell in cells)):
-        found = np.empty(len(cells), dtype=object)
-        found[:] = cells
-        return found
+        values = np.empty(len(cells), dtype=object)
+        values[:] = cells
+        return values
     if name == "id":
         return np.array(cells, dtype=np.int64)
     return np.array([float(cell) if cell else np.nan for cell in cells], np.float64)

@@ -1,4 +1,4 @@
-"""CSV from columns of numbers: chunk by chunk, so that a day of requests is quick."""
+"""CSV from columns of numbers, written in chunks for speed with a day of requests."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from edgesim.engine.records import Floats, Ints
 CHUNK_ROWS = 65_536
 
 
-# A column of numbers; or of texts by number, the last of them for −1 (none).
+# A column of numbers; or of texts by number, the last of which is for −1 (none).
 Column: TypeAlias = Floats | Ints | tuple[Sequence[str], Ints]
 
 
 def cell(text: str) -> str:
-    """Quote a text where CSV needs it."""
+    """Quote a text if CSV requires it."""
     if any(sign in text for sign in ',"\r\n'):
         return '"' + text.replace('"', '""') + '"'
     return text
 
 
 def texts_of(texts: Iterable[str]) -> list[str]:
-    """List texts for a column; number −1 is an empty one."""
+    """List texts for a column; number −1 is the empty text."""
     return [*texts, ""]
 
 
@@ -35,18 +35,18 @@ def write_table(
     names: Sequence[str],
     rows: Ints | None = None,
 ) -> None:
-    """Write rows of a table, chunk by chunk.
+    """Write rows of a table in chunks.
 
     Parameters
     ----------
     file
-        Where to.
+        The open file.
     prefix
-        The first cells, the same in every row, as they are to be written.
+        The first cells, the same in every row, already formatted.
     columns
         Columns by name, arrays of shape (n,).
     names
-        Which of them, in order.
+        Names of the columns to write, in order.
     rows
         Row numbers, in order; all by default.
     """
@@ -74,15 +74,15 @@ def _taken(column: Column, rows: Ints) -> Column:
 def write_rows(file: IO[str], prefix: str, columns: Sequence[Column]) -> None:
     """Write rows of a table.
 
-    Numbers are written by ``repr``, the shortest that reads back; NaN is an empty
-    cell, and so is an integer below 0, which says that there is none.
+    Numbers are written by ``repr``, the shortest form that reads back; NaN is an empty
+    cell, and so is an integer below 0, which stands for none.
 
     Parameters
     ----------
     file
-        Where to.
+        The open file.
     prefix
-        The first cells, the same in every row, as they are to be written.
+        The first cells, the same in every row, already formatted.
     columns
         The other cells, arrays of shape (n,).
     """

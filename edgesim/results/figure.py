@@ -1,4 +1,4 @@
-"""A figure: a sweep computed, its data and its picture written."""
+"""A figure: compute a sweep, and write its data and picture."""
 
 from __future__ import annotations
 
@@ -42,23 +42,24 @@ def run_figure(
 
     Those of a shipped figure that is asked for by name go into the current folder.
 
-    In a repeat every value draws places, channels and windows from the same numbers, so
-    solvers and values differ by nothing but themselves, unless the parameter changes
-    the library that requests are mapped to. The rows are the same for any ``jobs``.
+    In a repeat, places, channels and windows of every value are drawn from common
+    random numbers, so solvers and values differ in nothing else, unless the parameter
+    changes the library that requests are mapped to. The rows are the same for any
+    ``jobs``.
 
     Parameters
     ----------
     path_or_name
         A figure file, ``NAME.toml``, or the name of one that edgesim ships.
     jobs
-        How many processes work at once.
+        Number of concurrent processes.
     own_code
         Whether solvers and policies of the user's own may run that the figure's files
         name.
     formats
         Formats of the picture: ``png``, ``pdf``, ``svg``.
     done
-        Called with how many tasks are done and how many there are.
+        Called with the number of tasks done and the total.
 
     Returns
     -------
@@ -70,8 +71,8 @@ def run_figure(
     PictureError
         When the picture cannot be drawn: then ``NAME.csv`` is written.
     InputError
-        For whatever is wrong with the figure or its scenario, and when a solver or
-        policy of the user's own fails: then nothing is written.
+        For any error in the figure or its scenario, and if a user's own solver or
+        policy fails; then nothing is written.
     """
     if jobs < 1:
         raise InputError(Parameter("jobs"), f"must be 1 or more, found {jobs}")

@@ -1,4 +1,4 @@
-"""What an online run comes to: summary, time series and pictures."""
+"""Results of an online run: summary, time series and pictures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SUMMARY = "edgesim.online-summary/1"
 
 @dataclass
 class _Kept:
-    """What is kept of one policy: everything but its records."""
+    """Data kept of one policy: everything but its records."""
 
     samples: list[Measures] = field(default_factory=list)
     whole: list[Measures] = field(default_factory=list)
@@ -62,15 +62,15 @@ class _Kept:
 
 
 class OnlineSummary:
-    """Collects the trials of an online run, and keeps what is small.
+    """Collects the trials of an online run, and keeps only small data.
 
     Parameters
     ----------
     inputs
-        What is run.
+        The inputs of the run.
     folder, stack
-        Where the time series, windows and pictures go, and how long the series is open;
-        None to write none of them.
+        Destination of the time series, windows and pictures, and the context in which
+        the series stays open; None to write none of them.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class OnlineSummary:
         self._inputs = inputs
         self._folder = folder
         self._kept: dict[str, _Kept] = {}
-        # Spans each run is divided into: batches of one run, or repeats as they are.
+        # Number of spans per run: batches of one run, or repeats undivided.
         self._batches = inputs.online.batches if inputs.scenario.run.repeats == 1 else 1
         self._series = None
         if folder is not None and stack is not None:
@@ -115,7 +115,7 @@ class OnlineSummary:
             write_window(place / name, account, trial.users, online.window_s)
 
     def runtime_s(self) -> dict[str, list[float]]:
-        """Wall-clock times by policy, one a repeat."""
+        """Wall-clock times by policy, one per repeat."""
         return {name: kept.runtime_s for name, kept in self._kept.items()}
 
     def summary(self) -> dict[str, Any]:
@@ -142,15 +142,15 @@ class OnlineSummary:
             "method": method(repeats, self._batches, online.warmup_s, end_s),
             "library": library_facts(self._inputs.library),
             "requests": [measures.requests for measures in first.whole],
-            "policies": {name: _condensed(of) for name, of in kept.items()},
+            "policies": {name: _condensed(policy) for name, policy in kept.items()},
             "sharing_gain": {
                 name: {
-                    measure: _interval(found)
-                    for measure, found in differences(
-                        of.samples, kept[name + NO_SHARING].samples
+                    measure: _interval(estimate)
+                    for measure, estimate in differences(
+                        policy.samples, kept[name + NO_SHARING].samples
                     ).items()
                 }
-                for name, of in kept.items()
+                for name, policy in kept.items()
                 if name + NO_SHARING in kept
             },
             **self._lost(),
@@ -180,31 +180,31 @@ class OnlineSummary:
         return dict(zip(PICTURES, drawings, strict=True))
 
 
-def _interval(found: Estimate) -> dict[str, Any]:
+def _interval(estimate: Estimate) -> dict[str, Any]:
     return {
-        "mean": found.mean,
-        "half_width_95": found.half_width,
-        "lag1": found.lag1,
-        "values": list(found.values),
+        "mean": estimate.mean,
+        "half_width_95": estimate.half_width,
+        "lag1": estimate.lag1,
+        "values": list(estimate.values),
     }
 
 
-def _condensed(of: _Kept) -> dict[str, Any]:
-    """Totals over all that is measured, and each measure with its interval."""
+def _condensed(kept: _Kept) -> dict[str, Any]:
+    """Totals over all measured spans, and each measure with its interval."""
     dropped_by: dict[str, int] = {}
-    models = dict.fromkeys(name for m in of.whole for name in m.offered_per_s)
-    for measures in of.whole:
+    models = dict.fromkeys(name for m in kept.whole for name in m.offered_per_s)
+    for measures in kept.whole:
         for reason, count in measures.dropped_by.items():
             dropped_by[reason] = dropped_by.get(reason, 0) + count
-    measured_s = sum(m.span_s for m in of.whole)
+    measured_s = sum(m.span_s for m in kept.whole)
     return {
-        "in_time": sum(m.in_time for m in of.whole),
-        "late": sum(m.late for m in of.whole),
-        "dropped": sum(m.dropped for m in of.whole),
+        "in_time": sum(m.in_time for m in kept.whole),
+        "late": sum(m.late for m in kept.whole),
+        "dropped": sum(m.dropped for m in kept.whole),
         "dropped_by": dropped_by,
-        "measures": {n: _interval(e) for n, e in estimates(of.samples).items()},
+        "measures": {n: _interval(e) for n, e in estimates(kept.samples).items()},
         "goodput_per_s": {
-            name: sum(m.goodput_per_s.get(name, 0.0) * m.span_s for m in of.whole)
+            name: sum(m.goodput_per_s.get(name, 0.0) * m.span_s for m in kept.whole)
             / measured_s
             for name in models
         },

@@ -3,7 +3,7 @@
 The trace event format: complete events (``ph`` X) with ``ts`` and ``dur`` in µs,
 counters (C), and metadata events (M) that name processes and threads. Times are those
 of the run, rounded to a nanosecond. A window of a long run is written event by event:
-it makes a large file, but needs no memory for it.
+the file may be large, but takes no memory.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COMPUTE_TID = 2
 
 
 class _Slice(NamedTuple):
-    """Something that goes on for a while, and what is to be said of it."""
+    """An activity with start and end, and its arguments in the trace."""
 
     name: str
     start_s: float
@@ -46,10 +46,10 @@ class _Slice(NamedTuple):
 
 
 def plan_events(account: Account) -> JsonObject:
-    """Turn a run that followed a plan into a trace document.
+    """Convert a run that followed a plan to a trace document.
 
-    The uplink has as many lanes as uploads go on at once, with a slice for every band
-    held; the GPU has one for loading and one for computing.
+    The uplink has as many lanes as there are concurrent uploads, with a slice for every
+    band held; the GPU has one lane for loading and one for computing.
 
     Returns
     -------
@@ -79,9 +79,9 @@ def window_events(
 ) -> Iterator[JsonObject]:
     """Yield the events of a window of an online run.
 
-    Whatever goes on at some time in the window is there, from its start to its end. An
-    upload lasts from when it first got spectrum until its input was there or it was
-    given up, pauses included. The number of requests that wait is a counter.
+    Every activity that overlaps the window is included, from its start to its end. An
+    upload lasts from when it first got spectrum until its input arrived or it was
+    abandoned, pauses included. The number of waiting requests is a counter.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def window_events(
     users
         Names of users, by number.
     window_s
-        From when to when, the end excluded.
+        Start and end of the window, the end excluded.
     """
     yield name_event("process_name", UPLINK_PID, 0, "uplink")
     yield name_event("process_name", GPU_PID, 0, "GPU")
@@ -111,14 +111,14 @@ def write_window(
     Parameters
     ----------
     path
-        Where to.
+        The file.
     account, users, window_s
         As for :func:`window_events`.
 
     Raises
     ------
     InputError
-        When the file cannot be written.
+        If the file cannot be written.
     """
     with write_whole(path) as file:
         file.write('{"displayTimeUnit": "ms",\n"traceEvents": [')
@@ -151,12 +151,12 @@ def _in_lanes(slices: Sequence[_Slice], lanes: Sequence[int]) -> Iterator[JsonOb
 
 
 def _outcome(account: Account, number: int) -> JsonObject:
-    """Say what became of a request."""
+    """Describe the outcome of a request."""
     outcome = int(account.run.requests.outcome[number])
-    said: JsonObject = {"outcome": OUTCOMES[min(outcome, DROPPED)]}
+    described: JsonObject = {"outcome": OUTCOMES[min(outcome, DROPPED)]}
     if outcome >= DROPPED:
-        said["reason"] = account.run.reasons[outcome - DROPPED]
-    return said
+        described["reason"] = account.run.reasons[outcome - DROPPED]
+    return described
 
 
 def _bands(account: Account) -> list[_Slice]:
@@ -183,25 +183,25 @@ def _uploads(account: Account, users: Sequence[str], window_s: Window) -> list[_
     stop_s = np.where(
         np.isnan(requests.upload_end_s), requests.end_s, requests.upload_end_s
     )
-    there = requests_in(account.run, window_s)
-    # False for those that never got spectrum: their start is NaN.
-    there &= (requests.upload_start_s < window_s[1]) & (stop_s >= window_s[0])
-    numbers = np.flatnonzero(there)
+    overlaps = requests_in(account.run, window_s)
+    # False for uploads that never got spectrum: their start is NaN.
+    overlaps &= (requests.upload_start_s < window_s[1]) & (stop_s >= window_s[0])
+    numbers = np.flatnonzero(overlaps)
     numbers = numbers[np.argsort(requests.upload_start_s[numbers], kind="stable")]
     slices = []
     for number in numbers.tolist():
-        said = _outcome(account, number)
+        outcome = _outcome(account, number)
         args: JsonObject = {
             "request": number,
             "model": names[requests.model[number]],
             "arrival_s": float(requests.arrival_s[number]),
-            "outcome": said["outcome"],
+            "outcome": outcome["outcome"],
         }
         deadline_s = float(requests.deadline_s[number])
         if deadline_s < np.inf:
             args["deadline_s"] = deadline_s
-        if "reason" in said:
-            args["reason"] = said["reason"]
+        if "reason" in outcome:
+            args["reason"] = outcome["reason"]
         else:
             args["round"] = int(requests.round[number])
         name = users[requests.user[number]]
@@ -213,7 +213,7 @@ def _uploads(account: Account, users: Sequence[str], window_s: Window) -> list[_
 def _round(
     account: Account, r: int, load: JsonObject, batch: JsonObject
 ) -> Iterator[JsonObject]:
-    """Yield a round's load and batch, if there was one, and what is said of each."""
+    """Yield a round's load and batch, if present, with the arguments of each."""
     rounds = account.run.rounds
     model = account.tables.model_names[rounds.model[r]]
     start_s, load_s = float(rounds.load_start_s[r]), float(rounds.load_s[r])
@@ -255,16 +255,16 @@ def _rounds(account: Account, window_s: Window) -> Iterator[JsonObject]:
     rounds, requests = account.run.rounds, account.run.requests
     numbers = np.flatnonzero(rounds_in(account.run, window_s))
     first = int(numbers[0]) if len(numbers) else 0
-    # Requests of the window's rounds, round after round: rounds are numbered in order.
-    mine = np.flatnonzero((requests.round >= first) & (requests.round >= 0))
-    mine = mine[np.argsort(requests.round[mine], kind="stable")]
-    edges = np.searchsorted(requests.round[mine], numbers, side="left")
-    stops = np.searchsorted(requests.round[mine], numbers, side="right")
+    # Requests of the window's rounds, sorted by round: rounds are numbered in order.
+    members = np.flatnonzero((requests.round >= first) & (requests.round >= 0))
+    members = members[np.argsort(requests.round[members], kind="stable")]
+    edges = np.searchsorted(requests.round[members], numbers, side="left")
+    stops = np.searchsorted(requests.round[members], numbers, side="right")
     waited_s = wait_s(rounds)
     for r, begin, stop in zip(
         numbers.tolist(), edges.tolist(), stops.tolist(), strict=True
     ):
-        batch: Ints = mine[begin:stop]
+        batch: Ints = members[begin:stop]
         reused = int(rounds.reused_bytes[r])
         yield from _round(
             account,
@@ -284,7 +284,7 @@ def _rounds(account: Account, window_s: Window) -> Iterator[JsonObject]:
 
 
 def _queue(account: Account, window_s: Window) -> Iterator[JsonObject]:
-    """Count who waits, whenever that changes in the window, and at its start."""
+    """Count waiting requests at each change in the window, and at its start."""
     came_s, left_s = (np.sort(times_s) for times_s in account.waiting_s)
     changes_s = np.concatenate([came_s, left_s, window_s[:1]])
     changes_s = changes_s[(changes_s >= window_s[0]) & (changes_s < window_s[1])]
@@ -304,7 +304,7 @@ def _queue(account: Account, window_s: Window) -> Iterator[JsonObject]:
 
 
 def lanes_of(spans_ns: Iterable[tuple[int, int]]) -> list[int]:
-    """Give each span a lane, from 1, in which nothing overlaps; as few as can be.
+    """Assign each span a lane, from 1, without overlaps, using as few as possible.
 
     Parameters
     ----------
@@ -335,8 +335,8 @@ def to_ns(time_s: float) -> int:
 def slice_event(
     name: str, pid: int, tid: int, start_s: float, end_s: float, args: JsonObject
 ) -> JsonObject:
-    """Make a complete event: something that goes on from start to end."""
-    # Both ends are rounded, not the length, so that neighbours touch exactly.
+    """Make a complete event: an activity from start to end."""
+    # Both ends are rounded, not the length, so that adjacent slices touch exactly.
     start_ns, end_ns = to_ns(start_s), to_ns(end_s)
     return {
         "name": name,

@@ -1,4 +1,4 @@
-"""What a run of plans comes to: summary, schedules and pictures."""
+"""Results of a run of plans: summary, schedules and pictures."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ MEASURES = (
     "bytes_loaded",
     "bytes_saved",
 )
-"""Measures of a plan that ``summary.json`` holds, one value a repeat."""
+"""Measures of a plan in ``summary.json``, one value per repeat."""
 
 
 class PlanSummary:
@@ -63,9 +63,9 @@ class PlanSummary:
     Parameters
     ----------
     inputs
-        What is run.
+        The inputs of the run.
     folder
-        Where schedules and pictures go; None to write neither.
+        Destination of schedules and pictures; None to write neither.
     """
 
     def __init__(self, inputs: Inputs, folder: Path | None = None) -> None:
@@ -89,14 +89,14 @@ class PlanSummary:
         )
 
     def runtime_s(self) -> dict[str, list[float]]:
-        """Wall-clock times by solver, one a repeat."""
+        """Wall-clock times by solver, one per repeat."""
         return {
-            name: [trial.runtime_s for trial in of]
-            for name, of in by_name(self._trials).items()
+            name: [trial.runtime_s for trial in group]
+            for name, group in by_name(self._trials).items()
         }
 
     def summary(self) -> dict[str, Any]:
-        """Condense the run: every measure by solver, and what sharing gains.
+        """Summarise the run: every measure by solver, and the gains of sharing.
 
         Each measure has its values, one a repeat, their mean, and half the width of its
         95 % interval (null for one repeat); ``goodput`` is summed over repeats. A gain
@@ -113,10 +113,12 @@ class PlanSummary:
             "noise": scenario.noise is not None,
             "library": library_facts(self._inputs.library),
             "requests": [
-                next(of).measures.requests
-                for _, of in groupby(trials, key=lambda trial: trial.repeat)
+                next(group).measures.requests
+                for _, group in groupby(trials, key=lambda trial: trial.repeat)
             ],
-            "solvers": {name: _condensed(of) for name, of in by_name(trials).items()},
+            "solvers": {
+                name: _condensed(group) for name, group in by_name(trials).items()
+            },
             "sharing_gain_in_time": {
                 name: _interval(values) for name, values in _gains(trials).items()
             },
@@ -139,8 +141,8 @@ class PlanSummary:
     def _throughput(self) -> Drawing:
         trials = self._trials
         in_time = {
-            name: [float(trial.measures.in_time) for trial in of]
-            for name, of in by_name(trials).items()
+            name: [float(trial.measures.in_time) for trial in group]
+            for name, group in by_name(trials).items()
         }
         requests = {trial.measures.requests for trial in trials}
         return plot_throughput(
@@ -179,7 +181,7 @@ def _planned(trial: Trial) -> Result:
 
 
 def _bounds(trials: Sequence[Trial]) -> list[float]:
-    """List each repeat's least bound over the solvers that share, if there are any."""
+    """List each repeat's least bound over the sharing solvers, if there are any."""
     least: dict[int, float] = {}
     for trial in trials:
         if not trial.name.endswith(NO_SHARING):
@@ -189,14 +191,14 @@ def _bounds(trials: Sequence[Trial]) -> list[float]:
 
 
 def _gains(trials: Sequence[Trial]) -> dict[str, list[float]]:
-    """Count the requests in time that sharing gains, by solver with a twin."""
+    """Count requests in time gained by sharing, by solver with a no-sharing variant."""
     groups = by_name(trials)
     return {
         name: [
-            float(one.measures.in_time - twin.measures.in_time)
-            for one, twin in zip(of, groups[name + NO_SHARING], strict=True)
+            float(sharing.measures.in_time - twin.measures.in_time)
+            for sharing, twin in zip(group, groups[name + NO_SHARING], strict=True)
         ]
-        for name, of in groups.items()
+        for name, group in groups.items()
         if name + NO_SHARING in groups
     }
 

@@ -1,4 +1,4 @@
-"""What results say of where they come from: versions, inputs, and the library."""
+"""Provenance of results: versions, inputs, and the library."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def provenance(
     assumed: Sequence[str] = (),
     failed: Mapping[str, Exception] | None = None,
 ) -> dict[str, Any]:
-    """Say what made the results, for ``run.json``.
+    """Record the origin of the results, for ``run.json``.
 
     Parameters
     ----------
     scenario, sources
-        What was run, and the files it was read from, by role.
+        The scenario, and the files it was read from, by role.
     runtime_s
-        Wall-clock times by solver or policy, one a repeat.
+        Wall-clock times by solver or policy, one per repeat.
     assumed
-        What nobody stated and was chosen, a line each.
+        Settings that no input states and that were chosen, a line each.
     failed
-        Solvers of the user's own that failed and are left out, and why.
+        User's own solvers that failed and are omitted, with the reason.
     """
     return {
         "schema": "edgesim.run/1",
@@ -66,7 +66,7 @@ def library_facts(library: Library) -> dict[str, Any]:
 
 
 def library_text(facts: Mapping[str, Any]) -> str:
-    """Write what :func:`library_facts` found as a line for people."""
+    """Format the result of :func:`library_facts` as a line for people."""
     total, distinct = facts["bytes_total"], facts["bytes_distinct"]
     return (
         f"{counted(facts['models'], 'model')} in "
@@ -78,6 +78,6 @@ def library_text(facts: Mapping[str, Any]) -> str:
 
 
 def assumed_text(assumed: Sequence[str]) -> str:
-    """Write what was assumed, below one another, for people."""
+    """Format the assumptions for people, one per line."""
     head = "assumed, since neither profile nor trace says so:"
     return "\n".join([head, *(f"  {line}" for line in assumed)])

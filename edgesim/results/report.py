@@ -1,4 +1,4 @@
-"""Write what a run leaves in its folder, trial by trial: online one is in memory."""
+"""Write a run's folder, trial by trial: online only one trial is in memory."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from edgesim.results.tables import (
 
 
 class Report(NamedTuple):
-    """What ``summary.json`` and ``run.json`` hold of a run."""
+    """Contents of ``summary.json`` and ``run.json`` of a run."""
 
     summary: dict[str, Any]
     run: dict[str, Any]
 
 
 def outputs_of(inputs: Inputs) -> tuple[str, ...]:
-    """List the files and folders that a run of these inputs leaves."""
+    """List the files and folders that a run of these inputs writes."""
     plans = inputs.scenario.online is None
     return plan_summary.OUTPUTS if plans else online_summary.OUTPUTS
 
 
 def check_outputs(inputs: Inputs) -> None:
-    """Refuse what the outputs cannot show, before anything is simulated.
+    """Refuse settings that the outputs cannot show, before anything is simulated.
 
     Raises
     ------
     InputError
-        When the time series would be too long, or the window for a viewer begins after
+        If the time series would be too long, or the window for a viewer begins after
         the last arrival.
     """
     if inputs.scenario.online is None:
@@ -74,23 +74,24 @@ def write_run(
 ) -> Report | None:
     """Write every output of a run into a folder, all of them or none.
 
-    ``summary.json``, ``requests.csv``, ``rounds.csv``, ``run.json`` and pictures. Of
+    ``summary.json``, ``requests.csv``, ``rounds.csv``, ``run.json`` and pictures. For
     plans also ``plans/REPEAT/`` with the instance and each schedule, and
     ``perfetto.json`` of the first solver's plan in repeat 0; online ``series.csv`` and
-    ``perfetto/REPEAT-POLICY.json`` of the window, where one is given, and requests and
-    rounds as ``online.records`` says. All but ``run.json``, which holds run times and
+    ``perfetto/REPEAT-POLICY.json`` of the window, if one is given, and requests and
+    rounds as set by ``online.records``. All but ``run.json``, which holds run times and
     versions, are the same bytes for the same inputs and seed, unless a time limit ended
     a solver.
 
     Parameters
     ----------
     folder
-        Made, or replaced if it holds an earlier run.
+        Created, or replaced if it holds an earlier run.
     inputs, trials
-        What is run, and what came out, repeat by repeat. Trials are taken one by one.
+        The inputs of the run and its trials, repeat by repeat. Trials are consumed one
+        by one.
     failed
-        Solvers of the user's own that are left out, and why, for ``run.json``; read
-        once all trials are taken.
+        User's own solvers that are omitted, with the reason, for ``run.json``; read
+        once all trials are consumed.
 
     formats
         Formats of the pictures: ``png``, ``pdf``, ``svg``.
@@ -147,13 +148,13 @@ def write_run(
 
 
 def _first_and_rest(first: list[Trial], rest: Iterator[Trial]) -> Iterator[Trial]:
-    """Chain them without keeping the first."""
+    """Chain the trials without keeping the first in memory."""
     yield first.pop()
     yield from rest
 
 
 class _Tables:
-    """Requests and rounds, trial by trial; open while the block of a stack lasts."""
+    """Tables of requests and rounds, trial by trial; open as long as the exit stack."""
 
     def __init__(self, folder: Path, inputs: Inputs, stack: ExitStack) -> None:
         online = inputs.scenario.online

@@ -1,4 +1,4 @@
-"""Tables row by row, for those that are small.
+"""Small tables, written row by row.
 
 The same rows give the same bytes: columns in a fixed order, numbers by ``repr``,
 nothing (None) as an empty cell.
@@ -23,25 +23,25 @@ def write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
     Parameters
     ----------
     path
-        The file; one that is there is replaced.
+        The file; an existing one is replaced.
     rows
-        One mapping from column to value a row.
+        One mapping from column to value per row.
     columns
         The header, in order.
 
     Raises
     ------
     ValueError
-        When a row does not have exactly these columns.
+        If a row does not have exactly these columns.
     InputError
-        When the file cannot be written.
+        If the file cannot be written.
     """
     with write_whole(path) as file:
         dump_csv(file, rows, columns)
 
 
 def dump_csv(file: IO[str], rows: Iterable[Row], columns: Sequence[str]) -> None:
-    """Write a table into an open file, as :func:`write_csv` does."""
+    """Write a table to an open file, like :func:`write_csv`."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
@@ -56,5 +56,5 @@ def dump_csv(file: IO[str], rows: Iterable[Row], columns: Sequence[str]) -> None
 def _cell(value: Cell) -> str:
     if value is None:
         return ""
-    # numpy's repr names its type; a plain float's is the shortest that reads back.
+    # numpy's repr includes its type; a plain float's is the shortest that reads back.
     return repr(float(value)) if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Results of a run: in memory, or back from the folder that holds them."""
+"""Results of a run: in memory, or read back from their folder."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from edgesim.results.text import table
 
 
 class Runs:
-    """What every solver or policy did in every repeat.
+    """Results of every solver or policy in every repeat.
 
     Made by :func:`edgesim.run` and :func:`edgesim.read_run`.
 
     Attributes
     ----------
     summary
-        What ``summary.json`` holds: every measure with its interval, gains of sharing.
+        Contents of ``summary.json``: every measure with its interval, gains of sharing.
     info
-        What ``run.json`` holds: versions, the scenario, hashes of inputs, run times.
+        Contents of ``run.json``: versions, the scenario, hashes of inputs, run times.
     trials
         The runs themselves; empty if they were read from a folder.
     """
@@ -72,46 +72,46 @@ class Runs:
         return "policies" if self._kind == "policy" else "solvers"
 
     def table(self) -> str:
-        """Write what the command prints: a row a solver or policy, and the gains."""
+        """Return the command's output: a row per solver or policy, and the gains."""
         return table(self._report)
 
     def to_dict(self, orient: str = "records") -> list[dict[str, Any]]:
-        """Return what the table shows as data: one row a solver or policy.
+        """Return the table as data: one row per solver or policy.
 
         Parameters
         ----------
         orient
-            ``"records"``, the only one there is.
+            ``"records"``, the only supported value.
 
         Returns
         -------
         list of dict
-            Name, mean of each measure over repeats or batches, and half-width of its
-            95 % interval as ``MEASURE_half_width_95``; None where there is none.
+            Name, mean of each measure over repeats or batches, and half-width of its 95
+            % interval as ``MEASURE_half_width_95``; None if undefined.
         """
         if orient != "records":
             raise InputError("orient", f"must be 'records', found {orient!r}")
         rows = []
-        for name, of in self.summary[self._plural].items():
+        for name, entry in self.summary[self._plural].items():
             row: dict[str, Any] = {self._kind: name}
-            measures = of.get("measures", of)
-            for measure_name, found in measures.items():
-                if isinstance(found, dict) and "mean" in found:
-                    row[measure_name] = found["mean"]
-                    row[f"{measure_name}_half_width_95"] = found["half_width_95"]
+            measures = entry.get("measures", entry)
+            for measure_name, value in measures.items():
+                if isinstance(value, dict) and "mean" in value:
+                    row[measure_name] = value["mean"]
+                    row[f"{measure_name}_half_width_95"] = value["half_width_95"]
             rows.append(row)
         return rows
 
     def requests(self) -> Columns:
-        """Return one row a request: the columns of ``requests.csv``.
+        """Return one row per request: the columns of ``requests.csv``.
 
-        Runs in memory have all requests; those of a folder the ones that the scenario's
-        ``online.records`` kept.
+        Runs in memory have all requests; those read from a folder only the ones kept by
+        the scenario's ``online.records``.
 
         Raises
         ------
         InputError
-            When the folder keeps none, or its table is damaged.
+            If the folder keeps none, or its table is damaged.
         """
         if self._folder is not None:
             return self._read("requests.csv")
@@ -124,9 +124,9 @@ class Runs:
         )
 
     def rounds(self) -> Columns:
-        """Return one row a round: the columns of ``rounds.csv``.
+        """Return one row per round: the columns of ``rounds.csv``.
 
-        As :meth:`requests` does.
+        Like :meth:`requests`.
         """
         if self._folder is not None:
             return self._read("rounds.csv")
@@ -157,8 +157,8 @@ class Runs:
         Raises
         ------
         InputError
-            When these runs were read from a folder, or the folder holds something else
-            or cannot be written.
+            If these runs were read from a folder, or the folder holds something else or
+            cannot be written.
         """
         place = Path(folder)
         inputs = self._inputs
@@ -173,14 +173,14 @@ class Runs:
 
 
 class Simulation:
-    """What one policy did with the requests it was given.
+    """Result of one policy on given requests.
 
     Made by :func:`edgesim.simulate`.
 
     Attributes
     ----------
     account
-        The run, and what it was simulated with.
+        The run, with the tables it was simulated with.
     """
 
     def __init__(self, account: Account, users: Sequence[str]) -> None:
@@ -193,16 +193,16 @@ class Simulation:
         return measure(self.account)
 
     def requests(self) -> Columns:
-        """Return one row a request, in order of arrival."""
+        """Return one row per request, in order of arrival."""
         return Columns(_requests(self.account, Labels(self._users)))
 
     def rounds(self) -> Columns:
-        """Return one row a round, in order."""
+        """Return one row per round, in order."""
         return Columns(_rounds(self.account))
 
 
 def runs_of(inputs: Inputs, trials: Sequence[Trial]) -> Runs:
-    """Condense trials that are in memory."""
+    """Summarise trials that are in memory."""
     results: PlanSummary | OnlineSummary
     if inputs.scenario.online is None:
         results = PlanSummary(inputs)
@@ -217,12 +217,12 @@ def runs_of(inputs: Inputs, trials: Sequence[Trial]) -> Runs:
 
 
 def read_run(folder: Path) -> Runs:
-    """Read what a run has left in a folder.
+    """Read the results of a run from a folder.
 
     Raises
     ------
     InputError
-        When the folder holds no run.
+        If the folder holds no run.
     """
     summary = read_json(folder / "summary.json")
     run = read_json(folder / "run.json")

@@ -27,12 +27,12 @@ SERIES_COLUMNS = (
 def dump_series(file: IO[str], series: Series, repeat: int, policy: str) -> None:
     """Append the rows of ``series.csv`` to an open file.
 
-    Times and shares are rounded to nine digits after the point.
+    Times and shares are rounded to nine decimals.
 
     Parameters
     ----------
     file
-        The file; its header, ``SERIES_COLUMNS``, is there.
+        The file; its header, ``SERIES_COLUMNS``, is already written.
     series
         The run.
     repeat, policy

@@ -1,7 +1,7 @@
-"""The tables of a run: one row a request, one row a round.
+"""The tables of a run: one row per request, one row per round.
 
-Rows are appended run by run, so that no two runs need be in memory. The same run gives
-the same bytes: columns and rows in a fixed order, numbers by ``repr``.
+Rows are appended run by run, so that no two runs need to be in memory. The same run
+gives the same bytes: columns and rows in a fixed order, numbers by ``repr``.
 """
 
 from __future__ import annotations
@@ -95,14 +95,14 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Labels:
-    """What requests are called.
+    """Names of users and requests.
 
     Parameters
     ----------
     users
-        The trace's users, by the number of a request's user.
+        The trace's users, by the user number of a request.
     ids
-        Ids of requests, by the same; their numbers where there are none.
+        Ids of requests, by the same number; if not given, requests are numbered.
     """
 
     users: Sequence[str]
@@ -113,8 +113,8 @@ def request_columns(account: Account, names: Labels) -> dict[str, Column]:
     """Make columns of a run's requests, in order of arrival, or of a plan's problem.
 
     ``end_s`` is when a request's round ended, or online when it was dropped;
-    ``latency_s`` the time from arrival to end of those computed. In a plan ``round`` is
-    the planned one.
+    ``latency_s`` the time from arrival to end of computed requests. In a plan ``round``
+    is the planned one.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def request_columns(account: Account, names: Labels) -> dict[str, Column]:
 
 
 def planned_round_of(account: Account) -> Ints:
-    """Tell the planned round of each request, −1 for those in none, shape (K,)."""
+    """Return the planned round of each request, −1 if unscheduled, shape (K,)."""
     assert account.schedule is not None
     number = {user.id: k for k, user in enumerate(account.tables.problem.users)}
     round_ = np.full(len(number), -1, dtype=np.int64)
@@ -173,16 +173,16 @@ def planned_round_of(account: Account) -> Ints:
 def round_columns(account: Account) -> dict[str, Column]:
     """Make columns of a run's rounds, in order.
 
-    ``chosen`` requests were chosen when the load began, ``batch`` of them and of those
-    that joined were computed. ``wait_s`` is how long the loaded round waited for
-    inputs, the round before over. In a plan blocks are counted here and named in the
-    schedule.
+    ``chosen`` is the number of requests chosen when the load began, ``batch`` the
+    number computed, of these and of those that joined. ``wait_s`` is how long the
+    loaded round waited for inputs after the preceding round. In a plan blocks are
+    counted here and named in the schedule.
 
     Returns
     -------
     dict
-        ``ROUND_COLUMNS``, or ``PLAN_ROUND_COLUMNS`` of a run that followed a plan, as
-        :func:`request_columns` does.
+        ``ROUND_COLUMNS``, or ``PLAN_ROUND_COLUMNS`` of a run that followed a plan, like
+        :func:`request_columns`.
     """
     rounds = account.run.rounds
     columns: dict[str, Column] = {
@@ -227,18 +227,18 @@ def dump_requests(
     name: str,
     window_s: Window | None = None,
 ) -> None:
-    """Append a row for every request, as :func:`request_columns` has them.
+    """Append a row for every request, with the columns of :func:`request_columns`.
 
     Parameters
     ----------
     file
-        The file; its header is there.
+        The file; its header is already written.
     account, names
         The run.
     repeat, name
-        Leading columns: which repeat, and which solver or policy.
+        Leading columns: the repeat, and the solver or policy.
     window_s
-        Only requests that are there at some time in [start, end); all by default.
+        Only requests present at some time in [start, end); all by default.
     """
     order = REQUEST_COLUMNS if account.schedule is None else PLAN_REQUEST_COLUMNS
     rows = np.flatnonzero(requests_in(account.run, window_s))
@@ -253,18 +253,18 @@ def dump_rounds(
     name: str,
     window_s: Window | None = None,
 ) -> None:
-    """Append a row for every round, as :func:`round_columns` has them.
+    """Append a row for every round, with the columns of :func:`round_columns`.
 
     Parameters
     ----------
     file
-        The file; its header is there.
+        The file; its header is already written.
     account
         The run.
     repeat, name
-        Leading columns: which repeat, and which solver or policy.
+        Leading columns: the repeat, and the solver or policy.
     window_s
-        Only rounds in hand at some time in [start, end); all by default.
+        Only rounds in flight at some time in [start, end); all by default.
     """
     order = ROUND_COLUMNS if account.schedule is None else PLAN_ROUND_COLUMNS
     rows = np.flatnonzero(rounds_in(account.run, window_s))
@@ -272,17 +272,17 @@ def dump_rounds(
 
 
 def requests_in(run: Run, window_s: Window | None) -> Mask:
-    """Which requests are there at some time in [start, end), shape (K,)."""
+    """Mask of requests present at some time in [start, end), shape (K,)."""
     return _in_window(run.requests.arrival_s, run.requests.end_s, window_s)
 
 
 def rounds_in(run: Run, window_s: Window | None) -> Mask:
-    """Which rounds are in hand at some time in [start, end), shape (R,)."""
+    """Mask of rounds in flight at some time in [start, end), shape (R,)."""
     return _in_window(run.rounds.load_start_s, run.rounds.end_s, window_s)
 
 
 def _in_window(starts_s: Floats, ends_s: Floats, window_s: Window | None) -> Mask:
     if window_s is None:
         return np.ones(len(starts_s), dtype=np.bool_)
-    there: Mask = (starts_s < window_s[1]) & (ends_s >= window_s[0])
-    return there
+    overlaps: Mask = (starts_s < window_s[1]) & (ends_s >= window_s[0])
+    return overlaps

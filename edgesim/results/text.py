@@ -1,4 +1,4 @@
-"""What people read of a run: a row a solver or policy, and what sharing gains."""
+"""Text of a run for people: a row per solver or policy, and the gains of sharing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from edgesim.text import table as columns_of
 
 
 def table(report: Report) -> str:
-    """Write a run for people: the library, a row a solver or policy, the gains.
+    """Format a run for people: the library, a row per solver or policy, the gains.
 
     Below stand a sentence if nobody was served, and what was assumed, where a scenario
     leaves that to edgesim.
@@ -45,28 +45,28 @@ def table(report: Report) -> str:
 def _plan_lines(
     summary: Mapping[str, Any], runtime_s: Mapping[str, Sequence[float]]
 ) -> list[str]:
-    """Write a row a solver, means over repeats."""
+    """Format a row per solver, with means over repeats."""
     lines = [
         library_text(summary["library"]),
         f"{'solver':<22}{'in time':>14}{'planned':>9}{'bound':>8}{'gap':>8}"
         f"{'optimal':>10}{'solver time':>14}",
     ]
     solvers = summary["solvers"]
-    for name, of in solvers.items():
-        in_time, half = of["in_time"]["mean"], of["in_time"]["half_width_95"]
+    for name, entry in solvers.items():
+        in_time, half = entry["in_time"]["mean"], entry["in_time"]["half_width_95"]
         interval = "" if half is None else f" ± {half:.1f}"
-        proven = sum(status == "optimal" for status in of["status"])
-        repeats = len(of["status"])
+        proven = sum(status == "optimal" for status in entry["status"])
+        repeats = len(entry["status"])
         lines.append(
             f"{shortened(name, 21):<22}{f'{in_time:.1f}{interval}':>14}"
-            f"{of['served']['mean']:>9.1f}"
-            f"{of['bound']['mean']:>8.1f}"
-            f"{of['gap']['mean']:>8.1%}"
+            f"{entry['served']['mean']:>9.1f}"
+            f"{entry['bound']['mean']:>8.1f}"
+            f"{entry['gap']['mean']:>8.1%}"
             f"{f'{proven}/{repeats}':>10}"
             f"{_mean(runtime_s[name]):>12.3f} s"
         )
-    for name, of in summary["sharing_gain_in_time"].items():
-        gain, half = of["mean"], of["half_width_95"]
+    for name, entry in summary["sharing_gain_in_time"].items():
+        gain, half = entry["mean"], entry["half_width_95"]
         interval = "" if half is None else f" ± {half:.1f}"
         alone = solvers[name]["in_time"]["mean"] - gain
         share = f" ({gain / alone:+.0%})" if alone else ""
@@ -102,10 +102,10 @@ HEAD = (
 
 
 def _online_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Write a row a policy, what sharing gains, and how it was measured."""
+    """Format a row per policy, the gains of sharing, and the method of measurement."""
     lines = [library_text(summary["library"])]
     lines += columns_of(
-        HEAD, [_row(name, of) for name, of in summary["policies"].items()]
+        HEAD, [_row(name, entry) for name, entry in summary["policies"].items()]
     )
     for name, gain in summary["sharing_gain"].items():
         lines.append(
@@ -121,9 +121,9 @@ def _online_lines(summary: Mapping[str, Any]) -> list[str]:
     limit = correlation_limit(summary["batches"])
     correlated = [
         name
-        for name, of in summary["policies"].items()
+        for name, entry in summary["policies"].items()
         if summary["repeats"] == 1
-        and (of["measures"]["on_time_ratio"]["lag1"] or 0.0) > limit
+        and (entry["measures"]["on_time_ratio"]["lag1"] or 0.0) > limit
     ]
     if correlated:
         lines += _wrapped(
@@ -134,7 +134,7 @@ def _online_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _lost(reason: str, summary: Mapping[str, Any]) -> str:
-    """Tell of requests that no policy can serve; nothing where there are none."""
+    """Report requests that no policy can serve; empty if there are none."""
     first = next(iter(summary["policies"].values()))
     count = first["dropped_by"].get(reason, 0)
     return f"{counted(count, 'request')} dropped by all: {reason}" if count else ""
@@ -176,8 +176,8 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, TEXT_WIDTH, break_on_hyphens=False)
 
 
-def _row(name: str, of: Mapping[str, Any]) -> list[str]:
-    measures = of["measures"]
+def _row(name: str, entry: Mapping[str, Any]) -> list[str]:
+    measures = entry["measures"]
 
     def share(measure: str) -> str:
         return percent(measures[measure]["mean"])
@@ -205,7 +205,7 @@ def _row(name: str, of: Mapping[str, Any]) -> list[str]:
 
 
 def _points(gain: Mapping[str, Any]) -> str:
-    """Write a difference of ratios in percentage points."""
+    """Format a difference of ratios in percentage points."""
     if gain["mean"] is None:
         return "nothing: no requests are measured"
     half = gain["half_width_95"]

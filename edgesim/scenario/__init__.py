@@ -1,4 +1,4 @@
-"""A scenario: the TOML file that says all a run depends on, as values."""
+"""A scenario: the TOML file that specifies a run, as values."""
 
 from edgesim.scenario.file import read_scenario
 from edgesim.scenario.scenario import Scenario

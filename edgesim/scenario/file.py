@@ -1,4 +1,4 @@
-"""Scenario files: found, read, checked, and changed by key path."""
+"""Scenario files: find, read, check, and change them by key path."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from edgesim.shipped import locate
 
 
 def locate_scenario(path_or_name: str) -> Path:
-    """Find a scenario: a file, or the name of one that edgesim ships.
+    """Find a scenario: a file, or the name of a shipped one.
 
     Raises
     ------
     InputError
-        When there is neither.
+        If there is neither.
     """
     return locate("scenario", path_or_name)
 
 
 def is_online(path: Path) -> bool:
-    """Whether a scenario file has an ``[online]`` section, whatever else it holds.
+    """Whether a scenario file has an ``[online]`` section; nothing else is checked.
 
     Raises
     ------
     InputError
-        When it is no TOML file.
+        If it is not a TOML file.
     """
     return "online" in read_toml(path)
 
@@ -50,7 +50,7 @@ def read_scenario(
         Values that replace the file's, by key path (``"cell.bandwidth_hz"``,
         ``"library.clusters[0].variants"``).
     own
-        Names of solvers and policies that are handed over as objects.
+        Names of solvers and policies that are passed as objects.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The ``[noise]`` section of a scenario: what differs from the plan."""
+"""The ``[noise]`` section of a scenario: deviations from the plan."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Sigma = Annotated[
 
 
 class NoiseSpec(Value):
-    """The ``[noise]`` section of a scenario: what differs from the plan.
+    """The ``[noise]`` section of a scenario: deviations from the plan.
 
     With ``fading`` each user's spectral efficiency is redrawn every ``coherence_s``.
     ``load_sigma`` and ``compute_sigma`` are sigmas of lognormal factors with median 1
@@ -56,7 +56,7 @@ class NoiseSpec(Value):
         Raises
         ------
         InputError
-            When the profile states none and is asked for it.
+            If the profile states none and the scenario asks for it.
         """
         return (
             _resolved("load_sigma", self.load_sigma, measured_load, "load times"),

@@ -33,27 +33,27 @@ Whole = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(whole)]
 
 
 class _Fault(Value):
-    """From when on, in seconds of the run, and for how long."""
+    """Start, in seconds of the run, and duration."""
 
     at_s: Seconds
     for_s: PositiveSeconds
 
     @property
     def end_s(self) -> float:
-        """When it is over."""
+        """End of the fault."""
         return self.at_s + self.for_s
 
 
 class GpuStall(_Fault):
-    """``kind = "gpu-stall"``: the GPU does nothing, and then goes on where it was."""
+    """``kind = "gpu-stall"``: the GPU stalls, and then resumes where it stopped."""
 
     kind: Literal["gpu-stall"]
 
 
 class SlowLoad(_Fault):
-    """``kind = "slow-load"``: loads that start meanwhile take ``factor`` times as long.
+    """``kind = "slow-load"``: loads started meanwhile take ``factor`` times as long.
 
-    The nominal time, that is, or the one drawn where there is noise.
+    That is, ``factor`` times the nominal time, or the drawn one with noise.
     """
 
     kind: Literal["slow-load"]
@@ -61,7 +61,7 @@ class SlowLoad(_Fault):
 
 
 class LinkDown(_Fault):
-    """``kind = "link-down"``: the link of ``user`` carries nothing, or everybody's."""
+    """``kind = "link-down"``: the link of ``user``, or every link, carries nothing."""
 
     kind: Literal["link-down"]
     user: Name | None = None
@@ -70,7 +70,7 @@ class LinkDown(_Fault):
 class Burst(_Fault):
     """``kind = "burst"``: requests arrive at ``factor`` times their rate.
 
-    As ``workload.rate_scale`` does it (:mod:`edgesim.trace.scale`), within the span.
+    Within the span, like ``workload.rate_scale`` (:mod:`edgesim.trace.scale`).
     """
 
     kind: Literal["burst"]
@@ -105,7 +105,7 @@ def _pair(span: tuple[float, float]) -> tuple[float, float]:
     )
 
 
-# Said in JSON Schema as OnlineSpec._check has it.
+# The rule of OnlineSpec._check in JSON Schema.
 _WINDOW_NEEDED: dict[str, Any] = {
     "if": {"required": ["records"], "properties": {"records": {"const": "window"}}},
     "then": {"required": ["window_s"], "properties": {"window_s": {"type": "array"}}},
@@ -125,12 +125,13 @@ class OnlineSpec(Value):
     Times count from the start of the run, which is the start of its window of the
     trace. ``[online.NAME]`` holds options of the policy NAME, with and without sharing.
 
-    ``uplink`` is the rule for sharing the band; ``late`` says whether requests that
-    cannot make it are dropped; at most ``queue_limit`` are on their way or waiting.
-    Requests that arrive before ``warmup_s`` are served, not measured. With one repeat,
-    intervals come from ``batches`` equal spans of what is measured. ``sample_s`` is the
-    step of the time series. ``records`` says which requests and rounds are written out
-    one by one, and ``window_s`` is the span of the trace for a timeline viewer.
+    ``uplink`` is the rule for sharing the band; ``late`` determines whether requests
+    that cannot be in time are dropped; at most ``queue_limit`` are uploading or
+    waiting. Requests that arrive before ``warmup_s`` are served but not measured. With
+    one repeat, intervals come from ``batches`` equal spans of the measured time.
+    ``sample_s`` is the step of the time series. ``records`` selects the requests and
+    rounds that are written individually, and ``window_s`` is the span of the trace for
+    a timeline viewer.
     """
 
     model_config = ConfigDict(extra="allow", json_schema_extra=_WINDOW_NEEDED)
@@ -188,16 +189,16 @@ class OnlineSpec(Value):
 
     @property
     def bursts(self) -> tuple[scale.Burst, ...]:
-        """Spans in which more requests arrive, or fewer, in order of time."""
-        found = [fault for fault in self.faults if isinstance(fault, Burst)]
+        """Spans with a higher or lower arrival rate, in order of time."""
+        bursts = [fault for fault in self.faults if isinstance(fault, Burst)]
         return tuple(
             scale.Burst(fault.at_s, fault.end_s, fault.factor)
-            for fault in sorted(found, key=lambda fault: fault.at_s)
+            for fault in sorted(bursts, key=lambda fault: fault.at_s)
         )
 
 
 def _collide(one: FaultSpec, other: FaultSpec) -> bool:
-    """Whether two faults of one kind, on one link if on links, overlap in time."""
+    """Whether two faults of one kind (for links, on one link) overlap in time."""
     if isinstance(one, LinkDown) and isinstance(other, LinkDown):
         apart = None not in (one.user, other.user) and one.user != other.user
     else:

@@ -1,4 +1,4 @@
-"""A scenario: what a TOML file says of library, cell, GPU, workload and run."""
+"""A scenario: a TOML file's settings of library, cell, GPU, workload and run."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ from solvers.problem import (
 
 SCENARIO = "edgesim.scenario/1"
 
-# What a trace's models become, by popularity: the library's model of the same name,
+# Mapping of a trace's models, by popularity, to the library's model of the same name,
 # of the same rank, of the rank modulo the library, or of the same rank in a seeded
 # permutation of the library.
 ModelMap = Literal["name", "rank", "round-robin", "random"]
 
 
-# A file name as TOML may hold it: relative to the scenario, or a shipped name.
+# A file name in TOML: relative to the scenario, or a shipped name.
 FileName = Annotated[
     str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f]+$")
 ]
 
-# Also the name of a folder, so one plain component of a path.
+# Also a folder's name, so a single plain path component.
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$")]
 
 
 class Gpu(LoadSource):
-    """``[gpu]``: memory, what stays in it, and where blocks are loaded from."""
+    """``[gpu]``: memory, residency, and the source of block loads."""
 
     memory_bytes: Bytes | None = None
     resident_model: Name | None = None
@@ -67,18 +67,18 @@ class Gpu(LoadSource):
 
 
 class Workload(Value):
-    """``[workload]``: which requests there are.
+    """``[workload]``: the requests.
 
-    ``time_scale`` stretches the trace's arrival times. Then it is cut into windows of
-    ``window_s`` from ``start_s`` on; each repeat takes one. Then ``cv_scale`` and
-    ``rate_scale`` change how bursty and how dense arrivals are, in intervals of
-    ``scale_interval_s`` (:mod:`edgesim.trace.scale`).
+    ``time_scale`` stretches the trace's arrival times. Then the trace is cut into
+    windows of ``window_s`` starting at ``start_s``; each repeat takes one. Then
+    ``cv_scale`` and ``rate_scale`` change the burstiness and rate of arrivals, in
+    intervals of ``scale_interval_s`` (:mod:`edgesim.trace.scale`).
 
-    A plan with ``releases = "zero"`` has the requests gathered in a window all there
+    In a plan with ``releases = "zero"``, all requests collected in a window are present
     when it is planned, at time 0, and their deadlines count from then; with ``"trace"``
-    they come at their own times within the window, known beforehand. ``deadline_s``
-    replaces every request's own deadline by one for all. Online, requests come at their
-    own times, with their own deadlines, and nobody knows beforehand.
+    they arrive at their own times within the window, known in advance. ``deadline_s``
+    replaces every request's own deadline by a common one. Online, requests arrive at
+    their own times, with their own deadlines, and are not known in advance.
     """
 
     trace: FileName | None = None
@@ -93,7 +93,7 @@ class Workload(Value):
     scale_interval_s: ScaleInterval = SCALE_INTERVAL_S
 
     def scaling(self, repeat: int) -> Scaling:
-        """Say which part of a trace a repeat takes, and what becomes of it."""
+        """Return the part of a trace that a repeat takes, and its scaling."""
         window_s = self.window_s
         return Scaling(
             time=self.time_scale,
@@ -106,7 +106,7 @@ class Workload(Value):
 
 
 def workload_of(options: Mapping[str, Any]) -> Workload:
-    """Make a workload of the values of some of its keys.
+    """Make a workload from the values of some of its keys.
 
     Raises
     ------
@@ -133,7 +133,7 @@ _SOLVER_SCHEMA: dict[str, Any] = {
 class RunSpec(Value):
     """``[run]``: solvers and their limits, uplink discipline, repeats and seed.
 
-    Of a plan, that is; online only ``repeats`` and ``seed`` apply.
+    All apply to plans; online only ``repeats`` and ``seed`` apply.
     """
 
     solvers: Annotated[
@@ -155,7 +155,7 @@ _PLAN_ONLY = {
 
 
 def _and_in_schema() -> dict[str, Any]:
-    """Say in JSON Schema what ``Scenario._check`` refuses, as far as that goes."""
+    """Express the rules of ``Scenario._check`` in JSON Schema, as far as possible."""
     kinds: dict[str, type[Value]] = {"run": RunSpec, "workload": Workload}
     plan_only: dict[str, dict[str, Any]] = {
         section: {
@@ -193,10 +193,11 @@ def _with(key: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Scenario(Value):
-    """Everything a run depends on, but the trace and the profile themselves.
+    """Everything a run depends on, except the trace and the profile themselves.
 
-    With an ``[online]`` section requests are served as they come, by its policies; else
-    they are planned by the solvers of ``[run]``. It is one or the other.
+    With an ``[online]`` section requests are served as they arrive, by its policies;
+    otherwise they are planned by the solvers of ``[run]``. A scenario is one or the
+    other.
     """
 
     model_config = ConfigDict(json_schema_extra=_and_in_schema())
@@ -216,7 +217,7 @@ class Scenario(Value):
 
     @property
     def file(self) -> Path | None:
-        """Where it was read; files that it names lie beside it."""
+        """The file it was read from; files that it names are looked up beside it."""
         return self._file
 
     def code_named(self) -> dict[str, str]:
@@ -236,12 +237,12 @@ class Scenario(Value):
         return self._code
 
     def replace(self, *, own: Collection[str] = (), **changes: Any) -> Scenario:
-        """Return a scenario in which some values are others.
+        """Return a scenario with some values replaced.
 
         Parameters
         ----------
         own
-            Names of solvers and policies that are handed over as objects.
+            Names of solvers and policies that are passed as objects.
         changes
             Values by key path: ``scenario.replace(**{"cell.bandwidth_hz": 40e6})``.
 
@@ -274,23 +275,23 @@ class Scenario(Value):
         return self
 
     def _check_online(self, online: OnlineSpec) -> None:
-        """Refuse what means nothing online, rather than leave it without effect."""
+        """Refuse settings that do not apply online, rather than ignore them."""
         if self.run.solvers:
             raise ValueError(
                 "run.solvers plans, [online] serves requests as they come; found both, "
                 "remove one"
             )
         for section, keys in _PLAN_ONLY.items():
-            found = getattr(self, section)
+            settings = getattr(self, section)
             for key in keys:
-                if getattr(found, key) != type(found).model_fields[key].default:
+                if getattr(settings, key) != type(settings).model_fields[key].default:
                     raise ValueError(
                         f"{section}.{key} is for plans and does not apply [online], "
-                        f"found {getattr(found, key)!r}"
+                        f"found {getattr(settings, key)!r}"
                     )
         if self.gpu.eviction != "lru":
             raise ValueError(
-                f"gpu.eviction must be 'lru' online, where nobody knows the next use, "
+                f"gpu.eviction must be 'lru' online, where the next use is unknown, "
                 f"found {self.gpu.eviction!r}"
             )
         if self.noise is not None and self.noise.fading:
@@ -309,7 +310,7 @@ class Scenario(Value):
 def scenario_of(
     where: str, content: Any, file: Path | None, own: Collection[str] = ()
 ) -> Scenario:
-    """Check what a scenario says, and remember where it was read.
+    """Check the content of a scenario, and record its file.
 
     Parameters
     ----------
@@ -320,7 +321,7 @@ def scenario_of(
     file
         The file, if it was read from one.
     own
-        Names of solvers and policies that are handed over as objects.
+        Names of solvers and policies that are passed as objects.
 
     Raises
     ------
@@ -328,7 +329,7 @@ def scenario_of(
         Naming the key, what was found and what is allowed.
     """
     try:
-        found = Scenario.model_validate(content, context={OWN: frozenset(own)})
+        scenario = Scenario.model_validate(content, context={OWN: frozenset(own)})
     except ValidationError as error:
         raise from_validation(where, error, Scenario) from None
     found._file = file

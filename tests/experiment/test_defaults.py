@@ -230,13 +230,13 @@ def test_other_names_are_taken_in_turn(
 def test_unasked_models_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that nobody asks for is told, lest its absence be taken for a result."""
+    """A model without requests is named, lest its absence be taken for a result."""
     monkeypatch.chdir(tmp_path)
     written(tmp_path, document(BOTH), ("dogs",))
     finished = edgesim(
         *("run", "--profile", "mine.json", "--trace", "mine.csv", "--solver", "greedy")
     )
-    assert "by their names; nobody asks for the other 1" in finished.out
+    assert "by their names; 1 other is not requested" in finished.out
 
 
 def test_shipped_names_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -334,7 +334,7 @@ def test_a_run_with_late_users_shows_them() -> None:
     assert len(crossed) == len(late) > 0
     legend = gpu.get_legend()
     assert legend is not None
-    assert "somebody late" in [text.get_text() for text in legend.get_texts()]
+    assert "late requests" in [text.get_text() for text in legend.get_texts()]
     assert "late" in uplink.get_title(loc="left")
     assert_nothing_cut_off(figure_of(uplink))
 

@@ -107,18 +107,18 @@ class Greedy(Policy):
         best_batches: dict[int, Batch] = {}
         while True:
             rate_per_s = max(rates)
-            at = rates.index(rate_per_s)
+            index = rates.index(rate_per_s)
             if rates.count(rate_per_s) > 1:
                 tied = [i for i, rate in enumerate(rates) if rate == rate_per_s]
-                at = min(tied, key=lambda i: waiting[models[i]][0].number)
-            model = models[at]
+                index = min(tied, key=lambda i: waiting[models[i]][0].number)
+            model = models[index]
             batch = best_batches.get(model)
             if batch is not None:
                 return model, batch
             batch = best_batches[model] = best_batch(
                 waiting[model], tables[model], bounds_s[model], start_s, loads_s[model]
             )
-            rates[at] = batch.rate_per_s
+            rates[index] = batch.rate_per_s
 
     def _late(self, server: View, loads_s: Sequence[float]) -> tuple[int, Batch]:
         """Find the best rate when every request is late."""
