@@ -19,9 +19,9 @@ def check_consent(
     file
         The file that names it, for messages.
     scenario
-        What is to be run. It knows what its own file names.
+        The scenario to be run. It knows what its own file names.
     own_code
-        Whether the user consents to whatever the file names.
+        Whether the user consents to all code that the file names.
     from_files
         Whether all else in the scenario is from files too, as in a figure.
 

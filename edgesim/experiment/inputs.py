@@ -171,9 +171,9 @@ def load_inputs(
     chosen = located.scenario
     completed = defaults.is_own_models(where)
     if completed:
-        values = defaults.choose(found.profile_file, device, requests, chosen)
-        chosen = defaults.complete(chosen, values, found.overrides, own)
-    check_windows(where, chosen, found.trace_file, requests.arrival_s)
+        values = defaults.choose(located.profile_file, device, requests, chosen)
+        chosen = defaults.complete(chosen, values, located.overrides, own)
+    check_windows(where, chosen, located.trace_file, requests.arrival_s)
     library_rng, map_rng = spawned(chosen.run.seed)
     library = library_of(where, chosen, device, library_rng)
     names = map_models(where, requests, library, chosen.workload.models, map_rng)

@@ -45,9 +45,9 @@ def make_policy(
     shipped = _SHIPPED.get(plain(name))
     given = (own or {}).get(name)
     if given is not None:
-        made, known = given, None
-    elif known is not None:
-        made = shipped_policy(plain(name))
+        factory, shipped = given, None
+    elif shipped is not None:
+        factory = shipped_policy(plain(name))
     else:
         factory = _imported_class(name)
     where = f"online.{plain(name)}" if shipped is not None else plain(name)

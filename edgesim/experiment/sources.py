@@ -106,14 +106,14 @@ def locate(
         source_file = IN_MEMORY
     else:
         scenario_file = source_file = scenario
-        found = read_scenario(scenario_file, replaced, own)
-    check_consent(scenario_file, found, own_code=own_code)
+        effective = read_scenario(scenario_file, replaced, own)
+    check_consent(scenario_file, effective, own_code=own_code)
     if isinstance(trace, Trace):
         trace_file = IN_MEMORY
     else:
         trace_file = _trace_file(scenario_file, effective, trace)
     if profile_file is None:
-        profile_file = profile_file_of(scenario_file, found)
+        profile_file = profile_file_of(scenario_file, effective)
     files = {"scenario": source_file, "trace": trace_file, "profile": profile_file}
     sources = {role: _source(path) for role, path in files.items()}
     return Located(
@@ -188,7 +188,7 @@ def _source(path: Path) -> Source:
 def _trace_file(
     scenario_file: Path, scenario: Scenario, given: str | Path | None
 ) -> Path:
-    """Find the trace: the one given, or the scenario's."""
+    """Find the trace: the given one, or the scenario's."""
     if given is not None:
         return shipped.locate("trace", given, where=Parameter("trace"))
     if scenario.workload.trace is None:

@@ -332,8 +332,8 @@ def scenario_of(
         scenario = Scenario.model_validate(content, context={OWN: frozenset(own)})
     except ValidationError as error:
         raise from_validation(where, error, Scenario) from None
-    found._file = file
-    return found
+    scenario._file = file
+    return scenario
 
 
 def of_file(scenario: Scenario, given: Collection[str]) -> Scenario:
