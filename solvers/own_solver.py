@@ -1,4 +1,4 @@
-"""Solvers of one's own: their answers, held to the rules and put into numbers."""
+"""User-supplied solvers: their answers, checked against the rules and indexed."""
 
 from __future__ import annotations
 

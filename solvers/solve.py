@@ -70,10 +70,10 @@ def solve(
         Iteration limit for ``local-search``; None for its default. Without a time
         limit, the same seed and iterations give the same schedule.
     name
-        What schedules and messages call a solver of one's own; None for the function's
+        What schedules and messages call a user-supplied solver; None for the function's
         or class's name, with ``-noshare`` behind it where ``sharing`` is false.
     sharing
-        If false, a solver of one's own is asked about the problem in which each model
+        If false, a user-supplied solver is asked about the problem in which each model
         has a block of its own, and its rounds load the whole model at every change.
 
     Returns
@@ -97,7 +97,7 @@ def solve(
         _check_name(solver)
     if isinstance(solver, str) and (name is not None or not sharing):
         raise ArgumentError(
-            f"name and sharing are for a solver of one's own, found solver {solver!r}"
+            f"name and sharing are for a solver of your own, found solver {solver!r}"
         )
     _check_uplink(uplink)
     if mip not in MIP_ENGINES:

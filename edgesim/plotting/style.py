@@ -203,7 +203,7 @@ def new_axes(width_in: float, height_in: float) -> Axes:
 
 
 def height_for(entries: int, least_in: float) -> float:
-    """Height in inches of a figure whose legend has so many entries and a title."""
+    """Height in inches of a figure with a title and a legend of ``entries`` lines."""
     return max(least_in, 1.0 + 0.22 * entries)
 
 
@@ -221,7 +221,7 @@ def repeats_text(counts: Sequence[int]) -> str:
 def side_legend(ax: Axes, handles: Sequence[object], title: str) -> None:
     """Place the legend right of the axes, where it covers neither these nor others.
 
-    A figure whose layout nobody has chosen is laid out so that there is room for it.
+    A figure without a layout engine gets one that makes room for it.
     """
     ax.legend(
         handles=handles,
@@ -235,7 +235,7 @@ def side_legend(ax: Axes, handles: Sequence[object], title: str) -> None:
 
 
 def make_room(ax: Axes) -> None:
-    """Lay a figure out for what stands beside its axes, unless somebody has done so."""
+    """Give a figure a layout engine that makes room beside the axes, if it has none."""
     figure = root_figure(ax)
     if figure.get_layout_engine() is None:
         figure.set_layout_engine("constrained")
