@@ -94,7 +94,7 @@ def run_figure(
             done(number + 1, len(tasks))
     write_csv(data, rows, _columns(figure, tasks))
     drawing = {path.stem: lambda: _draw(figure, rows, online=tasks[0].online)}
-    failed = write_pictures(path.parent, drawing, formats)
+    failed = write_pictures(place.parent, drawing, formats)
     if failed is not None:
         raise PictureError(
             failed.where, f"{failed.what}; its data are in {data}"
