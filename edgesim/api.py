@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 from pydantic import ValidationError
 
 from edgesim.engine.policy import Policy
@@ -110,7 +111,11 @@ def run(
         raise InputError("solvers", "are for plans, and this scenario is online")
     if policies is not None and not online:
         raise InputError("policies", "are for online scenarios, and this one plans")
-    given = {key: one for key, one in overrides.items() if one is not None}
+    given = {
+        key: one.item() if isinstance(one, np.generic) else one
+        for key, one in overrides.items()
+        if one is not None
+    }
     try:
         inputs = load_inputs(
             value if value is scenario else locate_scenario(str(scenario)),
@@ -158,6 +163,9 @@ def _names(
         raise InputError(parameter, f"must be a list or mapping, found {short(given)}")
     if isinstance(given, Mapping):
         pairs = list(given.items())
+        for _, one in pairs:
+            if not isinstance(one, str):
+                _name_of(parameter, one)
     else:
         pairs = [
             (one if isinstance(one, str) else _name_of(parameter, one), one)

@@ -10,6 +10,7 @@ import tempfile
 import tomllib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -213,26 +214,59 @@ def check_replaceable(path: Path, known: Collection[str]) -> None:
     path
         The folder.
     known
-        Names in a result; anything else in the folder is the user's work.
+        Patterns of the files of a result, ``"plans/*/*.json"``; anything else in the
+        folder is the user's work.
 
     Raises
     ------
     InputError
-        If the name is taken by a file or by a folder that holds something else.
+        If the name is taken by a file, or by a folder that holds something else or
+        whose JSON files are not edgesim's.
     """
     with _written(path):
         if path.exists() and not path.is_dir():
             raise InputError(path, "is a file; the name of a folder is needed")
         if _resolved(path) in (Path.cwd(), *Path.cwd().parents):
             raise InputError(path, "is the folder you are in, or above it")
-        entries = {p.name for p in path.iterdir()} if path.exists() else set()
-    foreign = sorted(entries.difference(known))
-    if foreign:
+        entries = sorted(path.rglob("*")) if path.exists() else []
+        names = {entry.relative_to(path).as_posix(): entry for entry in entries}
+    for name, entry in names.items():
+        if not _is_part(name, entry, known):
+            raise InputError(
+                path,
+                f"holds {name!r}, which this does not write; it would be deleted, so "
+                f"choose another folder",
+            )
+    ours = [name for name in names if name.endswith(".json") and "/" not in name]
+    could = any(one.endswith(".json") and "/" not in one for one in known)
+    if names and could and not any(_has_our_schema(names[name]) for name in ours):
         raise InputError(
             path,
-            f"holds {foreign[0]!r}, which is no part of an earlier result; it would "
-            f"be deleted, so choose another folder",
+            f"holds {next(iter(names))!r}, but no earlier result; it would be deleted, "
+            f"so choose another folder",
         )
+
+
+def _is_part(name: str, entry: Path, known: Collection[str]) -> bool:
+    """Whether a file fits a pattern, or a folder the beginning of one."""
+    parts = name.split("/")
+    is_folder = entry.is_dir() and not entry.is_symlink()
+    for pattern in known:
+        wanted = pattern.split("/")
+        deep = len(parts) < len(wanted) if is_folder else len(parts) == len(wanted)
+        if deep and all(map(fnmatchcase, parts, wanted)):
+            return True
+    return False
+
+
+def _has_our_schema(file: Path) -> bool:
+    """Whether a JSON file names a schema of edgesim's."""
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    schema = content.get("schema") if isinstance(content, dict) else None
+    return isinstance(schema, str) and schema.startswith("edgesim.")
 
 
 @contextmanager
@@ -244,7 +278,7 @@ def write_whole_folder(path: Path, known: Collection[str]) -> Iterator[Path]:
     path
         The final name. An earlier result there is replaced, at the end.
     known
-        Names in a result.
+        Patterns of the files of a result.
 
     Yields
     ------

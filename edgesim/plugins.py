@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 import sysconfig
 import traceback
@@ -22,6 +23,10 @@ OWN_NAME = rf"{_WORD}(\.{_WORD})*:{_WORD}"
 
 _OURS = tuple(Path(file).parent for file in (__file__, solvers.__file__))
 _INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib"))
+
+
+FAILURES = (Exception, SystemExit)
+"""What user code may raise: a call of ``sys.exit`` must not end a run in silence."""
 
 
 class ConsentError(InputError):
@@ -63,7 +68,18 @@ def current_folder_importable() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove("")
+        with contextlib.suppress(ValueError):  # the module may have removed it
+            sys.path.remove("")
+
+
+@contextlib.contextmanager
+def keeping_folder() -> Iterator[None]:
+    """Stay in the current folder, whatever user code does: paths are relative to it."""
+    folder = os.getcwd()
+    try:
+        yield
+    finally:
+        os.chdir(folder)
 
 
 def find_module(place: str) -> ModuleType | None:
@@ -110,10 +126,10 @@ def import_own(name: str) -> tuple[ModuleType, Any]:
             f"must not be in {place!r}, which is a package of edgesim's: give your "
             f"module another name",
         )
-    with current_folder_importable():
+    with keeping_folder(), current_folder_importable():
         try:
             module = find_module(place)
-        except Exception as error:
+        except FAILURES as error:
             # Any exception of the user's module on import.
             raise InputError(
                 name, f"cannot be imported: {told_where(error)}"
@@ -125,13 +141,17 @@ def import_own(name: str) -> tuple[ModuleType, Any]:
     return module, getattr(module, attribute, None)
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """Describe an error of foreign code by type and message, on one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {short(text, 200)}" if text else repr(error)
+    name = type(error).__name__
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # its __str__ is foreign code too
+        return name
+    return f"{name}: {short(text, 200)}" if text else f"{name}()"
 
 
-def told_where(error: Exception) -> str:
+def told_where(error: BaseException) -> str:
     """Tell an error as :func:`told` does, and where it was, if in the user's code."""
     if isinstance(error, SyntaxError) and error.filename is not None:
         line: str | None = f"{Path(error.filename).name}:{error.lineno}"
@@ -141,14 +161,20 @@ def told_where(error: Exception) -> str:
     return told(error) if line is None else f"{told(error)}, at {line}"
 
 
-def own_line(error: Exception) -> str | None:
+def own_line(error: BaseException) -> str | None:
     """Locate an error in the user's code: ``mine.py:12``.
 
     The file is the first in the traceback that is not edgesim's, preferring files that
     are not installed; the line is the last one in that file. None if the traceback has
     no such file.
     """
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [
+        frame
+        # A generator's StopIteration is the cause of a RuntimeError without its line.
+        for one in (error, error.__cause__)
+        if one is not None
+        for frame in traceback.extract_tb(one.__traceback__)
+    ]
     foreign = [frame for frame in frames if not _lies_in(frame.filename, _OURS)]
     uninstalled = [
         frame for frame in foreign if not _lies_in(frame.filename, _INSTALLED)

@@ -20,7 +20,7 @@ def shadowing_file() -> Path | None:
     if spec is None:
         return None
     folders = list(spec.submodule_search_locations or ())
-    if any((Path(folder) / "own_solver.py").is_file() for folder in folders):
+    if any(Path(folder, "core", "residency.py").is_file() for folder in folders):
         return None
     return Path(spec.origin or folders[0]).resolve()
 

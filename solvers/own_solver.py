@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from solvers.core.algorithm import Options
@@ -78,7 +79,9 @@ def planned_rounds(
     user_number = {name: number for number, name in enumerate(tables.user_ids)}
     rounds: list[PlannedRound] = []
     seen: dict[int, int] = {}
-    for number, pair in enumerate(_listed(answer, f"{name}: its answer")):
+    # Each round serves a user who is in no other: one round more breaks a rule.
+    most = len(user_number) + 1
+    for number, pair in enumerate(_listed(answer, f"{name}: its answer", most)):
         where = f"{name}: round {number}"
         model, users = _numbers(model_number, user_number, pair, where)
         for user in users:
@@ -105,7 +108,8 @@ def planned_rounds(
     return rounds
 
 
-def _listed(value: Any, where: str) -> list[Any]:
+def _listed(value: Any, where: str, most: int) -> list[Any]:
+    """List what a value iterates over, and no more than ``most``: it may be endless."""
     try:
         # What a generator raises is not about whether it is one: list() comes after.
         found = None if isinstance(value, str) else iter(value)
@@ -113,7 +117,7 @@ def _listed(value: Any, where: str) -> list[Any]:
         found = None
     if found is None:
         raise OwnSolverError(f"{where} must be a list, found {value!r:.80}")
-    return list(found)
+    return list(islice(found, most))
 
 
 def _numbers(
@@ -123,7 +127,7 @@ def _numbers(
     where: str,
 ) -> tuple[int, tuple[int, ...]]:
     """Turn a model's name and user ids into numbers, if they are those of anything."""
-    parts = _listed(pair, where)
+    parts = _listed(pair, where, 3)
     if len(parts) != 2:
         raise OwnSolverError(
             f"{where} must be a pair (model, [user ids]), found {pair!r:.80}"
@@ -133,7 +137,7 @@ def _numbers(
     if not isinstance(model, str) or model not in model_number:
         raise OwnSolverError(f"{where}: there is no model {model!r:.80}")
     numbers = []
-    for user in _listed(users, f"{where}: its users"):
+    for user in _listed(users, f"{where}: its users", len(user_number) + 1):
         if not isinstance(user, str) or user not in user_number:
             raise OwnSolverError(f"{where}: there is no user {user!r:.80}")
         numbers.append(user_number[user])

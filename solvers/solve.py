@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 from solvers.core.algorithm import MIP_ENGINES, Options, Solution
@@ -104,10 +105,18 @@ def solve(
         raise ArgumentError(
             f"mip must be one of {', '.join(MIP_ENGINES)}, found {mip!r}"
         )
-    if time_limit_s is not None and not time_limit_s > 0:
+    if time_limit_s is not None and not (
+        isinstance(time_limit_s, Real) and time_limit_s > 0
+    ):
         raise ArgumentError(f"time_limit_s must be > 0, found {time_limit_s!r}")
-    if iterations is not None and iterations < 1:
-        raise ArgumentError(f"iterations must be >= 1, found {iterations!r}")
+    if iterations is not None and not (
+        isinstance(iterations, Integral) and iterations > 0
+    ):
+        raise ArgumentError(f"iterations must be an integer >= 1, found {iterations!r}")
+    if not (isinstance(seed, Integral) and seed >= 0):
+        raise ArgumentError(f"seed must be an integer >= 0, found {seed!r}")
+    if not (name is None or isinstance(name, str)):
+        raise ArgumentError(f"name must be a text, found {name!r}")
     # Imported here, so that importing a name or an error does not wait for numpy.
     from solvers.bounds.upper_bound import upper_bound
     from solvers.core.timing import make_schedule

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -354,6 +355,7 @@ def test_a_module_that_hides_ours_is_named(hidden: str, tmp_path: Path) -> None:
     file = tmp_path / hidden
     file.parent.mkdir(exist_ok=True)
     file.write_text("")
+    (file.parent / "own_solver.py").touch()  # a name that edgesim's package has too
     finished = run_here("", tmp_path, "-m", "edgesim", "run", "campus")
     assert finished.returncode == 2
     assert finished.stderr.startswith(f"error: {file}: hides the package 'solvers'")
@@ -536,3 +538,65 @@ def test_columns_become_a_data_frame(
     monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=dict))
     rounds = runs.rounds()
     assert rounds.to_pandas() == dict(rounds)
+
+
+@pytest.mark.parametrize("solver", [lambda problem: [], str.upper])
+def test_what_cannot_be_called_as_a_solver_is_told(solver: Any) -> None:
+    """Handed over as an object, where no name is checked before."""
+    with pytest.raises(es.EdgesimError, match=r"must be a function of \(problem, up"):
+        es.run("campus", solvers={"mine": solver}, repeats=1)
+
+
+def test_a_run_takes_numbers_of_numpy() -> None:
+    """As a notebook has them."""
+    runs = es.run("campus", solvers=["edf"], repeats=np.int64(1), seed=np.int32(4))  # type: ignore[arg-type]
+    assert runs.info["seed"] == 4
+
+
+def test_an_instance_of_a_policy_is_refused_by_name_too() -> None:
+    """It serves one run."""
+
+    class Mine(es.Policy):
+        def choose(self, server: es.View) -> None:
+            return None
+
+    with pytest.raises(es.InputError, match=r"^policies: must be names or classes"):
+        es.run("online-campus", policies={"mine": Mine()})
+
+
+def test_what_no_file_can_hold_is_no_option() -> None:
+    """It could not be written down in run.json."""
+    scenario = es.read_scenario("online-campus")
+    changed = {"online.policies": ["rolling"], "online.rolling": {"solver": print}}
+    with pytest.raises(es.InputError, match="must be a value that a file can hold"):
+        scenario.replace(**changed)
+
+
+def test_a_result_does_not_replace_the_scenario_it_is_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Handed over as a value; nor inputs by another current folder."""
+    shipped = data_file("traces", "campus.toml")
+    trace = data_file("traces", "campus.csv")
+    assert shipped is not None
+    assert trace is not None
+    place = tmp_path / "out" / "plans" / "0" / "mine.json"
+    monkeypatch.chdir(tmp_path)
+    place.parent.mkdir(parents=True)
+    (tmp_path / "out" / "summary.json").write_bytes(shipped.read_bytes())
+    (tmp_path / "mine.toml").write_bytes(shipped.read_bytes())
+    (tmp_path / "out" / "requests.csv").write_bytes(trace.read_bytes())
+    runs = es.run("mine.toml", trace="out/requests.csv", solvers=["edf"], repeats=1)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    (tmp_path / "out" / "summary.json").write_text('{"schema": "edgesim.summary/1"}')
+    with pytest.raises(es.InputError, match="would replace the input"):
+        runs.write("../out")
+    value = es.read_scenario(tmp_path / "mine.toml")
+    runs = es.run(value, solvers=["edf"], repeats=1)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "mine.toml").rename(tmp_path / "folder" / "mine.toml")
+    with pytest.raises(es.InputError, match=r"holds 'mine\.toml', which this does not"):
+        runs.write(tmp_path / "folder")
+    with pytest.raises(es.InputError, match=r"^folder: must be a path"):
+        runs.write(None)  # type: ignore[arg-type]

@@ -121,11 +121,35 @@ def test_strangers_in_a_folder_are_kept(tmp_path: Path) -> None:
     """A folder that holds anything but a result is refused, whatever else it holds."""
     out = tmp_path / "out"
     with files.write_whole_folder(out, ("run.json",)) as folder:
-        (folder / "run.json").write_text("{}")
+        (folder / "run.json").write_text('{"schema": "edgesim.run/1"}')
     (out / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"notes\.txt"):
         files.check_replaceable(out, ("run.json",))
     assert (out / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["plans/thesis.tex", "plans/0/notes.txt", "plans"])
+def test_strangers_below_a_result_are_kept(tmp_path: Path, name: str) -> None:
+    """A folder of a result may hold more than the result."""
+    known = ("summary.json", "plans/*/*.json")
+    out = tmp_path / "out"
+    with files.write_whole_folder(out, known) as folder:
+        (folder / "summary.json").write_text('{"schema": "edgesim.summary/1"}')
+        if name != "plans":
+            (folder / "plans" / "0").mkdir(parents=True)
+            (folder / "plans" / "0" / "dp.json").write_text("{}")
+    files.check_replaceable(out, known)
+    (out / name).write_text("mine")
+    with pytest.raises(InputError, match=f"holds '{name}', which this does not write"):
+        files.check_replaceable(out, known)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "no JSON", '{"schema": "mine"}'])
+def test_what_only_looks_like_a_result_is_kept(tmp_path: Path, text: str) -> None:
+    """Somebody's own summary is not replaced because of its name."""
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(InputError, match="but no earlier result"):
+        files.check_replaceable(tmp_path, ("summary.json", "requests.csv"))
 
 
 def test_inputs_are_kept(tmp_path: Path) -> None:

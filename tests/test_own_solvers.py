@@ -28,6 +28,9 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "solvers-of-your-own.md"
 MINE = """\
 from pathlib import Path
 
+import itertools
+import os
+
 from solvers import RefusalError, solve
 
 Path("imported").touch()
@@ -54,6 +57,32 @@ def yields(problem, uplink, options):
 
 def refuses(problem, uplink, options):
     raise RefusalError("needs a common deadline")
+
+
+def leaves(problem, uplink, options):
+    raise SystemExit(0)
+
+
+def moves(problem, uplink, options):
+    os.chdir("..")
+    return good(problem, uplink, options)
+
+
+def stops(problem, uplink, options):
+    yield next(iter([]))
+
+
+def goes_on(problem, uplink, options):
+    return itertools.repeat((problem.users[0].model, [problem.users[0].id]))
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+def mute(problem, uplink, options):
+    raise Mute
 
 
 def divides(problem, uplink, options):
@@ -178,6 +207,31 @@ def test_results_of_others_are_kept_where_it_breaks_a_rule() -> None:
     assert list(provenance["runtime_s"]) == ["dp"]
 
 
+def test_results_lie_where_they_were_asked_for() -> None:
+    """Whatever folder a solver goes to."""
+    names = "greedy,mine_for_test:moves"
+    finished = edgesim("run", "small.toml", "--solver", names, "--out", "out")
+    assert finished.code == 0, finished.err
+    assert Path("out/summary.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mine_for_test:goes_on", "is in round 0 already"),
+        ("os.path:join", "raised TypeError: "),
+    ],
+)
+def test_odd_ones_are_told_in_one_line(name: str, said: str) -> None:
+    """An answer without an end, and a function without a line of the user's."""
+    finished = edgesim("run", "small.toml", "--solver", f"dp,{name}", "--out", "out")
+    assert finished.code == 2
+    assert finished.err.count("\n") == 1
+    assert f"error: --solver: {name}: " in finished.err
+    assert said in finished.err
+    assert "kept dp" in finished.out
+
+
 def test_one_that_fails_in_a_later_repeat_is_left_out_of_all() -> None:
     """Means would be of other repeats than the others' else."""
     name = "mine_for_test:from_second_repeat_on"
@@ -210,6 +264,9 @@ def test_nothing_is_written_where_none_is_left() -> None:
         ("raises", "raised KeyError: \"'nothing'\"", "{}"),
         ("yields", "raised OddError()", "raise OddError"),
         ("divides", "raised ZeroDivisionError: ", "return 1 / 0"),
+        ("leaves", "raised SystemExit: '0'", "raise SystemExit(0)"),
+        ("stops", "raised RuntimeError: ", "yield next"),
+        ("mute", "raised Mute", "raise Mute"),
     ],
 )
 def test_what_it_raises_is_told_with_file_and_line(
@@ -277,8 +334,8 @@ def test_solve_writes_one_schedule_or_none() -> None:
         (
             "mine_for_test:best",
             "mine_for_test:best: there is no function 'best' in mine_for_test; its "
-            "functions are asks, divides, from_second_repeat_on, good, of_one, "
-            "raises, ",
+            "functions are asks, divides, from_second_repeat_on, goes_on, good, "
+            "leaves, ",
         ),
         (
             "mine_for_test:number-noshare",

@@ -69,11 +69,19 @@ TERMINATED = 128 + signal.SIGTERM
 def main() -> None:
     """Run the command; invalid input gives one line on standard error, exit code 2."""
     # Unwinding removes temporary files, which the signal's default action would leave.
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    # So does the end of the terminal; a command under nohup goes on, as it is told to.
+    ends = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+    before = {
+        number: signal.signal(number, lambda found, _: sys.exit(128 + found))
+        for number in ends
+    }
     try:
         _run()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run() -> None:

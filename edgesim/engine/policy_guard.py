@@ -8,7 +8,7 @@ from typing import NoReturn, cast
 from edgesim.engine.policy import Choice, Policy, PolicyError, View
 from edgesim.engine.request import DONE, ActiveRequest
 from edgesim.errors import InputError, short
-from edgesim.plugins import told_where
+from edgesim.plugins import FAILURES, told_where
 from solvers import RefusalError
 
 # Raised on purpose: these are complete messages.
@@ -47,14 +47,14 @@ class PolicyGuard:
         """Let the policy inspect the server before the first request."""
         try:
             self._policy.start(self._server)
-        except Exception as error:
+        except FAILURES as error:
             self._fail("start", error)
 
     def admit(self, request: ActiveRequest) -> str | None:
         """Return the policy's reason to reject an arriving request, if any."""
         try:
             reason = self._policy.admit(self._server, request)
-        except Exception as error:
+        except FAILURES as error:
             self._fail("admit", error)
         if request.state == DONE:
             raise PolicyError(f"admit dropped {request!r}: return the reason instead")
@@ -66,7 +66,7 @@ class PolicyGuard:
         """Notify the policy that a request's input has arrived."""
         try:
             self._policy.ready(self._server, request)
-        except Exception as error:
+        except FAILURES as error:
             self._fail("ready", error)
 
     def choose(self) -> tuple[int, list[ActiveRequest]] | None:
@@ -79,17 +79,17 @@ class PolicyGuard:
                 return chosen
             requests = _requests("choose", cast("Sequence[ActiveRequest]", chosen))
             return (requests[0].model, requests) if requests else None
-        except Exception as error:
+        except FAILURES as error:
             self._fail("choose", error)
 
     def join(self, batch: Sequence[ActiveRequest], room: int) -> list[ActiveRequest]:
         """Return the requests that join a batch about to start."""
         try:
             return _requests("join", self._policy.join(self._server, batch, room))
-        except Exception as error:
+        except FAILURES as error:
             self._fail("join", error)
 
-    def _fail(self, hook: str, error: Exception) -> NoReturn:
+    def _fail(self, hook: str, error: BaseException) -> NoReturn:
         """Report what a policy raised, and where in its code."""
         if isinstance(error, _DELIBERATE):
             raise error

@@ -40,6 +40,10 @@ class Parts:
     device: Callable[[Environment], Device] | None = None
 
 
+MOST_WAKES_AT_ONCE = 100_000
+"""Wakes of a policy in a row for which no time passes; with more it would never end."""
+
+
 class Server:
     """One cell and one GPU; a :class:`edgesim.engine.policy.View` for its policy.
 
@@ -86,6 +90,7 @@ class Server:
             for table, most in zip(self.batch_s, self.most, strict=True)
         )
         self._env = env
+        self._woken_at_once = 0
         self._tables = tables
         if not self._trusts:
             problem = tables.problem.model_copy(deep=True)
@@ -206,6 +211,15 @@ class Server:
                 f"asked to be woken at {time_s!r} s, which must be finite and not "
                 f"before now, {self._env.now!r} s"
             )
+        if self._env.now + max(0.0, wait_s) > self._env.now:
+            self._woken_at_once = 0
+        else:
+            self._woken_at_once += 1
+            if self._woken_at_once > MOST_WAKES_AT_ONCE:
+                raise PolicyError(
+                    f"asked {MOST_WAKES_AT_ONCE:,} times to be woken at once and did "
+                    f"nothing else, at {self._env.now!r} s: time cannot go on"
+                )
         event = self._env.timeout(max(0.0, wait_s))
         event.callbacks.append(self._awake)
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edgesim.errors import InputError, short
-from edgesim.plugins import import_own, is_own, own_line, split_name, told
+from edgesim.plugins import (
+    FAILURES,
+    import_own,
+    is_own,
+    keeping_folder,
+    own_line,
+    split_name,
+    told_where,
+)
 from solvers import (
     EdgesimError,
     Options,
@@ -18,6 +27,7 @@ from solvers import (
     Uplink,
     solve,
 )
+from solvers import own_solver as own_solver_module
 from solvers.own_solver import Answer
 from solvers.registry import NO_SHARING
 
@@ -60,16 +70,24 @@ def own_solver(name: str) -> NamedSolver:
             f"there is no function {base.partition(':')[2]!r} in {module.__name__}; "
             f"its functions are {', '.join(sorted(known)) or 'none'}",
         )
+    wrong = _refusal(function)
+    if wrong is not None:
+        raise InputError(base, wrong)
+    return NamedSolver(name, function)
+
+
+def _refusal(function: object) -> str | None:
+    """Say why something cannot be called as a solver is; None if it can."""
     requirement = "must be a function of (problem, uplink, options)"
     if not callable(function):
-        raise InputError(base, f"{requirement}, found {short(function)}")
+        return f"{requirement}, found {short(function)}"
     try:
         inspect.signature(function).bind(None, None, None)
     except ValueError:  # some C callables have no signature
-        pass
+        return None
     except TypeError as error:
-        raise InputError(base, f"{requirement}: {error}") from None
-    return NamedSolver(name, function)
+        return f"{requirement}: {error}"
+    return None
 
 
 def _is_public_function_of(module: object, value: object) -> bool:
@@ -123,19 +141,32 @@ def solve_by_name(
     given = (own or {}).get(name)
     if given is None and not is_own(name):
         return solve(problem, name, **limits)
+    wrong = None if given is None else _refusal(given)
+    if wrong is not None:
+        raise OwnSolverError(f"{name}: {wrong}")
     solver = own_solver(name) if given is None else NamedSolver(name, given)
     sharing = not name.endswith(NO_SHARING)
     try:
-        return solve(problem, solver, name=name, sharing=sharing, **limits)
+        with keeping_folder():
+            return solve(problem, solver, name=name, sharing=sharing, **limits)
     except EdgesimError as error:
         # It may have called another solver, whose name begins the message.
         text = str(error).removeprefix(f"{name}: ")
         raise OwnSolverError(f"{name}: {text}") from error
-    except Exception as error:
-        line = own_line(error)
-        if line is None:  # no line of its own: the error is edgesim's
-            raise
-        raise OwnSolverError(f"{name}: raised {told(error)}, at {line}") from error
+    except FAILURES as error:
+        if own_line(error) is None and not _left_by_call(error):
+            raise  # the error is edgesim's
+        raise OwnSolverError(f"{name}: raised {told_where(error)}") from error
+
+
+def _left_by_call(error: BaseException) -> bool:
+    """Whether an error without a line of the user's was raised by calling a solver."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return last.filename.startswith("<frozen ") or (last.filename, last.name) in _CALLS
+
+
+_CALLS = ((__file__, "__call__"), (own_solver_module.__file__, "_listed"))
+"""Where user code is entered: the solver, and the iterator that it may answer with."""
 
 
 def with_solver(policy: str, options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from edgesim.engine.policy import Policy
 from edgesim.errors import InputError, short
 from edgesim.names import ALLOWED_POLICIES, plain
-from edgesim.plugins import import_own, split_name, told_where
+from edgesim.plugins import FAILURES, import_own, split_name, told_where
 
 # Imported on demand: policies import the solvers.
 _SHIPPED: dict[str, tuple[str, str]] = {
@@ -53,6 +53,8 @@ def make_policy(
     where = f"online.{plain(name)}" if shipped is not None else plain(name)
     try:
         inspect.signature(factory).bind(**options)
+    except ValueError:  # some C callables have no signature
+        pass
     except TypeError as error:
         raise InputError(
             where, f"{error}; allowed are {_keywords(factory) or 'no options'}"
@@ -61,9 +63,10 @@ def make_policy(
         policy = factory(**options)
     except InputError:
         raise
-    except Exception as error:
-        # A constructor may raise anything: the cause is in the options all the same.
-        raise InputError(where, f"refuses its options: {_error_text(error)}") from error
+    except FAILURES as error:
+        # A constructor may raise anything: the cause is in the options, if any.
+        what = "refuses its options" if options else "cannot be made"
+        raise InputError(where, f"{what}: {_error_text(error)}") from error
     if not isinstance(policy, Policy):
         raise InputError(where, f"must make an edgesim.Policy, found {short(policy)}")
     return policy
@@ -116,7 +119,7 @@ def _keywords(factory: type[Policy]) -> str:
     return ", ".join(inspect.signature(factory).parameters)
 
 
-def _error_text(error: Exception) -> str:
+def _error_text(error: BaseException) -> str:
     """Describe an error of a policy's code; a ``ValueError`` speaks for itself."""
     if isinstance(error, ValueError) and str(error).strip():
         return str(error)

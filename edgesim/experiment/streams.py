@@ -21,6 +21,7 @@ from edgesim.experiment.trial import Trial
 from edgesim.experiment.workload import make_problem
 from edgesim.measures.account import Account
 from edgesim.names import shares
+from edgesim.plugins import keeping_folder
 from edgesim.trace.stored import StoredTrace
 from solvers import RefusalError
 from solvers.core.tables import Tables
@@ -92,7 +93,8 @@ def serve_repeat(
         arrivals = stream if advance is None else _counted(stream, name, advance)
         began_s = time.perf_counter()
         try:
-            run = simulate(tables, arrivals, policy, settings)
+            with keeping_folder():
+                run = simulate(tables, arrivals, policy, settings)
         except (PolicyError, RefusalError) as error:
             raise InputError(
                 f"{inputs.scenario_file}: online.policies", f"{name}: {error}"

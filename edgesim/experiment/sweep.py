@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -13,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.experiment.consent import check_consent
 from edgesim.experiment.figure import Figure
 from edgesim.experiment.inputs import Inputs, load_inputs, open_inputs
@@ -214,6 +215,12 @@ def computed(tasks: Sequence[Task], jobs: int) -> Iterator[list[dict[str, Any]]]
     ) as pool:
         try:
             yield from pool.map(compute, tasks)
+        except BrokenProcessPool as error:
+            raise InputError(
+                Parameter("jobs"),
+                f"one of the {jobs} processes ended before its work was done: it was "
+                f"killed, for want of memory perhaps, or code of your own ended it",
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

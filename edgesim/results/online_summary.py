@@ -45,7 +45,7 @@ OUTPUTS = (
     "series.csv",
     "run.json",
     *picture_files(PICTURES),
-    "perfetto",
+    "perfetto/*.json",
 )
 SUMMARY = "edgesim.online-summary/1"
 

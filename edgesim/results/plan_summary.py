@@ -31,7 +31,7 @@ OUTPUTS = (
     "run.json",
     *picture_files(PICTURES),
     "perfetto.json",
-    "plans",
+    "plans/*/*.json",
 )
 
 PLAN_SUMMARY = "edgesim.summary/1"

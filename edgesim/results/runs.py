@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, short
 from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.trial import Trial
 from edgesim.files import check_replaceable, keep_inputs, read_json
@@ -57,6 +57,13 @@ class Runs:
         self._report = report
         self._inputs = inputs
         self._folder = folder
+        # Where they are now: the current folder may be another one later.
+        self._read: list[Path] = []
+        if inputs is not None:
+            files = [source.path for source in inputs.sources.values()]
+            if inputs.scenario.file is not None:
+                files.append(inputs.scenario.file)
+            self._read = [file.absolute() for file in files]
 
     def __repr__(self) -> str:
         names = ", ".join(self.summary[self._plural])
@@ -114,7 +121,7 @@ class Runs:
             If the folder keeps none, or its table is damaged.
         """
         if self._folder is not None:
-            return self._read("requests.csv")
+            return self._read_table("requests.csv")
         return joined(
             self._kind,
             [
@@ -129,12 +136,12 @@ class Runs:
         Like :meth:`requests`.
         """
         if self._folder is not None:
-            return self._read("rounds.csv")
+            return self._read_table("rounds.csv")
         return joined(
             self._kind, [(t.repeat, t.name, _rounds(t.account)) for t in self.trials]
         )
 
-    def _read(self, table: str) -> Columns:
+    def _read_table(self, table: str) -> Columns:
         assert self._folder is not None
         online = self.info["scenario"].get("online", {})
         if online.get("records") == "none":
@@ -160,6 +167,8 @@ class Runs:
             If these runs were read from a folder, or the folder holds something else or
             cannot be written.
         """
+        if not isinstance(folder, (str, Path)):
+            raise InputError("folder", f"must be a path, found {short(folder)}")
         place = Path(folder)
         inputs = self._inputs
         if inputs is None:
@@ -167,7 +176,7 @@ class Runs:
                 place, "cannot be written: these runs are those of a folder"
             )
         check_replaceable(place, outputs_of(inputs))
-        keep_inputs(place, *(source.path for source in inputs.sources.values()))
+        keep_inputs(place, *self._read)
         write_run(place, inputs, self.trials, formats=formats)
         return place
 

@@ -110,7 +110,7 @@ def _position(key: str, place: Any, part: str) -> int:
             key,
             f"no such key to replace: {part!r} is in no table, but in {short(place)}",
         )
-    if not part.isdigit() or int(part) >= len(place):
+    if not (part.isascii() and part.isdigit()) or int(part) >= len(place):
         raise InputError(
             key,
             f"no such key to replace: {part!r} is no position in a list of "

@@ -171,6 +171,13 @@ class OnlineSpec(Value):
                     f"options must be of a policy that is run ({', '.join(named)}), "
                     f"found {short(name)}{did_you_mean(name, named)}"
                 )
+        for policy, options in self.__pydantic_extra__.items():
+            for key, value in options.items():
+                if callable(value):
+                    raise ValueError(
+                        f"{policy}.{key} must be a value that a file can hold; name a "
+                        f"function package.module:function, found {short(value)}"
+                    )
         if self.records == "window" and self.window_s is None:
             raise ValueError("window_s is needed for records = 'window'")
         for (i, one), (j, other) in combinations(enumerate(self.faults), 2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,19 @@ def test_a_policy_cannot_be_woken_at_no_time(time_s: float) -> None:
     """In the past, or never: the simulation would not end in good order."""
     with pytest.raises(PolicyError, match=r"asked to be woken at .* not before now"):
         run("choose", lambda server: server.wake_at(time_s))
+
+
+def test_a_policy_that_wakes_itself_for_ever_is_told() -> None:
+    """No time would pass, and the run would never end."""
+    with pytest.raises(PolicyError, match=r"times to be woken at once .* at 0\.0 s"):
+        run("choose", lambda server: server.wake_at(server.now_s))
+
+
+@pytest.mark.parametrize("hook", ["start", "admit", "ready", "choose", "join"])
+def test_a_policy_cannot_end_the_process(hook: str) -> None:
+    """A command would end in silence, and with the exit code of success."""
+    with pytest.raises(PolicyError, match=f"{hook} raised SystemExit: '0'"):
+        run(hook, lambda server: sys.exit(0))
 
 
 def test_a_reason_to_drop_is_a_text() -> None:

@@ -308,7 +308,7 @@ def test_any_rounds_are_taken_or_refused_by_name(
 @pytest.mark.parametrize("changes", [{"name": "mine"}, {"sharing": False}])
 def test_ours_have_their_names(changes: dict[str, Any]) -> None:
     """The twin of ``dp`` is ``dp-noshare``."""
-    with pytest.raises(ValueError, match="name and sharing are for a solver of one's"):
+    with pytest.raises(ValueError, match="name and sharing are for a solver of"):
         solve(_problem(), "dp", **changes)
 
 
@@ -326,3 +326,18 @@ def test_what_is_no_solver_is_refused() -> None:
     """Neither a name nor callable."""
     with pytest.raises(ArgumentError, match="must be a name or a callable, found 3"):
         solve(_problem(), 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ({"time_limit_s": "x"}, "time_limit_s must be > 0, found 'x'"),
+        ({"iterations": 1.5}, "iterations must be an integer >= 1, found 1.5"),
+        ({"seed": -1}, "seed must be an integer >= 0, found -1"),
+        ({"seed": 0.5}, "seed must be an integer >= 0, found 0.5"),
+    ],
+)
+def test_limits_that_are_none_are_refused(limit: dict[str, Any], said: str) -> None:
+    """By whatever solver: not all would look at them."""
+    with pytest.raises(ArgumentError, match=f"^{said}"):
+        solve(_problem(), "edf", **limit)
