@@ -138,8 +138,12 @@ def run(
         **(_online(path, chosen) if online else _plan(path, chosen)),
     }
     given = {key: value for key, value in overrides.items() if value is not None}
+    typed = {key: f"--set {key}" for key in named}
+    for key in ("run.repeats", "run.seed", "run.time_limit_s", "run.iterations"):
+        if given.get(key) is not None:
+            typed[key] = _OPTIONS[key]
     with (
-        naming_settings(path, named),
+        naming_settings(path, typed),
         open_inputs(
             path,
             trace=trace,

@@ -72,38 +72,38 @@ def read_settings(texts: Iterable[str], options: Mapping[str, str]) -> dict[str,
 
 
 @contextmanager
-def naming_settings(scenario: Path, settings: Mapping[str, Any]) -> Iterator[None]:
-    """Name ``--set KEY`` in an error of the block that is about a value it gave.
+def naming_settings(scenario: Path, options: Mapping[str, str]) -> Iterator[None]:
+    """Name the option in an error of the block that is about a value it gave.
 
     Parameters
     ----------
     scenario
         The file whose values are replaced.
-    settings
-        What :func:`read_settings` returned.
+    options
+        What was typed for a value, by its key path: ``--set KEY``, ``--repeats``.
     """
     try:
         yield
     except InputError as error:
-        told = _of_setting(error, scenario, settings)
+        told = _of_option(error, scenario, options)
         if told is error:
             raise
         raise told from error
 
 
-def _of_setting(
-    error: InputError, scenario: Path, settings: Mapping[str, Any]
+def _of_option(
+    error: InputError, scenario: Path, options: Mapping[str, str]
 ) -> InputError:
     """Name the key; the same error if it is not about these, or the file's own."""
     from edgesim.scenario.key_path import parts_of
 
     file, _, place = error.where.partition(f"{scenario}: ")
-    keys = [] if file or not place else [k for k in settings if _about(place, k)]
+    keys = [] if file or not place else [k for k in options if _about(place, k)]
     if not keys or _raises_alone(error, scenario):
         return error
     key, *_ = keys
     inner = len(parts_of(place)) > len(parts_of(key))
-    where = f"--set {key}: {place}" if inner else f"--set {key}"
+    where = f"{options[key]}: {place}" if inner else options[key]
     return type(error)(where, *error.args[1:])
 
 

@@ -170,3 +170,21 @@ def test_what_is_set_is_not_chosen(setting: str, tmp_path: Path) -> None:
     finished = edgesim("run", *given, "--set", setting, "--out", tmp_path / "out")
     assert finished.code == 2
     assert ("'disk'" if "disk" in setting else "content") in finished.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--repeats", "1000"), "--repeats: 1000 windows"),
+        (("--time-limit", "1e300"), "--time-limit: "),
+    ],
+)
+def test_what_is_wrong_names_the_option(
+    words: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    """The file says nothing of the kind."""
+    finished = edgesim(
+        *("run", "campus", "--solver", "edf", *words, "--out", tmp_path / "out")
+    )
+    assert finished.code == 2
+    assert finished.err.startswith(f"error: {said}")
