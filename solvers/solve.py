@@ -124,6 +124,10 @@ def solve(
 
     if not isinstance(solver, str) and not callable(solver):
         raise ArgumentError(f"solver must be a name or a callable, found {solver!r}")
+    asked = problem
+    if not isinstance(solver, str):
+        # A copy: whatever it does to the problem, ours is what it is judged by.
+        asked = (problem if sharing else without_sharing(problem)).model_copy(deep=True)
     started = time.perf_counter()
     if isinstance(solver, str):
         entry, name = ALGORITHMS[solver], solver
@@ -135,8 +139,6 @@ def solve(
     if isinstance(solver, str):
         found = algorithm(entry)(tables, uplink, options)
     else:
-        # A copy: whatever it does to the problem, ours is what it is judged by.
-        asked = (problem if sharing else without_sharing(problem)).model_copy(deep=True)
         answer = solver(asked, uplink, options)
         found = Solution(planned_rounds(tables, answer, uplink, name))
     bound = found.bound

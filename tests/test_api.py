@@ -600,3 +600,42 @@ def test_a_result_does_not_replace_the_scenario_it_is_of(
         runs.write(tmp_path / "folder")
     with pytest.raises(es.InputError, match=r"^folder: must be a path"):
         runs.write(None)  # type: ignore[arg-type]
+
+
+def test_what_python_names_again_runs_beside_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scenario read from a file that names code, and the same names by hand."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "again_for_test", raising=False)
+    campus = data_file("traces", "campus.toml")
+    assert campus is not None
+    text = campus.read_text(encoding="utf-8")
+    text = re.sub(r"(?m)^solvers = .*$", 'solvers = ["edf", "again_for_test:f"]', text)
+    (tmp_path / "own.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "again_for_test.py").write_text(
+        "def f(problem, uplink, options):\n    return []\n"
+    )
+    trace = data_file("traces", "campus.csv")
+    assert trace is not None
+    value = es.read_scenario("own.toml").replace(**{"run.repeats": 1})
+    names = ["again_for_test:f"]
+    with pytest.raises(es.EdgesimError, match="only with your consent"):
+        es.run(value, trace=trace)
+    for solvers in (names, {names[0]: lambda problem, uplink, options: []}):
+        runs = es.run(value, trace=trace, solvers=solvers)  # type: ignore[arg-type]
+        assert list(runs.summary["solvers"]) == names
+    es.run(value.replace(**{"run.solvers": names}), trace=trace)
+    es.run(value.replace(**{"run.solvers[1]": names[0]}), trace=trace)
+    with pytest.raises(es.EdgesimError, match="only with your consent"):
+        es.run(value.replace(**{"run.solvers[0]": "dp"}), trace=trace)
+
+
+def test_a_table_that_is_given_stays_as_it_is() -> None:
+    """A longer key path changes the scenario's copy, not the caller's."""
+    gpu = {"memory_bytes": 10**9}
+    changed = es.read_scenario("campus").replace(**{"gpu": gpu, "gpu.overlap": True})
+    assert changed.gpu.overlap
+    assert gpu == {"memory_bytes": 10**9}
+    with pytest.raises(es.InputError, match="there is no list, and so no item 0"):
+        es.read_scenario("online-campus").replace(**{"online.faults[0].kind": "burst"})

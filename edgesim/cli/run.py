@@ -100,6 +100,7 @@ def run(
     from edgesim.experiment.inputs import open_inputs
     from edgesim.experiment.run import run_all
     from edgesim.files import check_replaceable, keep_inputs
+    from edgesim.results.pictures import PictureError
     from edgesim.results.report import outputs_of, write_run
     from edgesim.results.text import table
     from edgesim.scenario.file import is_online, locate_scenario
@@ -158,8 +159,12 @@ def run(
         failed: dict[str, EdgesimError] = {}
         with progress(inputs.scenario.name) as advance:
             trials = run_all(inputs, advance, failed)
-            report = write_run(folder, inputs, trials, failed, wanted)
-        doubtful = doubts(inputs)
+            undrawn: PictureError | None = None
+            try:
+                report = write_run(folder, inputs, trials, failed, wanted)
+            except PictureError as error:
+                undrawn, report = error, error.report
+        doubtful = doubts(inputs, typed)
     if report is not None:
         for doubt in () if failed else doubtful:
             typer.echo(f"warning: {doubt}", err=True)
@@ -168,8 +173,13 @@ def run(
             typer.echo(kept_text(list(report.run["runtime_s"]), failed))
         typer.echo(f"results in {folder}")
     if failed:
+        if undrawn is not None:
+            typer.echo(f"warning: {undrawn}", err=True)
         where = f"{path}: run.solvers" if solver is None else "--solver"
+        where = next((o for k, o in typed.items() if overlap(k, "run.solvers")), where)
         raise own_failures(where, failed)
+    if undrawn is not None:
+        raise undrawn
 
 
 def _refuse(scenario: Path, chosen: Mapping[str, Any], why: str, *odd: str) -> None:

@@ -95,8 +95,11 @@ def _of_option(
     error: InputError, scenario: Path, options: Mapping[str, str]
 ) -> InputError:
     """Name the key; the same error if it is not about these, or the file's own."""
+    from edgesim.plugins import ConsentError
     from edgesim.scenario.key_path import parts_of
 
+    if isinstance(error, ConsentError):  # what is typed is consented to
+        return error
     file, _, place = error.where.partition(f"{scenario}: ")
     keys = [] if file or not place else [k for k in options if _about(place, k)]
     if not keys or _raises_alone(error, scenario):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from edgesim.experiment.inputs import Inputs
+from edgesim.scenario.key_path import overlap
 from edgesim.text import number
 from edgesim.trace.requests import Trace
 
@@ -45,16 +46,27 @@ LONGER = 1.5
 """A window this many times as long as what is left of the trace is too long."""
 
 
-def doubts(inputs: Inputs) -> list[str]:
+def doubts(inputs: Inputs, typed: Mapping[str, str] | None = None) -> list[str]:
     """Say which numbers look like another unit; they are run as they are.
+
+    Parameters
+    ----------
+    inputs
+        Those of the run.
+    typed
+        What was typed for a value, ``--set KEY``, by its key path.
 
     Returns
     -------
     list of str
-        A line each, naming file and key.
+        A line each, naming file and key, or what was typed.
     """
-    where = f"{inputs.scenario_file}: "
-    found = [where + text for text in (*_unusual(inputs), *_window(inputs))]
+    found = []
+    for text in (*_unusual(inputs), *_window(inputs)):
+        key, _, what = text.partition(": ")
+        places = [place for one, place in (typed or {}).items() if overlap(one, key)]
+        place, *_ = *places, f"{inputs.scenario_file}: {key}"
+        found.append(f"{place}: {what}")
     return found + list(_trace(inputs))
 
 

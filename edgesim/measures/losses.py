@@ -6,6 +6,7 @@ import math
 from collections import Counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgesim.engine.policies.follow import NOT_SCHEDULED
 from edgesim.engine.records import (
@@ -55,6 +56,8 @@ def losses(account: Account, start_s: float = 0.0) -> dict[str, int]:
     ]
     upload_s = None if account.schedule is None else tables.demand_s
     there = ~np.isnan(requests.upload_end_s)
+    # A GPU that computed nothing has lost nothing that it was given time for.
+    idle = not len(account.run.rounds.model)
     counts: Counter[str] = Counter()
     for number in np.flatnonzero(
         (requests.outcome != IN_TIME) & (requests.arrival_s >= start_s)
@@ -67,6 +70,10 @@ def losses(account: Account, start_s: float = 0.0) -> dict[str, int]:
             cause = _BY_REASON[reason]
         elif math.isinf(gpu_s):
             cause = MEMORY
+        elif gpu_s + _upload_s(upload_s, number) <= may_take_s and (
+            there[number] if upload_s is None and idle else reason == NOT_SCHEDULED
+        ):
+            cause = POLICY
         elif there[number] or gpu_s > may_take_s + TIME_TOLERANCE_S:
             cause = GPU
         elif reason == NOT_SCHEDULED and upload_s is not None:
@@ -75,3 +82,7 @@ def losses(account: Account, start_s: float = 0.0) -> dict[str, int]:
             cause = UPLOAD if reason in REASONS else POLICY
         counts[cause] += 1
     return {cause: counts[cause] for cause in CAUSES if counts[cause]}
+
+
+def _upload_s(upload_s: NDArray[np.float64] | None, number: int) -> float:
+    return 0.0 if upload_s is None else float(upload_s[number])

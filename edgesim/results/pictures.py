@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from edgesim.errors import InputError, Parameter
 from edgesim.names import PICTURE_FORMATS, check_formats
@@ -15,7 +16,15 @@ Pictures = Mapping[str, Callable[[], Drawing]]
 
 
 class PictureError(InputError):
-    """A picture cannot be drawn; its data are written all the same."""
+    """A picture cannot be drawn; its data are written all the same.
+
+    Attributes
+    ----------
+    report
+        What was written of a run, for who tells of it.
+    """
+
+    report: Any = None
 
 
 def picture_files(
@@ -34,7 +43,7 @@ def known_formats(formats: Iterable[str]) -> tuple[str, ...]:
         For an unknown one, the same one twice, or none.
     """
     try:
-        return check_formats(tuple(formats))
+        return check_formats((formats,) if isinstance(formats, str) else tuple(formats))
     except ValueError as error:
         raise InputError(Parameter("formats"), str(error)) from None
 

@@ -92,7 +92,6 @@ def write_run(
     failed
         User's own solvers that are omitted, with the reason, for ``run.json``; read
         once all trials are consumed.
-
     formats
         Formats of the pictures: ``png``, ``pdf``, ``svg``.
 
@@ -107,7 +106,8 @@ def write_run(
         As :func:`check_outputs` does, for formats that are none, and when the folder
         holds something else or cannot be written.
     PictureError
-        When a picture cannot be drawn: then all the others are written.
+        When a picture cannot be drawn: then all else is written, and its ``report`` is
+        what this would return.
     """
     formats = known_formats(formats)
     check_outputs(inputs)
@@ -140,11 +140,12 @@ def write_run(
         )
         write_json(temporary / "run.json", run)
         undrawn = write_pictures(temporary, results.pictures(), formats, folder)
+    report = Report(summary, run)
     if undrawn is not None:
-        raise PictureError(
-            undrawn.where, f"{undrawn.what}; all else is written"
-        ) from undrawn.__cause__
-    return Report(summary, run)
+        error = PictureError(undrawn.where, f"{undrawn.what}; all else is written")
+        error.report = report
+        raise error from undrawn.__cause__
+    return report
 
 
 def _first_and_rest(first: list[Trial], rest: Iterator[Trial]) -> Iterator[Trial]:

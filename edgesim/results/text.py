@@ -148,7 +148,7 @@ _LOST_TO = {
     losses.UPLOAD: "{} were lost in the upload",
     losses.GPU: "{} were lost on the GPU",
     losses.QUEUE: "{} found the queue full",
-    losses.POLICY: "{} were turned away by the policy",
+    losses.POLICY: "{} were left out by choice",
 }
 
 
@@ -165,7 +165,10 @@ def _nobody(summary: Mapping[str, Any]) -> list[str]:
         return ["nobody is served: there are no requests"]
     name, counts = next(iter(lost.items()))
     whose = "" if all(one == counts for one in lost.values()) else f" (by {name})"
-    parts = [_LOST_TO[cause].format(f"{n:,}") for cause, n in counts.items()]
+    parts = [
+        _LOST_TO[cause].format(f"{n:,}").replace("were", "was" if n == 1 else "were")
+        for cause, n in counts.items()
+    ]
     return _wrapped(
         f"nobody is served in time: of {counted(requests, 'request')}{whose}, "
         f"{', '.join(parts)}"

@@ -62,4 +62,4 @@ def read_scenario(
         for key, value in (overrides or {}).items():
             set_value(content, key, value)
     body = without_schema(path, content, SCENARIO)
-    return of_file(scenario_of(str(path), body, path, own), overrides or ())
+    return of_file(scenario_of(str(path), body, path, own), overrides or {})

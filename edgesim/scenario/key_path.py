@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from copy import deepcopy
 from typing import Any
 
 from edgesim.errors import InputError, short
@@ -84,9 +85,14 @@ def set_value(content: dict[str, Any], key: str, value: Any) -> None:
         When there is no such place.
     """
     *parents, last = parts_of(key)
+    value = deepcopy(value)  # or a longer key path would change the caller's table
     place: Any = content
+    made = False
     for part in parents:
+        if made and part.isdecimal():
+            raise InputError(key, f"there is no list, and so no item {part}")
         if isinstance(place, dict):
+            made = part not in place
             inner = place.setdefault(part, {})
             where: Any = part
         else:
@@ -97,6 +103,8 @@ def set_value(content: dict[str, Any], key: str, value: Any) -> None:
         elif isinstance(inner, tuple):
             inner = place[where] = list(inner)
         place = inner
+    if made and last.isdecimal():
+        raise InputError(key, f"there is no list, and so no item {last}")
     if isinstance(place, dict):
         place[last] = value
     else:

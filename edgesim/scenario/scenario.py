@@ -22,7 +22,7 @@ from edgesim.errors import InputError, Parameter, from_validation
 from edgesim.names import OWN, SOLVER_PATTERN, check_solvers, own_names
 from edgesim.plugins import is_own
 from edgesim.radio import CellSpec
-from edgesim.scenario.key_path import set_value
+from edgesim.scenario.key_path import overlap, parts_of, set_value
 from edgesim.scenario.library import LibrarySpec, LoadSource
 from edgesim.scenario.noise import NoiseSpec
 from edgesim.scenario.online import OnlineSpec
@@ -255,7 +255,7 @@ class Scenario(Value):
         for key, value in changes.items():
             set_value(content, key, value)
         found = scenario_of("scenario", content, self._file, own)
-        found._code = self._code
+        found._code = self._code - _by_hand(found, changes)
         return found
 
     @model_validator(mode="after")
@@ -336,7 +336,7 @@ def scenario_of(
     return scenario
 
 
-def of_file(scenario: Scenario, given: Collection[str]) -> Scenario:
+def of_file(scenario: Scenario, given: Mapping[str, Any]) -> Scenario:
     """Note which code of the user's own a scenario names by its file.
 
     Parameters
@@ -344,11 +344,19 @@ def of_file(scenario: Scenario, given: Collection[str]) -> Scenario:
     scenario
         As it was read.
     given
-        Key paths whose values the user gave by hand: naming code is consent to it.
+        Values that the user gave by hand, by key path: naming code is consent to it.
     """
-    scenario._code = frozenset(
+    named = frozenset(scenario.code_named())
+    scenario._code = named - _by_hand(scenario, given)
+    return scenario
+
+
+def _by_hand(scenario: Scenario, given: Mapping[str, Any]) -> frozenset[str]:
+    """Names of code in the values given for key paths, tables and items included."""
+    return frozenset(
         name
         for name, key in scenario.code_named().items()
-        if not any(key == one or key.startswith(f"{one}.") for one in given)
+        for one, value in given.items()
+        if overlap(one, key)
+        and (value == name or len(parts_of(one)) <= len(parts_of(key)))
     )
-    return scenario

@@ -78,3 +78,11 @@ def test_two_values() -> None:
     assert said in text_of("online-campus", **window, **{"online.batches": 2})
     assert said not in text_of("online-campus", **window)
     assert said in text_of("online-campus", **window, **{"run.repeats": 2})
+
+
+def test_what_a_solver_leaves_out_is_not_lost_elsewhere() -> None:
+    """Its plan is empty, and most of the requests could be served alone."""
+    runs = es.run("campus", solvers=[lambda problem, uplink, options: []], repeats=1)
+    lost = next(iter(runs.summary["lost_to"].values()))
+    assert lost["policy"] > sum(lost.values()) / 2
+    assert "were left out by choice" in " ".join(runs.table().split())
