@@ -45,8 +45,18 @@ def test_a_warning_on_standard_error(
     words = [word for one in settings for word in ("--set", one)]
     finished = edgesim("run", file, *words, "--out", tmp_path / "out")
     assert finished.code == 0
-    assert finished.err == f"warning: {file}: {told}is it in another unit?\n"
+    assert finished.err == f"warning: --set {told}is it in another unit?\n"
     assert "in time" in finished.out
+
+
+def test_what_stands_in_a_file_is_told_with_it(tmp_path: Path) -> None:
+    """Not as what somebody typed."""
+    file = tmp_path / "small.toml"
+    assert "bandwidth_hz = 20e6" in SCENARIO
+    file.write_text(SCENARIO.replace("bandwidth_hz = 20e6", "bandwidth_hz = 20"))
+    (tmp_path / "small.csv").write_text(TRACE)
+    (found,) = doubts(load_inputs(file), {"run.seed": "--seed"})
+    assert found.startswith(f"{file}: cell.bandwidth_hz: 20 Hz is very little; ")
 
 
 def test_inputs_and_deadlines_of_a_trace(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_iterations_must_be_positive() -> None:
     problem = seeded_problem(
         np.random.default_rng(7), sharing="laminar", users=2, models=1
     )
-    with pytest.raises(ValueError, match="iterations must be >= 1, found 0"):
+    with pytest.raises(ValueError, match="iterations must be an integer >= 1"):
         solve(problem, "local-search", iterations=0)
 
 
