@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -22,20 +21,6 @@ REPEATS = 2
 SHORT = {"workload.window_s": 60.0, "online.window_s": [10.0, 20.0]}
 
 
-def run_here(
-    script: str, folder: Path, *words: str
-) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder, as its user would."""
-    return subprocess.run(
-        [sys.executable, *(words or ("-c", script))],
-        cwd=folder,
-        env={"PYTHONPATH": str(REPOSITORY), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_every_public_name_is_there_and_documented() -> None:
     """Each has a docstring, and stands on the page that describes the front door."""
     page = (REPOSITORY / "docs" / "python.md").read_text(encoding="utf-8")
@@ -49,36 +34,6 @@ def test_every_public_name_is_there_and_documented() -> None:
     assert dir(es) == es.__all__
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = es.nothing
-
-
-def test_importing_edgesim_brings_nothing_heavy(tmp_path: Path) -> None:
-    """Neither numpy nor anything else is imported until a name is used."""
-    script = (
-        "import sys, edgesim\n"
-        "print(sorted({'numpy', 'pydantic', 'simpy', 'matplotlib', 'torch', 'solvers'}"
-        " & set(sys.modules)))"
-    )
-    assert run_here(script, tmp_path).stdout == "[]\n"
-
-
-def test_the_command_line_is_light_until_a_command_runs(tmp_path: Path) -> None:
-    """Help is there without a wait for numpy or pydantic."""
-    script = (
-        "import sys, edgesim.cli\n"
-        "print(sorted({'numpy', 'pydantic', 'simpy', 'matplotlib', 'torch'}"
-        " & set(sys.modules)))"
-    )
-    assert run_here(script, tmp_path).stdout == "[]\n"
-
-
-def test_running_a_scenario_needs_no_torch(tmp_path: Path) -> None:
-    """Nor the command line's packages."""
-    script = (
-        "import sys, edgesim as es\n"
-        "es.run('campus', solvers=['edf'], repeats=1)\n"
-        "print(sorted({'torch', 'typer'} & set(sys.modules)))"
-    )
-    assert run_here(script, tmp_path).stdout == "[]\n"
 
 
 @pytest.fixture(scope="module")
@@ -347,22 +302,6 @@ def test_a_folder_that_holds_no_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(es.InputError, match="no folder of a run"):
         es.read_run(tmp_path)
-
-
-@pytest.mark.parametrize("hidden", ["solvers.py", "solvers/__init__.py"])
-def test_a_module_that_hides_ours_is_named(hidden: str, tmp_path: Path) -> None:
-    """``python -m edgesim`` and a script say which file it is, and what to do."""
-    file = tmp_path / hidden
-    file.parent.mkdir(exist_ok=True)
-    file.write_text("")
-    (file.parent / "own_solver.py").touch()  # a name that edgesim's package has too
-    finished = run_here("", tmp_path, "-m", "edgesim", "run", "campus")
-    assert finished.returncode == 2
-    assert finished.stderr.startswith(f"error: {file}: hides the package 'solvers'")
-    assert finished.stderr.count("\n") == 1
-    (tmp_path / "script.py").write_text("import edgesim as es\nes.solve\n")
-    finished = run_here("", tmp_path, "script.py")
-    assert f"ImportError: {file}: hides the package" in finished.stderr
 
 
 def test_code_that_a_file_names_needs_consent(

@@ -62,10 +62,6 @@ app.add_typer(profile_app, name="profile")
 app.add_typer(trace_app, name="trace")
 
 
-TERMINATED = 128 + signal.SIGTERM
-"""Exit code on termination, like that of a process killed by the signal."""
-
-
 def main() -> None:
     """Run the command; invalid input gives one line on standard error, exit code 2."""
     # Unwinding removes temporary files, which the signal's default action would leave.

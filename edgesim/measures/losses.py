@@ -71,7 +71,7 @@ def losses(account: Account, start_s: float = 0.0) -> dict[str, int]:
         elif math.isinf(gpu_s):
             cause = MEMORY
         elif gpu_s + _upload_s(upload_s, number) <= may_take_s and (
-            there[number] if upload_s is None and idle else reason == NOT_SCHEDULED
+            reason == NOT_SCHEDULED or (upload_s is None and idle and there[number])
         ):
             cause = POLICY
         elif there[number] or gpu_s > may_take_s + TIME_TOLERANCE_S:

@@ -18,13 +18,11 @@ from edgesim.results.plan_summary import PLAN_SUMMARY, PlanSummary
 from edgesim.results.provenance import provenance
 from edgesim.results.report import Report, outputs_of, write_run
 from edgesim.results.tables import (
-    PLAN_REQUEST_COLUMNS,
-    PLAN_ROUND_COLUMNS,
-    REQUEST_COLUMNS,
-    ROUND_COLUMNS,
     Labels,
     request_columns,
+    request_order,
     round_columns,
+    round_order,
 )
 from edgesim.results.text import table
 
@@ -256,13 +254,10 @@ def read_run(folder: Path) -> Runs:
 
 
 def _requests(account: Account, names: Labels) -> dict[str, Any]:
-    planned = account.schedule is not None
-    order = PLAN_REQUEST_COLUMNS if planned else REQUEST_COLUMNS
     columns = request_columns(account, names)
-    return {name: decoded(columns[name]) for name in order}
+    return {name: decoded(columns[name]) for name in request_order(account)}
 
 
 def _rounds(account: Account) -> dict[str, Any]:
-    order = ROUND_COLUMNS if account.schedule is None else PLAN_ROUND_COLUMNS
     columns = round_columns(account)
-    return {name: decoded(columns[name]) for name in order}
+    return {name: decoded(columns[name]) for name in round_order(account)}

@@ -214,6 +214,16 @@ def _whole(rounds: Sequence[Round], name: str) -> Ints:
     return np.array([len(getattr(r, name)) for r in rounds], dtype=np.int64)
 
 
+def request_order(account: Account) -> tuple[str, ...]:
+    """Columns of a run's requests, as the file has them."""
+    return REQUEST_COLUMNS if account.schedule is None else PLAN_REQUEST_COLUMNS
+
+
+def round_order(account: Account) -> tuple[str, ...]:
+    """Columns of a run's rounds, as the file has them."""
+    return ROUND_COLUMNS if account.schedule is None else PLAN_ROUND_COLUMNS
+
+
 def dump_header(file: IO[str], kind: str, columns: Sequence[str]) -> None:
     """Write the first line of a table; ``kind`` is ``"solver"`` or ``"policy"``."""
     file.write(",".join(("repeat", kind, *columns)) + "\n")
@@ -240,7 +250,7 @@ def dump_requests(
     window_s
         Only requests present at some time in [start, end); all by default.
     """
-    order = REQUEST_COLUMNS if account.schedule is None else PLAN_REQUEST_COLUMNS
+    order = request_order(account)
     rows = np.flatnonzero(requests_in(account.run, window_s))
     columns = request_columns(account, names)
     write_table(file, f"{repeat},{cell(name)}", columns, order, rows)
@@ -266,7 +276,7 @@ def dump_rounds(
     window_s
         Only rounds in flight at some time in [start, end); all by default.
     """
-    order = ROUND_COLUMNS if account.schedule is None else PLAN_ROUND_COLUMNS
+    order = round_order(account)
     rows = np.flatnonzero(rounds_in(account.run, window_s))
     write_table(file, f"{repeat},{cell(name)}", round_columns(account), order, rows)
 
