@@ -16,18 +16,23 @@ Colour: TypeAlias = tuple[float, float, float]
 Marker: TypeAlias = str | tuple[int, int, int]
 
 COLOURS: Mapping[str, str] = {
-    "dp": "#0072b2",
-    "greedy": "#d55e00",
-    "local-search": "#009e73",
-    "ilp": "#7a1f5c",
-    "exhaustive": "#56b4e9",
-    "fcfs": "#e69f00",
-    "edf": "#5a2d0c",
-    "random": "#adadad",
-    "clockwork": "#9a4dff",
-    "rolling": "#1b2a78",
+    "dp": "#1055a3",
+    "greedy": "#ec7220",
+    "local-search": "#19794e",
+    "ilp": "#7d164f",
+    "exhaustive": "#75b2d6",
+    "fcfs": "#ffb222",
+    "edf": "#512302",
+    "random": "#7f7f7f",
+    "clockwork": "#a43aef",
+    "rolling": "#4c477c",
 }
-"""Colour by solver or policy; distinct for the common kinds of colour blindness."""
+"""Colour by solver or policy.
+
+Distinct for the common kinds of colour blindness; those that share a figure differ in
+lightness as well, from dark to light: edf, ilp, dp, local-search, random, greedy,
+exhaustive, fcfs; edf, rolling, clockwork, greedy, fcfs.
+"""
 
 MARKERS: Mapping[str, str] = {
     "dp": "o",
@@ -44,10 +49,14 @@ MARKERS: Mapping[str, str] = {
 """Marker by solver or policy."""
 
 INK = "#222222"
+LOAD = "#dc9346"
+COMPUTE = "#2f5f8f"
+"""Loads and batches of the GPU; loads are the paler ones in grey as well."""
+
 _HUES = tuple(COLOURS.values())[:8]
 
 # For the user's own solvers and policies: none of the above.
-_OWN_COLOURS = ("#ee0055", "#2222ee", "#ccaa55", "#7700bb", "#997799")
+_OWN_COLOURS = ("#ec0e50", "#0800b2", "#cdb059", "#422bf5", "#b678dd")
 _OWN_MARKERS: tuple[Marker, ...] = ("<", ">", "h", (4, 1, 0), (6, 1, 0))
 
 

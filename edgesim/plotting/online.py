@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from edgesim.engine.records import Floats, Ints
-from edgesim.plotting.colours import INK, looks
+from edgesim.plotting.colours import COMPUTE, INK, LOAD, looks
 from edgesim.plotting.online_data import LATENCY_GRID_S, Drawn
 from edgesim.plotting.style import (
     as_text,
@@ -39,8 +39,8 @@ _LABEL_WIDTH = 26  # characters; longer ones leave too little room for the curve
 
 # GPU time by part: fill and hatch, distinguishable in black and white.
 _PARTS: Mapping[str, tuple[str, str]] = {
-    "load": ("#e8b27a", "////"),
-    "compute": ("#2f5f8f", ""),
+    "load": (LOAD, "////"),
+    "compute": (COMPUTE, ""),
     "wait": ("#dedede", "...."),
     "idle": ("#ffffff", ""),
 }
@@ -245,7 +245,8 @@ def plot_goodput(
             most = grouped(offered)
             floor = most.min() / 30
             above.fill_between(rank, floor, most, color="#e6e6e6", zorder=0)
-            above.plot(rank, most, color="#8a8a8a", linewidth=3.0, label="offered")
+            # Wider and paler than the curves, which can be followed along it.
+            above.plot(rank, most, color="#b8b8b8", linewidth=4.5, label="offered")
             for number, (name, repeats) in enumerate(runs.items()):
                 good = grouped(_by_model([d.measures.goodput_per_s for d in repeats]))
                 _curve(above, runs, name, number, rank, np.maximum(good, floor))

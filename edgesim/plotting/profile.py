@@ -21,8 +21,10 @@ from edgesim.text import shortened
 TIER_COLOURS: Mapping[Tier, str] = {
     "pinned": COLOURS["dp"],
     "pageable": COLOURS["greedy"],
-    "disk": COLOURS["local-search"],
+    "disk": "#0d3b26",
 }
+"""Colour by tier; they differ in lightness too."""
+
 _MARKERS: Mapping[Tier, str] = {"pinned": "o", "pageable": "s", "disk": "^"}
 
 MOST_MODELS = 500

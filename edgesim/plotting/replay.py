@@ -8,10 +8,11 @@ from typing import Protocol
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from edgesim.plotting.colours import COMPUTE, LOAD
 from edgesim.plotting.style import plain_ticks, style
 
-_LOAD = ("load", "#0072b2", "o")
-_COMPUTE = ("compute", "#d55e00", "^")
+_LOAD = ("load", LOAD, "o")
+_COMPUTE = ("compute", COMPUTE, "^")
 _INK = "#444444"
 _ROOM = 1.3
 """Margin factor beyond the smallest and the largest time on logarithmic axes."""

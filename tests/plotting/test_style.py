@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from edgesim.engine.noise import nominal
 from edgesim.measures.student import mean_interval
-from edgesim.plotting.colours import COLOURS, colour, looks, model_colours
+from edgesim.plotting.colours import COLOURS, Colour, colour, looks, model_colours
 from edgesim.plotting.style import save, style
 from edgesim.plotting.sweep import SweepPoint, plot_sweep
 from edgesim.plotting.throughput import plot_throughput
@@ -122,6 +122,20 @@ SIGHT = {
 }
 
 
+def seen(shade: str | Colour, sight: str = "full") -> np.ndarray:
+    """Compute a colour's CIE L*a*b* as a reader sees it; L* is its lightness."""
+    rgb = np.array(to_rgb(shade))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = [
+        [0.4124, 0.3576, 0.1805],
+        [0.2126, 0.7152, 0.0722],
+        [0.0193, 0.1192, 0.9505],
+    ]
+    xyz = to_xyz @ np.clip(SIGHT[sight] @ linear, 0, 1) / [0.9505, 1, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
 @pytest.mark.parametrize("sight", SIGHT)
 def test_solver_colours_are_told_apart(sight: str) -> None:
     """Any two differ by at least 15 in CIE L*a*b*, however the reader sees them.
@@ -130,21 +144,8 @@ def test_solver_colours_are_told_apart(sight: str) -> None:
     """
     own = {look.colour for look in looks(f"mine:f{k}" for k in range(20)).values()}
     assert len(own) == 5
-
-    def seen(shade: str) -> np.ndarray:
-        rgb = np.array(to_rgb(shade))
-        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-        to_xyz = [
-            [0.4124, 0.3576, 0.1805],
-            [0.2126, 0.7152, 0.0722],
-            [0.0193, 0.1192, 0.9505],
-        ]
-        xyz = to_xyz @ np.clip(SIGHT[sight] @ linear, 0, 1) / [0.9505, 1, 1.089]
-        x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-        return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
-
     for one, other in combinations([*COLOURS.values(), *own], 2):
-        assert np.linalg.norm(seen(one) - seen(other)) > 15, (one, other)
+        assert np.linalg.norm(seen(one, sight) - seen(other, sight)) > 15, (one, other)
 
 
 def test_models_that_share_blocks_are_shades_of_one_hue() -> None:
