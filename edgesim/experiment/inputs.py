@@ -23,7 +23,8 @@ from edgesim.experiment.sources import (
     locate,
     spawned,
 )
-from edgesim.experiment.workload import check_windows, map_models
+from edgesim.experiment.window import check_windows
+from edgesim.experiment.workload import map_models
 from edgesim.library.build import Library
 from edgesim.measures.intervals import batch_spans
 from edgesim.profile.file import read_profile
@@ -74,7 +75,7 @@ class Inputs:
 
     @property
     def length_s(self) -> float:
-        """Duration for which requests arrive in a repeat, in seconds."""
+        """Duration for which requests arrive in a window, in seconds."""
         where = f"{self.scenario_file}: workload.window_s"
         scaling = self.scenario.workload.scaling(0)
         return window_length_s(where, self.trace.arrival_s, scaling)

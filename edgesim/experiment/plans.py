@@ -84,7 +84,7 @@ def plan_repeat(
             Account(run, tables, result.schedule),
             epoch.trace_users,
             result.runtime_s,
-            inputs.length_s,
+            epoch.length_s,
             result,
         )
 
