@@ -258,6 +258,11 @@ def _deadlines(scenario: Scenario) -> str:
 def _models(
     scenario: Scenario, demand: Demand, library: Library, model_names: Sequence[str]
 ) -> str:
+    if scenario.workload.zipf is not None:
+        return (
+            f"drawn for each request from all {len(library.models)} of the profile, "
+            f"their popularity by Zipf's law with exponent {scenario.workload.zipf:g}"
+        )
     unused = len(library.models) - len(set(model_names))
     rest = (
         f"; {unused} other{' is' if unused == 1 else 's are'} not requested"

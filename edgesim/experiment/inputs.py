@@ -16,6 +16,7 @@ from edgesim.errors import InputError, in_file
 from edgesim.experiment import defaults
 from edgesim.experiment.own_solvers import check_solvers_there, with_solver
 from edgesim.experiment.policies import make_policy
+from edgesim.experiment.popularity import ranked_models
 from edgesim.experiment.sources import (
     Located,
     Source,
@@ -47,7 +48,8 @@ class Inputs:
     trace
         Its requests: in memory for plans, in temporary files for an online run.
     model_names
-        The library's model for each model of the trace.
+        The library's model for each model of the trace; with ``workload.zipf`` the
+        library's models, the most popular first.
     scenario_file
         The scenario's file, for messages.
     sources
@@ -177,7 +179,10 @@ def load_inputs(
     check_windows(where, chosen, located.trace_file, requests.arrival_s)
     library_rng, map_rng = spawned(chosen.run.seed)
     library = library_of(where, chosen, device, library_rng)
-    names = map_models(where, requests, library, chosen.workload.models, map_rng)
+    if chosen.workload.zipf is None:
+        names = map_models(where, requests, library, chosen.workload.models, map_rng)
+    else:
+        names = ranked_models(library, map_rng)
     assumed: tuple[str, ...] = ()
     if completed:
         assumed = defaults.assumptions(chosen, requests, library, names)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from edgesim.errors import InputError, from_validation, short
+from edgesim.experiment.popularity import drawn_ranks
 from edgesim.experiment.window import links_of, window_of
 from edgesim.library.build import Library
 from edgesim.scenario import Scenario
@@ -160,11 +161,11 @@ def plan_epoch(
     scenario_file
         For messages.
     model_names
-        From :func:`map_models`.
+        From :func:`map_models`, or by rank if the models of requests are drawn.
     repeat
         Number of the repeat, from 0.
     rng
-        Draws places, shadowing and fading, and the scaling.
+        Draws places, shadowing and fading, the scaling, and models if they are drawn.
 
     Raises
     ------
@@ -174,7 +175,8 @@ def plan_epoch(
     """
     workload = scenario.workload
     where = f"{scenario_file}: workload.window_s"
-    found = window_of(workload, trace, where, repeat, rng.spawn(1)[0])
+    scale_rng, model_rng = rng.spawn(2)
+    found = window_of(workload, trace, where, repeat, scale_rng)
     window = found.requests
     snr_db, efficiency = links_of(found, trace, scenario.cell, rng)
     if workload.releases == "trace":
@@ -191,12 +193,15 @@ def plan_epoch(
                 f"found {workload.deadline_s:g}",
             )
         deadline_s = np.full(len(window), workload.deadline_s)
+    model = window.model
+    if workload.zipf is not None:
+        model = drawn_ranks(len(window), len(model_names), workload.zipf, model_rng)
     width = len(str(len(window)))
     try:
         users = tuple(
             User(
                 id=f"q{i + 1:0{width}}",
-                model=model_names[window.model[i]],
+                model=model_names[model[i]],
                 input_bits=8.0 * float(window.input_bytes[i]),
                 spectral_efficiency=float(efficiency[i]),
                 release_s=float(release_s[i]),

@@ -32,6 +32,7 @@ from solvers.problem import (
     Bytes,
     Eviction,
     Name,
+    NonNegative,
     PositiveSeconds,
     Residency,
     Seconds,
@@ -91,6 +92,10 @@ class Workload(Value):
     replaces every request's own deadline by a common one. Online, requests arrive at
     their own times, with their own deadlines, and are not known in advance.
 
+    With ``zipf`` the models of the trace and ``models`` do not matter: each request is
+    for a model of the library drawn by its rank r in a seeded order of them, with a
+    probability proportional to ``r ** -zipf``.
+
     With ``requests`` each repeat plans that many: the first from the start of its
     window on, even beyond its end; without ``window_s``, those that follow the requests
     of the repeat before, and a repeat starts as the first of its requests arrives.
@@ -103,6 +108,7 @@ class Workload(Value):
     window_s: PositiveSeconds | None = None
     requests: Count | None = None
     models: ModelMap = "name"
+    zipf: NonNegative | None = None
     releases: Literal["zero", "trace"] = "zero"
     deadline_s: PositiveSeconds | None = None
     rate_scale: Scale = 1.0
