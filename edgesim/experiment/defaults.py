@@ -207,6 +207,10 @@ def _hardware(scenario: Scenario) -> tuple[str, ...]:
         loads = f"from {PLACE[gpu.load_from]}, as the profile times them"
     else:
         loads = f"at {gpu.load_rate_bytes_per_s / 1e9:g} GB/s"
+    if gpu.load_time_scale != 1:
+        loads += f", {gpu.load_time_scale:g} times as long"
+    if gpu.weight_scale != 1:
+        loads += f", of {gpu.weight_scale:g} times its bytes"
     memory = (
         "without bound" if gpu.memory_bytes is None else f"{gpu.memory_bytes:,} bytes"
     )
