@@ -1,7 +1,7 @@
-"""What there is to choose from: what is shipped, solvers, policies, measures, models.
+"""What there is to choose from: what is shipped, and what can be named.
 
 Scenarios, profiles and figures say themselves what they are, solvers in their registry,
-policies and measures in their docstrings.
+policies and measures in their docstrings, parameters where they are named.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from edgesim.measures.measure import Measures
 from edgesim.names import SHIPPED_POLICIES
 from edgesim.profile.file import read_profile
 from edgesim.scenario.file import locate_scenario, read_scenario
+from edgesim.scenario.parameters import NAMED
 from edgesim.shipped import locate, shipped_names
 from edgesim.text import counted, number
 from edgesim.trace.requests import read_trace
@@ -93,6 +94,7 @@ _KINDS: Mapping[str, _Kind] = {
     "measures": _Kind(
         lambda: tuple(measure_lines()), lambda name: measure_lines()[name]
     ),
+    "parameters": _Kind(lambda: tuple(NAMED), lambda name: NAMED[name]),
 }
 
 KINDS: tuple[str, ...] = tuple(_KINDS)

@@ -16,8 +16,8 @@ def list_(
         str | None,
         typer.Argument(
             metavar="KIND",
-            help="scenarios, traces, profiles, figures, solvers, policies, measures or "
-            "models.",
+            help="scenarios, traces, profiles, figures, solvers, policies, measures, "
+            "parameters or models.",
         ),
     ] = None,
     scenario: Annotated[

@@ -103,12 +103,15 @@ class Noise:
         first, as blocks are needed; None for constant channels.
     coherence_s
         Length of a coherence block.
+    load_factor
+        Factor on the load time of every round, beside the drawn one.
     """
 
     load_sigma: float = 0.0
     compute_sigma: float = 0.0
     fading_efficiency: FadingEfficiency | None = None
     coherence_s: float = math.inf
+    load_factor: float = 1.0
 
 
 def draw(noise: Noise, problem: Problem, rng: np.random.Generator) -> Realisation:
@@ -143,7 +146,8 @@ def draw(noise: Noise, problem: Problem, rng: np.random.Generator) -> Realisatio
             )
         ]
     return Realisation(
-        load_factor=np.exp(noise.load_sigma * load_rng.standard_normal(len(users))),
+        load_factor=noise.load_factor
+        * np.exp(noise.load_sigma * load_rng.standard_normal(len(users))),
         compute_factor=np.exp(
             noise.compute_sigma * compute_rng.standard_normal(len(users))
         ),

@@ -23,6 +23,7 @@ from edgesim.radio import CellSpec
 from edgesim.scenario import Scenario, read_scenario
 from edgesim.scenario.key_path import overlap
 from edgesim.shipped import data_file
+from edgesim.text import counted
 
 OWN_MODELS = "own-models"
 OWN_MODELS_ONLINE = "own-models-online"
@@ -61,7 +62,8 @@ def choose(
       around.
     - For planning, the trace is cut into whole windows of 1 s, starting at the second
       of the first request, at most 10 of them; a trace shorter than 1 s is a single
-      window.
+      window. If the number of requests is given, only windows from which the trace has
+      that many count.
 
     Parameters
     ----------
@@ -96,6 +98,10 @@ def choose(
     last_s = float(arrival_s[-1]) if len(arrival_s) else 0.0
     start_s = WINDOW_S * math.floor(first_s / WINDOW_S)
     windows = math.floor((last_s - start_s) / WINDOW_S)
+    if scenario.workload.requests is not None:
+        starts_s = start_s + WINDOW_S * np.arange(windows)
+        there = len(arrival_s) - np.searchsorted(arrival_s, starts_s)
+        windows = int(np.count_nonzero(there >= scenario.workload.requests))
     return values | {
         "workload.start_s": start_s,
         "workload.window_s": WINDOW_S if windows else None,
@@ -201,6 +207,10 @@ def _hardware(scenario: Scenario) -> tuple[str, ...]:
         loads = f"from {PLACE[gpu.load_from]}, as the profile times them"
     else:
         loads = f"at {gpu.load_rate_bytes_per_s / 1e9:g} GB/s"
+    if gpu.load_time_scale != 1:
+        loads += f", {gpu.load_time_scale:g} times as long"
+    if gpu.weight_scale != 1:
+        loads += f", of {gpu.weight_scale:g} times its bytes"
     memory = (
         "without bound" if gpu.memory_bytes is None else f"{gpu.memory_bytes:,} bytes"
     )
@@ -221,6 +231,14 @@ def _cell(cell: CellSpec) -> str:
 
 def _windows(scenario: Scenario, trace: Demand) -> str:
     window_s, start_s = scenario.workload.window_s, scenario.workload.start_s
+    requests = scenario.workload.requests
+    if requests is not None:
+        plans = counted(scenario.run.repeats, "plan")
+        where = "" if window_s is None else f", one every {window_s:g} s"
+        return (
+            f"{plans} of {requests} each from {start_s:g} s on{where}, of the "
+            f"{len(trace.arrival_s):,} in the trace"
+        )
     if window_s is None:
         return f"the whole trace in one plan ({len(trace.arrival_s)})"
     repeats = scenario.run.repeats
@@ -244,6 +262,11 @@ def _deadlines(scenario: Scenario) -> str:
 def _models(
     scenario: Scenario, demand: Demand, library: Library, model_names: Sequence[str]
 ) -> str:
+    if scenario.workload.zipf is not None:
+        return (
+            f"drawn for each request from all {len(library.models)} of the profile, "
+            f"their popularity by Zipf's law with exponent {scenario.workload.zipf:g}"
+        )
     unused = len(library.models) - len(set(model_names))
     rest = (
         f"; {unused} other{' is' if unused == 1 else 's are'} not requested"

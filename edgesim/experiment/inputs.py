@@ -16,6 +16,7 @@ from edgesim.errors import InputError, in_file
 from edgesim.experiment import defaults
 from edgesim.experiment.own_solvers import check_solvers_there, with_solver
 from edgesim.experiment.policies import make_policy
+from edgesim.experiment.popularity import ranked_models
 from edgesim.experiment.sources import (
     Located,
     Source,
@@ -23,7 +24,8 @@ from edgesim.experiment.sources import (
     locate,
     spawned,
 )
-from edgesim.experiment.workload import check_windows, map_models
+from edgesim.experiment.window import check_windows
+from edgesim.experiment.workload import map_models
 from edgesim.library.build import Library
 from edgesim.measures.intervals import batch_spans
 from edgesim.profile.file import read_profile
@@ -46,7 +48,8 @@ class Inputs:
     trace
         Its requests: in memory for plans, in temporary files for an online run.
     model_names
-        The library's model for each model of the trace.
+        The library's model for each model of the trace; with ``workload.zipf`` the
+        library's models, the most popular first.
     scenario_file
         The scenario's file, for messages.
     sources
@@ -74,7 +77,7 @@ class Inputs:
 
     @property
     def length_s(self) -> float:
-        """Duration for which requests arrive in a repeat, in seconds."""
+        """Duration for which requests arrive in a window, in seconds."""
         where = f"{self.scenario_file}: workload.window_s"
         scaling = self.scenario.workload.scaling(0)
         return window_length_s(where, self.trace.arrival_s, scaling)
@@ -176,7 +179,10 @@ def load_inputs(
     check_windows(where, chosen, located.trace_file, requests.arrival_s)
     library_rng, map_rng = spawned(chosen.run.seed)
     library = library_of(where, chosen, device, library_rng)
-    names = map_models(where, requests, library, chosen.workload.models, map_rng)
+    if chosen.workload.zipf is None:
+        names = map_models(where, requests, library, chosen.workload.models, map_rng)
+    else:
+        names = ranked_models(library, map_rng)
     assumed: tuple[str, ...] = ()
     if completed:
         assumed = defaults.assumptions(chosen, requests, library, names)

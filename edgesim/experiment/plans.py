@@ -84,7 +84,7 @@ def plan_repeat(
             Account(run, tables, result.schedule),
             epoch.trace_users,
             result.runtime_s,
-            inputs.length_s,
+            epoch.length_s,
             result,
         )
 
@@ -141,7 +141,9 @@ def _realisation(
         return None
     load_sigma, compute_sigma = inputs.sigmas()
     refade = partial(_refade, epoch, inputs.scenario.cell) if spec.fading else None
-    magnitudes = noise.Noise(load_sigma, compute_sigma, refade, spec.coherence_s)
+    magnitudes = noise.Noise(
+        load_sigma, compute_sigma, refade, spec.coherence_s, spec.load_factor
+    )
     return noise.draw(magnitudes, epoch.problem, rng)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgesim import radio
 from edgesim.engine.request import Arrival
 from edgesim.experiment.links import place_users
+from edgesim.experiment.popularity import drawn_ranks
 from edgesim.library.build import Library
 from edgesim.scenario import Scenario
 from edgesim.trace.rows import REQUIRED
@@ -42,15 +43,17 @@ class Stream:
         Rows of the window, with ``place``, the index into ``mean_snr_db``, if that is
         given.
     model_number
-        The library's model for each model of the trace, by number.
+        The library's model for each model of the trace, by number, or for each rank.
     mean_snr_db
         SNR averaged over fading, by place; None if the trace states efficiencies.
     cell
         The radio cell.
     scaling, bursts
         Transformations of the window.
-    scale_seed, fading_seed
-        Seeds of the draws that scale the window, and of fading.
+    scale_seed, fading_seed, model_seed
+        Seeds of the draws that scale the window, of fading, and of models.
+    zipf
+        Exponent of the popularity of models, if their ranks are drawn.
     """
 
     users: tuple[str, ...]
@@ -65,6 +68,8 @@ class Stream:
     bursts: tuple[Burst, ...]
     scale_seed: int
     fading_seed: int
+    model_seed: int
+    zipf: float | None
 
     def __iter__(self) -> Iterator[Arrival]:
         """Iterate over the requests in order of arrival."""
@@ -95,9 +100,17 @@ class Stream:
             )
 
     def pieces(self) -> Iterator[Columns]:
-        """Iterate over the scaled rows of the window."""
+        """Iterate over the scaled rows of the window, with the models drawn if any."""
         rng = np.random.default_rng(self.scale_seed)
-        return scaled(self.rows, self.scaling, rng, self.bursts)
+        pieces = scaled(self.rows, self.scaling, rng, self.bursts)
+        if self.zipf is None:
+            yield from pieces
+            return
+        model_rng, models = np.random.default_rng(self.model_seed), self.model_number
+        for piece in pieces:
+            count = len(piece["model"])
+            ranks = drawn_ranks(count, len(models), self.zipf, model_rng)
+            yield {**piece, "model": ranks}
 
 
 def make_stream(
@@ -124,7 +137,8 @@ def make_stream(
     scenario_file
         For messages.
     library, model_names
-        The library, and its model for each model of the trace, by number.
+        The library, and its model for each model of the trace, by number, or for each
+        rank.
     repeat
         Number of the window, from 0.
     rng
@@ -140,6 +154,8 @@ def make_stream(
     where = f"{scenario_file}: workload.window_s"
     duration_s = window_length_s(where, trace.arrival_s, scaling)
     scale_seed, fading_seed = rng.integers(2**63, size=2).tolist()
+    # Of a generator of its own, so that it changes no other draw.
+    model_seed = int(rng.spawn(1)[0].integers(2**63))
     window = {name: values[first:after] for name, values in trace.columns.items()}
     mean_snr_db: Floats | None = None
     if "spectral_efficiency" in window:
@@ -161,6 +177,8 @@ def make_stream(
         bursts=() if scenario.online is None else scenario.online.bursts,
         scale_seed=scale_seed,
         fading_seed=fading_seed,
+        model_seed=model_seed,
+        zipf=scenario.workload.zipf,
     )
     per_model = np.zeros(len(number), dtype=np.int64)
     for piece in stream.pieces():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 
@@ -77,6 +78,7 @@ def serve_repeat(
     )
     faults = online_faults(str(inputs.scenario_file), online, stream.users)
     load_sigma, compute_sigma = inputs.sigmas()
+    load_factor = 1.0 if scenario.noise is None else scenario.noise.load_factor
     load_seed, compute_seed = noise_seed.spawn(2)
     for name in online.policies:
         tables = tables_of(inputs, sharing=shares(name))
@@ -87,7 +89,7 @@ def serve_repeat(
             late=online.late,
             queue_limit=online.queue_limit,
             faults=faults,
-            load_factor=_factors(load_sigma, load_seed),
+            load_factor=_factors(load_sigma, load_seed, load_factor),
             compute_factor=_factors(compute_sigma, compute_seed),
         )
         arrivals = stream if advance is None else _counted(stream, name, advance)
@@ -113,17 +115,20 @@ def tables_of(inputs: Inputs, *, sharing: bool) -> Tables:
     return Tables(problem, sharing=sharing)
 
 
-def _factors(sigma: float, seed: np.random.SeedSequence) -> Iterator[float] | None:
-    """Draw an endless sequence of lognormal factors of median 1; None if all are 1."""
+def _factors(
+    sigma: float, seed: np.random.SeedSequence, median: float = 1.0
+) -> Iterator[float] | None:
+    """Draw an endless sequence of lognormal factors; None if all are 1."""
     if not sigma:
-        return None
+        return None if median == 1 else itertools.repeat(median)
 
-    def drawn() -> Iterator[float]:
+    def factors() -> Iterator[float]:
         rng = np.random.default_rng(seed)
         while True:
-            yield from np.exp(sigma * rng.standard_normal(_FACTORS)).tolist()
+            drawn = np.exp(sigma * rng.standard_normal(_FACTORS))
+            yield from (median * drawn).tolist()
 
-    return drawn()
+    return factors()
 
 
 def _counted(

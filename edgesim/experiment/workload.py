@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from edgesim import radio
 from edgesim.errors import InputError, from_validation, short
-from edgesim.experiment.links import place_users
+from edgesim.experiment.popularity import drawn_ranks
+from edgesim.experiment.window import links_of, window_of
 from edgesim.library.build import Library
 from edgesim.scenario import Scenario
 from edgesim.scenario.scenario import ModelMap
 from edgesim.trace.requests import Trace
-from edgesim.trace.scale import scaled_window
 from solvers import Problem, User
 from solvers.spelling import did_you_mean
 
@@ -37,11 +35,14 @@ class Epoch:
         The trace's user behind each request.
     mean_snr_db
         SNR of each request averaged over fading, shape (K,).
+    length_s
+        Duration for which they arrive.
     """
 
     problem: Problem
     trace_users: tuple[str, ...]
     mean_snr_db: Floats
+    length_s: float
 
 
 class Demand(Protocol):
@@ -117,43 +118,6 @@ def map_models(
     return tuple(names[r % len(names)] for r in rank)
 
 
-def check_windows(
-    scenario_file: Path, scenario: Scenario, trace_file: Path, arrival_s: Floats
-) -> None:
-    """Refuse more windows than a trace has, before any work is done.
-
-    Parameters
-    ----------
-    scenario_file, trace_file
-        For messages.
-    scenario
-        Its windows, and the scaling of arrival times.
-    arrival_s
-        Arrivals of the trace, in order.
-
-    Raises
-    ------
-    InputError
-        Naming the number of windows available.
-    """
-    workload, repeats = scenario.workload, scenario.run.repeats
-    last_s = float(arrival_s[-1]) * workload.time_scale if len(arrival_s) else 0.0
-    if len(arrival_s) and workload.start_s > last_s:
-        raise InputError(
-            f"{scenario_file}: workload.start_s",
-            f"must not be after the last arrival of {trace_file} ({last_s:g} s), "
-            f"found {workload.start_s:g}",
-        )
-    window_s = workload.window_s or math.inf
-    possible = max(0, math.floor((last_s - workload.start_s) / window_s) + 1)
-    if repeats > max(possible, 1):
-        raise InputError(
-            f"{scenario_file}: run.repeats",
-            f"{repeats} windows of {window_s:g} s from {workload.start_s:g} s on are "
-            f"more than {trace_file} has: it ends at {last_s:g} s, room for {possible}",
-        )
-
-
 def make_problem(
     scenario: Scenario, library: Library, name: str, users: tuple[User, ...] = ()
 ) -> Problem:
@@ -188,7 +152,7 @@ def plan_epoch(
     repeat: int,
     rng: np.random.Generator,
 ) -> Epoch:
-    """Collect the requests of one repeat's window in a problem.
+    """Collect the requests of one repeat in a problem.
 
     Parameters
     ----------
@@ -197,11 +161,11 @@ def plan_epoch(
     scenario_file
         For messages.
     model_names
-        From :func:`map_models`.
+        From :func:`map_models`, or by rank if the models of requests are drawn.
     repeat
-        Number of the window, from 0.
+        Number of the repeat, from 0.
     rng
-        Draws places, shadowing and fading, and the scaling.
+        Draws places, shadowing and fading, the scaling, and models if they are drawn.
 
     Raises
     ------
@@ -210,21 +174,11 @@ def plan_epoch(
         precedes its release.
     """
     workload = scenario.workload
-    window = scaled_window(
-        trace,
-        workload.scaling(repeat),
-        rng.spawn(1)[0],
-        f"{scenario_file}: workload.window_s",
-    )
-    cell = scenario.cell
-    if window.spectral_efficiency is not None:
-        efficiency = window.spectral_efficiency
-        snr_db = radio.snr_db_of_efficiency(efficiency, cell)
-    else:
-        mean_snr_db, place = place_users(cell, window.columns(), rng)
-        # Users keep their places; every request has fading of its own.
-        snr_db = mean_snr_db[place]
-        efficiency = radio.faded_efficiency(snr_db, cell, rng)
+    where = f"{scenario_file}: workload.window_s"
+    scale_rng, model_rng = rng.spawn(2)
+    found = window_of(workload, trace, where, repeat, scale_rng)
+    window = found.requests
+    snr_db, efficiency = links_of(found, trace, scenario.cell, rng)
     if workload.releases == "trace":
         release_s = window.arrival_s
     else:
@@ -239,12 +193,15 @@ def plan_epoch(
                 f"found {workload.deadline_s:g}",
             )
         deadline_s = np.full(len(window), workload.deadline_s)
+    model = window.model
+    if workload.zipf is not None:
+        model = drawn_ranks(len(window), len(model_names), workload.zipf, model_rng)
     width = len(str(len(window)))
     try:
         users = tuple(
             User(
                 id=f"q{i + 1:0{width}}",
-                model=model_names[window.model[i]],
+                model=model_names[model[i]],
                 input_bits=8.0 * float(window.input_bytes[i]),
                 spectral_efficiency=float(efficiency[i]),
                 release_s=float(release_s[i]),
@@ -256,4 +213,4 @@ def plan_epoch(
     except ValidationError as error:
         raise from_validation(scenario_file, error) from None
     names = tuple(window.users[code] for code in window.user)
-    return Epoch(problem, names, snr_db)
+    return Epoch(problem, names, snr_db, found.length_s)

@@ -89,7 +89,8 @@ def build_library(
     profile
         Blocks, load times and batch tables of the base models.
     gpu_load
-        The tier that blocks are loaded from, or a stated rate.
+        The tier that blocks are loaded from, or a stated rate, and factors on the bytes
+        and the load times of all blocks.
     rng
         Draws frozen depths and swaps, table by table; the same seed gives the same
         library.
@@ -174,7 +175,7 @@ def _clusters(
 ) -> Iterator[_Recipe]:
     names = _numbered("v", ((table.base, table.variants) for table in tables))
     for table, key, base, blocks in _each(tables, "clusters", profile):
-        low, high = _depths(table, len(blocks), key, base)
+        low, high = _depths(table, blocks, key, base)
         if table.include_base:
             yield _base(base, blocks)
         for name in islice(names[base], table.variants):
@@ -187,11 +188,17 @@ def _clusters(
             yield _Recipe(name, base, parts)
 
 
-def _depths(table: Cluster, count: int, key: str, base: str) -> tuple[int, int]:
+def _depths(
+    table: Cluster, blocks: Sequence[BlockProfile], key: str, base: str
+) -> tuple[int, int]:
+    count = len(blocks)
     if table.frozen_fraction is not None:
         low, high = _ends(table.frozen_fraction)
         return math.floor(low * count + 0.5), math.floor(high * count + 0.5)
-    assert table.frozen_blocks is not None  # Cluster holds one of the two
+    if table.frozen_bytes_fraction is not None:
+        low, high = _ends(table.frozen_bytes_fraction)
+        return _depth_within(low, blocks), _depth_within(high, blocks)
+    assert table.frozen_blocks is not None  # Cluster holds one of the three
     low, high = _ends(table.frozen_blocks)
     if high > count:
         raise InputError(
@@ -199,6 +206,13 @@ def _depths(table: Cluster, count: int, key: str, base: str) -> tuple[int, int]:
             f"must be at most the number of blocks of {base!r} ({count}), found {high}",
         )
     return low, high
+
+
+def _depth_within(fraction: float, blocks: Sequence[BlockProfile]) -> int:
+    """Count the bottom blocks that take at most a fraction of all bytes."""
+    held = np.cumsum([block.bytes for block in blocks], dtype=np.float64)
+    # Rounding of a fraction that is exactly that of some blocks must not lose one.
+    return int(np.searchsorted(held, (fraction + 1e-9) * held[-1], side="right"))
 
 
 def _adapters(tables: Sequence[Backbone], profile: Profile) -> Iterator[_Recipe]:
@@ -308,6 +322,7 @@ def _assemble(
     recipes: Iterable[_Recipe], profile: Profile, gpu_load: LoadSource
 ) -> Library:
     tier, rate = gpu_load.load_from, gpu_load.load_rate_bytes_per_s
+    weight, time_scale = gpu_load.weight_scale, gpu_load.load_time_scale
     blocks: dict[str, Block] = {}
     sources: dict[str, BlockProfile] = {}
     models: dict[str, Model] = {}
@@ -332,13 +347,15 @@ def _assemble(
                     raise InputError("library", f"two blocks are called {part!r}")
                 continue
             sources[part] = source
+            size = max(1, round(source.bytes * weight)) if weight != 1 else source.bytes
             if rate is None:
                 time = source.load_s[tier]
-                blocks[part] = Block(bytes=source.bytes, load_s=time.median_s)
+                load_s = time.median_s * weight * time_scale
                 if time.spread is not None:
                     load_sigma[part] = time.spread
             else:
-                blocks[part] = Block(bytes=source.bytes, load_s=source.bytes / rate)
+                load_s = size / rate * time_scale
+            blocks[part] = Block(bytes=size, load_s=load_s)
         models[name] = Model(
             blocks=names,
             latency_s=profile.round_table(base),

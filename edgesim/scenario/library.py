@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from edgesim.errors import short
 from edgesim.profile.values import Tier, by_kind
+from edgesim.trace.scale import Scale
 from solvers.problem import Bytes, Name, Positive, Value, whole
 
 Count = Annotated[int, Field(gt=0, le=10_000), BeforeValidator(whole)]
@@ -61,25 +62,31 @@ Fractions = Annotated[
 ]
 
 
+FROZEN = ("frozen_blocks", "frozen_fraction", "frozen_bytes_fraction")
+"""Keys of a cluster that say how many blocks its variants share: one of them."""
+
+
 class Cluster(Value):
     """Fine-tuned variants of each base, sharing its first blocks.
 
-    Either ``frozen_blocks`` or ``frozen_fraction`` (of the base's number of blocks,
-    rounded to the nearest) gives their number; for a pair, each variant draws an
-    integer number of blocks uniformly between the two, inclusive. With
-    ``include_base``, the base itself is a model too.
+    Their number is ``frozen_blocks``, or ``frozen_fraction`` of the base's number of
+    blocks, rounded to the nearest, or the most whose bytes are at most
+    ``frozen_bytes_fraction`` of the base's; for a pair, each variant draws an integer
+    number of blocks uniformly between the two, inclusive. With ``include_base``, the
+    base itself is a model too.
     """
 
     base: Bases
     variants: Count
     frozen_blocks: Depths | None = None
     frozen_fraction: Fractions | None = None
+    frozen_bytes_fraction: Fractions | None = None
     include_base: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Cluster:
-        if (self.frozen_blocks is None) == (self.frozen_fraction is None):
-            raise ValueError("give one of frozen_blocks and frozen_fraction")
+        if sum(getattr(self, key) is not None for key in FROZEN) != 1:
+            raise ValueError(f"give one of {', '.join(FROZEN[:-1])} and {FROZEN[-1]}")
         return self
 
 
@@ -168,11 +175,15 @@ LibrarySpec: TypeAlias = Annotated[
 
 
 class LoadSource(Value):
-    """Where blocks are loaded from.
+    """Where blocks are loaded from, and what is assumed of their bytes and times.
 
     ``load_from`` selects the profile's tier. ``load_rate_bytes_per_s``, if given,
-    replaces its load times by bytes / rate: an assumption, not a measurement.
+    replaces its load times by bytes / rate: an assumption, not a measurement. So are
+    ``weight_scale``, a factor on the bytes of all blocks and on their load times, and
+    ``load_time_scale``, one on load times alone.
     """
 
     load_from: Tier = "pinned"
     load_rate_bytes_per_s: Positive | None = None
+    weight_scale: Scale = 1.0
+    load_time_scale: Scale = 1.0

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from edgesim.errors import InputError, short
+from edgesim.trace.scale import Scale
 from solvers.problem import Value
 
 _SIGMA_MAX = 3.0
@@ -34,13 +35,15 @@ class NoiseSpec(Value):
     With ``fading`` each user's spectral efficiency is redrawn every ``coherence_s``.
     ``load_sigma`` and ``compute_sigma`` are sigmas of lognormal factors with median 1
     on the load and the compute time of every round; ``"profile"`` takes the spread
-    that the device profile states.
+    that the device profile states. Every load takes ``load_factor`` times as long on
+    top of that: an error of the profile that plans and policies do not know of.
     """
 
     fading: bool = False
     coherence_s: Annotated[float, Field(ge=1e-4, allow_inf_nan=False)] = 0.05
     load_sigma: Sigma = 0.0
     compute_sigma: Sigma = 0.0
+    load_factor: Scale = 1.0
 
     def sigmas(
         self, measured_load: float | None, measured_compute: float | None

@@ -23,7 +23,7 @@ from edgesim.names import OWN, SOLVER_PATTERN, check_solvers, own_names
 from edgesim.plugins import is_own
 from edgesim.radio import CellSpec
 from edgesim.scenario.key_path import overlap, parts_of, set_value
-from edgesim.scenario.library import LibrarySpec, LoadSource
+from edgesim.scenario.library import Count, LibrarySpec, LoadSource
 from edgesim.scenario.noise import NoiseSpec
 from edgesim.scenario.online import OnlineSpec
 from edgesim.trace.scale import SCALE_INTERVAL_S, Scale, ScaleInterval, Scaling
@@ -32,6 +32,7 @@ from solvers.problem import (
     Bytes,
     Eviction,
     Name,
+    NonNegative,
     PositiveSeconds,
     Residency,
     Seconds,
@@ -66,6 +67,17 @@ class Gpu(LoadSource):
     overlap: bool = False
 
 
+_COUNT_SCALES = ("rate_scale", "cv_scale")
+"""Factors that draw other requests than the trace's."""
+
+
+def _unscaled_in_schema(schema: dict[str, Any]) -> None:
+    """Express the rule of ``Workload._check`` in JSON Schema."""
+    given = {"requests": {"type": "integer"}}
+    schema["if"] = {"required": ["requests"], "properties": given}
+    schema["then"] = {"properties": {key: {"const": 1.0} for key in _COUNT_SCALES}}
+
+
 class Workload(Value):
     """``[workload]``: the requests.
 
@@ -79,18 +91,42 @@ class Workload(Value):
     they arrive at their own times within the window, known in advance. ``deadline_s``
     replaces every request's own deadline by a common one. Online, requests arrive at
     their own times, with their own deadlines, and are not known in advance.
+
+    With ``zipf`` the models of the trace and ``models`` do not matter: each request is
+    for a model of the library drawn by its rank r in a seeded order of them, with a
+    probability proportional to ``r ** -zipf``.
+
+    With ``requests`` each repeat plans that many: the first from the start of its
+    window on, even beyond its end; without ``window_s``, those that follow the requests
+    of the repeat before, and a repeat starts as the first of its requests arrives.
     """
+
+    model_config = ConfigDict(json_schema_extra=_unscaled_in_schema)
 
     trace: FileName | None = None
     start_s: Seconds = 0.0
     window_s: PositiveSeconds | None = None
+    requests: Count | None = None
     models: ModelMap = "name"
+    zipf: NonNegative | None = None
     releases: Literal["zero", "trace"] = "zero"
     deadline_s: PositiveSeconds | None = None
     rate_scale: Scale = 1.0
     time_scale: Scale = 1.0
     cv_scale: Scale = 1.0
     scale_interval_s: ScaleInterval = SCALE_INTERVAL_S
+
+    @model_validator(mode="after")
+    def _check(self) -> Workload:
+        if self.requests is None:
+            return self
+        for key in _COUNT_SCALES:
+            if getattr(self, key) != 1:
+                raise ValueError(
+                    f"{key} must be 1 with requests, which says how many there are, "
+                    f"found {getattr(self, key):g}"
+                )
+        return self
 
     def scaling(self, repeat: int) -> Scaling:
         """Return the part of a trace that a repeat takes, and its scaling."""
@@ -150,7 +186,7 @@ class RunSpec(Value):
 
 _PLAN_ONLY = {
     "run": ("uplink", "time_limit_s", "iterations"),
-    "workload": ("releases", "deadline_s"),
+    "workload": ("releases", "deadline_s", "requests"),
 }
 
 
@@ -167,7 +203,12 @@ def _and_in_schema() -> dict[str, Any]:
     plan_only["gpu"] = {"eviction": {"const": "lru"}}
     plan_only["noise"] = {"fading": {"const": False}}
     several = {"repeats": {"exclusiveMinimum": 1}}
-    window = {"required": ["window_s"], "properties": {"window_s": {"type": "number"}}}
+    cut = {
+        "anyOf": [
+            {"required": [key], "properties": {key: {"type": "number"}}}
+            for key in ("window_s", "requests")
+        ]
+    }
     return {
         "allOf": [
             {
@@ -182,7 +223,7 @@ def _and_in_schema() -> dict[str, Any]:
             },
             {
                 "if": _with("run", {"required": ["repeats"], "properties": several}),
-                "then": _with("workload", window),
+                "then": _with("workload", cut),
             },
         ]
     }
@@ -260,10 +301,12 @@ class Scenario(Value):
 
     @model_validator(mode="after")
     def _check(self) -> Scenario:
-        if self.workload.window_s is None and self.run.repeats > 1:
+        workload, repeats = self.workload, self.run.repeats
+        if repeats > 1 and workload.window_s is None and workload.requests is None:
             raise ValueError(
                 f"workload.window_s is needed when run.repeats is above 1 "
-                f"(found {self.run.repeats}): each repeat takes one window"
+                f"(found {repeats}): each repeat takes one window (or, of a plan, the "
+                f"next workload.requests)"
             )
         if self.online is not None:
             self._check_online(self.online)

@@ -68,6 +68,8 @@ def test_a_section_that_is_not_there(scenario: Path) -> None:
     assert found["gpu"] == {
         "load_from": "pinned",
         "load_rate_bytes_per_s": 2e9,
+        "weight_scale": 1.0,
+        "load_time_scale": 1.0,
         "eviction": "lru",
         "residency": "previous",
         "overlap": False,

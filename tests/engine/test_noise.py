@@ -69,6 +69,17 @@ def test_factors_are_lognormal_with_median_1() -> None:
     assert abs(np.corrcoef(loads, computes)[0, 1]) < 0.07
 
 
+def test_a_factor_on_every_load() -> None:
+    """Alone it is the same for every round; with a spread it multiplies the draws."""
+    problem = make_problem(5)
+    alone = draw(Noise(load_factor=1.5), problem, rng())
+    assert alone.load_factor.tolist() == [1.5] * 5
+    assert alone.compute_factor.tolist() == [1.0] * 5
+    plain = draw(Noise(load_sigma=0.3), problem, rng())
+    both = draw(Noise(load_sigma=0.3, load_factor=1.5), problem, rng())
+    assert both.load_factor.tolist() == (1.5 * plain.load_factor).tolist()
+
+
 def test_block_0_is_what_the_plan_knew() -> None:
     """The plan is right at the start; later blocks are other draws."""
     problem = make_problem(3)

@@ -108,6 +108,14 @@ def test_windows_follow_from_the_trace(
     assert found["workload.window_s"] == (1.0 if whole else None)
 
 
+def test_windows_that_have_the_number_of_requests() -> None:
+    """Only seconds from which the trace has so many requests are planned."""
+    trace = trace_at(*np.arange(40) / 10)
+    for requests, repeats in ((10, 3), (25, 2), (40, 1), (41, 1)):
+        scenario = PLANS.replace(**{"workload.requests": requests})
+        assert choose(FILE, profile(BOTH), trace, scenario)["run.repeats"] == repeats
+
+
 @pytest.mark.parametrize(
     ("tiers", "expected"),
     [

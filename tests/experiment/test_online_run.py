@@ -99,6 +99,28 @@ def test_policies_meet_the_same_noise(served: Path, tmp_path: Path) -> None:
     assert len(factors) > 20  # drawn anew for every round
 
 
+@pytest.mark.parametrize("policy", ["fcfs", "rolling"])
+def test_every_load_takes_longer_than_policies_know(
+    served: Path, tmp_path: Path, policy: str
+) -> None:
+    """The factor is that of every load, or of every draw with noise."""
+    edit(served, "[online]", "[noise]\nload_factor = 2.5\n[online]")
+    factors = {}
+    for sigma in (0, 0.5):
+        out = tmp_path / str(sigma)
+        settings = "--set", f"noise.load_sigma={sigma}", "--policy", policy
+        finished = edgesim("run", served, *settings, "--out", out)
+        assert finished.code == 0, finished.err
+        rows = [row for row in rows_of(out / "rounds.csv") if int(row["loaded_bytes"])]
+        factors[sigma] = [
+            float(row["load_s"]) / (int(row["loaded_bytes"]) / 1e9) for row in rows
+        ]
+    assert factors[0] == pytest.approx([2.5] * len(factors[0]))
+    middle = sorted(factors[0.5])[len(factors[0.5]) // 2]
+    assert 1.8 < middle < 3.4
+    assert max(factors[0.5]) > 4
+
+
 def test_repeats_are_windows(served: Path, tmp_path: Path) -> None:
     """Repeats take one window of the trace after another, and time starts anew."""
     edit(served, 'trace = "served.csv"', 'trace = "served.csv"\nwindow_s = 6.0')

@@ -132,6 +132,29 @@ def test_nominal_run_lands_on_the_plan(small: Path, uplink: str) -> None:
     assert compared > 0
 
 
+def test_every_load_takes_longer_than_planned(small: Path) -> None:
+    """Plans are those of the profile; each load of a run takes the factor times it."""
+    plain = trials_of(load_inputs(small))
+    slow = trials_of(load_inputs(small, overrides={"noise.load_factor": 2.0}))
+    loads = 0
+    for one, other in zip(plain, slow, strict=True):
+        assert one.result is not None
+        assert other.result is not None
+        assert one.result.schedule == other.result.schedule
+        for planned, actual in zip(
+            other.result.schedule.rounds, records_of(other.account).rounds, strict=True
+        ):
+            assert actual.load_s == pytest.approx(2.0 * planned.load_s)
+            loads += planned.load_s > 0
+        ends = zip(
+            records_of(one.account).rounds,
+            records_of(other.account).rounds,
+            strict=True,
+        )
+        assert all(late.end_s >= early.end_s for early, late in ends)
+    assert loads
+
+
 def test_noise_makes_plans_slip(small: Path) -> None:
     """With noise rounds keep their order but not their times; solvers see the same."""
     _edit(small, **{"[run]": "[noise]\nfading = true\nload_sigma = 0.5\n\n[run]"})

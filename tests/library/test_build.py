@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from edgesim.errors import InputError, from_validation
@@ -170,6 +172,103 @@ def test_frozen_fraction_rounds_to_whole_blocks() -> None:
         for model in drawn.models.values()
     }
     assert depths == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("fraction", "blocks"),
+    [
+        *((0.0, 0), (0.166, 0), (1000 / 6000, 1), (0.3, 1), (0.49, 1)),
+        *((0.5, 2), (0.99, 2), (1.0, 3)),
+    ],
+)
+def test_frozen_bytes_are_at_most_the_fraction(fraction: float, blocks: int) -> None:
+    """Blocks of 1000, 2000 and 3000 bytes are whole: the deepest that fit count."""
+    key = f"frozen_bytes_fraction = {fraction}"
+    found = build(CATS.replace("frozen_blocks = 2", key))
+    assert found == build(
+        CATS.replace("= 2\nfrozen_blocks = 2", f"= 2\nfrozen_blocks = {blocks}")
+    )
+
+
+def test_frozen_bytes_of_a_pair_are_drawn_as_blocks_are() -> None:
+    """The same depths as of the two numbers of blocks, from the same draws."""
+    many = CATS.replace("variants = 2", "variants = 40")
+    found = build(many.replace("frozen_blocks = 2", "frozen_bytes_fraction = [0.2, 1]"))
+    assert found == build(many.replace("frozen_blocks = 2", "frozen_blocks = [1, 3]"))
+
+
+@given(fraction=st.floats(0, 1))
+def test_frozen_bytes_of_a_measured_profile(fraction: float) -> None:
+    """What is shared is at most the fraction, and one block more would be too much."""
+    profile = read_profile("clockwork-v100")
+    library = build(
+        f"""
+        [library]
+        kind = "clusters"
+        [[library.clusters]]
+        base = "resnet50"
+        variants = 1
+        frozen_bytes_fraction = {fraction}
+        """,
+        profile,
+    )
+    sizes = [block.bytes for block in profile.models["resnet50"].blocks]
+    (model,) = library.models.values()
+    depth = sum(name.startswith("resnet50/") for name in model.blocks)
+    slack = 1e-9 * sum(sizes)
+    assert sum(sizes[:depth]) <= fraction * sum(sizes) + slack
+    if depth < len(sizes):
+        assert sum(sizes[: depth + 1]) > fraction * sum(sizes)
+
+
+SCALED_KINDS = {
+    "clusters": CATS,
+    "adapters": """
+        [library]
+        kind = "adapters"
+        [[library.backbones]]
+        base = "cat"
+        adapters = 2
+        adapter_bytes_per_layer = 5
+        """,
+    "mixed": """
+        [library]
+        kind = "mixed"
+        [[library.mixed]]
+        base = "cat"
+        models = 3
+        pool = 2
+        swap_probability = 0.5
+        """,
+    "profile": '[library]\nkind = "profile"\nmodels = "cat"\n',
+}
+
+
+@pytest.mark.parametrize("kind", SCALED_KINDS)
+@pytest.mark.parametrize("load", [{}, {"load_rate_bytes_per_s": 1e6}])
+def test_weights_and_load_times_scale(kind: str, load: dict[str, float]) -> None:
+    """Bytes stay whole and above 0; load times scale along; computing does not."""
+    text = SCALED_KINDS[kind]
+    plain = build(text, **load)
+    assert build(text, weight_scale=1.0, load_time_scale=1.0, **load) == plain
+    half = build(text, weight_scale=0.5, **load)
+    slow = build(text, load_time_scale=3.0, **load)
+    both = build(text, weight_scale=0.5, load_time_scale=3.0, **load)
+    tiny = build(text, weight_scale=1e-9, **load)
+    assert plain.blocks
+    for found in (half, slow, both, tiny):
+        assert found.models == plain.models
+        assert found.load_sigma == plain.load_sigma
+    for name, block in plain.blocks.items():
+        assert half.blocks[name].bytes == round(block.bytes / 2)
+        assert slow.blocks[name].bytes == block.bytes
+        assert slow.blocks[name].load_s == block.load_s * 3
+        assert both.blocks[name].load_s == pytest.approx(half.blocks[name].load_s * 3)
+        assert tiny.blocks[name].bytes == 1
+        if load:
+            assert half.blocks[name].load_s == half.blocks[name].bytes / 1e6
+        else:
+            assert half.blocks[name].load_s == block.load_s / 2
 
 
 def test_a_hundred_resnets_take_five_lines() -> None:
@@ -413,7 +512,21 @@ def test_refuses_what_the_profile_does_not_hold(toml: str, message: str) -> None
             "clusters[0].frozen_bl",
             "[2, 1]",
         ),
-        (CATS + "frozen_fraction = 0.5", "clusters[0]", "one of frozen_blocks and"),
+        (
+            CATS + "frozen_fraction = 0.5",
+            "clusters[0]",
+            "one of frozen_blocks, frozen_",
+        ),
+        (
+            CATS + "frozen_bytes_fraction = 0.5",
+            "clusters[0]",
+            "one of frozen_blocks, f",
+        ),
+        (
+            CATS.replace("frozen_blocks = 2", "frozen_bytes_fraction = -1"),
+            "clusters[0].frozen_bytes_fraction",
+            "between 0 and 1",
+        ),
         (CATS.replace("frozen_blocks = 2", ""), "clusters[0]", "one of frozen_blocks"),
         (
             CATS.replace("frozen_blocks = 2", "frozen_fraction = 1.5"),

@@ -20,6 +20,8 @@ from edgesim.scenario.noise import NoiseSpec
         ("load_sigma", float("nan")),
         ("compute_sigma", "measured"),
         ("compute_sigma", True),
+        ("load_factor", 0.0),
+        ("load_factor", float("inf")),
         ("jitter", 0.1),
     ],
 )
