@@ -184,6 +184,11 @@ def own_line(error: BaseException) -> str | None:
     return f"{Path(own[0].filename).name}:{lines[-1]}" if own else None
 
 
+def is_installed(file: str | Path) -> bool:
+    """Whether a file is of edgesim, of Python or of an installed package."""
+    return _lies_in(os.fspath(file), (*_OURS, *_INSTALLED))
+
+
 def _lies_in(file: str, folders: Iterable[Path]) -> bool:
     """Whether a file is in one of some folders, or a frozen module of Python."""
     parents = Path(file).parents

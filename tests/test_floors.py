@@ -21,8 +21,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     tuple(
         f"edgesim.{name}"
         for name in (
-            *("errors", "files", "instances", "names", "plugins", "shadow", "shipped"),
-            "text",
+            *("errors", "files", "instances", "names", "own_sources", "plugins"),
+            *("shadow", "shipped", "text"),
         )
     ),
     ("edgesim.engine", "edgesim.radio"),
@@ -58,6 +58,8 @@ AT_HOME = {
     "simpy": ("edgesim.engine.",),
     "pulp": ("solvers.ilp.",),
     "highspy": ("solvers.ilp.",),
+    "distributed": ("edgesim.experiment.cluster",),
+    "tomli_w": ("edgesim.results.figure_file",),
 }
 """Packages, and what a module's name must begin with to import them."""
 

@@ -105,7 +105,7 @@ def test_options_and_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_shipped_figure_is_made_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its data and picture land in the current folder, not where it is shipped."""
+    """Its data and picture land below the current folder, not where it is shipped."""
     (tmp_path / "small.toml").write_text(SCENARIO)
     (tmp_path / "small.csv").write_text(TRACE)
     (tmp_path / "mine.toml").write_text(FIGURE)
@@ -119,6 +119,8 @@ def test_a_shipped_figure_is_made_here(
     monkeypatch.setattr("edgesim.shipped.data_file", found)
     finished = edgesim("figure", "mine")
     assert finished.code == 0, finished.err
-    assert finished.out == "mine.csv\nmine.png\n"
-    assert {file.name for file in here.iterdir()} == {"mine.csv", "mine.png"}
+    names = ["mine.csv", "mine.times.csv", "mine.shown.csv", "mine.png"]
+    folder = Path("results/figure-mine")
+    assert finished.out.splitlines() == [str(folder / name) for name in names]
+    assert {file.name for file in folder.iterdir()} == {*names, ".points"}
     assert not (tmp_path / "mine.csv").exists()

@@ -2,38 +2,203 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgesim.cli.own_code import OwnCode, Traceback
+from edgesim.cli.settings import Settings
+from edgesim.errors import InputError
+
+if TYPE_CHECKING:
+    from edgesim.results.figure import FigureSource, Shard
+
+_ANEW = "Compute all points, whatever is stored."
 
 
 def figure(
-    file: Annotated[
-        str, typer.Argument(help="A figure file (TOML), or a shipped one's name.")
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="FIGURE",
+            help="A figure file (TOML), or a shipped one's name; with --vary a "
+            "scenario.",
+        ),
     ],
-    jobs: Annotated[int, typer.Option(help="Processes to use.")] = 1,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUES",
+            help="Vary a parameter of a scenario: users=10:80:8 (both ends, how many; "
+            ":log for a logarithmic axis), or KEY=a,b,c. Twice for two parameters.",
+        ),
+    ] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="Solvers instead of the file's: dp,mine:solve.")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Online policies instead of the file's.")
+    ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(help="Measure on the y axis (edgesim list measures)."),
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            help="Show differences: noshare (gains of sharing), best, or a solver."
+        ),
+    ] = None,
+    relative: Annotated[
+        bool, typer.Option("--relative", help="Differences in percent.")
+    ] = False,
+    as_map: Annotated[
+        bool, typer.Option("--map", help="A heat map of two parameters.")
+    ] = False,
+    log: Annotated[
+        str | None, typer.Option(metavar="x|y|xy", help="Logarithmic axes.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Repeats instead of the file's.")
+    ] = None,
+    settings: Settings = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Keep the figure as a file."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of data and pictures [beside the file, or "
+            "results/figure-NAME]."
+        ),
+    ] = None,
     formats: Annotated[
         str, typer.Option("--format", help="Formats of the picture: png,pdf,svg.")
     ] = "png",
+    jobs: Annotated[
+        int | None, typer.Option(help="Processes to use [one a core].")
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Compute on a Dask cluster: address or file."
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="i/n", help="Compute and keep the i-th part of n."),
+    ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Write what shards have computed.")
+    ] = False,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the points computed [.points beside the data]."),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help=_ANEW)] = False,
     own_code: OwnCode = False,
     traceback: Traceback = False,
 ) -> None:
-    """Sweep one parameter; write NAME.csv and NAME.png beside NAME.toml.
+    """Vary one or two parameters; write NAME.csv and a picture.
 
-    Those of a shipped figure go into the current folder.
+    What was computed is kept: the same command goes on where it was stopped, and added
+    values, solvers or repeats compute only what is missing.
     """
     del traceback
     from edgesim.cli.options import picture_formats
     from edgesim.cli.progress import progress
-    from edgesim.results.figure import run_figure
+    from edgesim.cli.vary import chosen_figure, shard_of
+    from edgesim.results.figure import Kept, run_figure
+    from edgesim.results.replaced import replaced_text
 
     wanted = picture_formats("--format", formats)
-    with progress(Path(file).stem) as advance:
+    part = None if shard is None else shard_of(shard)
+    _refuse_both(
+        {"--jobs": jobs, "--dask": dask},
+        {"--merge": merge or None, "--shard": shard},
+        {"--merge": merge or None, "--fresh": fresh or None},
+        {"--merge": merge or None, "--dask": dask},
+    )
+    source = chosen_figure(
+        name,
+        vary=vary or (),
+        solver=solver,
+        policy=policy,
+        plot={
+            "measure": measure,
+            "compare": compare,
+            "relative": relative or None,
+            "kind": "map" if as_map else None,
+        },
+        log=log,
+        repeats=repeats,
+        settings=settings or (),
+        out=out,
+    )
+    if write is not None:
+        _write(write, source)
+    before = replaced_text([source.data, source.times, source.shown])
+
+    def stopped(kept: Kept) -> None:
+        typer.echo(f"stopped: {kept}", err=True)
+
+    with progress(source.stem) as advance:
         written = run_figure(
-            file, jobs=jobs, own_code=own_code, formats=wanted, done=advance
+            source,
+            workers=_workers(jobs, dask),
+            own_code=own_code,
+            formats=wanted,
+            fresh=fresh,
+            store=store,
+            shard=part,
+            merge=merge,
+            done=advance,
+            stopped=stopped,
         )
+    _report(source, written, before, part)
+
+
+def _report(
+    source: FigureSource, written: tuple[Path, ...], before: str, shard: Shard | None
+) -> None:
+    """Say what was written, and what it replaces."""
+    if shard is not None:
+        typer.echo(
+            f"part {shard.number} of {shard.parts} of {source.stem} is kept; "
+            f"--merge writes the figure once all are"
+        )
+        return
+    if before:
+        typer.echo(before, err=True)
     for path in written:
         typer.echo(path)
+
+
+def _workers(jobs: int | None, dask: str | None) -> AbstractContextManager[Any]:
+    """Choose where points are computed."""
+    from edgesim.experiment.executors import cores, processes
+
+    if dask is not None:
+        from edgesim.experiment.cluster import dask_cluster
+
+        return dask_cluster(dask)
+    wanted = cores() if jobs is None else jobs
+    return nullcontext() if wanted == 1 else processes(wanted)
+
+
+def _refuse_both(*pairs: dict[str, Any]) -> None:
+    for pair in pairs:
+        given = [option for option, value in pair.items() if value is not None]
+        if len(given) > 1:
+            raise InputError(given[0], f"does not go together with {given[1]}")
+
+
+def _write(file: Path, source: FigureSource) -> None:
+    from edgesim.results.figure_file import write_figure
+
+    if file.suffix != ".toml":
+        raise InputError("--write", f"must end in .toml, found {str(file)!r}")
+    write_figure(file, source.figure, source.scenario_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from edgesim.errors import short
@@ -10,7 +11,12 @@ from edgesim.scenario import Scenario
 
 
 def check_consent(
-    file: Path, scenario: Scenario, *, own_code: bool, from_files: bool = False
+    file: Path,
+    scenario: Scenario,
+    *,
+    own_code: bool,
+    from_files: bool = False,
+    typed: Collection[str] = (),
 ) -> None:
     """Refuse user code that a file names, unless it is allowed.
 
@@ -24,6 +30,8 @@ def check_consent(
         Whether the user consents to all code that the file names.
     from_files
         Whether all else in the scenario is from files too, as in a figure.
+    typed
+        Names that the user typed: that is consent to them.
 
     Raises
     ------
@@ -33,6 +41,8 @@ def check_consent(
     if own_code:
         return
     for name, key in scenario.code_named().items():
+        if name in typed:
+            continue
         if from_files or name in scenario.code_of_file:
             raise ConsentError(
                 f"{file}: {key}",

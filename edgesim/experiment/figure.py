@@ -1,33 +1,155 @@
-"""A figure file: a scenario, the swept parameter, and other values it replaces."""
+"""A figure file: a scenario, what is varied in it, and what is shown of the runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from edgesim.files import check_file, read_toml
 from edgesim.scenario.scenario import FileName
 from solvers.problem import Name, Positive, Value
+from solvers.registry import NO_SHARING
 
 FIGURE = "edgesim.figure/1"
+NOSHARE, BEST = NO_SHARING.removeprefix("-"), "best"
+
+Number = float | int
+Swept = bool | float | int | str
+Scale = Literal["linear", "log"]
+
+
+def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] < pair[1]:
+        return pair
+    raise ValueError(
+        f"must be a pair [low, high], the low one below the high one, "
+        f"found {pair[0]:g} and {pair[1]:g}"
+    )
+
+
+Limits = Annotated[
+    tuple[
+        Annotated[float, Field(allow_inf_nan=False)],
+        Annotated[float, Field(allow_inf_nan=False)],
+    ],
+    Field(strict=False),
+    AfterValidator(_ordered),
+]
+
+
+def _distinct(values: tuple[Swept, ...]) -> tuple[Swept, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError(f"must be distinct, found {list(values)}")
+    return values
+
+
+Values = Annotated[
+    tuple[Swept, ...], Field(min_length=1, strict=False), AfterValidator(_distinct)
+]
+Places = Annotated[
+    tuple[Number, ...], Field(min_length=1, strict=False), AfterValidator(_distinct)
+]
+
+
+class Case(Value):
+    """``[[sweep.cases]]``: a place on the x axis, with the values that differ there."""
+
+    title: Name
+    set: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Varied(Value):
+    """A parameter and its values.
+
+    ``parameter`` is a key path of the scenario, or the name of a parameter
+    (``edgesim list parameters``). ``at`` says where on a number axis each value stands,
+    for values that are names, of traces for instance.
+    """
+
+    parameter: Name
+    values: Values
+    at: Places | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Varied:
+        _check_at(self.at, len(self.values))
+        return self
 
 
 class Sweep(Value):
-    """``[sweep]``: the parameter, by its key path in the scenario, and its values."""
+    """``[sweep]``: a parameter and its values, or cases."""
 
-    parameter: Name
-    values: Annotated[tuple[float | int | str, ...], Field(min_length=1, strict=False)]
+    parameter: Name | None = None
+    values: Values = ()
+    at: Places | None = None
+    cases: Annotated[tuple[Case, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Sweep:
+        if bool(self.cases) == (self.parameter is not None):
+            found = "both" if self.cases else "neither"
+            raise ValueError(f"give a parameter with values, or cases; found {found}")
+        if (self.parameter is None) != (not self.values):
+            missing = "values" if self.parameter is not None else "parameter"
+            raise ValueError(f"parameter and values go together, {missing} is missing")
+        _check_distinct("titles of cases", [case.title for case in self.cases])
+        _check_at(self.at, len(self.values or self.cases))
+        return self
+
+    @property
+    def places(self) -> tuple[str | int | float, ...]:
+        """The values as tables have them, or the titles of the cases."""
+        titles = tuple(case.title for case in self.cases)
+        return titles or tuple(map(place_of, self.values))
 
 
 class PlotSpec(Value):
-    """``[plot]``: the label of the swept axis; values are divided by ``unit``."""
+    """``[plot]``: what is shown, and the axes.
 
-    x_label: Name
-    unit: Positive = 1.0
-    x_scale: Literal["linear", "log"] = "linear"
+    ``measure`` is on the y axis: by default the requests in time of plans, online the
+    share of requests in time. ``compare`` shows differences instead, in the same
+    repeat: ``"noshare"`` of each solver and its twin without sharing, ``"best"`` of
+    each and the best one at a value, or those to a solver by name; ``relative`` as a
+    share of what is compared with. ``kind = "map"`` colours a grid of two parameters.
+
+    Values of the swept axis are divided by ``unit``, those of the second parameter by
+    ``second_unit``, those of the measure by ``y_unit``; labels say of what. Without
+    them labels and units are those of the parameter and the measure.
+    """
+
+    kind: Literal["lines", "map"] = "lines"
+    measure: Name | None = None
+    compare: Name | None = None
+    relative: bool = False
+    x_label: str | None = None
+    unit: Positive | None = None
+    x_scale: Scale = "linear"
+    x_limits: Limits | None = None
+    second_label: str | None = None
+    second_unit: Positive | None = None
+    y_label: str | None = None
+    y_unit: Positive | None = None
+    y_scale: Scale = "linear"
+    y_limits: Limits | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> PlotSpec:
+        if self.relative and self.compare is None:
+            raise ValueError("relative needs compare, which says what to compare with")
+        for axis, scale, limits in (
+            ("x", self.x_scale, self.x_limits),
+            ("y", self.y_scale, self.y_limits),
+        ):
+            if scale == "log" and limits is not None and limits[0] <= 0:
+                raise ValueError(
+                    f"{axis}_limits must be above 0 on a log axis, found {limits[0]:g}"
+                )
+        if self.kind == "map" and (self.y_scale, self.y_limits) != ("linear", None):
+            raise ValueError("y_scale and y_limits are for lines, and kind is 'map'")
+        return self
 
 
 class Panel(Value):
@@ -38,41 +160,77 @@ class Panel(Value):
 
 
 class Figure(Value):
-    """A figure file: a scenario, the swept parameter, and other values it replaces.
+    """A figure file: a scenario, what is varied in it, and what is shown of the runs.
 
     ``set`` replaces values of the scenario for the whole figure, by key path; those of
-    a panel apply to that panel only. Plans show the number of requests in time, online
-    runs the share of them.
+    a panel or a case apply there only. ``second`` is a second parameter: each of its
+    values gets axes of its own, or a row of a map.
     """
 
     title: str
     scenario: FileName
     sweep: Sweep
+    second: Varied | None = None
     set: Mapping[str, Any] = Field(default_factory=dict)
     panel: Annotated[tuple[Panel, ...], Field(strict=False)] = ()
-    plot: PlotSpec
+    plot: PlotSpec = PlotSpec()
 
     @model_validator(mode="after")
     def _check(self) -> Figure:
-        values = self.sweep.values
-        if len(set(values)) < len(values):
-            raise ValueError(f"sweep.values must be distinct, found {list(values)}")
-        for replaced in (self.set, *(panel.set for panel in self.panel)):
-            if self.sweep.parameter in replaced:
-                raise ValueError(
-                    f"set must not fix the swept parameter {self.sweep.parameter!r}"
-                )
-        titles = [panel.title for panel in self.panel]
-        if len(set(titles)) < len(titles):
-            raise ValueError(f"panel titles must be distinct, found {titles}")
-        has_text = any(isinstance(v, str) for v in values)
-        if self.plot.unit != 1.0 and has_text:
-            raise ValueError("plot.unit needs sweep.values to be numbers")
-        if self.plot.x_scale == "log" and (
-            has_text or any(not isinstance(v, str) and v <= 0 for v in values)
-        ):
-            raise ValueError("plot.x_scale 'log' needs sweep.values above 0")
+        swept = [self.sweep.parameter, self.second and self.second.parameter]
+        sets = [self.set, *(panel.set for panel in self.panel)]
+        sets += [case.set for case in self.sweep.cases]
+        for parameter in swept:
+            if parameter is not None and any(parameter in one for one in sets):
+                raise ValueError(f"set must not fix the swept parameter {parameter!r}")
+        if self.second is not None and self.second.parameter == self.sweep.parameter:
+            raise ValueError(
+                f"second.parameter must be another one than sweep.parameter, "
+                f"found {self.second.parameter!r} twice"
+            )
+        _check_distinct("panel titles", [panel.title for panel in self.panel])
+        if self.panel and self.second is not None:
+            raise ValueError("give panels or a second parameter, found both")
+        if self.plot.kind == "map" and self.second is None:
+            raise ValueError("plot.kind 'map' needs a second parameter ([second])")
+        self._check_axes()
         return self
+
+    def _check_axes(self) -> None:
+        numbers = self.sweep.at or self.sweep.places
+        words = [place for place in numbers if isinstance(place, str)]
+        plot = self.plot
+        if plot.unit not in (None, 1.0) and words:
+            raise ValueError("plot.unit needs sweep.values to be numbers")
+        if plot.x_limits is not None and words:
+            raise ValueError("plot.x_limits needs sweep.values to be numbers")
+        if plot.x_scale == "log" and (words or any(float(n) <= 0 for n in numbers)):
+            raise ValueError("plot.x_scale 'log' needs sweep.values above 0")
+        second = self.second
+        if plot.second_unit is not None and (
+            second is None
+            or any(isinstance(v, str) for v in second.at or second.values)
+        ):
+            raise ValueError("plot.second_unit needs second.values that are numbers")
+
+
+def place_of(value: Swept) -> str | int | float:
+    """Return a value as tables and axes have it: true and false are words there."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _check_distinct(what: str, values: Sequence[Swept]) -> None:
+    if len(set(values)) < len(values):
+        raise ValueError(f"{what} must be distinct, found {list(values)}")
+
+
+def _check_at(at: Sequence[Number] | None, count: int) -> None:
+    if at is None:
+        return
+    if len(at) != count:
+        raise ValueError(
+            f"at must have a number for each of the {count} values, found {len(at)}"
+        )
 
 
 def read_figure(path: Path) -> Figure:

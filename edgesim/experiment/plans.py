@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -23,9 +23,12 @@ from solvers.core.tables import Tables
 
 
 def plan_repeat(
-    inputs: Inputs, repeat: int, failed: dict[str, EdgesimError] | None = None
+    inputs: Inputs,
+    repeat: int,
+    failed: dict[str, EdgesimError] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Iterator[Trial]:
-    """Plan one window with every solver of the scenario, and execute each plan.
+    """Plan one window with several solvers, and execute each plan.
 
     All solvers face the same requests, links and noise, and a repeat's draws do not
     depend on the number of repeats.
@@ -39,11 +42,13 @@ def plan_repeat(
     failed
         User's own solvers that are skipped, with the reason; one that fails is added.
         If None, its failure ends the run.
+    names
+        The solvers; by default the scenario's, in its order.
 
     Yields
     ------
     Trial
-        One per solver, in the scenario's order.
+        One per solver.
 
     Raises
     ------
@@ -56,7 +61,7 @@ def plan_repeat(
     realisation = _realisation(inputs, epoch, noise_rng)
     problem = epoch.problem
     tables = Tables(problem)
-    for name in scenario.run.solvers:
+    for name in scenario.run.solvers if names is None else names:
         if failed and name in failed:
             continue
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.plans import check_plans, plan_repeat
@@ -14,12 +14,14 @@ Progress = Callable[[int, int], None]
 """Called with the work done, and the total work."""
 
 
-def run_repeat(inputs: Inputs, repeat: int) -> Iterator[Trial]:
-    """Run one repeat under every solver or policy of the scenario, in its order."""
+def run_repeat(
+    inputs: Inputs, repeat: int, names: Sequence[str] | None = None
+) -> Iterator[Trial]:
+    """Run one repeat under solvers or policies: the given ones, or the scenario's."""
     if inputs.scenario.online is None:
-        yield from plan_repeat(inputs, repeat)
+        yield from plan_repeat(inputs, repeat, names=names)
     else:
-        yield from serve_repeat(inputs, repeat)
+        yield from serve_repeat(inputs, repeat, names=names)
 
 
 def check_runs(inputs: Inputs) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -35,8 +35,9 @@ def serve_repeat(
     inputs: Inputs,
     repeat: int,
     advance: Callable[[str, int, int], None] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Iterator[Trial]:
-    """Run one repeat's requests under every policy of the scenario.
+    """Run one repeat's requests under several policies.
 
     All policies face the same requests, links, faults and noise, and a repeat's draws
     do not depend on the number of repeats.
@@ -50,11 +51,13 @@ def serve_repeat(
     advance
         Called periodically with the policy, the number of requests arrived, and the
         total.
+    names
+        The policies; by default the scenario's, in its order.
 
     Yields
     ------
     Trial
-        One per policy, in the scenario's order. Its records are large: a caller that
+        One per policy. Its records are large: a caller that
         does not keep them needs memory for only one policy.
 
     Raises
@@ -80,7 +83,7 @@ def serve_repeat(
     load_sigma, compute_sigma = inputs.sigmas()
     load_factor = 1.0 if scenario.noise is None else scenario.noise.load_factor
     load_seed, compute_seed = noise_seed.spawn(2)
-    for name in online.policies:
+    for name in online.policies if names is None else names:
         tables = tables_of(inputs, sharing=shares(name))
         options = with_solver(name, online.options(name))
         policy = make_policy(name, options, inputs.own)

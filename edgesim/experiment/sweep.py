@@ -1,92 +1,97 @@
-"""A sweep: one parameter, several solvers or policies, common random numbers."""
+"""A sweep: parameters, several solvers or policies, common random numbers."""
 
 from __future__ import annotations
 
-import json
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, as_completed
+from contextlib import contextmanager
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from edgesim.errors import InputError, Parameter
+from edgesim.errors import InputError
 from edgesim.experiment.consent import check_consent
-from edgesim.experiment.figure import Figure
-from edgesim.experiment.inputs import Inputs, load_inputs, open_inputs
-from edgesim.experiment.run import check_runs, run_repeat
-from edgesim.experiment.trial import Trial
-from edgesim.measures.measure import measure_span
-from edgesim.plugins import ConsentError
-from edgesim.scenario import read_scenario
-from edgesim.shipped import locate
+from edgesim.experiment.figure import Case, Figure, Panel, place_of
+from edgesim.experiment.identity import identity
+from edgesim.experiment.inputs import Inputs, load_inputs
+from edgesim.experiment.point import Place, Point, compute
+from edgesim.experiment.run import check_runs
+from edgesim.experiment.store import Outcome, Store
+from edgesim.names import plain
+from edgesim.plugins import ConsentError, is_own
+from edgesim.scenario import Scenario, read_scenario
+from edgesim.scenario.key_path import parts_of
+from edgesim.scenario.parameters import expand
+from solvers.registry import NO_SHARING
 
-PLAN_COLUMNS = (
-    "value",
-    "repeat",
-    "solver",
-    "uplink",
-    "requests",
-    "in_time",
-    "served",
-    "bound",
-    "gap",
-    "status",
-    "load_s",
-    "compute_s",
-    "bytes_loaded",
-    "bytes_saved",
-)
-ONLINE_COLUMNS = (
-    "value",
-    "repeat",
-    "policy",
-    "uplink",
-    "requests",
-    "in_time",
-    "late",
-    "dropped",
-    "on_time_ratio",
-    "latency_p50_s",
-    "latency_p95_s",
-    "mean_batch",
-    "load_s",
-    "compute_s",
-    "wait_s",
-    "idle_s",
-    "bytes_loaded",
-    "bytes_saved",
-)
+_TIME_LIMITED = ("ilp", "local-search")
+"""Solvers that a time limit may end."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """One value of the parameter in one repeat: the unit of work of a process.
+class Setting(NamedTuple):
+    """One place of a figure's grid: a panel or second value, and a value.
 
-    ``keys`` are the leading columns of its rows: the panel, if there are any, the value
-    and the repeat. ``place`` names them all for messages. ``own_code``: whether the
-    user consents to code that the files name.
+    Parameters
+    ----------
+    place
+        The leading columns of its rows.
+    where
+        The same for messages.
+    overrides
+        The values that replace those of the scenario, by key path.
     """
 
-    scenario_file: Path
+    place: Place
+    where: str
     overrides: Mapping[str, Any]
-    keys: Mapping[str, str | int | float]
-    repeat: int
+
+
+class Points(NamedTuple):
+    """The points of a figure, in the order of its rows.
+
+    Parameters
+    ----------
+    points
+        The points.
+    online
+        Whether requests are served as they arrive.
+    files
+        The files read.
+    """
+
+    points: tuple[Point, ...]
     online: bool
-    place: str
-    own_code: bool
+    files: tuple[Path, ...]
 
 
-def tasks_of(
-    path: Path, figure: Figure, *, own_code: bool = False
-) -> tuple[list[Task], list[Path]]:
-    """List the tasks and input files of a figure, checking each resulting scenario.
+def points_of(
+    where: Path,
+    figure: Figure,
+    scenario_file: Path,
+    *,
+    own_code: bool = False,
+    from_files: bool = True,
+    typed: Collection[str] = (),
+    store: Store | None = None,
+) -> Points:
+    """List the points of a figure, with every scenario and solver checked.
 
-    No solver starts before every value is one that all of them take.
+    No solver starts before every value is one that all of them take; what is stored
+    has been checked before.
+
+    Parameters
+    ----------
+    where
+        The figure's file, for messages.
+    figure, scenario_file
+        The figure, and its scenario.
+    own_code
+        Whether solvers and policies of the user's own may run that files name.
+    from_files, typed
+        Whether the figure is from a file, and the solvers and policies that the user
+        typed nevertheless.
+    store
+        Points that need no check.
 
     Raises
     ------
@@ -95,132 +100,212 @@ def tasks_of(
     InputError
         When a value does not make a valid scenario, or a solver refuses it.
     """
-    scenario_file = locate(
-        "scenario", figure.scenario, beside=path, where=f"{path}: scenario"
-    )
     read_scenario(scenario_file)
-    tasks, read = [], [path]
-    for panel, value in product(figure.panel or (None,), figure.sweep.values):
-        overrides = {
-            **figure.set,
-            **(panel.set if panel else {}),
-            figure.sweep.parameter: value,
-        }
-        keys = {"panel": panel.title, "value": value} if panel else {"value": value}
-        place = f"{panel.title}, " if panel else ""
-        place += f"{figure.sweep.parameter} = {value!r}"
-        try:
-            scenario = read_scenario(scenario_file, overrides)
-            check_consent(path, scenario, own_code=own_code, from_files=True)
-            online = scenario.online is not None
-            with open_inputs(
-                scenario_file, overrides=overrides, own_code=own_code
-            ) as inputs:
-                check_runs(inputs)
-                sources = inputs.sources
-        except ConsentError:
-            raise
-        except InputError as error:
-            what = f"{place}: {error}"
-            raise InputError(f"{path}: sweep, set or panel", what) from error
-        read += [source.path for source in sources.values()]
-        tasks += [
-            Task(
-                scenario_file,
-                overrides,
-                {**keys, "repeat": repeat},
-                repeat,
-                online,
-                f"{place}, repeat {repeat}",
-                own_code,
+    points: list[Point] = []
+    files = [where]
+    online = False
+    for setting in settings_of(where, figure, scenario_file):
+        with _naming(where, setting.where):
+            scenario = read_scenario(scenario_file, setting.overrides)
+            check_consent(
+                where,
+                scenario,
+                own_code=own_code,
+                from_files=from_files,
+                typed=typed,
             )
-            for repeat in range(scenario.run.repeats)
+            inputs = load_inputs(
+                scenario_file, overrides=setting.overrides, own_code=True
+            )
+            found = list(_points_at(setting, scenario_file, inputs))
+            if store is None or any(point.key not in store for point in found):
+                check_runs(inputs)
+        points += found
+        files += [source.path for source in inputs.sources.values()]
+        online = inputs.scenario.online is not None
+    return Points(tuple(points), online, tuple(dict.fromkeys(files)))
+
+
+def settings_of(where: Path, figure: Figure, scenario_file: Path) -> Iterator[Setting]:
+    """Go through the grid of a figure: panels or second values, and values of each."""
+    for outer, inner in product(_outer(figure), _inner(figure)):
+        fixed = {**figure.set, **outer.set, **inner.set}
+        place = {**outer.place, **inner.place}
+        said = ", ".join(filter(None, (outer.said, inner.said)))
+        swept: dict[str, Any] = {}
+        with _naming(where, said):
+            for parameter, value in (outer.swept, inner.swept):
+                if parameter is None:
+                    continue
+                scenario = read_scenario(scenario_file, {**fixed, **swept})
+                given = expand(scenario, parameter, value)
+                _check_apart(parameter, given, {**fixed, **swept})
+                swept |= given
+        yield Setting(place, said, {**fixed, **swept})
+
+
+class _Step(NamedTuple):
+    """One step along one side of the grid."""
+
+    place: Place
+    said: str
+    set: Mapping[str, Any]
+    swept: tuple[str | None, Any]
+
+
+def _outer(figure: Figure) -> list[_Step]:
+    if figure.second is not None:
+        return [
+            _Step(
+                {"second": place_of(value)},
+                f"{figure.second.parameter} = {value!r}",
+                {},
+                (figure.second.parameter, value),
+            )
+            for value in figure.second.values
         ]
-    return tasks, read
+    panels: Sequence[Panel | None] = figure.panel or (None,)
+    return [
+        _Step({}, "", {}, (None, None))
+        if panel is None
+        else _Step({"panel": panel.title}, panel.title, panel.set, (None, None))
+        for panel in panels
+    ]
 
 
-@lru_cache(maxsize=1)
-def _plan_inputs(scenario_file: Path, overrides: str, own_code: bool) -> Inputs:
-    """Read the inputs of a value (its overrides as JSON) once for all its repeats."""
-    return load_inputs(
-        scenario_file, overrides=json.loads(overrides), own_code=own_code
-    )
+def _inner(figure: Figure) -> list[_Step]:
+    sweep = figure.sweep
+    cases: Sequence[Case] = sweep.cases
+    if cases:
+        return [
+            _Step({"value": case.title}, case.title, case.set, (None, None))
+            for case in cases
+        ]
+    return [
+        _Step(
+            {"value": place_of(value)},
+            f"{sweep.parameter} = {value!r}",
+            {},
+            (sweep.parameter, value),
+        )
+        for value in sweep.values
+    ]
 
 
-def compute(task: Task) -> list[dict[str, Any]]:
-    """Compute the rows of one task, one per solver or policy.
+@contextmanager
+def _naming(where: Path, said: str) -> Iterator[None]:
+    """Put the figure and the place in its grid before what is wrong there."""
+    try:
+        yield
+    except ConsentError:
+        raise
+    except InputError as error:
+        raise InputError(f"{where}: sweep, set or panel", f"{said}: {error}") from error
+
+
+def _check_apart(
+    parameter: str, swept: Mapping[str, Any], fixed: Mapping[str, Any]
+) -> None:
+    """Refuse to sweep what is set too."""
+    for key in swept:
+        for other in fixed:
+            if parts_of(key) == parts_of(other):
+                raise InputError(
+                    parameter, f"sets {key}, which is set too; give one of them"
+                )
+
+
+def _points_at(
+    setting: Setting, scenario_file: Path, inputs: Inputs
+) -> Iterator[Point]:
+    """List the points of one value: every repeat under every solver or policy."""
+    scenario = inputs.scenario
+    online = scenario.online
+    names = scenario.run.solvers if online is None else online.policies
+    folder = Path.cwd()
+    for repeat, name in product(range(scenario.run.repeats), names):
+        yield Point(
+            scenario_file=scenario_file,
+            overrides=setting.overrides,
+            place=setting.place,
+            repeat=repeat,
+            name=name,
+            online=online is not None,
+            uplink=scenario.run.uplink if online is None else online.uplink,
+            where=f"{setting.where}, repeat {repeat}",
+            own_code=True,
+            folder=folder,
+            identity=identity(inputs, name, repeat),
+            time_limit_s=_time_limit_s(scenario, name),
+        )
+
+
+def _time_limit_s(scenario: Scenario, name: str) -> float | None:
+    """Return the time limit that may end a solver, if any."""
+    if scenario.online is None:
+        limited = name.removesuffix(NO_SHARING) in _TIME_LIMITED or is_own(name)
+        return scenario.run.time_limit_s if limited else None
+    if plain(name) != "rolling":
+        return None
+    limit_s: float | None = scenario.online.options(name).get("time_limit_s")
+    return limit_s
+
+
+def run_points(
+    points: Sequence[Point],
+    store: Store | None = None,
+    executor: Executor | None = None,
+    done: Callable[[int, int], None] | None = None,
+) -> dict[str, Outcome]:
+    """Compute the points that are not stored, and store each as it ends.
+
+    Parameters
+    ----------
+    points
+        The points; one that is there twice is computed once.
+    store
+        Where outcomes are taken from and kept; None to keep them in memory.
+    executor
+        Where they are computed; None for this process, in order.
+    done
+        Called with the number of points done, and the number of all.
+
+    Returns
+    -------
+    dict
+        Outcomes by the key of the point.
 
     Raises
     ------
     InputError
-        If a solver or policy fails, naming it, the value and the repeat.
+        If a solver or policy fails. What was computed before is stored.
     """
-    try:
-        return _rows(task)
-    except InputError as error:
-        raise InputError(error.where, f"{task.place}: {error.what}") from error
+    by_key = {point.key: point for point in points}
+    found: dict[str, Outcome] = {}
+    for key in by_key:
+        outcome = None if store is None else store.get(key)
+        if outcome is not None:
+            found[key] = outcome
+    missing = [point for key, point in by_key.items() if key not in found]
+    if done is not None:
+        done(len(found), len(by_key))
+    for point, outcome in _computed(missing, executor):
+        found[point.key] = outcome
+        if store is not None:
+            store.add(point.key, outcome)
+        if done is not None:
+            done(len(found), len(by_key))
+    return found
 
 
-def _rows(task: Task) -> list[dict[str, Any]]:
-    if task.online:
-        with open_inputs(
-            task.scenario_file, overrides=task.overrides, own_code=task.own_code
-        ) as inputs:
-            trials = run_repeat(inputs, task.repeat)
-            return [{**task.keys, **_online_row(inputs, trial)} for trial in trials]
-    inputs = _plan_inputs(task.scenario_file, json.dumps(task.overrides), task.own_code)
-    trials = run_repeat(inputs, task.repeat)
-    return [{**task.keys, **_plan_row(inputs, trial)} for trial in trials]
-
-
-def _plan_row(inputs: Inputs, trial: Trial) -> dict[str, Any]:
-    """Make the row of one solver in one repeat."""
-    result, measures = trial.result, trial.measures
-    assert result is not None
-    return {
-        "solver": trial.name,
-        "uplink": inputs.scenario.run.uplink,
-        "requests": measures.requests,
-        "in_time": measures.in_time,
-        "served": result.served,
-        "bound": result.bound,
-        "gap": result.gap,
-        "status": result.status,
-        "load_s": measures.load_s,
-        "compute_s": measures.compute_s,
-        "bytes_loaded": measures.bytes_loaded,
-        "bytes_saved": measures.bytes_saved,
-    }
-
-
-def _online_row(inputs: Inputs, trial: Trial) -> dict[str, Any]:
-    """Make the row of one policy in one repeat, measured after the warm-up."""
-    measures = measure_span(trial.account, inputs.online.warmup_s, trial.duration_s)
-    values = {name: getattr(measures, name) for name in ONLINE_COLUMNS[4:]}
-    return {"policy": trial.name, "uplink": inputs.online.uplink, **values}
-
-
-def computed(tasks: Sequence[Task], jobs: int) -> Iterator[list[dict[str, Any]]]:
-    """Compute tasks in order, in one process or several."""
-    if jobs == 1:
-        yield from map(compute, tasks)
+def _computed(
+    points: Sequence[Point], executor: Executor | None
+) -> Iterator[tuple[Point, Outcome]]:
+    """Compute points, and yield each as it ends."""
+    if executor is None:
+        for point in points:
+            yield point, compute(point)
         return
-    # Spawned rather than forked: the engine of ilp keeps threads. Only the parent
-    # handles an interrupt, and then ends the workers.
-    with ProcessPoolExecutor(
-        min(jobs, len(tasks)),
-        mp_context=get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    ) as pool:
-        try:
-            yield from pool.map(compute, tasks)
-        except BrokenProcessPool as error:
-            raise InputError(
-                Parameter("jobs"),
-                f"one of the {jobs} processes ended before its work was done: it was "
-                f"killed, for want of memory perhaps, or code of your own ended it",
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    futures = {executor.submit(compute, point): point for point in points}
+    for future in as_completed(futures):
+        yield futures.pop(future), future.result()

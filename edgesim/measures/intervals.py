@@ -144,7 +144,7 @@ def estimates(
         The measures to estimate.
     """
     return {
-        name: _estimate(_fractions(samples, quotient))
+        name: estimate(_fractions(samples, quotient))
         for name, quotient in quotients.items()
     }
 
@@ -163,7 +163,7 @@ def differences(
         Measures of the two policies over the same spans or repeats, at least one.
     """
     return {
-        name: _estimate(_fractions(samples, quotient), _fractions(others, quotient))
+        name: estimate(_fractions(samples, quotient), _fractions(others, quotient))
         for name, quotient in QUOTIENTS.items()
     }
 
@@ -209,30 +209,57 @@ def _fractions(samples: Sequence[Measures], quotient: Quotient) -> Floats:
     return np.array([quotient(measures) for measures in samples], dtype=np.float64)
 
 
-def _estimate(first: Floats, second: Floats | None = None) -> Estimate:
-    """Estimate a quotient, or the difference of two."""
-    sides = [(first, 1.0)] if second is None else [(first, 1.0), (second, -1.0)]
-    defined = np.logical_and.reduce([side[:, 1] > 0 for side, _ in sides])
-    n = int(defined.sum())
-    if not n:
-        return Estimate(None, None, (None,) * len(first), None)
-    mean, values, errors = 0.0, np.zeros(n), np.zeros(n)
-    for side, sign in sides:
+def estimate(
+    first: Floats, second: Floats | None = None, *, relative: bool = False
+) -> Estimate:
+    """Estimate a quotient, or by how much it exceeds another one, paired span by span.
+
+    Parameters
+    ----------
+    first, second
+        Numerators and denominators, shape (n, 2); a denominator of 0 where the quotient
+        is undefined.
+    relative
+        Whether the excess is a share of the second quotient: first / second − 1, with
+        the interval of a ratio (linear in the errors of both).
+    """
+    sides = [first] if second is None else [first, second]
+    defined = np.logical_and.reduce([side[:, 1] > 0 for side in sides])
+    ratios, values, errors = [], [], []
+    for side in sides:
         y, x = side[defined].T
-        ratio = y.sum() / x.sum()
-        mean += sign * float(ratio)
-        values += sign * (y / x)
-        errors += sign * (y - ratio * x) / x.mean()
-    defined_values = iter(values.tolist())
+        if not len(x):
+            return _undefined(len(first))
+        ratio = float(y.sum() / x.sum())
+        ratios.append(ratio)
+        values.append(y / x)
+        errors.append((y - ratio * x) / x.mean())
+    mean, spread, each = ratios[0], errors[0], values[0]
+    if second is not None:
+        if not relative:
+            mean, spread, each = mean - ratios[1], spread - errors[1], each - values[1]
+        elif ratios[1] == 0:
+            return _undefined(len(first))
+        else:
+            quotient = mean / ratios[1]
+            mean, spread = quotient - 1, (spread - quotient * errors[1]) / ratios[1]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                each = each / values[1] - 1
+    known = iter(each.tolist())
+    listed = tuple(next(known) if there else None for there in defined.tolist())
     return Estimate(
         mean=mean,
-        half_width=_half_width(errors),
+        half_width=_half_width(spread),
         values=tuple(
-            next(defined_values) if is_defined else None
-            for is_defined in defined.tolist()
+            None if value is None or not math.isfinite(value) else value
+            for value in listed
         ),
-        lag1=_lag1(errors),
+        lag1=_lag1(spread),
     )
+
+
+def _undefined(spans: int) -> Estimate:
+    return Estimate(None, None, (None,) * spans, None)
 
 
 def _half_width(errors: Floats) -> float | None:

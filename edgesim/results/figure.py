@@ -1,23 +1,23 @@
-"""A figure: compute a sweep, and write its data and picture."""
+"""A figure: compute what is missing of a sweep, and write its data and picture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgesim.errors import InputError, Parameter
 from edgesim.experiment.figure import Figure, read_figure
-from edgesim.experiment.sweep import (
-    ONLINE_COLUMNS,
-    PLAN_COLUMNS,
-    Task,
-    computed,
-    tasks_of,
-)
-from edgesim.files import is_file, keep_inputs
+from edgesim.experiment.point import Point
+from edgesim.experiment.store import Outcome, Store
+from edgesim.experiment.sweep import Points, points_of, run_points
+from edgesim.files import keep_inputs
+from edgesim.measures.point import BY_KEY, LABELS, RUNTIME, value_of
 from edgesim.plotting.style import Drawing
-from edgesim.plotting.sweep import SERVED_LABEL, SweepPoint, plot_panels, plot_sweep
+from edgesim.plotting.sweep import Mark, plot_map, plot_panels, plot_sweep
 from edgesim.results.pictures import (
     PictureError,
     known_formats,
@@ -25,118 +25,373 @@ from edgesim.results.pictures import (
     write_pictures,
 )
 from edgesim.results.rows import write_csv
+from edgesim.results.shown import (
+    Outer,
+    check_shown,
+    frame_of,
+    marks_of,
+    measure_of,
+)
 from edgesim.shipped import locate
+from edgesim.text import counted
 
-ON_TIME_LABEL = "share of requests in time"
+POINTS = ".points"
+"""Folder of the stored points, beside the data."""
+
+PLAN_COLUMNS = ("uplink", "served", "bound", "gap", "status", *LABELS, "time_limit_s")
+ONLINE_COLUMNS = ("uplink", *LABELS, "time_limit_s")
+SHOWN_COLUMNS = ("measure", "mean", "half_width_95", "repeats")
+
+Workers = AbstractContextManager[Executor | None]
 
 
-def run_figure(
-    path_or_name: str | Path,
-    *,
-    jobs: int = 1,
-    own_code: bool = False,
-    formats: Iterable[str] = ("png",),
-    done: Callable[[int, int], None] | None = None,
-) -> tuple[Path, ...]:
-    """Compute a figure and write its data and then its picture beside its file.
+@dataclass(frozen=True)
+class FigureSource:
+    """A figure, and where it comes from and goes to.
 
-    Those of a shipped figure that is asked for by name go into the current folder.
+    Parameters
+    ----------
+    figure
+        The figure.
+    where
+        Its file, or what stands for it in messages.
+    scenario_file
+        Its scenario.
+    folder, stem
+        Where its data and pictures go, and their name without suffix.
+    from_file
+        Whether it was read from a file, which may name code of the user's own.
+    typed
+        Solvers and policies that the user typed nevertheless.
+    """
 
-    In a repeat, places, channels and windows of every value are drawn from common
-    random numbers, so solvers and values differ in nothing else, unless the parameter
-    changes the library that requests are mapped to. The rows are the same for any
-    ``jobs``.
+    figure: Figure
+    where: Path
+    scenario_file: Path
+    folder: Path
+    stem: str
+    from_file: bool = True
+    typed: Collection[str] = ()
+
+    @property
+    def data(self) -> Path:
+        """The table of its points."""
+        return self.folder / f"{self.stem}.csv"
+
+    @property
+    def times(self) -> Path:
+        """The table of run times."""
+        return self.folder / f"{self.stem}.times.csv"
+
+    @property
+    def shown(self) -> Path:
+        """The table of what the picture shows."""
+        return self.folder / f"{self.stem}.shown.csv"
+
+
+class Shard(NamedTuple):
+    """A part of the points of a figure: ``number`` of ``parts``, from 1."""
+
+    number: int
+    parts: int
+
+
+def open_figure(path_or_name: str | Path, out: Path | None = None) -> FigureSource:
+    """Read a figure.
 
     Parameters
     ----------
     path_or_name
         A figure file, ``NAME.toml``, or the name of one that edgesim ships.
-    jobs
-        Number of concurrent processes.
+    out
+        The folder of its data and pictures; by default that of its file, or for a
+        shipped one ``results/figure-NAME``.
+
+    Raises
+    ------
+    InputError
+        For any error in the file.
+    """
+    path = locate("figure", path_or_name)
+    if path.suffix != ".toml":
+        raise InputError(path, "a figure's name must end in .toml")
+    figure = read_figure(path)
+    scenario_file = locate(
+        "scenario", figure.scenario, beside=path, where=f"{path}: scenario"
+    )
+    shipped = path != Path(path_or_name)
+    folder = out or (default_folder(path.stem) if shipped else path.parent)
+    return FigureSource(figure, path, scenario_file, folder, path.stem)
+
+
+def default_folder(name: str) -> Path:
+    """Return where the data of a figure go that has no file."""
+    return Path("results") / f"figure-{name}"
+
+
+class Kept(NamedTuple):
+    """How far a figure came that was not finished.
+
+    Attributes
+    ----------
+    done, total
+        Number of points kept, and of all.
+    folder
+        The folder of the store.
+    """
+
+    done: int
+    total: int
+    folder: Path
+
+    def __str__(self) -> str:
+        return (
+            f"{self.done} of {counted(self.total, 'point')} kept in {self.folder}; the "
+            f"same command goes on from there"
+        )
+
+
+def run_figure(
+    figure: FigureSource | str | Path,
+    *,
+    workers: Workers | None = None,
+    own_code: bool = False,
+    formats: Iterable[str] = ("png",),
+    fresh: bool = False,
+    store: Path | None = None,
+    shard: Shard | None = None,
+    merge: bool = False,
+    done: Callable[[int, int], None] | None = None,
+    stopped: Callable[[Kept], None] | None = None,
+) -> tuple[Path, ...]:
+    """Compute what is missing of a figure, and write its data and then its picture.
+
+    In a repeat, places, channels and windows of every value are drawn from common
+    random numbers, so solvers and values differ in nothing else, unless the parameter
+    changes the library that requests are mapped to. The rows are the same wherever they
+    are computed, except those of solvers that a time limit ends: these have it in the
+    column ``time_limit_s``.
+
+    Parameters
+    ----------
+    figure
+        A figure, its file, or the name of one that edgesim ships.
+    workers
+        Context of an executor; by default points are computed in this process.
     own_code
         Whether solvers and policies of the user's own may run that the figure's files
         name.
     formats
         Formats of the picture: ``png``, ``pdf``, ``svg``.
+    fresh
+        Whether to compute everything, whatever is stored.
+    store
+        The folder in which points are kept; by default ``.points`` beside the data.
+    shard
+        The part of the points to compute and keep: nothing is written but the store.
+    merge
+        Whether to take every point from the store, and compute none.
     done
-        Called with the number of tasks done and the total.
+        Called with the number of points done and the total.
+    stopped
+        Called when this is interrupted, with what is kept.
 
     Returns
     -------
-    data, *pictures
-        ``NAME.csv``, and ``NAME.png`` or what else is asked for.
+    data, *others
+        ``NAME.csv``, ``NAME.times.csv``, ``NAME.shown.csv`` and the pictures; nothing
+        for a shard.
 
     Raises
     ------
     PictureError
-        When the picture cannot be drawn: then ``NAME.csv`` is written.
+        When the picture cannot be drawn: then the data are written.
     InputError
         For any error in the figure or its scenario, and if a user's own solver or
-        policy fails; then nothing is written.
+        policy fails; then nothing is written, and the points that ended are kept.
     """
-    if jobs < 1:
-        raise InputError(Parameter("jobs"), f"must be 1 or more, found {jobs}")
-    path = locate("figure", path_or_name)
-    if path.suffix != ".toml":
-        raise InputError(path, "a figure's name must end in .toml")
+    source = figure if isinstance(figure, FigureSource) else open_figure(figure)
     formats = known_formats(formats)
-    figure = read_figure(path)
-    place = path if is_file(Path(path_or_name)) else Path(path.name)
-    data = place.with_suffix(".csv")
-    pictures = [place.with_name(file) for file in picture_files([path.stem], formats)]
-    tasks, read = tasks_of(path, figure, own_code=own_code)
-    for file in (data, *pictures):
-        keep_inputs(file, *read)
-    rows: list[dict[str, Any]] = []
-    for number, found in enumerate(computed(tasks, jobs)):
-        rows += found
-        if done is not None:
-            done(number + 1, len(tasks))
-    write_csv(data, rows, _columns(figure, tasks))
-    drawing = {path.stem: lambda: _draw(figure, rows, online=tasks[0].online)}
-    failed = write_pictures(place.parent, drawing, formats)
+    kept = Store(store or source.folder / POINTS, fresh=fresh and not merge)
+    pictures = [source.folder / f for f in picture_files([source.stem], formats)]
+    points = points_of(
+        source.where,
+        source.figure,
+        source.scenario_file,
+        own_code=own_code,
+        from_files=source.from_file,
+        typed=source.typed,
+        store=kept,
+    )
+    names = tuple(dict.fromkeys(point.name for point in points.points))
+    check_shown(str(source.where), source.figure, names, online=points.online)
+    for file in (source.data, source.times, source.shown, *pictures):
+        keep_inputs(file, *points.files)
+    wanted = points.points if shard is None else _part(points.points, shard)
+    if merge:
+        _check_complete(source, kept, wanted)
+    try:
+        with (
+            workers if workers is not None and not merge else nullcontext() as executor
+        ):
+            outcomes = run_points(wanted, kept, executor, done)
+    except InputError as error:
+        reached = _reached(kept, wanted)
+        if not kept.added:
+            raise
+        raise type(error)(*error.args[:-1], f"{error.args[-1]}; {reached}") from error
+    except (KeyboardInterrupt, SystemExit):
+        if stopped is not None:
+            stopped(_reached(kept, wanted))
+        raise
+    finally:
+        kept.close()
+    if shard is not None:
+        return ()
+    return _write(source, points, outcomes, formats, pictures)
+
+
+def _part(points: Sequence[Point], shard: Shard) -> tuple[Point, ...]:
+    """Take every ``parts``-th point, so that shards have about the same work."""
+    if not 1 <= shard.number <= shard.parts:
+        raise InputError(
+            Parameter("shard"),
+            f"must be i/n with i from 1 to n, found {shard.number}/{shard.parts}",
+        )
+    return tuple(points[shard.number - 1 :: shard.parts])
+
+
+def _reached(store: Store, points: Sequence[Point]) -> Kept:
+    keys = {point.key for point in points}
+    return Kept(sum(key in store for key in keys), len(keys), store.folder)
+
+
+def _check_complete(
+    source: FigureSource, store: Store, points: Sequence[Point]
+) -> None:
+    """Refuse to merge before every point is there."""
+    missing = [point for point in points if point.key not in store]
+    if not missing:
+        return
+    first = missing[0]
+    all_missing = len(missing) == len(points)
+    why = (
+        "there are points of another figure, of other inputs or another version of "
+        "edgesim"
+        if all_missing
+        else f"the first is {first.where}, {first.name}"
+    )
+    if all_missing and not any(store.folder.glob("*")):
+        why = "the folder is empty or not there"
+    raise InputError(
+        store.folder,
+        f"{len(missing)} of the {counted(len(points), 'point')} of {source.where} are "
+        f"missing: {why}; compute them with ",
+        Parameter("shard"),
+        " or without ",
+        Parameter("merge"),
+    )
+
+
+def _write(
+    source: FigureSource,
+    points: Points,
+    outcomes: Mapping[str, Outcome],
+    formats: Sequence[str],
+    pictures: Sequence[Path],
+) -> tuple[Path, ...]:
+    """Write the tables, then the picture."""
+    figure, online = source.figure, points.online
+    kind = "policy" if online else "solver"
+    leading = list(points.points[0].place) if points.points else ["value"]
+    measure = measure_of(figure, online=online)
+    columns = list(ONLINE_COLUMNS if online else PLAN_COLUMNS)
+    if measure.partition(".")[0] in BY_KEY:
+        columns.append(measure)
+    rows, times = [], []
+    for point in points.points:
+        outcome = outcomes[point.key]
+        found = {**point.place, "repeat": point.repeat, "name": point.name}
+        rows.append({**outcome.columns, **found, RUNTIME: outcome.runtime_s})
+        times.append({**_named(found, kind), RUNTIME: outcome.runtime_s})
+    source.folder.mkdir(parents=True, exist_ok=True)
+    front = (*leading, "repeat", kind)
+    write_csv(
+        source.data,
+        (
+            {
+                **_named({k: row[k] for k in (*leading, "repeat", "name")}, kind),
+                "uplink": point.uplink,
+                "time_limit_s": point.time_limit_s,
+                **{
+                    column: value_of(row, column)
+                    for column in columns
+                    if column not in ("uplink", "time_limit_s")
+                },
+            }
+            for point, row in zip(points.points, rows, strict=True)
+        ),
+        (*front, *columns),
+    )
+    write_csv(source.times, times, (*front, RUNTIME))
+    marks = marks_of(figure, rows, online=online)
+    write_csv(
+        source.shown,
+        _shown_rows(figure, marks, measure, leading, kind),
+        (*leading, kind, *SHOWN_COLUMNS),
+    )
+    drawing = {source.stem: lambda: _draw(figure, marks, online=online)}
+    failed = write_pictures(source.folder, drawing, formats)
     if failed is not None:
         raise PictureError(
-            failed.where, f"{failed.what}; its data are in {data}"
-        ) from (failed.__cause__)
-    return data, *pictures
+            failed.where, f"{failed.what}; its data are in {source.data}"
+        ) from failed.__cause__
+    return source.data, source.times, source.shown, *pictures
 
 
-def _columns(figure: Figure, tasks: Sequence[Task]) -> tuple[str, ...]:
-    columns = ONLINE_COLUMNS if tasks[0].online else PLAN_COLUMNS
-    return ("panel", *columns) if figure.panel else columns
+def _named(found: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Call a solver or policy what it is."""
+    return {kind if key == "name" else key: value for key, value in found.items()}
+
+
+def _shown_rows(
+    figure: Figure,
+    marks: Mapping[Outer, Sequence[Mark]],
+    measure: str,
+    leading: Sequence[str],
+    kind: str,
+) -> Iterable[dict[str, Any]]:
+    """List what the picture shows, as it is drawn."""
+    compare = figure.plot.compare
+    what = measure if compare is None else f"{measure} - {compare}"
+    if figure.plot.relative:
+        what = f"{what}, %"
+    for outer, of in marks.items():
+        for mark in of:
+            places = (outer, mark.value) if len(leading) == 2 else (mark.value,)
+            yield {
+                **dict(zip(leading, places, strict=True)),
+                kind: mark.name,
+                "measure": what,
+                "mean": mark.mean,
+                "half_width_95": mark.half_width,
+                "repeats": mark.repeats,
+            }
 
 
 def _draw(
-    figure: Figure, rows: Sequence[Mapping[str, Any]], *, online: bool
+    figure: Figure, marks: Mapping[Outer, Sequence[Mark]], *, online: bool
 ) -> Drawing:
-    """Draw requests in time, or online the share of them, on axes for each panel.
-
-    A share of no requests at all is no point.
-    """
-    panels: dict[str, list[SweepPoint]] = {}
-    for row in rows:
-        points = panels.setdefault(row.get("panel", ""), [])
-        if online and row["on_time_ratio"] is None:
-            continue
-        value = row["value"]
-        point = SweepPoint(
-            value if isinstance(value, str) else value / figure.plot.unit,
-            row["policy"] if online else row["solver"],
-            row["on_time_ratio"] if online else row["in_time"],
-        )
-        points.append(point)
-    label = ON_TIME_LABEL if online else SERVED_LABEL
-    x_label, log_x = figure.plot.x_label, figure.plot.x_scale == "log"
-    if figure.panel:
-        return plot_panels(
-            panels,
-            x_label,
-            measure_label=label,
-            log_x=log_x,
-            title=figure.title,
-            top=1.02 if online else None,
-        )
-    return plot_sweep(
-        panels[""], x_label, measure_label=label, log_x=log_x, title=figure.title
-    )
+    """Draw what a figure shows: one axes, panels, or maps."""
+    frame = frame_of(figure, online=online)
+    title = figure.title
+    if figure.plot.kind == "map":
+        rows = {value: of for value, of in marks.items() if value is not None}
+        return plot_map(rows, frame, title=title)
+    if figure.panel or figure.second is not None:
+        panels = {
+            str(outer) if figure.panel else frame.panel_title(outer or 0.0): of
+            for outer, of in marks.items()
+        }
+        return plot_panels(panels, frame, title=title)
+    return plot_sweep(marks.get(None, []), frame, title=title)

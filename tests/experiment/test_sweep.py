@@ -9,10 +9,10 @@ from statistics import mean, stdev
 
 import pytest
 
+from edgesim.experiment.executors import processes
 from edgesim.experiment.figure import read_figure
-from edgesim.experiment.sweep import ONLINE_COLUMNS, PLAN_COLUMNS
 from edgesim.measures.student import mean_interval
-from edgesim.results.figure import run_figure
+from edgesim.results.figure import ONLINE_COLUMNS, PLAN_COLUMNS, run_figure
 from tests.command import edgesim
 from tests.examples import FIGURE, SCENARIO, TRACE
 
@@ -41,25 +41,30 @@ def test_data_and_picture_stand_beside_the_figure(figure: Path) -> None:
     assert finished.code == 0, finished.err
     rows = _rows(figure.with_suffix(".csv"))
     assert len(rows) == 2 * 2 * 2
-    assert tuple(rows[0]) == PLAN_COLUMNS
+    assert tuple(rows[0]) == ("value", "repeat", "solver", *PLAN_COLUMNS)
     assert [row["value"] for row in rows] == ["5000000.0"] * 4 + ["20000000.0"] * 4
     assert figure.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert finished.out.split() == [
-        str(figure.with_suffix(".csv")),
-        str(figure.with_suffix(".png")),
+        str(figure.with_suffix(suffix))
+        for suffix in (".csv", ".times.csv", ".shown.csv", ".png")
     ]
 
 
 def test_jobs_do_not_change_a_byte(figure: Path) -> None:
     """Two processes write what one writes."""
-    run_figure(figure, jobs=1)
+    run_figure(figure)
     alone = figure.with_suffix(".csv").read_bytes()
     picture = figure.with_suffix(".png").read_bytes()
     steps: list[tuple[int, int]] = []
-    run_figure(figure, jobs=2, done=lambda done, total: steps.append((done, total)))
+    run_figure(
+        figure,
+        workers=processes(2),
+        fresh=True,
+        done=lambda done, total: steps.append((done, total)),
+    )
     assert figure.with_suffix(".csv").read_bytes() == alone
     assert figure.with_suffix(".png").read_bytes() == picture
-    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert steps == [(done, 8) for done in range(9)]
 
 
 def test_more_spectrum_never_serves_fewer(figure: Path) -> None:
@@ -162,7 +167,8 @@ def test_published_data_can_be_computed_again(
     text = text.replace('"run.repeats" = 30', '"run.repeats" = 3')
     (tmp_path / "again.toml").write_text(text)
     run_figure(tmp_path / "again.toml")
-    assert _rows(tmp_path / "again.csv") == wanted
+    found = _rows(tmp_path / "again.csv")
+    assert [{key: row[key] for key in wanted[0]} for row in found] == wanted
     runs = 3 * len(figure.set["run.solvers"]) * max(1, len(figure.panel))
     assert len(wanted) == runs
 
@@ -233,7 +239,7 @@ def test_an_online_figure_has_panels(online_figure: Path) -> None:
     finished = edgesim("figure", online_figure, "--jobs", 2)
     assert finished.code == 0, finished.err
     rows = _rows(online_figure.with_suffix(".csv"))
-    assert tuple(rows[0]) == ("panel", *ONLINE_COLUMNS)
+    assert tuple(rows[0]) == ("panel", "value", "repeat", "policy", *ONLINE_COLUMNS)
     assert len(rows) == 2 * 2 * 2 * 2
     ratio: dict[tuple[str, str, str], float] = {}
     for row in rows:
@@ -248,7 +254,7 @@ def test_an_online_figure_has_panels(online_figure: Path) -> None:
         assert ratio[panel, "fcfs-noshare", "1.0"] < ratio[panel, "fcfs-noshare", "0.5"]
     before = online_figure.with_suffix(".csv").read_bytes()
     picture = online_figure.with_suffix(".png").read_bytes()
-    run_figure(online_figure, jobs=1)
+    run_figure(online_figure, fresh=True)
     assert online_figure.with_suffix(".csv").read_bytes() == before
     assert online_figure.with_suffix(".png").read_bytes() == picture
 
@@ -296,7 +302,8 @@ def test_published_online_data_can_be_computed_again(name: str, tmp_path: Path) 
     )
     (tmp_path / "again.toml").write_text(text)
     run_figure(tmp_path / "again.toml")
-    assert _rows(tmp_path / "again.csv") == wanted
+    found = _rows(tmp_path / "again.csv")
+    assert [{key: row[key] for key in wanted[0]} for row in found] == wanted
     assert len(wanted) == len(policies) * len(figure.panel)
 
 

@@ -18,8 +18,10 @@ from matplotlib.text import Text
 
 from edgesim.errors import InputError
 from edgesim.plotting.style import as_text, dump, save, style
-from edgesim.plotting.sweep import SweepPoint, plot_panels, plot_sweep
 from edgesim.plotting.throughput import plot_throughput
+from tests.plotting.sweep_marks import SweepPoint
+from tests.plotting.sweep_marks import panels as panels_of
+from tests.plotting.sweep_marks import sweep as sweep_of
 from tests.plotting.test_style import ROWS, SERVED, figure_of
 
 BEGINS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
@@ -29,7 +31,7 @@ BEGINS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 def test_the_suffix_decides(tmp_path: Path, suffix: str) -> None:
     """What is called PDF is PDF."""
     path = tmp_path / f"x.{suffix}"
-    save(plot_sweep(ROWS, "users"), str(path))
+    save(sweep_of(ROWS, "users"), str(path))
     assert path.read_bytes().startswith(BEGINS[suffix.lower()])
     if suffix == "svg":
         assert ET.parse(path).getroot().tag.endswith("svg")
@@ -46,8 +48,8 @@ def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
 ONCE = """\
 import sys
 from edgesim.plotting.style import dump
-from tests.plotting.test_style import ROWS, plot_sweep
-dump(plot_sweep(ROWS, "users"), sys.stdout.buffer, sys.argv[1])
+from tests.plotting.test_style import ROWS, sweep_of
+dump(sweep_of(ROWS, "users"), sys.stdout.buffer, sys.argv[1])
 """
 
 
@@ -67,7 +69,7 @@ def test_a_picture_is_the_same_bytes_in_any_process_and_year(suffix: str) -> Non
     foreign = {"svg.hashsalt": None, "pdf.fonttype": 3, "pdf.compression": 0}
     with mpl.rc_context({**foreign, "svg.fonttype": "none"}):
         here = BytesIO()
-        dump(plot_sweep(ROWS, "users"), here, suffix)
+        dump(sweep_of(ROWS, "users"), here, suffix)
     assert found[0] == found[1] == here.getvalue()
     assert b"Date" not in found[0]
     assert b"Matplotlib v" not in found[0]
@@ -77,8 +79,8 @@ def texts_of(title: str) -> Iterator[Text]:
     """Draw a text at every place of a figure where people's texts go."""
     rows = [SweepPoint(title or "word", "_dp", 1.0), SweepPoint("b", "fcfs", 2.0)]
     drawings = (
-        figure_of(plot_sweep(rows, title, measure_label=title, title=title)),
-        plot_panels({title: rows}, title, measure_label=title, title=title),
+        figure_of(sweep_of(rows, title, y_label=title, title=title)),
+        panels_of({title: rows}, title, y_label=title, title=title),
         figure_of(plot_throughput({title: [1.0]}, title=title)),
     )
     for figure in drawings:
@@ -121,7 +123,7 @@ def test_formulas_are_still_formulas() -> None:
 def test_a_line_is_not_broken_within_a_formula() -> None:
     """Half a formula on each of two lines would be none, or another one."""
     title = " and ".join(10 * [r"$\frac{a b}{c d} + x$"])
-    ax = plot_sweep(ROWS, "users", title=title)
+    ax = sweep_of(ROWS, "users", title=title)
     with style():
         figure_of(ax).draw_without_rendering()
     left = next(t for t in ax.get_children() if getattr(t, "get_text", str)() == title)

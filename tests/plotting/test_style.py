@@ -21,12 +21,13 @@ from edgesim.engine.noise import nominal
 from edgesim.measures.student import mean_interval
 from edgesim.plotting.colours import COLOURS, Colour, colour, looks, model_colours
 from edgesim.plotting.style import save, style
-from edgesim.plotting.sweep import SweepPoint, plot_sweep
 from edgesim.plotting.throughput import plot_throughput
 from edgesim.plotting.timeline import plot_timeline
 from solvers import Problem, Uplink, solve
 from solvers.core.timing import make_schedule
 from tests.engine.plan_records import account_of, records_of
+from tests.plotting.sweep_marks import SweepPoint
+from tests.plotting.sweep_marks import sweep as sweep_of
 from tests.solvers.strategies import seeded_plan
 
 SERVED = {
@@ -204,7 +205,7 @@ def test_one_repeat_has_no_interval_and_says_so() -> None:
 
 def test_sweep_lines_are_sorted_means() -> None:
     """Points in the order of the parameter, twins dashed and open, known ones first."""
-    ax = plot_sweep(ROWS, "users")
+    ax = sweep_of(ROWS, "users")
     lines = {c.get_label(): c.lines[0] for c in ax.containers}
     assert list(lines) == ["dp", "dp, no sharing", "mine"]
     assert lines["dp"].get_xdata().tolist() == [20, 40, 80]
@@ -217,7 +218,7 @@ def test_sweep_lines_are_sorted_means() -> None:
 
 def test_sweep_axes_hold_every_interval() -> None:
     """The limits follow the data though the lines are shifted on paper."""
-    ax = plot_sweep(ROWS, "users", log_x=True)
+    ax = sweep_of(ROWS, "users", log_x=True)
     low, high = ax.get_xlim()
     assert 10 < low < 20
     assert 80 < high < 100
@@ -231,7 +232,7 @@ def test_sweep_axes_hold_every_interval() -> None:
 def test_a_sweep_over_words_keeps_their_order() -> None:
     """A parameter of names is not sorted, and each name has its tick."""
     rows = [SweepPoint(u, "dp", 1.0) for u in ("upfront", "static", "dynamic")]
-    ax = plot_sweep(rows, "uplink")
+    ax = sweep_of(rows, "uplink")
     ticks = [text.get_text() for text in ax.get_xticklabels()]
     assert ticks == ["upfront", "static", "dynamic"]
 
@@ -388,7 +389,7 @@ def test_axes_may_be_handed_in(given: bool) -> None:
     ax = figure.add_subplot() if given else None
     assert (plot_throughput(SERVED, ax) is ax) == given
     ax = Figure().add_subplot() if given else None
-    assert (plot_sweep(ROWS, "users", ax) is ax) == given
+    assert (sweep_of(ROWS, "users", ax) is ax) == given
     problem = make_problem(5)
     axes = tuple(Figure().subplots(2, 1)) if given else None
     drawn = plot_timeline(account_of(problem, solve(problem, "dp").schedule), axes)
@@ -398,7 +399,7 @@ def test_axes_may_be_handed_in(given: bool) -> None:
 def test_bar_and_line_figures_are_not_cut_off() -> None:
     """Legends stand beside the axes and inside the figure."""
     assert_nothing_cut_off(figure_of(plot_throughput(SERVED, bound=[65, 65, 64])))
-    assert_nothing_cut_off(figure_of(plot_sweep(ROWS, "users")))
+    assert_nothing_cut_off(figure_of(sweep_of(ROWS, "users")))
 
 
 def test_a_png_is_the_same_bytes_whatever_the_readers_settings(tmp_path: Path) -> None:

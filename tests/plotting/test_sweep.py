@@ -16,8 +16,10 @@ from matplotlib.figure import Figure
 from edgesim.measures.student import mean_interval
 from edgesim.plotting.online import plot_latency, plot_on_time
 from edgesim.plotting.style import style
-from edgesim.plotting.sweep import SweepPoint, plot_panels, plot_sweep
 from edgesim.plotting.throughput import plot_throughput
+from tests.plotting.sweep_marks import SweepPoint
+from tests.plotting.sweep_marks import panels as panels_of
+from tests.plotting.sweep_marks import sweep as sweep_of
 from tests.plotting.test_online import hand_drawn
 from tests.plotting.test_style import assert_nothing_cut_off, figure_of
 
@@ -78,7 +80,7 @@ def test_every_point_lies_within_its_axes(
 ) -> None:
     """Whatever the rows, nothing of a figure without panels is out of sight."""
     log_x = wanted_log and not isinstance(rows[0].value, str)
-    assert_all_within(plot_sweep(rows, "x", log_x=log_x), rows, log_x)
+    assert_all_within(sweep_of(rows, "x", log_x=log_x), rows, log_x)
 
 
 @FEW
@@ -89,11 +91,10 @@ def test_every_point_of_every_panel_lies_within_its_axes(
     """Panels share both axes, and these hold the data of all of them."""
     log_x = wanted_log and not isinstance(panels[0][0].value, str)
     named = {f"panel {number}": rows for number, rows in enumerate(panels)}
-    figure = plot_panels(named, "x", measure_label="y", log_x=log_x, top=top)
+    figure = panels_of(named, "x", y_label="y", log_x=log_x, top=top)
     for ax, rows in zip(figure.axes, panels, strict=False):
         assert_all_within(ax, rows, log_x)
-    legend = figure.axes[min(2, len(panels)) - 1].get_legend()
-    assert legend is not None
+    (legend,) = filter(None, (ax.get_legend() for ax in figure.axes))
     solvers = {row.solver for rows in panels for row in rows}
     assert len(legend.get_texts()) == len(solvers), "those of other panels too"
 
@@ -101,17 +102,17 @@ def test_every_point_of_every_panel_lies_within_its_axes(
 def test_the_second_panel_is_not_cut_at_the_first_ones_range() -> None:
     """A panel that serves five times as many is seen, on the same scale."""
     low, high = ([SweepPoint(1.0, "dp", served)] for served in (4.0, 20.0))
-    figure = plot_panels({"0.2 s": low, "1 s": high}, "x", measure_label="y")
+    figure = panels_of({"0.2 s": low, "1 s": high}, "x", y_label="y")
     assert [ax.get_ylim() for ax in figure.axes] == 2 * [(0.0, pytest.approx(20, 0.2))]
 
 
 def test_words_stand_for_the_same_in_every_panel() -> None:
     """The second panel's only word is not taken for the first panel's first one."""
     first = [SweepPoint(word, "dp", 1.0) for word in ("upfront", "static")]
-    figure = plot_panels(
+    figure = panels_of(
         {"both": first, "one": [SweepPoint("static", "dp", 1.0)]},
         "x",
-        measure_label="y",
+        y_label="y",
     )
     (only,) = figure.axes[1].containers
     assert isinstance(only, ErrorbarContainer)
@@ -121,7 +122,7 @@ def test_words_stand_for_the_same_in_every_panel() -> None:
 def test_an_upper_limit_gives_way_to_an_interval() -> None:
     """A share's interval may end above 1.02, and is drawn to its end."""
     rows = [SweepPoint(1.0, "dp", share) for share in (1.0, 0.9)]
-    ax = plot_panels({"p": rows}, "x", measure_label="y", top=1.02).axes[0]
+    ax = panels_of({"p": rows}, "x", y_label="y", top=1.02).axes[0]
     mean, half = mean_interval([1.0, 0.9])
     assert half is not None
     assert ax.get_ylim()[1] >= mean + half > 1.02
@@ -129,11 +130,11 @@ def test_an_upper_limit_gives_way_to_an_interval() -> None:
 
 def test_a_panel_without_points_is_drawn() -> None:
     """Nothing was measured there: an empty panel beside the others."""
-    figure = plot_panels(
-        {"none": [], "some": [SweepPoint(1.0, "dp", 1.0)]}, "x", measure_label="y"
+    figure = panels_of(
+        {"none": [], "some": [SweepPoint(1.0, "dp", 1.0)]}, "x", y_label="y"
     )
     assert [len(ax.containers) for ax in figure.axes] == [0, 1]
-    assert_nothing_cut_off(plot_panels({"none": []}, "x", measure_label="y"))
+    assert_nothing_cut_off(panels_of({"none": []}, "x", y_label="y"))
 
 
 def _latency(ax: Axes, factor: float) -> None:
@@ -150,7 +151,7 @@ def _on_time(ax: Axes, factor: float) -> None:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda ax, factor: plot_sweep([SweepPoint(1.0, "dp", factor)], "x", ax),
+        lambda ax, factor: sweep_of([SweepPoint(1.0, "dp", factor)], "x", ax),
         lambda ax, factor: plot_throughput({"dp": [10 * factor]}, ax),
         _latency,
         _on_time,
@@ -223,15 +224,15 @@ def test_legends_lie_over_nothing(series: int) -> None:
     bars: Mapping[str, Sequence[float]] = {name: [1, 2] for name in SERIES[:series]}
     latencies = {name: [hand_drawn()] for name in SERIES[:series]}
     figures = [
-        figure_of(plot_sweep(rows, "x")),
+        figure_of(sweep_of(rows, "x")),
         figure_of(plot_throughput(bars, bound=[3.0])),
         figure_of(plot_latency(latencies)),
         *(
-            plot_panels(dict.fromkeys(names, rows), "x", measure_label="y", title="t")
+            panels_of(dict.fromkeys(names, rows), "x", y_label="y", title="t")
             for names in ("a", "ab", "abc", "abcd")
         ),
-        _several(lambda ax: plot_sweep(rows, "x", ax), 1, 2),
-        _several(lambda ax: plot_sweep(rows, "x", ax), 2, 1),
+        _several(lambda ax: sweep_of(rows, "x", ax), 1, 2),
+        _several(lambda ax: sweep_of(rows, "x", ax), 2, 1),
         _several(lambda ax: plot_throughput(bars, ax, bound=[3.0]), 1, 2),
     ]
     for figure in figures:

@@ -100,7 +100,8 @@ def test_formats_of_a_figure(figure: Path) -> None:
     finished = edgesim("figure", figure, "--format", "png, pdf,svg")
     assert finished.code == 0, finished.err
     pictures = [figure.with_suffix(f".{suffix}") for suffix in BEGINS]
-    names = [figure.with_suffix(".csv"), *pictures]
+    tables = [figure.with_suffix(f"{kind}.csv") for kind in ("", ".times", ".shown")]
+    names = [*tables, *pictures]
     assert finished.out.splitlines() == list(map(str, names))
     for path, begins in zip(pictures, BEGINS.values(), strict=True):
         assert path.read_bytes().startswith(begins)

@@ -1,0 +1,297 @@
+"""A figure from what was typed: a file with options, or a scenario with ``--vary``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgesim.errors import InputError
+
+if TYPE_CHECKING:
+    from edgesim.experiment.figure import Figure
+    from edgesim.results.figure import FigureSource, Shard
+
+COMMAND_LINE = Path("--vary")
+"""What stands for the file of a figure that has none."""
+
+_SHARD = re.compile(r"([0-9]+)/([0-9]+)")
+_MOST_VALUES = 1000
+
+
+def shard_of(text: str) -> Shard:
+    """Read ``i/n``.
+
+    Raises
+    ------
+    InputError
+        If it is not of that form, or i does not lie between 1 and n.
+    """
+    from edgesim.results.figure import Shard
+
+    found = _SHARD.fullmatch(text.strip())
+    shard = Shard(int(found[1]), int(found[2])) if found else Shard(0, 0)
+    if not 1 <= shard.number <= shard.parts:
+        raise InputError(
+            "--shard", f"must be i/n with i from 1 to n, such as 1/4, found {text!r}"
+        )
+    return shard
+
+
+def values_of(key: str, text: str) -> tuple[tuple[Any, ...], bool]:
+    """Read ``START:STOP:COUNT`` with both ends, or ``a,b,c``.
+
+    Returns
+    -------
+    values, log
+        The values, and whether ``:log`` asks for a logarithmic axis.
+
+    Raises
+    ------
+    InputError
+        Naming the parameter, what was found and what is allowed.
+    """
+    from edgesim.scenario.key_path import read_value
+
+    where = f"--vary {key}"
+    steps = text.split(":")
+    if len(steps) in (3, 4) and "," not in text and '"' not in text:
+        return _range(where, text, steps), len(steps) == 4
+    found = []
+    for one in _split(text):
+        try:
+            found.append(read_value(one.strip()))
+        except ValueError as error:
+            raise InputError(where, str(error)) from None
+    return tuple(found), False
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas that are not within quotes."""
+    return re.findall(r'(?:"[^"]*"|[^,])+', text) or [""]
+
+
+def _range(where: str, text: str, steps: Sequence[str]) -> tuple[float | int, ...]:
+    import numpy as np
+
+    allowed = (
+        "must be START:STOP:COUNT with two numbers and a whole number of 2 or more "
+        "(:log after it for equal ratios), or KEY=a,b,c"
+    )
+    try:
+        start, stop, count = float(steps[0]), float(steps[1]), int(steps[2])
+    except ValueError:
+        raise InputError(where, f"{allowed}; found {text!r}") from None
+    log = steps[3:] == ["log"]
+    finite = np.isfinite([start, stop]).all()
+    if not 2 <= count <= _MOST_VALUES or not finite or (steps[3:] and not log):
+        raise InputError(where, f"{allowed}, at most {_MOST_VALUES}; found {text!r}")
+    if start == stop or (log and min(start, stop) <= 0):
+        what = "two different numbers" + (" above 0" if log else "")
+        raise InputError(where, f"must have {what} at its ends, found {text!r}")
+    spread = np.geomspace if log else np.linspace
+    values = spread(start, stop, count).tolist()
+    values[0], values[-1] = start, stop
+    whole = all(re.fullmatch(r"[+-]?[0-9_]+", step.strip()) for step in steps[:2])
+    if whole and all(value == round(value) for value in values):
+        return tuple(round(value) for value in values)
+    return tuple(values)
+
+
+def chosen_figure(
+    name: str,
+    *,
+    vary: Sequence[str],
+    solver: str | None,
+    policy: str | None,
+    plot: Mapping[str, Any],
+    log: str | None,
+    repeats: int | None,
+    settings: Sequence[str],
+    out: Path | None,
+) -> FigureSource:
+    """Make the figure that was asked for.
+
+    Parameters
+    ----------
+    name
+        A figure file, a shipped figure, or with ``vary`` a scenario.
+    vary
+        Each ``KEY=VALUES``.
+    solver, policy, repeats
+        Used instead of the file's.
+    plot
+        Values of ``[plot]`` that are not None are used instead of the file's.
+    log
+        ``x``, ``y`` or ``xy``.
+    settings
+        Each ``KEY=VALUE``.
+    out
+        The folder of its data.
+
+    Raises
+    ------
+    InputError
+        Naming the option.
+    """
+    from dataclasses import replace
+
+    from edgesim.cli.options import one_of
+    from edgesim.results.figure import FigureSource, default_folder
+    from edgesim.scenario.file import locate_scenario, read_scenario
+
+    if log is not None:
+        one_of("--log", log, ("x", "y", "xy"))
+    if vary:
+        scenario_file = locate_scenario(name)
+        scenario = read_scenario(scenario_file)
+        swept, log_x = _swept(vary)
+        title = f"{scenario.name}: {scenario.about}" if scenario.about else ""
+        content: dict[str, Any] = {
+            "title": title or scenario.name,
+            "scenario": name,
+            **swept,
+        }
+        if log_x:
+            content["plot"] = {"x_scale": "log"}
+        base = FigureSource(
+            _checked(content),
+            COMMAND_LINE,
+            scenario_file,
+            out or default_folder(scenario.name),
+            scenario.name,
+            from_file=False,
+        )
+    else:
+        base = _opened(name, out)
+    online = _is_online(base)
+    given, typed = _set(online, solver, policy, repeats, settings)
+    axes = {f"{axis}_scale": "log" for axis in log or ""}
+    chosen = {k: v for k, v in {**plot, **axes}.items() if v is not None}
+    if not given and not chosen:
+        return base
+    content = base.figure.model_dump(exclude_unset=True)
+    content["set"] = {**content.get("set", {}), **given}
+    content["plot"] = {**content.get("plot", {}), **chosen}
+    folder = base.folder
+    if not vary:  # it is no longer the figure of its file
+        folder = out or default_folder(base.stem)
+    return replace(
+        base, figure=_checked(content), folder=folder, typed=frozenset(typed)
+    )
+
+
+def _opened(name: str, out: Path | None) -> FigureSource:
+    """Open a figure; say so where a scenario was meant."""
+    from edgesim.results.figure import open_figure
+    from edgesim.shipped import shipped_names
+
+    try:
+        return open_figure(name, out)
+    except InputError as error:
+        if name.removesuffix(".toml") in shipped_names("scenario"):
+            raise InputError(
+                error.where,
+                "is a scenario; say what to vary in it, such as --vary users=10:80:8",
+            ) from error
+        raise
+
+
+def _checked(content: Mapping[str, Any]) -> Figure:
+    """Check what was typed like a figure file."""
+    from pydantic import ValidationError
+
+    from edgesim.errors import from_validation
+    from edgesim.experiment.figure import Figure
+
+    try:
+        return Figure.model_validate(content)
+    except ValidationError as error:
+        found = from_validation("figure", error, Figure)
+        key = found.where.removeprefix("figure: ")
+        options = {
+            "sweep": "--vary",
+            "second": "--vary",
+            "set": "--set",
+            "plot.kind": "--map",
+            "plot.relative": "--relative",
+            "plot.compare": "--compare",
+            "plot.measure": "--measure",
+        }
+        option = next((o for k, o in options.items() if key.startswith(k)), "--vary")
+        raise InputError(option, found.what) from None
+
+
+def _swept(vary: Sequence[str]) -> tuple[dict[str, Any], bool]:
+    """Return the sections ``sweep`` and ``second``, and whether the x axis is log."""
+    found = []
+    for text in vary:
+        key, equals, values = text.partition("=")
+        key = key.strip()
+        if not equals or not key or not values.strip():
+            raise InputError(
+                "--vary", f"must be KEY=START:STOP:COUNT or KEY=a,b,c, found {text!r}"
+            )
+        listed, log = values_of(key, values)
+        found.append(({"parameter": key, "values": listed}, log))
+    if len(found) > 2:
+        raise InputError("--vary", f"is for one or two parameters, found {len(found)}")
+    (first, log), *others = found
+    sections = {"sweep": first}
+    if others:
+        sections["second"], _ = others[0]
+    return sections, log
+
+
+def _is_online(source: FigureSource) -> bool:
+    from edgesim.scenario.file import is_online
+
+    keys = [*source.figure.set]
+    return is_online(source.scenario_file) or any(k.startswith("online") for k in keys)
+
+
+def _set(
+    online: bool,
+    solver: str | None,
+    policy: str | None,
+    repeats: int | None,
+    settings: Sequence[str],
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the values that options set, and the solvers and policies typed."""
+    from edgesim.cli.options import policy_names, solver_names
+    from edgesim.cli.settings import read_settings
+
+    names: tuple[str, ...] = ()
+    found: dict[str, Any] = {}
+    options: dict[str, str] = {}
+    if solver is not None:
+        if online:
+            raise InputError("--solver", "is for plans, and this scenario is online")
+        names = solver_names("--solver", solver)
+        found["run.solvers"], options["run.solvers"] = list(names), "--solver"
+    if policy is not None:
+        if not online:
+            raise InputError("--policy", "is for online scenarios, and this one plans")
+        names = policy_names("--policy", policy)
+        found["online.policies"], options["online.policies"] = list(names), "--policy"
+    if repeats is not None:
+        found["run.repeats"], options["run.repeats"] = repeats, "--repeats"
+    named = read_settings(settings, options)
+    typed = [*names, *_names_in(named)]
+    return {**found, **named}, typed
+
+
+def _names_in(named: Mapping[str, Any]) -> list[str]:
+    """List all texts among values: code named in them was typed."""
+    found: list[str] = []
+    waiting: list[Any] = list(named.values())
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+    return found

@@ -1,0 +1,81 @@
+"""Where points are computed: processes on this machine, or a cluster."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
+
+from edgesim.errors import InputError, Parameter
+
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def processes(jobs: int) -> Iterator[Executor]:
+    """Compute in processes of this machine, which end with this one.
+
+    Parameters
+    ----------
+    jobs
+        Their number.
+
+    Raises
+    ------
+    InputError
+        If ``jobs`` is below 1, or one of the processes ends before its work is done.
+    """
+    if jobs < 1:
+        raise InputError(Parameter("jobs"), f"must be 1 or more, found {jobs}")
+    others = set(active_children())
+    # Spawned rather than forked: the engine of ilp keeps threads.
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_begin_worker
+    )
+    try:
+        with pool:
+            try:
+                yield pool
+            except BaseException:
+                # What runs may be within a library that no signal interrupts.
+                pool.shutdown(wait=False, cancel_futures=True)
+                for child in set(active_children()) - others:
+                    child.kill()
+                raise
+    except BrokenProcessPool as error:
+        raise InputError(
+            Parameter("jobs"),
+            f"one of the {jobs} processes ended before its work was done: it was "
+            f"killed, for want of memory perhaps, or code of your own ended it",
+        ) from error
+
+
+def _begin_worker() -> None:
+    """Leave interrupts to the parent, and end with it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
