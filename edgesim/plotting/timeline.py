@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.transforms import ScaledTranslation
 
 from edgesim.engine.records import IN_TIME, LATE
 from edgesim.library.sharing import clusters
 from edgesim.measures.account import Account
+from edgesim.plotting.bands import Band, stacked
+from edgesim.plotting.callouts import place_callouts
 from edgesim.plotting.colours import (
     INK,
     Colour,
@@ -22,11 +22,15 @@ from edgesim.plotting.colours import (
     lighter,
     model_colours,
 )
-from edgesim.plotting.style import as_text, make_room, root_figure, set_limits, style
+from edgesim.plotting.model_keys import draw_below, legend_of_models, model_keys
+from edgesim.plotting.style import as_text, root_figure, set_limits, style
 from solvers.problem import Problem
 
-_ENTRIES = 10
 _FONT_PT = 8.0
+_KEY_PT = 7.5
+_HEIGHT_IN = 5.6
+# A letter is about this much as wide as its size.
+_LETTER = 0.62
 
 
 class _Lane(NamedTuple):
@@ -40,15 +44,16 @@ class _Lane(NamedTuple):
 _LOAD = _Lane("load", 2.2, 0.8)
 _COMPUTE = _Lane("compute", 1.2, 0.8)
 _REUSED = _Lane("reused", 0.2, 0.8)
+_KEYS_BOTTOM = 3.3
 
 
-class _Band(NamedTuple):
-    """A band held by one request over a period."""
+class _Visit(NamedTuple):
+    """Rounds of one model in a row: its key, and the bar below it."""
 
-    request: int
+    key: str
     start_s: float
     end_s: float
-    hz: float
+    lane: _Lane
 
 
 def plot_timeline(
@@ -61,8 +66,9 @@ def plot_timeline(
 
     Above, the band that each upload holds. Below, the loads and batches of the GPU, and
     for every round the share of its model's bytes that was already resident. Models
-    that share blocks, directly or through others, have shades of one hue. Labels are
-    drawn where they fit.
+    that share blocks, directly or through others, have shades of one hue, and keys of
+    one letter: a key stands above a model's rounds, and the legend explains it.
+    Other labels are drawn where they fit.
 
     Parameters
     ----------
@@ -81,7 +87,7 @@ def plot_timeline(
     """
     run, problem = account.run, account.tables.problem
     bands = [
-        _Band(*band)
+        Band(*band)
         for band in zip(
             run.bands.request.tolist(),
             run.bands.start_s.tolist(),
@@ -92,8 +98,13 @@ def plot_timeline(
     ]
     with style():
         if axes is None:
-            figure = Figure(figsize=(10.0, 5.2), layout="constrained")
-            uplink, gpu = figure.subplots(2, 1, sharex=True, height_ratios=(1.0, 1.15))
+            figure = Figure(figsize=(10.0, _HEIGHT_IN))
+            # About where the layout will put them: labels are chosen before.
+            edges = {"left": 0.115, "right": 0.99}
+            uplink, gpu = figure.subplots(
+                2, 1, sharex=True, height_ratios=(1.0, 1.45), gridspec_kw=edges
+            )
+            figure.set_layout_engine("constrained")
         else:
             uplink, gpu = axes
         last_s = max(
@@ -106,8 +117,12 @@ def plot_timeline(
         span_s = max(last_s, deadline_s or 0.0) if marked else last_s
         canvas = _Canvas(uplink, gpu, 1e3 if span_s < 10 else 1.0, span_s or 1.0)
         palette = model_colours(problem, (user.model for user in problem.users))
-        _draw_uplink(canvas, problem, bands, palette)
-        late = _draw_gpu(canvas, account, palette)
+        names = account.tables.model_names
+        shown = {names[model] for model in run.rounds.model.tolist()}
+        shown |= {problem.users[band.request].model for band in bands}
+        keys = model_keys(clusters(problem, palette), shown)
+        _draw_uplink(canvas, problem, bands, palette, keys)
+        late = _draw_gpu(canvas, account, palette, keys)
         for ax in (uplink, gpu):
             ax.grid(visible=False)
             set_limits(ax, "x", 0, 1.02 * canvas.span_s * canvas.scale)
@@ -124,7 +139,10 @@ def plot_timeline(
         uplink.set_title(as_text(_title(name, account)), pad=16, fontsize=10)
         gpu.set_xlabel(f"time ({unit})")
         uplink.tick_params(labelbottom=False)
-        _legend(gpu, account, palette, late)
+        _draw_keys(canvas, account, keys)
+        lines = _legend(gpu, account, palette, keys, late)
+        if axes is None:
+            figure.set_figheight(_HEIGHT_IN + 0.17 * max(0, lines - 3))
     return uplink, gpu
 
 
@@ -165,10 +183,29 @@ class _Canvas:
         )
 
     def label(
-        self, ax: Axes, start_s: float, end_s: float, y: float, text: str, ink: str
+        self,
+        ax: Axes,
+        start_s: float,
+        end_s: float,
+        y: float,
+        text: str,
+        ink: str,
+        *,
+        height: float | None = None,
+        upright: bool = False,
     ) -> bool:
-        """Label a bar if there is room; return whether there was."""
-        if self.points(ax, end_s - start_s) < 0.62 * _FONT_PT * len(text) + 3:
+        """Label a bar if there is room; return whether there was.
+
+        Without ``height``, the bar's in units of the y axis, it is high enough.
+        """
+        lines = text.split("\n")
+        width_pt = _LETTER * _FONT_PT * max(map(len, lines)) + 3
+        height_pt = 1.3 * _FONT_PT * len(lines)
+        if upright:
+            width_pt, height_pt = height_pt, width_pt
+        if self.points(ax, end_s - start_s) < width_pt:
+            return False
+        if height is not None and self.points_high(ax, height) < height_pt:
             return False
         x = (start_s + end_s) / 2 * self.scale
         ax.text(
@@ -179,6 +216,7 @@ class _Canvas:
             va="center",
             fontsize=_FONT_PT,
             color=ink,
+            rotation=90 if upright else 0,
             parse_math=False,  # a name may hold dollar signs
         )
         return True
@@ -188,68 +226,58 @@ class _Canvas:
         width_pt = ax.get_window_extent().width * 72 / root_figure(ax).dpi
         return float(width_pt * length_s / (1.02 * self.span_s))
 
+    def points_high(self, ax: Axes, height: float) -> float:
+        """Height on paper, in points, as approximate; call it with limits set."""
+        height_pt = ax.get_window_extent().height * 72 / root_figure(ax).dpi
+        low, high = ax.get_ylim()
+        return float(height_pt * height / (high - low))
+
 
 def _draw_uplink(
     canvas: _Canvas,
     problem: Problem,
-    bands: Sequence[_Band],
+    bands: Sequence[Band],
     palette: Mapping[str, Colour],
+    keys: Mapping[str, str],
 ) -> None:
     ax, users = canvas.uplink, problem.users
     mhz = problem.bandwidth_hz / 1e6
-    for k, start_s, end_s, bottom_hz, hz in _stacked(bands, [u.id for u in users]):
+    ax.set_ylim(0, mhz * 1.02)
+    for k, start_s, end_s, bottom_hz, hz in stacked(bands, [u.id for u in users]):
         face = palette[users[k].model]
         bottom, height = bottom_hz / 1e6, hz / 1e6
         thick = height / mhz > 0.02
         canvas.bar(
             ax, start_s, end_s, bottom, height, face, linewidth=0.5 if thick else 0.15
         )
-        if height / mhz > 0.08:
-            middle = bottom + height / 2
-            canvas.label(ax, start_s, end_s, middle, users[k].id, ink_on(face))
-    ax.set_ylim(0, mhz * 1.02)
+        user, key = users[k].id, keys[users[k].model]
+        for text, upright in (
+            (f"{user}\n{key}", False),
+            (f"{user} {key}", False),
+            (f"{user} {key}", True),
+            (key, False),
+            (key, True),
+        ):
+            if canvas.label(
+                ax,
+                start_s,
+                end_s,
+                bottom + height / 2,
+                text,
+                ink_on(face),
+                height=height,
+                upright=upright,
+            ):
+                break
     ax.set_ylabel("uplink band (MHz)")
 
 
-def _stacked(
-    bands: Sequence[_Band], ids: Sequence[str]
-) -> list[tuple[int, float, float, float, float]]:
-    """Stack the bands held at one time: request, start, end, bottom and height in Hz.
-
-    The band held longest is lowest, so that a band need not move when others are
-    released.
-    """
-    last_s: dict[int, float] = {}
-    for band in bands:
-        last_s[band.request] = max(last_s.get(band.request, 0.0), band.end_s)
-    pending = sorted(bands, key=lambda b: (b.start_s, ids[b.request]), reverse=True)
-    edges = sorted({t for band in bands for t in (band.start_s, band.end_s)})
-    active: list[_Band] = []
-    drawn: list[tuple[int, float, float, float, float]] = []
-    open_at: dict[tuple[int, float, float], int] = {}
-    for begin_s, end_s in pairwise(edges):
-        while pending and pending[-1].start_s <= begin_s:
-            active.append(pending.pop())
-        active = [band for band in active if band.end_s > begin_s]
-        active.sort(key=lambda band: (-last_s[band.request], ids[band.request]))
-        bottom_hz = 0.0
-        still_open: dict[tuple[int, float, float], int] = {}
-        for band in active:
-            key = (band.request, bottom_hz, band.hz)
-            index = open_at.get(key)
-            if index is None:
-                index = len(drawn)
-                drawn.append((band.request, begin_s, end_s, bottom_hz, band.hz))
-            else:
-                request, start_s, _, bottom, hz = drawn[index]
-                drawn[index] = (request, start_s, end_s, bottom, hz)
-            still_open[key] = index
-            bottom_hz += band.hz
-        open_at = still_open
-    return drawn
-
-
-def _draw_gpu(canvas: _Canvas, account: Account, palette: Mapping[str, Colour]) -> bool:
+def _draw_gpu(
+    canvas: _Canvas,
+    account: Account,
+    palette: Mapping[str, Colour],
+    keys: Mapping[str, str],
+) -> bool:
     """Draw loads, batches and reused shares; return whether a request was late."""
     ax, rounds = canvas.gpu, account.run.rounds
     requests, names = account.run.requests, account.tables.model_names
@@ -278,7 +306,8 @@ def _draw_gpu(canvas: _Canvas, account: Account, palette: Mapping[str, Colour]) 
                 hatch="xxx" if any_late else None,
             )
             y = _COMPUTE.bottom + _COMPUTE.height / 2
-            for text in (f"{model} × {batch}", f"× {batch}", f"{batch}"):
+            texts = f"{model} × {batch}", f"{keys[model]} × {batch}", f"× {batch}"
+            for text in (*texts, f"{batch}"):
                 if canvas.label(ax, *compute, y, text, ink):
                     break
         reused, loaded = int(rounds.reused_bytes[r]), int(rounds.loaded_bytes[r])
@@ -292,9 +321,69 @@ def _draw_gpu(canvas: _Canvas, account: Account, palette: Mapping[str, Colour]) 
         ["load", "compute\n(× batch)", "reused\n(% of bytes)"],
     )
     ax.tick_params(axis="y", length=0)
-    ax.set_ylim(0, 3.2)
+    ax.set_ylim(0, _KEYS_BOTTOM)
     ax.set_ylabel("GPU")
     return bool(late.any())
+
+
+def _draw_keys(canvas: _Canvas, account: Account, keys: Mapping[str, str]) -> None:
+    """Write models' keys above the rounds, with lines to their loads, or batches.
+
+    Rounds of one model in a row have one key, above the first of them.
+    """
+    ax, bars = canvas.gpu, _visits(account, keys)
+    longest_pt = _LETTER * _KEY_PT * max(map(len, keys.values()), default=1)
+    at = place_callouts(
+        [
+            (canvas.points(ax, bar.start_s), canvas.points(ax, bar.end_s))
+            for bar in bars
+        ],
+        canvas.points(ax, canvas.span_s),
+        (longest_pt + 5, 1.3 * _KEY_PT),
+    )
+    row_pt = (longest_pt if at.upright else _KEY_PT) + 3
+    high_pt = canvas.points_high(ax, _KEYS_BOTTOM)
+    row = row_pt * _KEYS_BOTTOM / max(1.0, high_pt - at.rows * row_pt)
+    ax.set_ylim(0, _KEYS_BOTTOM + at.rows * row)
+    per_pt = canvas.span_s * canvas.scale / canvas.points(ax, canvas.span_s)
+    for turn, (index, at_pt) in enumerate(zip(at.chosen, at.at_pt, strict=True)):
+        bar = bars[index]
+        x, middle = at_pt * per_pt, (bar.start_s + bar.end_s) / 2 * canvas.scale
+        bottom = _KEYS_BOTTOM + (turn % at.rows) * row
+        ax.text(
+            x,
+            bottom + 0.15 * row / (1 + at.upright),
+            bar.key,
+            ha="center",
+            va="bottom",
+            fontsize=_KEY_PT,
+            rotation=90 if at.upright else 0,
+            gid="key",
+        )
+        load_top = _LOAD.bottom + _LOAD.height
+        ax.plot(
+            [middle, middle, x, x],
+            [bar.lane.bottom + bar.lane.height, load_top + 0.04, _KEYS_BOTTOM, bottom],
+            color=INK,
+            linewidth=0.6,
+        )
+
+
+def _visits(account: Account, keys: Mapping[str, str]) -> list[_Visit]:
+    """List the bars that keys stand above: the first of each model's in a row."""
+    rounds, names = account.run.rounds, account.tables.model_names
+    visits = []
+    for r in range(len(rounds.model)):
+        if r and rounds.model[r] == rounds.model[r - 1] and not rounds.load_s[r]:
+            continue
+        key = keys[names[rounds.model[r]]]
+        start_s, load_s = float(rounds.load_start_s[r]), float(rounds.load_s[r])
+        if load_s > 0:
+            visits.append(_Visit(key, start_s, start_s + load_s, _LOAD))
+        else:
+            start_s, end_s = float(rounds.compute_start_s[r]), float(rounds.end_s[r])
+            visits.append(_Visit(key, start_s, end_s, _COMPUTE))
+    return visits
 
 
 def _draw_reused(
@@ -309,7 +398,7 @@ def _draw_reused(
     pale = lighter(face, 0.6)
     canvas.bar(ax, *span, bottom, height, pale, edge=face, hatch="////")
     text = f"{100 * share:.0f}"
-    if canvas.points(ax, span[1] - span[0]) > 0.62 * _FONT_PT * len(text) + 3:
+    if canvas.points(ax, span[1] - span[0]) > _LETTER * _FONT_PT * len(text) + 3:
         x = (span[0] + span[1]) / 2 * canvas.scale
         y = lane.bottom + lane.height / 2
         plate = {"boxstyle": "square,pad=0.15", "fc": "white", "ec": "none"}
@@ -341,58 +430,17 @@ def _title(name: str | None, account: Account) -> str:
 
 
 def _legend(
-    ax: Axes, account: Account, palette: Mapping[str, Colour], late: bool
-) -> None:
-    """Draw a legend of models, or of clusters if models are many, below the x axis."""
-    rounds, names = account.run.rounds, account.tables.model_names
-    problem = account.tables.problem
-    shown = {names[model] for model in rounds.model.tolist()}
-    handles = []
-    for cluster in clusters(problem, palette):
-        members = [name for name in cluster if name in shown]
-        if len(shown) <= _ENTRIES or len(members) == 1:
-            handles += [Patch(fc=palette[name], label=_short(name)) for name in members]
-        elif members:
-            middle = palette[members[len(members) // 2]]
-            handles.append(Patch(fc=middle, label=_cluster_name(members)))
-    if len(handles) > _ENTRIES:
-        more = f"and {len(handles) - _ENTRIES + 1} more"
-        handles[_ENTRIES - 1 :] = [Patch(fc="none", ec="none", label=more)]
-    if rounds.reused_bytes.any():
-        label = "already in GPU memory"
-        handles.append(Patch(fc="#e4e4e4", ec=INK, hatch="////", label=label))
+    ax: Axes,
+    account: Account,
+    palette: Mapping[str, Colour],
+    keys: Mapping[str, str],
+    late: bool,
+) -> int:
+    """Draw a legend of models below the x axis; return how many lines it has."""
+    entries = legend_of_models(keys, palette)
+    if account.run.rounds.reused_bytes.any():
+        patch = Patch(fc="#e4e4e4", ec=INK, hatch="////")
+        entries.append(((patch,), "already in GPU memory"))
     if late:
-        handles.append(Patch(fc="white", ec=INK, hatch="xxx", label="late requests"))
-    if not handles:
-        return
-    widest = max(len(str(handle.get_label())) for handle in handles)
-    below = ScaledTranslation(0, -38 / 72, root_figure(ax).dpi_scale_trans)
-    legend = ax.legend(
-        handles=handles,
-        ncols=min(len(handles), 6 if widest <= 16 else 4),
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0.0),
-        bbox_transform=ax.transAxes + below,
-        fontsize=8.5,
-        borderaxespad=0.0,
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-    make_room(ax)
-
-
-def _cluster_name(cluster: Sequence[str]) -> str:
-    columns = takewhile(
-        lambda letters: len(set(letters)) == 1, zip(*cluster, strict=False)
-    )
-    common = "".join(letters[0] for letters in columns).rstrip("0123456789")
-    name = f"{_short(common, 15)}…" if common else f"{_short(cluster[0], 15)}, …"
-    return f"{name} ({len(cluster)} models)"
-
-
-def _short(name: str, limit: int = 28) -> str:
-    """Shorten a long name in its middle: variants differ at the end."""
-    if name.startswith("_"):  # matplotlib would omit it from the legend
-        name = f" {name}"
-    head = limit // 2
-    return name if len(name) <= limit else f"{name[:head]}…{name[head + 1 - limit :]}"
+        entries.append(((Patch(fc="white", ec=INK, hatch="xxx"),), "late requests"))
+    return draw_below(ax, entries)

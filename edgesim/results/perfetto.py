@@ -1,44 +1,62 @@
 """A run as a Chrome trace: open it in Perfetto (ui.perfetto.dev) or chrome://tracing.
 
-The trace event format: complete events (``ph`` X) with ``ts`` and ``dur`` in µs,
-counters (C), and metadata events (M) that name processes and threads. Times are those
-of the run, rounded to a nanosecond. A window of a long run is written event by event:
-the file may be large, but takes no memory.
+Times are those of the run, rounded to a nanosecond. First come the names of all lanes,
+then uploads, loads and batches, deadlines, drops and counters, each in order of time;
+the event that begins or ends a flow follows its slice. A window of a long run is
+written event by event: the file may be large, but takes no memory.
 """
 
 from __future__ import annotations
 
-import heapq
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
-from edgesim.engine.records import DROPPED, IN_TIME, Ints
+from edgesim.engine.records import IN_TIME, Ints
 from edgesim.files import write_json, write_whole
 from edgesim.measures.account import Account
 from edgesim.measures.gpu_time import wait_s
-from edgesim.results.tables import (
-    OUTCOMES,
-    Window,
-    planned_round_of,
-    requests_in,
-    rounds_in,
+from edgesim.results.tables import Window, planned_round_of, requests_in, rounds_in
+from edgesim.results.trace_events import (
+    DEADLINES_PID,
+    DROPS_PID,
+    GPU_PID,
+    UPLINK_PID,
+    JsonObject,
+    flow_finish,
+    flow_start,
+    lane_names,
+    lanes_of,
+    name_event,
+    slice_event,
+    to_ns,
+)
+from edgesim.results.trace_marks import (
+    deadlines_in,
+    described_outcome,
+    drops_in,
+    instant_events,
+    instant_names,
+    memory_events,
+    queue_events,
 )
 
-JsonObject: TypeAlias = dict[str, Any]
-
-UPLINK_PID = 1
-GPU_PID = 2
 LOAD_TID = 1
 COMPUTE_TID = 2
+INPUT = "input"
+"""Name of the flows from the end of a request's upload to the batch that computes it;
+their numbers are those of the requests."""
+
+_WHOLE: Window = (-np.inf, np.inf)
 
 
 class _Slice(NamedTuple):
     """An activity with start and end, and its arguments in the trace."""
 
+    request: int
     name: str
     start_s: float
     end_s: float
@@ -49,22 +67,33 @@ def plan_events(account: Account) -> JsonObject:
     """Convert a run that followed a plan to a trace document.
 
     The uplink has as many lanes as there are concurrent uploads, with a slice for every
-    band held; the GPU has one lane for loading and one for computing.
+    band held; the GPU has one lane for loading and one for computing. A flow leads from
+    each upload that ended to its batch. Deadlines and drops have lanes of their own,
+    and what GPU memory holds is a counter.
 
     Returns
     -------
     dict
         The JSON document: ``traceEvents`` and ``displayTimeUnit``.
     """
+    users = [user.id for user in account.tables.problem.users]
     bands = _bands(account)
     lanes = _lanes(bands)
+    flows = _flows(account, bands, _WHOLE)
+    deadlines = deadlines_in(account, users, _WHOLE)
+    drops = drops_in(account, users, _WHOLE)
     events = [
         name_event("process_name", UPLINK_PID, 0, "uplink"),
-        *_lane_names(lanes),
+        *lane_names(UPLINK_PID, "uploads", lanes),
         name_event("process_name", GPU_PID, 0, "GPU"),
         *_gpu_lane_names(),
-        *_in_lanes(bands, lanes),
-        *_planned_rounds(account),
+        *instant_names(DEADLINES_PID, "deadlines", deadlines),
+        *instant_names(DROPS_PID, "drops", drops),
+        *_in_lanes(bands, lanes, flows),
+        *_planned_rounds(account, flows),
+        *instant_events(DEADLINES_PID, deadlines),
+        *instant_events(DROPS_PID, drops),
+        *memory_events(account, _WHOLE),
     ]
     return {"traceEvents": events, "displayTimeUnit": "ms"}
 
@@ -81,7 +110,9 @@ def window_events(
 
     Every activity that overlaps the window is included, from its start to its end. An
     upload lasts from when it first got spectrum until its input arrived or it was
-    abandoned, pauses included. The number of waiting requests is a counter.
+    abandoned, pauses included. A flow leads from an upload to its batch if both are
+    included. Deadlines and drops are those of the window; the number of waiting
+    requests and what GPU memory holds are counters.
 
     Parameters
     ----------
@@ -97,10 +128,18 @@ def window_events(
     yield from _gpu_lane_names()
     uploads = _uploads(account, users, window_s)
     lanes = _lanes(uploads)
-    yield from _lane_names(lanes)
-    yield from _in_lanes(uploads, lanes)
-    yield from _rounds(account, window_s)
-    yield from _queue(account, window_s)
+    flows = _flows(account, uploads, window_s)
+    deadlines = deadlines_in(account, users, window_s)
+    drops = drops_in(account, users, window_s)
+    yield from lane_names(UPLINK_PID, "uploads", lanes)
+    yield from instant_names(DEADLINES_PID, "deadlines", deadlines)
+    yield from instant_names(DROPS_PID, "drops", drops)
+    yield from _in_lanes(uploads, lanes, flows)
+    yield from _rounds(account, window_s, flows)
+    yield from instant_events(DEADLINES_PID, deadlines)
+    yield from instant_events(DROPS_PID, drops)
+    yield from queue_events(account, window_s)
+    yield from memory_events(account, window_s)
 
 
 def write_window(
@@ -137,26 +176,35 @@ def _gpu_lane_names() -> list[JsonObject]:
 
 
 def _lanes(slices: Sequence[_Slice]) -> list[int]:
-    return lanes_of((to_ns(s.start_s), to_ns(s.end_s)) for s in slices)
+    """Assign lanes; a slice without length keeps its ns, so that a flow finds it."""
+    starts_ns = [to_ns(slice_.start_s) for slice_ in slices]
+    ends_ns = [to_ns(slice_.end_s) for slice_ in slices]
+    return lanes_of(
+        (start_ns, max(end_ns, start_ns + 1))
+        for start_ns, end_ns in zip(starts_ns, ends_ns, strict=True)
+    )
 
 
-def _lane_names(lanes: Sequence[int]) -> Iterator[JsonObject]:
-    for lane in range(1, max(lanes, default=0) + 1):
-        yield name_event("thread_name", UPLINK_PID, lane, f"uploads {lane}")
+def _in_lanes(
+    slices: Sequence[_Slice], lanes: Sequence[int], flows: Container[int]
+) -> Iterator[JsonObject]:
+    """Yield slices in their lanes, and flows from the last slice of each request."""
+    last = {slice_.request: index for index, slice_ in enumerate(slices)}
+    for index, (slice_, lane) in enumerate(zip(slices, lanes, strict=True)):
+        number, name, start_s, end_s, args = slice_
+        event = slice_event(name, UPLINK_PID, lane, start_s, end_s, args)
+        yield event
+        if last[number] == index and number in flows:
+            yield flow_start(INPUT, number, event)
 
 
-def _in_lanes(slices: Sequence[_Slice], lanes: Sequence[int]) -> Iterator[JsonObject]:
-    for (name, start_s, end_s, args), lane in zip(slices, lanes, strict=True):
-        yield slice_event(name, UPLINK_PID, lane, start_s, end_s, args)
-
-
-def _outcome(account: Account, number: int) -> JsonObject:
-    """Describe the outcome of a request."""
-    outcome = int(account.run.requests.outcome[number])
-    described: JsonObject = {"outcome": OUTCOMES[min(outcome, DROPPED)]}
-    if outcome >= DROPPED:
-        described["reason"] = account.run.reasons[outcome - DROPPED]
-    return described
+def _flows(account: Account, slices: Sequence[_Slice], window_s: Window) -> set[int]:
+    """Find the requests with a slice whose batch is in the window, too."""
+    numbers = np.unique(np.array([s.request for s in slices], dtype=np.int64))
+    round_ = account.run.requests.round[numbers]
+    computed = round_ >= 0
+    numbers, round_ = numbers[computed], round_[computed]
+    return set(numbers[rounds_in(account.run, window_s)[round_]].tolist())
 
 
 def _bands(account: Account) -> list[_Slice]:
@@ -171,9 +219,9 @@ def _bands(account: Account) -> list[_Slice]:
             "round": int(round_[k]),
             "hz": hz,
             "deadline_s": users[k].deadline_s,
-            **_outcome(account, k),
+            **described_outcome(account, k),
         }
-        slices.append(_Slice(users[k].id, start_s, end_s, args))
+        slices.append(_Slice(k, users[k].id, start_s, end_s, args))
     return sorted(slices, key=lambda s: to_ns(s.start_s))
 
 
@@ -190,7 +238,7 @@ def _uploads(account: Account, users: Sequence[str], window_s: Window) -> list[_
     numbers = numbers[np.argsort(requests.upload_start_s[numbers], kind="stable")]
     slices = []
     for number in numbers.tolist():
-        outcome = _outcome(account, number)
+        outcome = described_outcome(account, number)
         args: JsonObject = {
             "request": number,
             "model": names[requests.model[number]],
@@ -206,14 +254,21 @@ def _uploads(account: Account, users: Sequence[str], window_s: Window) -> list[_
             args["round"] = int(requests.round[number])
         name = users[requests.user[number]]
         start_s, end_s = requests.upload_start_s[number], stop_s[number]
-        slices.append(_Slice(name, float(start_s), float(end_s), args))
+        slices.append(_Slice(number, name, float(start_s), float(end_s), args))
     return slices
 
 
 def _round(
-    account: Account, r: int, load: JsonObject, batch: JsonObject
+    account: Account,
+    r: int,
+    load: JsonObject,
+    batch: JsonObject,
+    inputs: Sequence[int],
 ) -> Iterator[JsonObject]:
-    """Yield a round's load and batch, if present, with the arguments of each."""
+    """Yield a round's load and batch, if present, with the arguments of each.
+
+    Flows from the uploads of ``inputs`` end at the batch.
+    """
     rounds = account.run.rounds
     model = account.tables.model_names[rounds.model[r]]
     start_s, load_s = float(rounds.load_start_s[r]), float(rounds.load_s[r])
@@ -223,10 +278,13 @@ def _round(
     if rounds.batch[r]:
         args = {"round": r, "batch": int(rounds.batch[r]), **batch}
         begin_s, end_s = float(rounds.compute_start_s[r]), float(rounds.end_s[r])
-        yield slice_event(model, GPU_PID, COMPUTE_TID, begin_s, end_s, args)
+        event = slice_event(model, GPU_PID, COMPUTE_TID, begin_s, end_s, args)
+        yield event
+        for number in inputs:
+            yield flow_finish(INPUT, number, event)
 
 
-def _planned_rounds(account: Account) -> Iterator[JsonObject]:
+def _planned_rounds(account: Account, flows: Container[int]) -> Iterator[JsonObject]:
     assert account.schedule is not None
     rounds, requests = account.run.rounds, account.run.requests
     number = {user.id: k for k, user in enumerate(account.tables.problem.users)}
@@ -240,7 +298,9 @@ def _planned_rounds(account: Account) -> Iterator[JsonObject]:
             "planned_start_s": planned.load_start_s,
         }
         computed = [u for u in planned.users if requests.round[number[u]] == r]
-        outcomes = {u: _outcome(account, number[u])["outcome"] for u in planned.users}
+        outcomes = {
+            u: described_outcome(account, number[u])["outcome"] for u in planned.users
+        }
         batch = {
             "users": computed,
             "outcome": outcomes,
@@ -248,10 +308,13 @@ def _planned_rounds(account: Account) -> Iterator[JsonObject]:
             "reused_bytes": reused,
             "planned_start_s": planned.compute_start_s,
         }
-        yield from _round(account, r, load, batch)
+        inputs = [number[u] for u in computed if number[u] in flows]
+        yield from _round(account, r, load, batch, inputs)
 
 
-def _rounds(account: Account, window_s: Window) -> Iterator[JsonObject]:
+def _rounds(
+    account: Account, window_s: Window, flows: Container[int]
+) -> Iterator[JsonObject]:
     rounds, requests = account.run.rounds, account.run.requests
     numbers = np.flatnonzero(rounds_in(account.run, window_s))
     first = int(numbers[0]) if len(numbers) else 0
@@ -280,75 +343,5 @@ def _rounds(account: Account, window_s: Window) -> Iterator[JsonObject]:
                 "wait_s": float(waited_s[r]),
                 "reused_bytes": reused,
             },
+            [number for number in batch.tolist() if number in flows],
         )
-
-
-def _queue(account: Account, window_s: Window) -> Iterator[JsonObject]:
-    """Count waiting requests at each change in the window, and at its start."""
-    came_s, left_s = (np.sort(times_s) for times_s in account.waiting_s)
-    changes_s = np.concatenate([came_s, left_s, window_s[:1]])
-    changes_s = changes_s[(changes_s >= window_s[0]) & (changes_s < window_s[1])]
-    at_s = np.unique(changes_s)
-    waiting = np.searchsorted(came_s, at_s, side="right") - np.searchsorted(
-        left_s, at_s, side="right"
-    )
-    for time_s, count in zip(at_s.tolist(), waiting.tolist(), strict=True):
-        yield {
-            "name": "waiting",
-            "ph": "C",
-            "pid": GPU_PID,
-            "tid": 0,
-            "ts": to_ns(time_s) / 1000,
-            "args": {"requests": count},
-        }
-
-
-def lanes_of(spans_ns: Iterable[tuple[int, int]]) -> list[int]:
-    """Assign each span a lane, from 1, without overlaps, using as few as possible.
-
-    Parameters
-    ----------
-    spans_ns
-        Start and end of each, in ns, in order of start.
-
-    Notes
-    -----
-    The free lane with the lowest number is taken: O(n log n).
-    """
-    lanes: list[int] = []
-    busy: list[tuple[int, int]] = []
-    free: list[int] = []
-    for start_ns, end_ns in spans_ns:
-        while busy and busy[0][0] <= start_ns:
-            heapq.heappush(free, heapq.heappop(busy)[1])
-        lane = heapq.heappop(free) if free else len(busy) + 1
-        heapq.heappush(busy, (end_ns, lane))
-        lanes.append(lane)
-    return lanes
-
-
-def to_ns(time_s: float) -> int:
-    """Round a time to a nanosecond."""
-    return round(time_s * 1e9)
-
-
-def slice_event(
-    name: str, pid: int, tid: int, start_s: float, end_s: float, args: JsonObject
-) -> JsonObject:
-    """Make a complete event: an activity from start to end."""
-    # Both ends are rounded, not the length, so that adjacent slices touch exactly.
-    start_ns, end_ns = to_ns(start_s), to_ns(end_s)
-    return {
-        "name": name,
-        "ph": "X",
-        "pid": pid,
-        "tid": tid,
-        "ts": start_ns / 1000,
-        "dur": (end_ns - start_ns) / 1000,
-        "args": args,
-    }
-
-
-def name_event(kind: str, pid: int, tid: int, name: str) -> JsonObject:
-    """Make a metadata event that names a process or a thread."""
-    return {"name": kind, "ph": "M", "pid": pid, "tid": tid, "args": {"name": name}}

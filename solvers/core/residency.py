@@ -94,20 +94,73 @@ def enter(
     loaded = needed - resident
     if tables.problem.residency == "previous":
         return Step(Memory(tuple(sorted(needed)), model, batch), loaded, ahead)
-    capacity = tables.problem.gpu_memory_bytes
-    kept = [atom for atom in memory.atoms if atom not in needed]
-    if capacity is not None:
-        size = tables.atom_bytes
-        free = capacity - sum(size[a] for a in needed) - sum(size[a] for a in kept)
-        if pinned is not None:
-            assert memory.model is not None
-            before = tables.activation_bytes(memory.model, memory.batch)
-            _evict(kept, pinned, before - free, size, next_use)
-            free = capacity - sum(size[a] for a in needed) - sum(size[a] for a in kept)
-        activations = tables.activation_bytes(model, batch)
-        _evict(kept, frozenset(), activations - free, size, next_use)
+    kept = _kept_while_loading(tables, memory, model, pinned, next_use)
+    activations = tables.activation_bytes(model, batch)
+    _make_room(tables, needed, kept, frozenset(), activations, next_use)
     after = Memory((*kept, *sorted(needed)), model, batch)
     return Step(after, loaded, ahead)
+
+
+def while_loading(
+    tables: Tables,
+    memory: Memory,
+    model: int,
+    next_use: Callable[[int], float] | None = None,
+) -> frozenset[int] | None:
+    """Return the atoms in memory while a round loads beside the previous round.
+
+    What then makes room for the round's own activations is evicted later.
+
+    Parameters
+    ----------
+    tables, memory, model, next_use
+        As for :func:`enter`.
+
+    Returns
+    -------
+    frozenset or None
+        Atoms resident or being loaded; None if the load has to wait for the end of the
+        previous round.
+    """
+    pinned = _pinned_atoms(tables, memory, model)
+    if pinned is None:
+        return None
+    needed = tables.atoms_of[model]
+    if tables.problem.residency == "previous":
+        return pinned | needed
+    return needed.union(_kept_while_loading(tables, memory, model, pinned, next_use))
+
+
+def _kept_while_loading(
+    tables: Tables,
+    memory: Memory,
+    model: int,
+    pinned: frozenset[int] | None,
+    next_use: Callable[[int], float] | None,
+) -> list[int]:
+    """List the atoms that a round does not need and that stay while it loads."""
+    needed = tables.atoms_of[model]
+    kept = [atom for atom in memory.atoms if atom not in needed]
+    if pinned is not None:
+        assert memory.model is not None
+        before = tables.activation_bytes(memory.model, memory.batch)
+        _make_room(tables, needed, kept, pinned, before, next_use)
+    return kept
+
+
+def _make_room(
+    tables: Tables,
+    needed: frozenset[int],
+    kept: list[int],
+    pinned: frozenset[int],
+    activations: int,
+    next_use: Callable[[int], float] | None,
+) -> None:
+    """Evict atoms until activations fit beside the rest, where memory is limited."""
+    capacity, size = tables.problem.gpu_memory_bytes, tables.atom_bytes
+    if capacity is not None:
+        free = capacity - sum(size[a] for a in needed) - sum(size[a] for a in kept)
+        _evict(kept, pinned, activations - free, size, next_use)
 
 
 def _pinned_atoms(tables: Tables, memory: Memory, model: int) -> frozenset[int] | None:

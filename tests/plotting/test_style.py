@@ -248,7 +248,7 @@ def test_a_timeline_is_legible(users: int, uplink: Uplink) -> None:
     for ax in axes:
         bars = [patch.get_window_extent() for patch in ax.patches]
         for text in ax.texts:
-            if text.get_text().startswith("deadline"):
+            if text.get_text().startswith("deadline") or text.get_gid() == "key":
                 continue
             box = text.get_window_extent()
             around = [b for b in bars if b.x0 <= box.x0 and box.x1 <= b.x1]
@@ -341,21 +341,6 @@ def test_a_run_with_late_users_shows_them() -> None:
     assert_nothing_cut_off(figure_of(uplink))
 
 
-def test_many_models_do_not_drown_the_legend() -> None:
-    """Thirty clusters under long names: the legend stays short and inside."""
-    problem = make_problem(80, models=90)
-    renamed = problem.model_dump()
-    renamed["models"] = {f"{m}-{'x' * 60}": v for m, v in renamed["models"].items()}
-    for user in renamed["users"]:
-        user["model"] += "-" + "x" * 60
-    problem = Problem.model_validate(renamed)
-    uplink, gpu = plot_timeline(account_of(problem, solve(problem, "greedy").schedule))
-    legend = gpu.get_legend()
-    assert legend is not None
-    assert len(legend.get_texts()) <= 12
-    assert_nothing_cut_off(figure_of(uplink))
-
-
 def test_odd_names_are_written_as_they_are(tmp_path: Path) -> None:
     """Dollar signs are no formula, and an underscore does not hide a model."""
     problem = Problem.model_validate(
@@ -379,7 +364,7 @@ def test_odd_names_are_written_as_they_are(tmp_path: Path) -> None:
     save(gpu, tmp_path / "odd.png")
     legend = gpu.get_legend()
     assert legend is not None
-    assert [text.get_text().strip() for text in legend.get_texts()] == ["_m$^$"]
+    assert [text.get_text().strip() for text in legend.get_texts()] == ["A  _m$^$"]
 
 
 @pytest.mark.parametrize("given", [True, False])

@@ -83,7 +83,7 @@ def test_the_queue_is_a_counter() -> None:
     counts = [
         (event["ts"] / 1e6, event["args"]["requests"])
         for event in hand_events((0.25, 3.5))
-        if event["ph"] == "C"
+        if event["name"] == "waiting"
     ]
     assert counts == [(0.25, 0), (0.5, 1), (1.25, 0), (1.5, 1), (2.0, 0)]
 

@@ -77,18 +77,23 @@ def slices(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("uplink", UPLINKS)
 def test_events_have_the_fields_the_format_asks_for(uplink: Uplink) -> None:
-    """X: name, pid, tid, ts, dur ≥ 0; M: a name in args; every lane is named."""
+    """X: name, pid, tid, ts, dur ≥ 0; M: a name in args; every lane is named.
+
+    The others, too, have a name, a place and a time.
+    """
     document = plan_events(make_run(uplink))
     named = set()
     for event in document["traceEvents"]:
-        assert event["ph"] in ("X", "M")
+        assert event["ph"] in ("X", "M", "i", "s", "f", "C")
         assert isinstance(event["name"], str)
         if event["ph"] == "M":
             assert isinstance(event["args"]["name"], str)
             named.add((event["pid"], event["tid"]))
         else:
             assert event["ts"] >= 0
-            assert event["dur"] >= 0
+            assert event.get("dur", 0.0) >= 0
+            assert ("dur" in event) == (event["ph"] == "X")
+            assert {"pid", "tid"} <= set(event)
     assert {(e["pid"], e["tid"]) for e in slices(document)} <= named
 
 
