@@ -41,8 +41,10 @@ check: $(VENV)/.dev      ## what a person forgets: lint, types, tests
 	$(BIN)/mypy
 	$(MAKE) test
 
-figures: $(VENV)/.run    ## the committed sweeps, computed again
-	for f in figures/*.toml; do $(BIN)/edgesim figure $$f --jobs 2 || exit 1; done
+figures: $(VENV)/.run    ## the committed figures; FRESH=1 computes every point anew
+	for f in figures/*.toml; do \
+		$(BIN)/edgesim figure $$f --store results/.points $(if $(FRESH),--fresh) || exit 1; \
+	done
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed"; exit 1; }

@@ -128,16 +128,17 @@ def solve(
     if not isinstance(solver, str):
         # A copy: whatever it does to the problem, ours is what it is judged by.
         asked = (problem if sharing else without_sharing(problem)).model_copy(deep=True)
-    started = time.perf_counter()
     if isinstance(solver, str):
         entry, name = ALGORITHMS[solver], solver
+        run = algorithm(entry)  # its import is no part of its run time
     else:
         entry = OWN._replace(sharing=sharing)
         name = name or name_of(solver) + ("" if sharing else NO_SHARING)
+    started = time.perf_counter()
     tables = _supported(problem, entry, name, uplink)
     options = Options(time_limit_s, seed, mip, iterations)
     if isinstance(solver, str):
-        found = algorithm(entry)(tables, uplink, options)
+        found = run(tables, uplink, options)
     else:
         answer = solver(asked, uplink, options)
         found = Solution(planned_rounds(tables, answer, uplink, name))

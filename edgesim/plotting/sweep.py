@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from textwrap import wrap
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -37,7 +37,8 @@ from solvers.registry import NO_SHARING
 _MOST_TICKS = 6  # values of the parameter that each get a tick
 _MOST_LOG_TICKS = 12
 _LABEL_WIDTH = 28
-_CHARACTERS_PER_INCH = 11.5  # of a title
+_CHARACTERS_PER_INCH = 11.5
+_BESIDE_IN = 2.2  # what the legend and the labels of the y axis take
 
 Place: TypeAlias = float | str
 
@@ -396,7 +397,9 @@ def _draw(
             ax, name, xs, groups[name], shift_pt, seen[name], joined=not words
         )
     if words:
-        ax.set_xticks(range(len(ticks)), [as_text(_wrapped(tick)) for tick in ticks])
+        width = _characters(ax, len(ticks))
+        labels = [as_text(_wrapped(tick, width)) for tick in ticks]
+        ax.set_xticks(range(len(ticks)), labels)
         set_limits(ax, "x", -0.5, len(ticks) - 0.5)
         return lines
     if frame.log_x:
@@ -410,16 +413,17 @@ def _draw(
     return lines
 
 
-def _wrapped(text: str, width: int = 14) -> str:
-    """Break a long word's label between its words."""
-    lines = [""]
-    for word in text.split():
-        joined = f"{lines[-1]} {word}".strip()
-        if lines[-1] and len(joined) > width:
-            lines.append(word)
-        else:
-            lines[-1] = joined
-    return "\n".join(lines)
+def _characters(ax: Axes, ticks: int) -> int:
+    """Return how many characters of a label there is room for between two ticks."""
+    across = ax.get_subplotspec()
+    columns = 1 if across is None else across.get_gridspec().ncols
+    width_in = (root_figure(ax).get_figwidth() - _BESIDE_IN) / columns
+    return max(6, int(width_in / ticks * _CHARACTERS_PER_INCH))
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Break a label between its words."""
+    return "\n".join(wrap(text, width, break_long_words=False)) or text
 
 
 def _fit_y(ax: Axes, frame: Frame) -> None:
@@ -430,11 +434,24 @@ def _fit_y(ax: Axes, frame: Frame) -> None:
     ax.autoscale(enable=True, axis="y")
     low, high = ax.get_ylim()
     if frame.log_y:
+        # An interval may reach below 0, which a logarithmic axis cannot show.
+        means = [*_positive_means(ax)]
+        if means:
+            ax.set_ylim(max(low, min(means) / 2), high)
         plain_ticks(ax.yaxis)
         return
     if frame.top is not None and drawn_limits(ax, "y")[1] <= frame.top:
         high = frame.top
     ax.set_ylim((min(0.0, low), max(0.0, high)) if frame.from_zero else (low, high))
+
+
+def _positive_means(ax: Axes) -> Iterator[float]:
+    """Go through the means above 0 on some axes and those that share theirs."""
+    for other in ax.get_shared_y_axes().get_siblings(ax):
+        for container in other.containers:
+            if isinstance(container, ErrorbarContainer):
+                ys = np.asarray(container.lines[0].get_ydata(), dtype=float)
+                yield from ys[ys > 0].tolist()
 
 
 def _legend(
