@@ -101,6 +101,7 @@ def run(
     from edgesim.experiment.run import run_all
     from edgesim.files import check_replaceable, keep_inputs
     from edgesim.results.pictures import PictureError
+    from edgesim.results.replaced import replaced_run
     from edgesim.results.report import outputs_of, write_run
     from edgesim.results.text import table
     from edgesim.scenario.file import is_online, locate_scenario
@@ -156,6 +157,7 @@ def run(
         folder = out or Path("results") / inputs.scenario.name
         check_replaceable(folder, outputs_of(inputs))
         keep_inputs(folder, *(source.path for source in inputs.sources.values()))
+        before = replaced_run(folder)
         failed: dict[str, EdgesimError] = {}
         with progress(inputs.scenario.name) as advance:
             trials = run_all(inputs, advance, failed)
@@ -172,6 +174,8 @@ def run(
         if failed:
             typer.echo(kept_text(list(report.run["runtime_s"]), failed))
         typer.echo(f"results in {folder}")
+        if before:
+            typer.echo(before, err=True)
     if failed:
         if undrawn is not None:
             typer.echo(f"warning: {undrawn}", err=True)

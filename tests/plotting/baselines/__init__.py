@@ -37,12 +37,17 @@ from edgesim.plotting.profile import profile_figure
 from edgesim.plotting.replay import plot_replay
 from edgesim.plotting.sharing import plot_sharing
 from edgesim.plotting.style import Drawing, root_figure, style
+from edgesim.plotting.sweep import Frame, Mark, plot_map, plot_panels, plot_sweep
 from edgesim.plotting.throughput import plot_throughput
+from edgesim.plotting.timeline import plot_timeline
 from edgesim.plotting.trace import trace_figure
 from edgesim.profile.values import Profile
 from edgesim.trace.requests import Trace
+from solvers import solve
 from solvers.core.tables import Tables
 from tests.engine.handmade import hand_run, make_problem
+from tests.engine.plan_records import account_of
+from tests.plotting.test_timeline_keys import make_problem as library_problem
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -104,6 +109,53 @@ def online_runs() -> dict[str, list[Drawn]]:
         share[LATENCY_GRID_S < 0.02] = 0.0
         runs[name] = [Drawn(of_run, 5.0, arrived, in_time, share)]
     return runs
+
+
+MARKS = tuple(
+    Mark(value, name, (3.0 + place) * (value / 1e6) ** 0.5, 0.3 + 0.2 * place, 20)
+    for place, name in enumerate(("fcfs", "greedy-noshare", "greedy", "dp", "mine:one"))
+    for value in (1e6, 4e6, 16e6)
+)
+"""Means and intervals of five lines at three values."""
+
+X = Frame(x_label="bandwidth (MHz)", y_label="requests in time", x_unit=1e6)
+
+
+def panels() -> Drawing:
+    """Draw three panels on logarithmic axes."""
+    rows = {
+        name: [mark._replace(mean=mark.mean * factor) for mark in MARKS]
+        for name, factor in (("upfront", 0.5), ("static", 0.8), ("dynamic", 1.0))
+    }
+    frame = replace(X, log_x=True, log_y=True)
+    return plot_panels(rows, frame, title="three disciplines")
+
+
+def cases() -> Drawing:
+    """Draw differences at values that are words."""
+    names = {1e6: "as it is", 4e6: "twice the memory", 16e6: "storage twice as fast"}
+    frame = Frame(y_label="difference to the best", x_at=names, compared=True)
+    return plot_sweep([mark._replace(mean=mark.mean - 12) for mark in MARKS], frame)
+
+
+def gains() -> Drawing:
+    """Draw two maps of differences of either sign."""
+    rows = {
+        second: [
+            Mark(value, name, second - place - value / 4e6, None, 5)
+            for place, name in enumerate(("dp", "greedy"))
+            for value in (1e6, 4e6, 16e6)
+        ]
+        for second in (0.0, 2.0, 4.0)
+    }
+    frame = replace(X, second_label="depth", compared=True)
+    return plot_map(rows, frame, title="gain of sharing")
+
+
+def timeline() -> Drawing:
+    """Draw a plan of two clusters over time."""
+    problem = library_problem(models=4, members=2, users=12)
+    return plot_timeline(account_of(problem, solve(problem, "greedy").schedule))[0]
 
 
 @dataclass(frozen=True)
@@ -203,6 +255,11 @@ def trace() -> Drawing:
 
 DRAWINGS: Mapping[str, Callable[[], Drawing]] = {
     "throughput": throughput,
+    "sweep": lambda: plot_sweep(MARKS, replace(X, log_x=True), title="five lines"),
+    "panels": panels,
+    "cases": cases,
+    "gains": gains,
+    "timeline": timeline,
     "latency": lambda: plot_latency(online_runs(), title="five policies"),
     "on-time": lambda: plot_on_time(online_runs(), warmup_s=12.0),
     "gpu-time": lambda: plot_gpu(online_runs()),
