@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edgesim.report.page import text
+from edgesim.report.page import label
 from edgesim.report.trials import Asked, Shown, Turn
 from edgesim.text import counted, percent, seconds, size_text
 
@@ -18,8 +18,8 @@ Turns = Mapping[int | None, Turn]
 def request_text(request: Asked, turns: Turns) -> str:
     """Tell a request's story: upload, wait, batch, deadline."""
     said = [
-        f"<b>request {text(request.id)}</b> of {text(request.user)}",
-        f"model {text(request.model)}",
+        f"<b>request {label(request.id)}</b> of {label(request.user)}",
+        f"model {label(request.model)}",
         f"there from {_clock(request.arrival_s)}, "
         f"deadline {_clock(request.deadline_s)}",
     ]
@@ -34,7 +34,7 @@ def request_text(request: Asked, turns: Turns) -> str:
         )
     turn = None if request.round is None else turns.get(request.round)
     if request.outcome == "dropped":
-        said.append(f"<b>dropped: {text(request.reason)}</b>")
+        said.append(f"<b>dropped: {label(request.reason)}</b>")
         return "<br>".join(said)
     if turn is not None:
         if end_s is not None:
@@ -58,7 +58,7 @@ def load_text(turn: Turn, shown: Shown, members: Sequence[Asked]) -> str:
     names = shown.blocks.get(turn.round)
     whole = turn.loaded_bytes + turn.reused_bytes
     blocks = f", {counted(turn.blocks, 'block')}" if turn.blocks is not None else ""
-    said = [f"<b>{text(turn.model)}</b>, round {turn.round}"]
+    said = [f"<b>{label(turn.model)}</b>, round {turn.round}"]
     if turn.load_s > 0:
         said.append(
             f"load {_clock(turn.load_start_s)} to "
@@ -66,14 +66,14 @@ def load_text(turn: Turn, shown: Shown, members: Sequence[Asked]) -> str:
         )
     said.append(f"loaded {size_text(turn.loaded_bytes)}{blocks}")
     if names:
-        said.append(_listed([text(name) for name in names], _NAMES, by=2))
+        said.append(_listed([label(name) for name in names], _NAMES, by=2))
     share = turn.reused_bytes / whole if whole else 0.0
     said.append(
         f"in memory already: {size_text(turn.reused_bytes)} of {size_text(whole)} "
         f"({percent(share)})"
     )
     if members:
-        ids = [text(one.id) for one in members]
+        ids = [label(one.id) for one in members]
         said.append(f"for {_listed(ids, _LISTED)}")
     return "<br>".join(said)
 
@@ -81,7 +81,7 @@ def load_text(turn: Turn, shown: Shown, members: Sequence[Asked]) -> str:
 def batch_text(turn: Turn, members: Sequence[Asked]) -> str:
     """Tell who is in a batch and how long each waited, and what the GPU waited for."""
     said = [
-        f"<b>{text(turn.model)}</b>, round {turn.round}: batch of {turn.batch}",
+        f"<b>{label(turn.model)}</b>, round {turn.round}: batch of {turn.batch}",
         f"{_clock(turn.compute_start_s)} to {_clock(turn.end_s)} "
         f"({seconds(turn.compute_s)})",
     ]
@@ -94,7 +94,7 @@ def batch_text(turn: Turn, members: Sequence[Asked]) -> str:
         waited = f"the GPU waited {seconds(turn.wait_s)} for inputs"
         if inputs:
             last = max(inputs, key=lambda one: one.upload_end_s or 0.0)
-            waited += f", last for that of {text(last.id)}"
+            waited += f", last for that of {label(last.id)}"
         said.append(waited)
     for one in computed[:_LISTED]:
         wait = (
@@ -103,11 +103,11 @@ def batch_text(turn: Turn, members: Sequence[Asked]) -> str:
             else (f": waited {seconds(turn.compute_start_s - one.upload_end_s)}")
         )
         late = ", <b>late</b>" if one.outcome == "late" else ""
-        said.append(f"{text(one.id)} of {text(one.user)}{wait}{late}")
+        said.append(f"{label(one.id)} of {label(one.user)}{wait}{late}")
     if len(computed) > _LISTED:
         said.append(f"and {len(computed) - _LISTED} more")
     left = [one for one in members if one.outcome == "dropped"]
-    said += [f"without {text(one.id)}: {text(one.reason)}" for one in left[:_LISTED]]
+    said += [f"without {label(one.id)}: {label(one.reason)}" for one in left[:_LISTED]]
     return "<br>".join(said)
 
 

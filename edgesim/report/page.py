@@ -22,6 +22,11 @@ def text(value: object) -> str:
     return escape(plain(str(value)))
 
 
+def label(value: object) -> str:
+    """Escape a text from a file for plotly, which reads tags but not all entities."""
+    return escape(plain(str(value)), quote=False)
+
+
 def lines(value: str) -> str:
     """Escape a text of several lines, for ``<pre>``."""
     return "\n".join(

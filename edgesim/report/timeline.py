@@ -10,7 +10,7 @@ from plotly.offline import get_plotlyjs
 
 from edgesim.plotting.colours import INK, colour, lighter
 from edgesim.report.hover import Turns, batch_text, load_text, request_text
-from edgesim.report.page import text
+from edgesim.report.page import label
 from edgesim.report.trials import Asked, Shown, Turn
 from edgesim.text import counted
 
@@ -64,7 +64,7 @@ def timeline(shown: Shown) -> dict[str, Any]:
     of = [members.get(turn.round, []) for turn in shown.turns]
     span_s = _span(shown)
     return {
-        "name": text(shown.name),
+        "name": label(shown.name),
         "repeat": shown.repeat,
         "span": span_s,
         "view": _view(shown, span_s),
@@ -123,7 +123,7 @@ def _note(shown: Shown, span_s: Sequence[float]) -> str:
     """Say how the trial went, and how much of it is shown."""
     counts = shown.counts
     note = (
-        f"{text(shown.name)}, repeat {shown.repeat}: "
+        f"{label(shown.name)}, repeat {shown.repeat}: "
         f"{counts.get('in time', 0):,} of {counted(shown.request_count, 'request')} in "
         f"time, {counts.get('late', 0):,} late, {counts.get('dropped', 0):,} dropped; "
         f"{counted(shown.round_count, 'round')}."
@@ -202,7 +202,7 @@ def _gpu_traces(shown: Shown) -> list[Trace]:
         start_s, compute_s = turn.load_start_s, turn.compute_start_s
         if turn.load_s > 0:
             loads.append(_Bar(start_s, start_s + turn.load_s, LOAD, tell_load))
-            models.append(text(turn.model))
+            models.append(label(turn.model))
         if turn.batch:
             batches.append(_Bar(compute_s, turn.end_s, BATCH, tell_batch))
             sizes.append(f"×{turn.batch}")
@@ -290,7 +290,7 @@ def _layout(shown: Shown, row_numbers: Sequence[int]) -> dict[str, Any]:
     }
     if alone:
         requests["tickvals"] = list(row_numbers)
-        requests["ticktext"] = [text(one.id) for one in shown.requests]
+        requests["ticktext"] = [label(one.id) for one in shown.requests]
         requests["tickfont"] = {"size": 9}
     return {
         "barmode": "overlay",

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from edgesim.report.page import data, facts, folded, lines, page, section, text
+from edgesim.report.page import data, facts, folded, label, lines, page, section, text
 from tests.report.parsed import check_page
 
 HOSTILE = "</script></pre><script>window.broken=1</script><!--\"'&\ud800\x00"
@@ -39,4 +39,5 @@ def test_data_are_read_back_as_they_were() -> None:
 def test_texts_are_on_one_line_but_for_those_of_several() -> None:
     """Line ends in names are blanks."""
     assert text("a\nb<c") == "a b&lt;c"
+    assert label("<b>\"'&") == "&lt;b&gt;\"'&amp;"
     assert lines("a\n <b>") == "a\n &lt;b&gt;"
