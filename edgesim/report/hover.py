@@ -74,7 +74,7 @@ def load_text(turn: Turn, shown: Shown, members: Sequence[Asked]) -> str:
     )
     if members:
         ids = [label(one.id) for one in members]
-        said.append(f"for {_listed(ids, _LISTED)}")
+        said.append(f"for {counted(len(ids), 'request')}: {_listed(ids, _LISTED)}")
     return "<br>".join(said)
 
 
@@ -103,7 +103,7 @@ def batch_text(turn: Turn, members: Sequence[Asked]) -> str:
             else (f": waited {seconds(turn.compute_start_s - one.upload_end_s)}")
         )
         late = ", <b>late</b>" if one.outcome == "late" else ""
-        said.append(f"{label(one.id)} of {label(one.user)}{wait}{late}")
+        said.append(f"request {label(one.id)} of {label(one.user)}{wait}{late}")
     if len(computed) > _LISTED:
         said.append(f"and {len(computed) - _LISTED} more")
     left = [one for one in members if one.outcome == "dropped"]

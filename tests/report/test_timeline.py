@@ -83,17 +83,17 @@ def test_loads_tell_bytes_and_blocks(made: dict[str, Any]) -> None:
     """Names where the schedule has them, numbers otherwise."""
     first, second = _tells(made, "load")
     assert "loaded 300 B, 3 blocks<br>stem, a,<br>b" in first
-    assert "for q0" in first
+    assert "for 1 request: q0" in first
     assert "loaded 100 B, 1 block<br>in memory" in second
 
 
 def test_batches_tell_who_waited(made: dict[str, Any]) -> None:
     """The GPU for inputs, and each input for its batch."""
     first, second = _tells(made, "batch")
-    assert "q0 of ann: waited 200 ms" in first
+    assert "request q0 of ann: waited 200 ms" in first
     assert "planned" not in first
     assert "the GPU waited 50.0 ms for inputs, last for that of q1" in second
-    assert "q1 of bob: waited 0 ns, <b>late</b>" in second
+    assert "request q1 of bob: waited 0 ns, <b>late</b>" in second
     assert "planned to end at 0.7000 s" in second
 
 
