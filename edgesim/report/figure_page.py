@@ -14,6 +14,7 @@ from edgesim.report.tables import TABLE_ROWS, shown, table
 from edgesim.results.columns import read_cells
 from edgesim.text import ABSENT, number
 
+_MOST = 1e18
 _GROUPS = ("panel", "value", "solver", "policy")
 
 
@@ -43,7 +44,7 @@ def figure_page(stem: Path) -> str:
     kept = rows[:TABLE_ROWS]
     sections = [
         section("pictures", "Picture", pictures(stem.parent, [stem.name])),
-        section("means", "Means over repeats", _means(header, columns)),
+        section("means", "Means over repeats", _means(header, columns, data.name)),
         section(
             "data",
             "Data",
@@ -59,7 +60,9 @@ def _with(stem: Path, suffix: str) -> Path:
     return stem.with_name(f"{stem.name}{suffix}")
 
 
-def _means(header: Sequence[str], columns: Mapping[str, Sequence[str]]) -> str:
+def _means(
+    header: Sequence[str], columns: Mapping[str, Sequence[str]], data: str
+) -> str:
     """Make a table of the means of numeric columns, a row per value and solver."""
     groups = [name for name in header if name in _GROUPS]
     measures = [
@@ -85,11 +88,18 @@ def _means(header: Sequence[str], columns: Mapping[str, Sequence[str]]) -> str:
         *(_is_number(columns[name]) for name in groups),
         *(True for _ in ("rows", *measures)),
     ]
-    return paragraph(
-        "Means over the rows of a value and solver; ± is half the 95 % interval "
-        "(Student's t).",
-        "note",
-    ) + table([*groups, "rows", *measures], cells, numbers)
+    cut = ""
+    if len(cells) < len(members):
+        cut = shown(len(cells), len(members), "values by solver", data)
+    return (
+        paragraph(
+            "Means over the rows of a value and solver; ± is half the 95 % interval "
+            "(Student's t).",
+            "note",
+        )
+        + cut
+        + table([*groups, "rows", *measures], cells, numbers)
+    )
 
 
 def _mean(cells: Sequence[str]) -> str:
@@ -101,14 +111,14 @@ def _mean(cells: Sequence[str]) -> str:
 
 
 def _is_number(cells: Sequence[str]) -> bool:
-    """Whether a column holds finite numbers and empty cells, not the latter alone."""
+    """Whether a column holds usable numbers and empty cells, not the latter alone."""
     found = False
     for cell in filter(None, cells):
         try:
             value = float(cell)
         except ValueError:
             return False
-        if value - value != 0:  # infinite or not a number
+        if not abs(value) <= _MOST:  # nor is nan
             return False
         found = True
     return found

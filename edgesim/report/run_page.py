@@ -92,7 +92,7 @@ def _about(runs: Runs) -> str:
     about = runs.info["scenario"].get("about")
     names = ", ".join(runs.entries)
     plural = "policies" if runs.kind == "policy" else "solvers"
-    said = [f"{about}."] if isinstance(about, str) and about else []
+    said = [f"{about.rstrip('.')}."] if isinstance(about, str) and about else []
     said.append(
         f"{counted(len(runs.entries), runs.kind, plural)} ({names}), "
         f"{counted(summary['repeats'], 'repeat')} of "

@@ -15,7 +15,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    FiniteFloat,
     ValidationError,
 )
 
@@ -34,6 +33,7 @@ def _cause(name: str) -> str:
     return name
 
 
+Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
 Some = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Lost = Mapping[str, Mapping[Annotated[str, AfterValidator(_cause)], Count]]
 
@@ -45,19 +45,19 @@ class _Part(BaseModel):
 
 
 class _Interval(_Part):
-    mean: FiniteFloat | None
-    half_width_95: FiniteFloat | None
-    values: list[FiniteFloat | None]
+    mean: Number | None
+    half_width_95: Number | None
+    values: list[Number | None]
 
 
 class _Known(_Interval):
     """An interval of a measure that every run has."""
 
-    mean: FiniteFloat
+    mean: Number
 
 
 class _Batched(_Interval):
-    lag1: FiniteFloat | None
+    lag1: Number | None
 
 
 class _Library(_Part):
@@ -131,7 +131,7 @@ class _OnlineSummary(_Summary):
     residency: str
     overlap: bool
     batches: Some
-    warmup_s: FiniteFloat
+    warmup_s: Number
     method: str
     policies: Annotated[Mapping[str, _Policy], Field(min_length=1)]
     sharing_gain: Mapping[str, _Gains]
@@ -157,7 +157,7 @@ class _Run(_Part):
     inputs: Mapping[str, _Input]
     scenario: _Scenario
     assumed: list[str]
-    runtime_s: Mapping[str, Annotated[list[FiniteFloat], Field(min_length=1)]]
+    runtime_s: Mapping[str, Annotated[list[Number], Field(min_length=1)]]
     failed: Mapping[str, str] = Field(default_factory=dict)
 
 

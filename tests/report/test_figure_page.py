@@ -51,11 +51,13 @@ def test_means_over_repeats(tmp_path: Path) -> None:
 
 def test_other_columns_are_taken_as_they_are(tmp_path: Path) -> None:
     """A figure of another kind, names that are HTML, and no rows at all."""
-    rows = 'value,policy,new_measure\n<b>,"a,b",1e3\n<b>,"a,b",nan\n'
+    rows = 'value,policy,new_measure\n<b>,"a,b",1e308\n<b>,"a,b",nan\n'
     (tmp_path / "new.csv").write_text(rows)
     parsed = check_page(figure_page(tmp_path / "new"))
     assert "<b>" in parsed.text_of["data"]
     assert "b" not in parsed.tags
+    (tmp_path / "new.csv").write_text("value,solver,in_time\n1,dp,1e308\n")
+    assert "1e308" in check_page(figure_page(tmp_path / "new")).text_of["data"]
     (tmp_path / "new.csv").write_text("value,solver,in_time\n")
     assert "no rows" in check_page(figure_page(tmp_path / "new")).text_of["means"]
     (tmp_path / "new.csv").write_text("x,y\n1,2\n")
@@ -77,3 +79,17 @@ def test_damaged_figures(tmp_path: Path) -> None:
     (tmp_path / "gpu-tiers.toml").write_text("title")
     with pytest.raises(es.InputError, match=r"gpu-tiers\.toml: not TOML"):
         figure_page(tmp_path / "gpu-tiers")
+
+
+def test_a_long_figure_is_cut_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both its rows and its means."""
+    monkeypatch.setattr("edgesim.report.figure_page.TABLE_ROWS", 2)
+    (tmp_path / "mine.csv").write_text(DATA)
+    parsed = check_page(figure_page(tmp_path / "mine"))
+    assert (
+        "Shown are 2 of 4 rows, the first ones; mine.csv has" in parsed.text_of["data"]
+    )
+    assert "Shown are 2 of 3 values by solver" in parsed.text_of["means"]
+    assert parsed.tags.count("tr") == 2 * (1 + 2)

@@ -189,3 +189,22 @@ def test_damaged_files_are_named(
     with pytest.raises(es.InputError, match=what) as caught:
         run_page(path.parents[file.count("/")])
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["requests.csv", "rounds.csv"])
+@pytest.mark.parametrize("wrong", ["", "-1", "x", "1e308", "9223372036854775807"])
+def test_no_damaged_cell_ends_in_another_error(
+    copied: Copied, file: str, wrong: str
+) -> None:
+    """Each column of the second row: shown as it is, or refused by the file's name."""
+    path = copied("plan") / file
+    head, first, second, *rest = path.read_text(encoding="utf-8").split("\n")
+    for place in range(len(head.split(","))):
+        cells = second.split(",")
+        cells[place] = wrong
+        changed = [head, first, ",".join(cells), *rest]
+        path.write_text("\n".join(changed), encoding="utf-8")
+        try:
+            check_page(run_page(path.parent))
+        except es.InputError as error:
+            assert str(path) in str(error)  # noqa: PT017
