@@ -107,13 +107,14 @@ LINES = tuple(
     f"throughput-vs-{what}"
     for what in ("bandwidth", "users", "deadline", "models", "frozen", "load-rate")
 )
-BUY = "what-to-buy"
-CASES = ("twice the memory", "storage twice as fast", "weights of half the bytes")
-
-
-def robust(factor: float, panel: int) -> str:
-    """Return the share without sharing and with a purchase at wrong load times."""
-    return share("what-to-buy-robust", "greedy-noshare", factor, panel)
+BOUGHT = (
+    ("as it is", "greedy-noshare"),
+    ("as it is", "greedy"),
+    ("twice the memory", "greedy-noshare"),
+    ("storage twice as fast", "greedy-noshare"),
+    ("weights of half the bytes", "greedy-noshare"),
+)
+"""What is bought, and the policy that tells what it brings."""
 
 
 FRAGMENTS: dict[str, Callable[[], str]] = {
@@ -132,7 +133,8 @@ FRAGMENTS: dict[str, Callable[[], str]] = {
     "rate 0.5": lambda: f"{percent('throughput-vs-load-rate', 0.5e9)} at 0.5 GB/s",
     "rate 4": lambda: f"{percent('throughput-vs-load-rate', 4e9)} at 4 GB/s",
     "zipf 0": lambda: (
-        f"{percent('throughput-vs-popularity', 0.0)} where all models are asked for alike"
+        f"{percent('throughput-vs-popularity', 0.0)} where all models are asked for "
+        f"alike"
     ),
     "zipf 2": lambda: f"{percent('throughput-vs-popularity', 2.0)} at an exponent of 2",
     "upfront": lambda: f"{percent('uplink-disciplines', 16e6, 'dp', 'upfront')} with",
@@ -172,16 +174,40 @@ FRAGMENTS: dict[str, Callable[[], str]] = {
         f"{share('online-memory', 'greedy', 0.5e9, None)} with 0.5 GB"
     ),
     **{
-        f"buy {panel} {what}": lambda panel=panel, what=what, policy=policy: share(
-            BUY, policy, what, panel
+        f"buy {panel} {what}, {policy}": (
+            lambda panel=panel, what=what, policy=policy: share(
+                "what-to-buy", policy, what, panel
+            )
         )
         for panel in range(4)
-        for what, policy in (
-            ("as it is", "greedy-noshare"),
-            ("as it is", "greedy"),
-            *((case, "greedy-noshare") for case in CASES),
-        )
+        for what, policy in BOUGHT
     },
+    **{
+        f"robust {panel} at {factor}": (
+            lambda panel=panel, factor=factor: share(
+                "what-to-buy-robust", "greedy-noshare", factor, panel
+            )
+        )
+        for panel in range(4)
+        for factor in (0.7, 1.3)
+    },
+    "robust shared": lambda: (
+        f"{share('what-to-buy-robust', 'greedy', 1.3, 0)} with sharing"
+    ),
+    "lora as it is": lambda: (
+        f"from {share('what-to-buy-lora', 'greedy-noshare', 'as it is', 0)}"
+    ),
+    "lora shared": lambda: (
+        f"{share('what-to-buy-lora', 'greedy', 'as it is', 0)} with sharing"
+    ),
+    "lora memory": lambda: (
+        f"{share('what-to-buy-lora', 'greedy-noshare', 'twice the memory', 0)} with "
+        f"twice the memory"
+    ),
+    "lora half": lambda: (
+        f"{share('what-to-buy-lora', 'greedy-noshare', 'weights of half the bytes', 0)}"
+        f" with weights of half the bytes"
+    ),
 }
 """What the page says, by what it is about: the numbers are those of the data."""
 
