@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
+from edgesim.checkpoints.answer import SharingAnswer
 from edgesim.checkpoints.content import ContentLibrary
 from edgesim.library.loading_order import best_order
 from edgesim.library.sharing import sharing_graph
@@ -90,6 +91,6 @@ def plot_sharing(library: ContentLibrary, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def write_picture(library: ContentLibrary, path: Path) -> None:
+def write_picture(library: ContentLibrary, answer: SharingAnswer, path: Path) -> None:
     """Write the figure atomically."""
     save(plot_sharing(library), path)
