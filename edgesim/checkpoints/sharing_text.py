@@ -150,7 +150,7 @@ def _family_table(answer: SharingAnswer, everything: bool) -> list[str]:
     shown = families if everything else families[:MOST_FAMILIES]
     rows = [
         (
-            f"[{number}] {named(family.models, 2)}",
+            f"[{number}] {named(family.models, 3 if len(family.models) == 3 else 2)}",
             f"{len(family.models):,}",
             size_text(family.bytes),
             size_text(family.bytes_shared_once),
@@ -162,7 +162,10 @@ def _family_table(answer: SharingAnswer, everything: bool) -> list[str]:
         for number, family in enumerate(shown, start=1)
     ]
     head = ("family", "models", "bytes", "once", "less", "in all", "in some", "in one")
-    lines = table(head, rows, 1)
+    lines = [
+        *table(head, rows, 1),
+        "once: with each block kept once, those in all members, in some, and in one",
+    ]
     if len(families) > len(shown):
         rest = families[len(shown) :]
         members = sum(len(family.models) for family in rest)
@@ -386,6 +389,6 @@ def _savings(
             TEXT_WIDTH,
             break_on_hyphens=False,
         ),
-        "only the blocks of the model before stay, and none are there at first; "
+        "only the blocks of the model before stay, and none are there at first;",
         "without sharing a model is one copy, else each block is",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgesim.checkpoints.content import ContentLibrary
@@ -112,7 +112,7 @@ def _measuring(given: str | None, how: str, library: ContentLibrary) -> list[str
     return ["then measured on your GPU:", f"  {line}", f"  {_run(_MEASURED)}"]
 
 
-_BLOCKS = {
+_BLOCKS: Mapping[tuple[bool, tuple[int, ...]], str] = {
     (False, (2, 2, 2, 2)): "resnet18",
     (False, (3, 4, 6, 3)): "resnet34",
     (True, (3, 4, 6, 3)): "resnet50",
