@@ -24,7 +24,7 @@ from edgesim.measures.point import LABELS
 from edgesim.results.figure import ONLINE_COLUMNS, PLAN_COLUMNS, SHOWN_COLUMNS
 from edgesim.schemas import json_schema
 from tests.command import edgesim
-from tests.small_networks import fine_tuned
+from tests.small_networks import fine_tuned, save_finetunes
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -84,6 +84,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, name in enumerate(("cats", "dogs", "foxes")):
         weights = fine_tuned(seed=number, frozen=number + 1).state_dict()
         save_file(weights, f"{name}.safetensors")
+    save_finetunes(Path("finetunes"))
     for document in DOCUMENTS:
         for name, code in _files(document):
             Path(name).write_text(code, encoding="utf-8")
@@ -96,12 +97,33 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(line.startswith("$ edgesim ") for line in lines)
     commands = dict.fromkeys(line.removeprefix("$ edgesim ") for line in lines)
     assert len(commands) >= 16
+    printed = {}
     for command in commands:
-        finished = edgesim(*shlex.split(command))
+        finished = edgesim(*_expanded(shlex.split(command)))
         assert finished.code == 0, (command, finished.err)
+        printed[command] = finished.out
+    for document in ("docs/own-models.md", "docs/forty-checkpoints.md"):
+        _check_quoted(document, "\n".join(printed.values()))
     assert (tmp_path / "results" / "campus" / "throughput.png").is_file()
-    for name in ("mine.png", "shared.png", "tiny.png"):
+    for name in ("finetunes.png", "mine.png", "shared.png", "tiny.png"):
         assert (tmp_path / name).is_file()
+
+
+def _expanded(words: list[str]) -> list[str]:
+    """Expand patterns as a shell does."""
+    found = [sorted(map(str, Path().glob(w))) if "*" in w else [w] for w in words]
+    return [word for one in found for word in one]
+
+
+def _check_quoted(document: str, printed: str) -> None:
+    """Check that a page's quotations and tables are printed by its commands."""
+    quoted = re.findall(r"^(?:> .*\n)+", _text(document), re.MULTILINE)
+    assert quoted
+    for text in quoted:
+        assert " ".join(text.replace("> ", "").split()) in printed
+    for block in _blocks(document, "text"):
+        for line in block.splitlines():
+            assert line in printed.splitlines(), line
 
 
 def _commands_shown(document: str) -> list[str]:
