@@ -228,6 +228,46 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "swept parameter",
     ),
     "unit of words": ("[5e6, 20e6]", '["a", "b"]', "plot.unit"),
+    "unit without a name": ('x_label = "bandwidth (MHz)"', "", "unit needs x_label"),
+    "no such measure": ("unit = 1e6", 'unit = 1e6\nmeasure = "in_tim"', "'in_time'?"),
+    "no such twin": (
+        "unit = 1e6",
+        'unit = 1e6\ncompare = "noshare"\n[set]\n"run.solvers" = ["dp", "greedy"]',
+        "plot.compare",
+    ),
+    "no such solver": ("unit = 1e6", 'unit = 1e6\ncompare = "ilp"', "plot.compare"),
+    "relative to nothing": ("unit = 1e6", "unit = 1e6\nrelative = true", "compare"),
+    "map of one parameter": ("unit = 1e6", 'unit = 1e6\nkind = "map"', "[second]"),
+    "limits reversed": ("unit = 1e6", "unit = 1e6\ny_limits = [2, 1]", "y_limits"),
+    "limits of a logarithm": (
+        "unit = 1e6",
+        'unit = 1e6\ny_scale = "log"\ny_limits = [0, 1]',
+        "y_limits",
+    ),
+    "places too few": ("[5e6, 20e6]", "[5e6, 20e6]\nat = [1]", "sweep"),
+    "places not apart": ("[5e6, 20e6]", "[5e6, 20e6]\nat = [1, 1]", "sweep.at"),
+    "parameter alone": ("values = [5e6, 20e6]", "", "values is missing"),
+    "cases too": (
+        "[plot]",
+        '[[sweep.cases]]\ntitle = "one"\n[plot]',
+        "parameter with values, or cases",
+    ),
+    "twice the same": (
+        "[plot]",
+        '[second]\nparameter = "cell.bandwidth_hz"\nvalues = [1]\n[plot]',
+        "twice",
+    ),
+    "panels and a second parameter": (
+        "[plot]",
+        "[second]\nparameter = 'run.seed'\nvalues = [1]\n"
+        "[[panel]]\ntitle = 'a'\n[plot]",
+        "found both",
+    ),
+    "fixed by a name": (
+        "[plot]",
+        '[second]\nparameter = "bandwidth"\nvalues = [1e6]\n[plot]',
+        "cell.bandwidth_hz",
+    ),
 }
 
 

@@ -83,7 +83,7 @@ class Sweep(Value):
     """``[sweep]``: a parameter and its values, or cases."""
 
     parameter: Name | None = None
-    values: Values = ()
+    values: Values | None = None
     at: Places | None = None
     cases: Annotated[tuple[Case, ...], Field(strict=False)] = ()
 
@@ -92,18 +92,18 @@ class Sweep(Value):
         if bool(self.cases) == (self.parameter is not None):
             found = "both" if self.cases else "neither"
             raise ValueError(f"give a parameter with values, or cases; found {found}")
-        if (self.parameter is None) != (not self.values):
+        if (self.parameter is None) != (self.values is None):
             missing = "values" if self.parameter is not None else "parameter"
             raise ValueError(f"parameter and values go together, {missing} is missing")
         _check_distinct("titles of cases", [case.title for case in self.cases])
-        _check_at(self.at, len(self.values or self.cases))
+        _check_at(self.at, len(self.places))
         return self
 
     @property
     def places(self) -> tuple[str | int | float, ...]:
         """The values as tables have them, or the titles of the cases."""
         titles = tuple(case.title for case in self.cases)
-        return titles or tuple(map(place_of, self.values))
+        return titles or tuple(map(place_of, self.values or ()))
 
 
 class PlotSpec(Value):
@@ -116,8 +116,8 @@ class PlotSpec(Value):
     share of what is compared with. ``kind = "map"`` colours a grid of two parameters.
 
     Values of the swept axis are divided by ``unit``, those of the second parameter by
-    ``second_unit``, those of the measure by ``y_unit``; labels say of what. Without
-    them labels and units are those of the parameter and the measure.
+    ``second_unit``, those of the measure by ``y_unit``; labels say of what. Labels and
+    units that are not given are those of the parameter and the measure.
     """
 
     kind: Literal["lines", "map"] = "lines"
@@ -147,8 +147,16 @@ class PlotSpec(Value):
                 raise ValueError(
                     f"{axis}_limits must be above 0 on a log axis, found {limits[0]:g}"
                 )
-        if self.kind == "map" and (self.y_scale, self.y_limits) != ("linear", None):
-            raise ValueError("y_scale and y_limits are for lines, and kind is 'map'")
+        axes = (self.x_scale, self.y_scale, self.x_limits, self.y_limits)
+        if self.kind == "map" and axes != ("linear", "linear", None, None):
+            raise ValueError(
+                "scales and limits of axes are for lines, and kind is 'map'"
+            )
+        for axis, unit in (("x", self.unit), ("second", self.second_unit)):
+            label = self.x_label if axis == "x" else self.second_label
+            if unit not in (None, 1.0) and label is None:
+                key = "unit" if axis == "x" else "second_unit"
+                raise ValueError(f"{key} needs {axis}_label, which says what it is")
         return self
 
 

@@ -188,7 +188,7 @@ def _inner(figure: Figure) -> list[_Step]:
             {},
             (sweep.parameter, value),
         )
-        for value in sweep.values
+        for value in sweep.values or ()
     ]
 
 

@@ -188,10 +188,8 @@ def _axis(
     """Return an axis' label and unit: those given, or those of the parameter."""
     if parameter is None:
         return label or "", unit or 1.0
-    if label is not None or unit is not None:
-        return label if label is not None else parameter, unit or 1.0
     axis = axis_of(parameter)
-    return axis.label, axis.unit
+    return axis.label if label is None else label, axis.unit if unit is None else unit
 
 
 def _places(values: Sequence[Any], at: Sequence[float] | None) -> dict[Any, Any]:
