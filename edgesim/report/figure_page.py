@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgesim.experiment.figure import read_figure
+from edgesim.experiment.figure import Figure, read_figure
 from edgesim.files import read_text
 from edgesim.measures.student import mean_interval
 from edgesim.report.page import folded, page, paragraph, section
 from edgesim.report.pictures import pictures
 from edgesim.report.tables import TABLE_ROWS, shown, table
 from edgesim.results.columns import read_cells
-from edgesim.text import ABSENT, number
+from edgesim.text import ABSENT, counted, number
 
 _MOST = 1e18
 _GROUPS = ("panel", "value", "solver", "policy")
@@ -37,7 +37,7 @@ def figure_page(stem: Path) -> str:
     if file.exists():
         figure = read_figure(file)
         title = figure.title or title
-        about = f"{figure.scenario}, over {figure.sweep.parameter}."
+        about = f"{figure.scenario}, {_varied(figure)}."
         text_of = folded(f"The figure file, {file.name}", read_text(file))
     header, rows = read_cells(data)
     columns = dict(zip(header, zip(*rows, strict=True), strict=False))
@@ -58,6 +58,15 @@ def figure_page(stem: Path) -> str:
 
 def _with(stem: Path, suffix: str) -> Path:
     return stem.with_name(f"{stem.name}{suffix}")
+
+
+
+def _varied(figure: Figure) -> str:
+    """Say what is varied in a figure."""
+    if figure.sweep.parameter is None:
+        return f"{counted(len(figure.sweep.cases), 'case')}"
+    second = "" if figure.second is None else f" and {figure.second.parameter}"
+    return f"over {figure.sweep.parameter}{second}"
 
 
 def _means(
