@@ -108,6 +108,7 @@ def figure(
     values, solvers or repeats compute only what is missing.
     """
     del traceback
+    from edgesim.cli.ending import ending_soon
     from edgesim.cli.options import picture_formats
     from edgesim.cli.progress import progress
     from edgesim.cli.vary import chosen_figure, shard_of
@@ -142,10 +143,21 @@ def figure(
         _write(write, source)
     before = replaced_text([source.data, source.times, source.shown])
 
-    def stopped(kept: Kept) -> None:
-        typer.echo(f"stopped: {kept}", err=True)
+    kept_in = store or source.points
+    reached: Kept | None = None
 
-    with progress(source.stem) as advance:
+    def advanced(done: int, total: int) -> None:
+        nonlocal reached
+        reached = Kept(done, total, kept_in)
+        advance(done, total)
+
+    def farewell() -> str:
+        if reached is None:
+            return "stopped"
+        again = "the same command without --fresh" if fresh else "the same command"
+        return f"stopped: {reached}; {again} goes on from there"
+
+    with ending_soon(farewell), progress(source.stem) as advance:
         written = run_figure(
             source,
             workers=_workers(jobs, dask),
@@ -155,8 +167,8 @@ def figure(
             store=store,
             shard=part,
             merge=merge,
-            done=advance,
-            stopped=stopped,
+            done=advanced,
+            stopped=lambda _kept: typer.echo(farewell(), err=True),
         )
     _report(source, written, before, part)
 

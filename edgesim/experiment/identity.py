@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import solvers
+from edgesim.errors import InputError
 from edgesim.experiment.inputs import Inputs
 from edgesim.names import plain
 from edgesim.own_sources import own_sources
@@ -62,9 +63,15 @@ class Identity:
 
 
 def identity(inputs: Inputs, name: str, repeat: int) -> Identity:
-    """Identify the run of one solver or policy in one repeat."""
+    """Identify the run of one solver or policy in one repeat.
+
+    Raises
+    ------
+    InputError
+        If the trace or the profile is a pipe, whose content nobody can compare.
+    """
     content, own = _content(inputs, name)
-    hashes = {role: inputs.sources[role].sha256 or "" for role in ("trace", "profile")}
+    hashes = {role: _hash_of(inputs, role) for role in ("trace", "profile")}
     return Identity(
         code=code_sha256(),
         versions=versions(),
@@ -74,6 +81,13 @@ def identity(inputs: Inputs, name: str, repeat: int) -> Identity:
         repeat=repeat,
         **hashes,
     )
+
+
+def _hash_of(inputs: Inputs, role: str) -> str:
+    source = inputs.sources[role]
+    if source.sha256 is None:
+        raise InputError(source.path, f"is no file; a figure needs its {role} in one")
+    return source.sha256
 
 
 def _content(inputs: Inputs, name: str) -> tuple[dict[str, Any], tuple[str, ...]]:

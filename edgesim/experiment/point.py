@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from edgesim.errors import InputError
-from edgesim.experiment.identity import Identity, identity
+from edgesim.experiment.identity import Identity, code_sha256, identity, versions
 from edgesim.experiment.inputs import Inputs, load_inputs
 from edgesim.experiment.run import run_repeat
 from edgesim.experiment.store import Outcome
@@ -85,6 +85,7 @@ def compute(point: Point) -> Outcome:
         If its solver or policy fails, naming it, the value and the repeat; and if files
         or code differ from those that the point was made with.
     """
+    _check_installed(point)
     # Threads of one process share the current folder and the modules.
     with _COMPUTING, _in_folder(point):
         try:
@@ -94,6 +95,14 @@ def compute(point: Point) -> Outcome:
 
 
 _COMPUTING = Lock()
+
+
+def _check_installed(point: Point) -> None:
+    """Refuse, before anything is read, to compute with another edgesim."""
+    asked = point.identity
+    found = replace(asked, code=code_sha256(), versions=versions())
+    if found != asked:
+        raise InputError(point.scenario_file, _difference(asked, found))
 
 
 @contextmanager
