@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,16 @@ def dask_cluster(dask: str) -> Iterator[Executor]:
             Parameter("dask"),
             "needs Dask: pip install 'edgesim[cluster]'",
         ) from None
-    client = _client(Client, dask)
     try:
-        with client, client.get_executor(pure=False) as executor:
+        with (
+            _silence(),
+            _client(Client, dask) as client,
+            client.get_executor(pure=False) as executor,
+        ):
             try:
                 yield executor
             except BaseException:
-                client.cancel(list(client.futures.values()), force=True)
-                executor.shutdown(wait=False)
+                executor.shutdown(wait=False)  # what is pending is cancelled
                 raise
     except (InputError, KeyboardInterrupt, SystemExit):
         raise
@@ -55,11 +58,27 @@ def dask_cluster(dask: str) -> Iterator[Executor]:
         raise InputError(
             Parameter("dask"), f"workers of {dask} died of a point: {told(error)}"
         ) from error
+    except CancelledError as error:
+        raise InputError(
+            Parameter("dask"), f"the scheduler at {dask!r} went away"
+        ) from error
     except Exception as error:
         # Whatever keeps a worker from computing, such as edgesim not being there.
         raise InputError(
             Parameter("dask"), f"a worker of {dask} failed: {told(error)}"
         ) from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep Dask from logging what is told as an error, or is none."""
+    log = logging.getLogger("distributed")
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _client(kind: Any, address: str) -> Any:

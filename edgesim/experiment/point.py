@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -100,9 +100,18 @@ _COMPUTING = Lock()
 def _check_installed(point: Point) -> None:
     """Refuse, before anything is read, to compute with another edgesim."""
     asked = point.identity
-    found = replace(asked, code=code_sha256(), versions=versions())
-    if found != asked:
-        raise InputError(point.scenario_file, _difference(asked, found))
+    if versions() != asked.versions:
+        raise InputError(
+            "edgesim",
+            f"the figure was asked for with {asked.versions}, and a worker has "
+            f"{versions()}",
+        )
+    if code_sha256() != asked.code:
+        raise InputError(
+            "edgesim",
+            "its source changed while the figure was computed, or a worker has "
+            "another version of it",
+        )
 
 
 @contextmanager
@@ -170,17 +179,13 @@ def _inputs_of(point: Point) -> Inputs:
 
 def _difference(asked: Identity, found: Identity) -> str:
     """Say what is not as it was when the point was made."""
-    names = asked.differences(found)
-    if "versions" in names:
-        return f"was asked for with {asked.versions}, and a worker has {found.versions}"
     what = {
-        "code": "edgesim itself",
         "own_code": "your own code",
         "scenario": "the scenario",
         "trace": "the trace",
         "profile": "the profile",
     }
-    listed = ", ".join(what.get(name, name) for name in names)
+    listed = ", ".join(what.get(name, name) for name in asked.differences(found))
     return (
         f"{listed} changed while the figure was computed, or a worker sees another "
         f"version"

@@ -80,7 +80,7 @@ class Store:
         return self._points.get(key)
 
     def open(self) -> None:
-        """Begin the file of this process, so that a folder that cannot be is told early.
+        """Begin the file of this process: what cannot be written is told early.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class Store:
         return self._points[key]
 
     def close(self) -> None:
-        """Close the file that this process writes, and remove it if nothing is in it."""
+        """Close the file of this process, and remove it if nothing is in it."""
         if self._file is None:
             return
         self._file.close()
