@@ -111,7 +111,7 @@ def figure(
     from edgesim.cli.ending import ending_soon
     from edgesim.cli.options import picture_formats
     from edgesim.cli.progress import progress
-    from edgesim.cli.vary import chosen_figure, shard_of
+    from edgesim.cli.vary import chosen_figure, naming_options, shard_of
     from edgesim.results.figure import Kept, run_figure
     from edgesim.results.replaced import replaced_text
 
@@ -123,17 +123,18 @@ def figure(
         {"--merge": merge or None, "--fresh": fresh or None},
         {"--merge": merge or None, "--dask": dask},
     )
+    plot = {
+        "measure": measure,
+        "compare": compare,
+        "relative": relative or None,
+        "kind": "map" if as_map else None,
+    }
     source = chosen_figure(
         name,
         vary=vary or (),
         solver=solver,
         policy=policy,
-        plot={
-            "measure": measure,
-            "compare": compare,
-            "relative": relative or None,
-            "kind": "map" if as_map else None,
-        },
+        plot=plot,
         log=log,
         repeats=repeats,
         settings=settings or (),
@@ -157,7 +158,11 @@ def figure(
         again = "the same command without --fresh" if fresh else "the same command"
         return f"stopped: {reached}; {again} goes on from there"
 
-    with ending_soon(farewell), progress(source.stem) as advance:
+    with (
+        ending_soon(farewell),
+        naming_options(source, settings or (), plot),
+        progress(source.stem) as advance,
+    ):
         written = run_figure(
             source,
             workers=_workers(jobs, dask),

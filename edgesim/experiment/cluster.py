@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from edgesim.errors import InputError, Parameter
+from edgesim.experiment.identity import installed
 from edgesim.plugins import told
 
 _ANSWER_S = 10.0
-"""How long a scheduler may take to answer."""
+"""How long a scheduler may take to answer, and may be without workers."""
+
+_LOOK_S = 0.5
+"""How often is looked whether there are workers."""
 
 
 @contextmanager
@@ -46,7 +51,9 @@ def dask_cluster(dask: str) -> Iterator[Executor]:
             _silence(),
             _client(Client, dask) as client,
             client.get_executor(pure=False) as executor,
+            _while_workers(client, lambda: executor.shutdown(wait=False)),
         ):
+            _check_workers(client, dask)
             try:
                 yield executor
             except BaseException:
@@ -60,7 +67,8 @@ def dask_cluster(dask: str) -> Iterator[Executor]:
         ) from error
     except CancelledError as error:
         raise InputError(
-            Parameter("dask"), f"the scheduler at {dask!r} went away"
+            Parameter("dask"),
+            f"the scheduler at {dask!r} went away, or all of its workers",
         ) from error
     except Exception as error:
         # Whatever keeps a worker from computing, such as edgesim not being there.
@@ -72,13 +80,52 @@ def dask_cluster(dask: str) -> Iterator[Executor]:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Keep Dask from logging what is told as an error, or is none."""
-    log = logging.getLogger("distributed")
-    before = log.level
-    log.setLevel(logging.CRITICAL + 1)
+    logs = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        log.setLevel(before)
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)
+
+
+@contextmanager
+def _while_workers(client: Any, cancel: Callable[[], object]) -> Iterator[None]:
+    """Cancel everything once there are no workers for a while: it would never end."""
+    done = threading.Event()
+
+    def look() -> None:
+        without_s = 0.0
+        while not done.wait(_LOOK_S):
+            there = client.scheduler_info()["workers"]
+            without_s = 0.0 if there else without_s + _LOOK_S
+            if without_s >= _ANSWER_S:
+                cancel()
+                return
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        looking.join()
+
+
+def _check_workers(client: Any, dask: str) -> None:
+    """Refuse workers with another edgesim: one without it would end itself."""
+    mine = installed()
+    for worker, found in client.run(installed).items():
+        if found == mine:
+            continue
+        what = (
+            f"another version of the source of edgesim at {worker}"
+            if found.versions == mine.versions
+            else f"{found.versions} at {worker}, and here it is {mine.versions}"
+        )
+        raise InputError(Parameter("dask"), f"a worker of {dask} has {what}")
 
 
 def _client(kind: Any, address: str) -> Any:

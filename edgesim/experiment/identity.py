@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import solvers
 from edgesim.errors import InputError
@@ -134,6 +134,18 @@ def versions() -> str:
     python = ".".join(platform.python_version_tuple()[:2])
     listed = [f"{name} {version(name)}" for name in _LIBRARIES]
     return ", ".join([f"python {python}", *listed])
+
+
+class Installed(NamedTuple):
+    """The source and the versions that a process computes with."""
+
+    code: str
+    versions: str
+
+
+def installed() -> Installed:
+    """Say what this process computes with."""
+    return Installed(code_sha256(), versions())
 
 
 def hash_bytes(content: bytes) -> str:
