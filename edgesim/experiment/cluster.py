@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor
@@ -10,12 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgesim.errors import InputError, Parameter
+from edgesim.errors import InputError, Parameter, short
 from edgesim.experiment.identity import installed
 from edgesim.plugins import told
 
 _ANSWER_S = 10.0
 """How long a scheduler may take to answer, and may be without workers."""
+
+_MUST = "must be the address of a Dask scheduler (tcp://host:8786) or its file"
 
 _LOOK_S = 0.5
 """How often is looked whether there are workers."""
@@ -80,7 +84,11 @@ def dask_cluster(dask: str) -> Iterator[Executor]:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Keep Dask from logging what is told as an error, or is none."""
-    logs = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    logs = [
+        logging.getLogger(name)  # Dask sets levels of its own for some
+        for name in list(logging.root.manager.loggerDict)
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio")
+    ]
     before = [log.level for log in logs]
     for log in logs:
         log.setLevel(logging.CRITICAL + 1)
@@ -117,7 +125,14 @@ def _while_workers(client: Any, cancel: Callable[[], object]) -> Iterator[None]:
 def _check_workers(client: Any, dask: str) -> None:
     """Refuse workers with another edgesim: one without it would end itself."""
     mine = installed()
-    for worker, found in client.run(installed).items():
+    try:
+        theirs = client.run(installed)
+    except Exception as error:
+        # Dask hands on as an Exception what it cannot hand on as it is.
+        raise InputError(
+            Parameter("dask"), f"a worker of {dask} has no such edgesim: {told(error)}"
+        ) from error
+    for worker, found in theirs.items():
         if found == mine:
             continue
         what = (
@@ -128,18 +143,15 @@ def _check_workers(client: Any, dask: str) -> None:
         raise InputError(Parameter("dask"), f"a worker of {dask} has {what}")
 
 
-def _client(kind: Any, address: str) -> Any:
+def _client(kind: Any, dask: str) -> Any:
     """Connect to a scheduler, or say that nobody answers."""
-    is_file = Path(address).is_file()
-    given = {"scheduler_file": address} if is_file else {"address": address}
+    address = _address(dask)
     try:
-        client = kind(**given, timeout=_ANSWER_S, set_as_default=False)
+        client = kind(address=address, timeout=_ANSWER_S, set_as_default=False)
     except Exception as error:
         # OSError, TimeoutError or ValueError, by what the address is like.
         raise InputError(
-            Parameter("dask"),
-            f"must be the address of a Dask scheduler (tcp://host:8786) or its file; "
-            f"nobody answers at {address!r}: {told(error)}",
+            Parameter("dask"), f"{_MUST}; nobody answers at {address!r}: {told(error)}"
         ) from error
     if not client.scheduler_info()["workers"]:
         client.close()
@@ -147,3 +159,19 @@ def _client(kind: Any, address: str) -> Any:
             Parameter("dask"), f"the scheduler at {address!r} has no workers"
         )
     return client
+
+
+def _address(dask: str) -> str:
+    """Return the address that is given, or that a scheduler's file states."""
+    address: Any = dask
+    if Path(dask).is_file():
+        try:
+            address = json.loads(Path(dask).read_bytes())["address"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                Parameter("dask"), f"{_MUST}; {dask!r} states none: {told(error)}"
+            ) from None
+    # Dask takes 20 s to refuse one without a port.
+    if not isinstance(address, str) or not re.fullmatch(r".+:[0-9]+", address):
+        raise InputError(Parameter("dask"), f"{_MUST}, found {short(address)}")
+    return address

@@ -109,6 +109,8 @@ def _content(inputs: Inputs, name: str) -> tuple[dict[str, Any], tuple[str, ...]
         solver = options.get("solver")
         if plain(name) == "rolling" and is_own(solver):
             own.add(str(solver))
+    if not own:  # of all code, only that of the user's own is told the name
+        del content["name"]
     return content, tuple(sorted(one.removesuffix(NO_SHARING) for one in own))
 
 
