@@ -211,8 +211,8 @@ _SET_BY = {
 
 def _parameters(figure: Figure) -> list[str]:
     """List the parameters that a figure varies."""
-    swept = [figure.sweep.parameter, figure.second and figure.second.parameter]
-    return [one for one in swept if one is not None]
+    second = None if figure.second is None else figure.second.parameter
+    return [one for one in (figure.sweep.parameter, second) if one is not None]
 
 
 def _check_apart(figure: Figure, given: Mapping[str, Any]) -> None:
@@ -290,7 +290,7 @@ def _varied_by(source: FigureSource, varied: Sequence[str]) -> dict[str, str]:
     from edgesim.scenario.parameters import expand
 
     scenario = read_scenario(source.scenario_file)
-    found = {}
+    found: dict[str, str] = {}
     for parameter in varied:
         try:
             keys = expand(scenario, parameter, 1)

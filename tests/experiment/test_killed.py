@@ -134,7 +134,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_fifty_kills_change_no_byte(tmp_path: Path) -> None:
     """As above, 50 times, with a figure that takes about ten seconds."""
-    file = write_figure(tmp_path, sleep_s=0.4, repeats=10)
+    file = write_figure(tmp_path, sleep_s=0.25, repeats=10)
     begun = time.monotonic()
     code, _, err = finished(tmp_path, "figure", file, "--own-code", "--fresh")
     assert code == 0, err
