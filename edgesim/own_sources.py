@@ -8,6 +8,7 @@ import importlib.util
 import sys
 import time
 from collections.abc import Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from edgesim.plugins import (
@@ -71,13 +72,26 @@ def forget_own_code() -> None:
 
 
 def forget_changed_code() -> None:
-    """Have the user's own modules imported anew if one of their files has changed."""
+    """Have the user's own modules imported anew if one of their files has changed.
+
+    So has one of another folder, which is the current one now.
+    """
     for sources in _SOURCES.values():
         for name, source in sources.items():
             file = _source_file(name)
-            if file is None or file.read_bytes() != source:
+            if file is None or file.read_bytes() != source or _is_another(name, file):
                 forget_own_code()
                 return
+
+
+def _is_another(name: str, file: Path) -> bool:
+    """Whether a module that would be imported now has another file."""
+    if "." in name:
+        return False  # its package is compared
+    with keeping_folder(), current_folder_importable():
+        found = PathFinder.find_spec(name)
+    origin = None if found is None else found.origin
+    return origin is not None and Path(origin).resolve() != file.resolve()
 
 
 def _forget(modules: Mapping[str, bytes]) -> None:

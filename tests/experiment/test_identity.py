@@ -193,6 +193,20 @@ def test_own_code_imported_before_it_changed(own_figure: tuple[Path, str]) -> No
         run_figure(figure, own_code=True)
 
 
+def test_a_module_of_the_same_name_in_another_folder(
+    own_figure: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the current folder is run."""
+    figure, name = own_figure
+    _computed(figure, own_code=True)
+    other = figure.parent / "other"
+    other.mkdir()
+    (other / f"{name}.py").write_text("def solve(p, u, o):\n    return [('x', [])]\n")
+    monkeypatch.chdir(other)
+    with pytest.raises(InputError, match=f"{name}:solve"):
+        run_figure(figure, own_code=True)
+
+
 def test_a_module_that_nobody_imports_does_not_matter(
     own_figure: tuple[Path, str],
 ) -> None:
