@@ -6,7 +6,9 @@ import ast
 import importlib
 import importlib.util
 import sys
+import time
 from collections.abc import Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from edgesim.plugins import (
@@ -20,13 +22,18 @@ from edgesim.plugins import (
 _SOURCES: dict[str, dict[str, bytes]] = {}
 """Source of the user's own code by module, as it was when it was first imported."""
 
+_SINCE_NS = time.time_ns()
+_BEFORE = frozenset(sys.modules)
+"""When this module was imported, and what had been imported before, of unknown age."""
+
 
 def own_sources(name: str) -> Mapping[str, bytes]:
     """Read the source of the user's own code: its module, and those beside it.
 
     Those are the modules that it imports, directly or not, and that are not installed:
     files beside it mostly. They are read once in a process, like the modules themselves
-    are imported.
+    are imported; a module that was imported earlier, and whose file may have changed
+    since, is imported anew.
 
     Parameters
     ----------
@@ -48,17 +55,57 @@ def own_sources(name: str) -> Mapping[str, bytes]:
     place, _ = spec
     if place not in _SOURCES:
         import_own(name)
-        _SOURCES[place] = _sources_from(place)
+        found = _sources_from(place)
+        if any(map(_may_be_older, found)):
+            _forget(found)
+            import_own(name)
+            found = _sources_from(place)
+        _SOURCES[place] = found
     return _SOURCES[place]
 
 
 def forget_own_code() -> None:
     """Have the user's own modules imported anew: their files may have changed."""
     for sources in _SOURCES.values():
-        for module in sources:
-            sys.modules.pop(module, None)
+        _forget(sources)
     _SOURCES.clear()
+
+
+def forget_changed_code() -> None:
+    """Have the user's own modules imported anew if one of their files has changed.
+
+    So has one of another folder, which is the current one now.
+    """
+    for sources in _SOURCES.values():
+        for name, source in sources.items():
+            file = _source_file(name)
+            if file is None or file.read_bytes() != source or _is_another(name, file):
+                forget_own_code()
+                return
+
+
+def _is_another(name: str, file: Path) -> bool:
+    """Whether a module that would be imported now has another file."""
+    if "." in name:
+        return False  # its package is compared
+    with keeping_folder(), current_folder_importable():
+        found = PathFinder.find_spec(name)
+    origin = None if found is None else found.origin
+    return origin is not None and Path(origin).resolve() != file.resolve()
+
+
+def _forget(modules: Mapping[str, bytes]) -> None:
+    for module in modules:
+        sys.modules.pop(module, None)
     importlib.invalidate_caches()
+
+
+def _may_be_older(name: str) -> bool:
+    """Whether a module may have been imported before its file was changed."""
+    file = _source_file(name)
+    # The time of the change of the inode: no copying sets it back.
+    changed = file is not None and file.stat().st_ctime_ns >= _SINCE_NS
+    return name in sys.modules and (name in _BEFORE or changed)
 
 
 def _sources_from(place: str) -> dict[str, bytes]:

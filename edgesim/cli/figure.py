@@ -108,9 +108,10 @@ def figure(
     values, solvers or repeats compute only what is missing.
     """
     del traceback
+    from edgesim.cli.ending import ending_soon
     from edgesim.cli.options import picture_formats
     from edgesim.cli.progress import progress
-    from edgesim.cli.vary import chosen_figure, shard_of
+    from edgesim.cli.vary import chosen_figure, naming_options, shard_of
     from edgesim.results.figure import Kept, run_figure
     from edgesim.results.replaced import replaced_text
 
@@ -122,17 +123,18 @@ def figure(
         {"--merge": merge or None, "--fresh": fresh or None},
         {"--merge": merge or None, "--dask": dask},
     )
+    plot = {
+        "measure": measure,
+        "compare": compare,
+        "relative": relative or None,
+        "kind": "map" if as_map else None,
+    }
     source = chosen_figure(
         name,
         vary=vary or (),
         solver=solver,
         policy=policy,
-        plot={
-            "measure": measure,
-            "compare": compare,
-            "relative": relative or None,
-            "kind": "map" if as_map else None,
-        },
+        plot=plot,
         log=log,
         repeats=repeats,
         settings=settings or (),
@@ -142,10 +144,25 @@ def figure(
         _write(write, source)
     before = replaced_text([source.data, source.times, source.shown])
 
-    def stopped(kept: Kept) -> None:
-        typer.echo(f"stopped: {kept}", err=True)
+    kept_in = store or source.points
+    reached: Kept | None = None
 
-    with progress(source.stem) as advance:
+    def advanced(done: int, total: int) -> None:
+        nonlocal reached
+        reached = Kept(done, total, kept_in)
+        advance(done, total)
+
+    def farewell() -> str:
+        if reached is None:
+            return "stopped"
+        again = "the same command without --fresh" if fresh else "the same command"
+        return f"stopped: {reached}; {again} goes on from there"
+
+    with (
+        ending_soon(farewell),
+        naming_options(source, settings or (), plot),
+        progress(source.stem) as advance,
+    ):
         written = run_figure(
             source,
             workers=_workers(jobs, dask),
@@ -155,8 +172,8 @@ def figure(
             store=store,
             shard=part,
             merge=merge,
-            done=advance,
-            stopped=stopped,
+            done=advanced,
+            stopped=lambda _kept: typer.echo(farewell(), err=True),
         )
     _report(source, written, before, part)
 

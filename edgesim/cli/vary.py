@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,8 @@ def values_of(key: str, text: str) -> tuple[tuple[Any, ...], bool]:
 
     where = f"--vary {key}"
     steps = text.split(":")
-    if len(steps) in (3, 4) and "," not in text and '"' not in text:
+    one_word = "," not in text and '"' not in text
+    if one_word and (len(steps) in (3, 4) or (steps[1:] and _is_number(steps[0]))):
         return _range(where, text, steps), len(steps) == 4
     found = []
     for one in _split(text):
@@ -64,12 +66,26 @@ def values_of(key: str, text: str) -> tuple[tuple[Any, ...], bool]:
             found.append(read_value(one.strip()))
         except ValueError as error:
             raise InputError(where, str(error)) from None
+        if not isinstance(found[-1], (bool, int, float, str)):
+            raise InputError(
+                where, f"must be numbers, true and false, or texts, found {one.strip()}"
+            )
+    if len(set(found)) < len(found):
+        raise InputError(where, f"must be distinct values, found {text}")
     return tuple(found), False
 
 
 def _split(text: str) -> list[str]:
     """Split at commas that are not within quotes."""
-    return re.findall(r'(?:"[^"]*"|[^,])+', text) or [""]
+    return re.sub(r'("[^"]*")|,', lambda m: m[1] or "\n", text).split("\n")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _range(where: str, text: str, steps: Sequence[str]) -> tuple[float | int, ...]:
@@ -81,7 +97,7 @@ def _range(where: str, text: str, steps: Sequence[str]) -> tuple[float | int, ..
     )
     try:
         start, stop, count = float(steps[0]), float(steps[1]), int(steps[2])
-    except ValueError:
+    except (ValueError, IndexError):
         raise InputError(where, f"{allowed}; found {text!r}") from None
     log = steps[3:] == ["log"]
     finite = np.isfinite([start, stop]).all()
@@ -144,6 +160,8 @@ def chosen_figure(
     if log is not None:
         one_of("--log", log, ("x", "y", "xy"))
     if vary:
+        if plot.get("kind") == "map" and len(vary) == 1:
+            raise InputError("--map", "needs two parameters; give --vary twice")
         scenario_file = locate_scenario(name)
         scenario = read_scenario(scenario_file)
         swept, log_x = _swept(vary)
@@ -167,6 +185,7 @@ def chosen_figure(
         base = _opened(name, out)
     online = _is_online(base)
     given, typed = _set(online, solver, policy, repeats, settings)
+    _check_apart(base.figure, given)
     axes = {f"{axis}_scale": "log" for axis in log or ""}
     chosen = {k: v for k, v in {**plot, **axes}.items() if v is not None}
     if not given and not chosen:
@@ -180,6 +199,105 @@ def chosen_figure(
     return replace(
         base, figure=_checked(content), folder=folder, typed=frozenset(typed)
     )
+
+
+_SET_BY = {
+    "run.solvers": "--solver",
+    "online.policies": "--policy",
+    "run.repeats": "--repeats",
+}
+"""Options that set a value, by its key."""
+
+
+def _parameters(figure: Figure) -> list[str]:
+    """List the parameters that a figure varies."""
+    second = None if figure.second is None else figure.second.parameter
+    return [one for one in (figure.sweep.parameter, second) if one is not None]
+
+
+def _check_apart(figure: Figure, given: Mapping[str, Any]) -> None:
+    """Refuse options that set what is varied."""
+    from edgesim.scenario.key_path import overlap
+    from edgesim.scenario.parameters import NAMED
+
+    for key in given:
+        for parameter in _parameters(figure):
+            if parameter not in NAMED and overlap(key, parameter):
+                option = _SET_BY.get(key, f"--set {key}")
+                raise InputError(
+                    option, f"sets {parameter}, which is varied; give one of them"
+                )
+
+
+@contextmanager
+def naming_options(
+    source: FigureSource, settings: Sequence[str], plot: Mapping[str, Any]
+) -> Iterator[None]:
+    """Name the option in an error of the block that is about a value it gave.
+
+    Parameters
+    ----------
+    source
+        The figure that was made.
+    settings
+        Each ``KEY=VALUE`` of ``--set``.
+    plot
+        Options for ``[plot]``, by key; None if not given.
+    """
+    try:
+        yield
+    except InputError as error:
+        told = _told(error, source, settings, plot)
+        if told is error:
+            raise
+        raise told from error
+
+
+def _told(
+    error: InputError,
+    source: FigureSource,
+    settings: Sequence[str],
+    plot: Mapping[str, Any],
+) -> InputError:
+    """Tell an error in terms of what was typed; the same one if it is a file's."""
+    from edgesim.cli.settings import naming_settings
+
+    place = error.where.removeprefix(f"{source.where}: ")
+    option = place.removeprefix("plot.")
+    if option != place and plot.get(option) is not None:
+        return InputError(f"--{option}", error.what)
+    inner = error.__cause__
+    if place != "sweep, set or panel" or not isinstance(inner, InputError):
+        return error
+    varied = [] if source.from_file else _parameters(source.figure)
+    if inner.where in varied:
+        return InputError(f"--vary {inner.where}", inner.what)
+    keys = [text.partition("=")[0].strip() for text in settings]
+    options = {key: f"--set {key}" for key in keys}
+    options |= _varied_by(source, varied)
+    try:
+        with naming_settings(source.scenario_file, options):
+            raise inner
+    except InputError as found:
+        if found is not inner:
+            return found
+    return error if source.from_file else InputError(str(COMMAND_LINE), error.what)
+
+
+def _varied_by(source: FigureSource, varied: Sequence[str]) -> dict[str, str]:
+    """Map the keys that parameters set to what was typed for them."""
+    from edgesim.scenario.file import read_scenario
+    from edgesim.scenario.parameters import expand
+
+    scenario = read_scenario(source.scenario_file)
+    found: dict[str, str] = {}
+    for parameter in varied:
+        try:
+            keys = expand(scenario, parameter, 1)
+        except InputError:  # its values are no numbers: it says so itself
+            continue
+        found |= dict.fromkeys(keys, f"--vary {parameter}")
+    return found
 
 
 def _opened(name: str, out: Path | None) -> FigureSource:
@@ -209,23 +327,28 @@ def _checked(content: Mapping[str, Any]) -> Figure:
         return Figure.model_validate(content)
     except ValidationError as error:
         found = from_validation("figure", error, Figure)
-        key = found.where.removeprefix("figure: ")
+        # What concerns two keys stands at neither; the message begins with one.
+        key = found.where.removeprefix("figure").removeprefix(": ")
+        begins = found.what if key in ("", "plot") else key
         options = {
-            "sweep": "--vary",
-            "second": "--vary",
             "set": "--set",
             "plot.kind": "--map",
-            "plot.relative": "--relative",
             "plot.compare": "--compare",
             "plot.measure": "--measure",
+            "plot.x_scale": "--log",
+            "plot.y_scale": "--log",
+            "y_scale": "--log",
+            "relative": "--relative",
         }
-        option = next((o for k, o in options.items() if key.startswith(k)), "--vary")
+        option = next((o for k, o in options.items() if begins.startswith(k)), "--vary")
         raise InputError(option, found.what) from None
 
 
 def _swept(vary: Sequence[str]) -> tuple[dict[str, Any], bool]:
     """Return the sections ``sweep`` and ``second``, and whether the x axis is log."""
-    found = []
+    from edgesim.scenario.key_path import parts_of
+
+    found: list[tuple[dict[str, Any], bool]] = []
     for text in vary:
         key, equals, values = text.partition("=")
         key = key.strip()
@@ -233,6 +356,12 @@ def _swept(vary: Sequence[str]) -> tuple[dict[str, Any], bool]:
             raise InputError(
                 "--vary", f"must be KEY=START:STOP:COUNT or KEY=a,b,c, found {text!r}"
             )
+        try:
+            parts_of(key)
+        except InputError as error:
+            raise InputError("--vary", f"{error.what}, found {key!r}") from None
+        if any(key == other["parameter"] for other, _ in found):
+            raise InputError(f"--vary {key}", "is given twice; give one list of values")
         listed, log = values_of(key, values)
         found.append(({"parameter": key, "values": listed}, log))
     if len(found) > 2:
@@ -265,18 +394,21 @@ def _set(
     names: tuple[str, ...] = ()
     found: dict[str, Any] = {}
     options: dict[str, str] = {}
+    for key, value in zip(_SET_BY, (solver, policy, repeats), strict=True):
+        if value is not None:
+            options[key] = _SET_BY[key]
     if solver is not None:
         if online:
             raise InputError("--solver", "is for plans, and this scenario is online")
         names = solver_names("--solver", solver)
-        found["run.solvers"], options["run.solvers"] = list(names), "--solver"
+        found["run.solvers"] = list(names)
     if policy is not None:
         if not online:
             raise InputError("--policy", "is for online scenarios, and this one plans")
         names = policy_names("--policy", policy)
-        found["online.policies"], options["online.policies"] = list(names), "--policy"
+        found["online.policies"] = list(names)
     if repeats is not None:
-        found["run.repeats"], options["run.repeats"] = repeats, "--repeats"
+        found["run.repeats"] = repeats
     named = read_settings(settings, options)
     typed = [*names, *_names_in(named)]
     return {**found, **named}, typed

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Executor
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgesim.errors import InputError, Parameter
+from edgesim.errors import InputError, Parameter, short
+from edgesim.experiment.identity import installed
 from edgesim.plugins import told
 
 _ANSWER_S = 10.0
-"""How long a scheduler may take to answer."""
+"""How long a scheduler may take to answer, and may be without workers."""
+
+_MUST = "must be the address of a Dask scheduler (tcp://host:8786) or its file"
+
+_LOOK_S = 0.5
+"""How often is looked whether there are workers."""
 
 
 @contextmanager
@@ -40,20 +50,29 @@ def dask_cluster(dask: str) -> Iterator[Executor]:
             Parameter("dask"),
             "needs Dask: pip install 'edgesim[cluster]'",
         ) from None
-    client = _client(Client, dask)
     try:
-        with client, client.get_executor(pure=False) as executor:
+        with (
+            _silence(),
+            _client(Client, dask) as client,
+            client.get_executor(pure=False) as executor,
+            _while_workers(client, lambda: executor.shutdown(wait=False)),
+        ):
+            _check_workers(client, dask)
             try:
                 yield executor
             except BaseException:
-                client.cancel(list(client.futures.values()), force=True)
-                executor.shutdown(wait=False)
+                executor.shutdown(wait=False)  # what is pending is cancelled
                 raise
     except (InputError, KeyboardInterrupt, SystemExit):
         raise
     except (KilledWorker, NoValidWorkerError) as error:
         raise InputError(
             Parameter("dask"), f"workers of {dask} died of a point: {told(error)}"
+        ) from error
+    except CancelledError as error:
+        raise InputError(
+            Parameter("dask"),
+            f"the scheduler at {dask!r} went away, or all of its workers",
         ) from error
     except Exception as error:
         # Whatever keeps a worker from computing, such as edgesim not being there.
@@ -62,18 +81,77 @@ def dask_cluster(dask: str) -> Iterator[Executor]:
         ) from error
 
 
-def _client(kind: Any, address: str) -> Any:
-    """Connect to a scheduler, or say that nobody answers."""
-    is_file = Path(address).is_file()
-    given = {"scheduler_file": address} if is_file else {"address": address}
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep Dask from logging what is told as an error, or is none."""
+    logs = [
+        logging.getLogger(name)  # Dask sets levels of its own for some
+        for name in list(logging.root.manager.loggerDict)
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio")
+    ]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL + 1)
     try:
-        client = kind(**given, timeout=_ANSWER_S, set_as_default=False)
+        yield
+    finally:
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)
+
+
+@contextmanager
+def _while_workers(client: Any, cancel: Callable[[], object]) -> Iterator[None]:
+    """Cancel everything once there are no workers for a while: it would never end."""
+    done = threading.Event()
+
+    def look() -> None:
+        without_s = 0.0
+        while not done.wait(_LOOK_S):
+            there = client.scheduler_info()["workers"]
+            without_s = 0.0 if there else without_s + _LOOK_S
+            if without_s >= _ANSWER_S:
+                cancel()
+                return
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        looking.join()
+
+
+def _check_workers(client: Any, dask: str) -> None:
+    """Refuse workers with another edgesim: one without it would end itself."""
+    mine = installed()
+    try:
+        theirs = client.run(installed)
+    except Exception as error:
+        # Dask hands on as an Exception what it cannot hand on as it is.
+        raise InputError(
+            Parameter("dask"), f"a worker of {dask} has no such edgesim: {told(error)}"
+        ) from error
+    for worker, found in theirs.items():
+        if found == mine:
+            continue
+        what = (
+            f"another version of the source of edgesim at {worker}"
+            if found.versions == mine.versions
+            else f"{found.versions} at {worker}, and here it is {mine.versions}"
+        )
+        raise InputError(Parameter("dask"), f"a worker of {dask} has {what}")
+
+
+def _client(kind: Any, dask: str) -> Any:
+    """Connect to a scheduler, or say that nobody answers."""
+    address = _address(dask)
+    try:
+        client = kind(address=address, timeout=_ANSWER_S, set_as_default=False)
     except Exception as error:
         # OSError, TimeoutError or ValueError, by what the address is like.
         raise InputError(
-            Parameter("dask"),
-            f"must be the address of a Dask scheduler (tcp://host:8786) or its file; "
-            f"nobody answers at {address!r}: {told(error)}",
+            Parameter("dask"), f"{_MUST}; nobody answers at {address!r}: {told(error)}"
         ) from error
     if not client.scheduler_info()["workers"]:
         client.close()
@@ -81,3 +159,19 @@ def _client(kind: Any, address: str) -> Any:
             Parameter("dask"), f"the scheduler at {address!r} has no workers"
         )
     return client
+
+
+def _address(dask: str) -> str:
+    """Return the address that is given, or that a scheduler's file states."""
+    address: Any = dask
+    if Path(dask).is_file():
+        try:
+            address = json.loads(Path(dask).read_bytes())["address"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                Parameter("dask"), f"{_MUST}; {dask!r} states none: {told(error)}"
+            ) from None
+    # Dask takes 20 s to refuse one without a port.
+    if not isinstance(address, str) or not re.fullmatch(r".+:[0-9]+", address):
+        raise InputError(Parameter("dask"), f"{_MUST}, found {short(address)}")
+    return address

@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
+from typing import Any
 
 from edgesim.errors import InputError, Parameter
 
@@ -44,9 +45,7 @@ def processes(jobs: int) -> Iterator[Executor]:
         raise InputError(Parameter("jobs"), f"must be 1 or more, found {jobs}")
     others = set(active_children())
     # Spawned rather than forked: the engine of ilp keeps threads.
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_begin_worker
-    )
+    pool = _Pool(jobs, mp_context=get_context("spawn"), initializer=_begin_worker)
     try:
         with pool:
             try:
@@ -63,6 +62,30 @@ def processes(jobs: int) -> Iterator[Executor]:
             f"one of the {jobs} processes ended before its work was done: it was "
             f"killed, for want of memory perhaps, or code of your own ended it",
         ) from error
+
+
+class _Pool(ProcessPoolExecutor):
+    """A pool whose processes never hear Ctrl-C, not even while they start."""
+
+    def submit(
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Future[Any]:
+        """Submit work, for which a process may be started."""
+        with _interrupts_held():
+            return super().submit(fn, *args, **kwargs)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let interrupts wait; a process that is started meanwhile never gets any."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker() -> None:

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import solvers
+from edgesim.errors import InputError
 from edgesim.experiment.inputs import Inputs
 from edgesim.names import plain
 from edgesim.own_sources import own_sources
@@ -62,9 +63,15 @@ class Identity:
 
 
 def identity(inputs: Inputs, name: str, repeat: int) -> Identity:
-    """Identify the run of one solver or policy in one repeat."""
+    """Identify the run of one solver or policy in one repeat.
+
+    Raises
+    ------
+    InputError
+        If the trace or the profile is a pipe, whose content nobody can compare.
+    """
     content, own = _content(inputs, name)
-    hashes = {role: inputs.sources[role].sha256 or "" for role in ("trace", "profile")}
+    hashes = {role: _hash_of(inputs, role) for role in ("trace", "profile")}
     return Identity(
         code=code_sha256(),
         versions=versions(),
@@ -74,6 +81,13 @@ def identity(inputs: Inputs, name: str, repeat: int) -> Identity:
         repeat=repeat,
         **hashes,
     )
+
+
+def _hash_of(inputs: Inputs, role: str) -> str:
+    source = inputs.sources[role]
+    if source.sha256 is None:
+        raise InputError(source.path, f"is no file; a figure needs its {role} in one")
+    return source.sha256
 
 
 def _content(inputs: Inputs, name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -95,6 +109,8 @@ def _content(inputs: Inputs, name: str) -> tuple[dict[str, Any], tuple[str, ...]
         solver = options.get("solver")
         if plain(name) == "rolling" and is_own(solver):
             own.add(str(solver))
+    if not own:  # of all code, only that of the user's own is told the name
+        del content["name"]
     return content, tuple(sorted(one.removesuffix(NO_SHARING) for one in own))
 
 
@@ -120,6 +136,18 @@ def versions() -> str:
     python = ".".join(platform.python_version_tuple()[:2])
     listed = [f"{name} {version(name)}" for name in _LIBRARIES]
     return ", ".join([f"python {python}", *listed])
+
+
+class Installed(NamedTuple):
+    """The source and the versions that a process computes with."""
+
+    code: str
+    versions: str
+
+
+def installed() -> Installed:
+    """Say what this process computes with."""
+    return Installed(code_sha256(), versions())
 
 
 def hash_bytes(content: bytes) -> str:

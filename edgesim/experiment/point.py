@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 from edgesim.errors import InputError
-from edgesim.experiment.identity import Identity, identity
+from edgesim.experiment.identity import Identity, code_sha256, identity, versions
 from edgesim.experiment.inputs import Inputs, load_inputs
 from edgesim.experiment.run import run_repeat
 from edgesim.experiment.store import Outcome
@@ -85,6 +85,7 @@ def compute(point: Point) -> Outcome:
         If its solver or policy fails, naming it, the value and the repeat; and if files
         or code differ from those that the point was made with.
     """
+    _check_installed(point)
     # Threads of one process share the current folder and the modules.
     with _COMPUTING, _in_folder(point):
         try:
@@ -94,6 +95,23 @@ def compute(point: Point) -> Outcome:
 
 
 _COMPUTING = Lock()
+
+
+def _check_installed(point: Point) -> None:
+    """Refuse, before anything is read, to compute with another edgesim."""
+    asked = point.identity
+    if versions() != asked.versions:
+        raise InputError(
+            "edgesim",
+            f"the figure was asked for with {asked.versions}, and a worker has "
+            f"{versions()}",
+        )
+    if code_sha256() != asked.code:
+        raise InputError(
+            "edgesim",
+            "its source changed while the figure was computed, or a worker has "
+            "another version of it",
+        )
 
 
 @contextmanager
@@ -161,17 +179,13 @@ def _inputs_of(point: Point) -> Inputs:
 
 def _difference(asked: Identity, found: Identity) -> str:
     """Say what is not as it was when the point was made."""
-    names = asked.differences(found)
-    if "versions" in names:
-        return f"was asked for with {asked.versions}, and a worker has {found.versions}"
     what = {
-        "code": "edgesim itself",
         "own_code": "your own code",
         "scenario": "the scenario",
         "trace": "the trace",
         "profile": "the profile",
     }
-    listed = ", ".join(what.get(name, name) for name in names)
+    listed = ", ".join(what.get(name, name) for name in asked.differences(found))
     return (
         f"{listed} changed while the figure was computed, or a worker sees another "
         f"version"

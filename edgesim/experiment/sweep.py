@@ -18,6 +18,7 @@ from edgesim.experiment.point import Place, Point, compute
 from edgesim.experiment.run import check_runs
 from edgesim.experiment.store import Outcome, Store
 from edgesim.names import plain
+from edgesim.own_sources import forget_changed_code
 from edgesim.plugins import ConsentError, is_own
 from edgesim.scenario import Scenario, read_scenario
 from edgesim.scenario.key_path import parts_of
@@ -101,6 +102,7 @@ def points_of(
         When a value does not make a valid scenario, or a solver refuses it.
     """
     read_scenario(scenario_file)
+    forget_changed_code()
     points: list[Point] = []
     files = [where]
     online = False
@@ -289,10 +291,12 @@ def run_points(
     missing = [point for key, point in by_key.items() if key not in found]
     if done is not None:
         done(len(found), len(by_key))
+    if store is not None and missing:
+        store.open()
     for point, outcome in _computed(missing, executor):
-        found[point.key] = outcome
         if store is not None:
-            store.add(point.key, outcome)
+            outcome = store.add(point.key, outcome)
+        found[point.key] = outcome
         if done is not None:
             done(len(found), len(by_key))
     return found

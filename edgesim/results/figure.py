@@ -14,7 +14,7 @@ from edgesim.experiment.figure import Figure, read_figure
 from edgesim.experiment.point import Point
 from edgesim.experiment.store import Outcome, Store
 from edgesim.experiment.sweep import Points, points_of, run_points
-from edgesim.files import keep_inputs
+from edgesim.files import keep_inputs, make_folder
 from edgesim.measures.point import BY_KEY, LABELS, RUNTIME, value_of
 from edgesim.plotting.style import Drawing
 from edgesim.plotting.sweep import Mark, plot_map, plot_panels, plot_sweep
@@ -77,6 +77,11 @@ class FigureSource:
     def data(self) -> Path:
         """The table of its points."""
         return self.folder / f"{self.stem}.csv"
+
+    @property
+    def points(self) -> Path:
+        """The folder of its stored points, unless another is asked for."""
+        return self.folder / POINTS
 
     @property
     def times(self) -> Path:
@@ -145,10 +150,7 @@ class Kept(NamedTuple):
     folder: Path
 
     def __str__(self) -> str:
-        return (
-            f"{self.done} of {counted(self.total, 'point')} kept in {self.folder}; the "
-            f"same command goes on from there"
-        )
+        return f"{self.done} of {counted(self.total, 'point')} kept in {self.folder}"
 
 
 def run_figure(
@@ -212,7 +214,7 @@ def run_figure(
     """
     source = figure if isinstance(figure, FigureSource) else open_figure(figure)
     formats = known_formats(formats)
-    kept = Store(store or source.folder / POINTS, fresh=fresh and not merge)
+    kept = Store(store or source.points, fresh=fresh and not merge)
     pictures = [source.folder / f for f in picture_files([source.stem], formats)]
     points = points_of(
         source.where,
@@ -314,7 +316,7 @@ def _write(
         found = {**point.place, "repeat": point.repeat, "name": point.name}
         rows.append({**outcome.columns, **found, RUNTIME: outcome.runtime_s})
         times.append({**_named(found, kind), RUNTIME: outcome.runtime_s})
-    source.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(source.folder)
     front = (*leading, "repeat", kind)
     write_csv(
         source.data,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from edgesim.errors import InputError, Parameter
@@ -48,6 +49,10 @@ def known_formats(formats: Iterable[str]) -> tuple[str, ...]:
         raise InputError(Parameter("formats"), str(error)) from None
 
 
+_DRAWING = Lock()
+"""Threads of one process share matplotlib's style."""
+
+
 def write_pictures(
     folder: Path, pictures: Pictures, formats: Iterable[str], shown: Path | None = None
 ) -> PictureError | None:
@@ -80,9 +85,10 @@ def write_pictures(
     for name, draw in pictures.items():
         files = picture_files([name], formats)
         try:
-            drawing = draw()
-            for file in files:
-                save(drawing, folder / file)
+            with _DRAWING:
+                drawing = draw()
+                for file in files:
+                    save(drawing, folder / file)
         except InputError:
             raise
         except Exception as error:

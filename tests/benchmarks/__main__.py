@@ -20,7 +20,7 @@ import numpy as np
 
 from edgesim.instances import write_instance
 from solvers import UPLINKS, Problem, solve
-from tests.benchmarks import online
+from tests.benchmarks import figures, online
 from tests.benchmarks.checkpoints import checkpoints
 from tests.benchmarks.problems import campus_like
 from tests.shared_data import SHARED_DATA
@@ -158,6 +158,7 @@ def main() -> None:
     solvers()
     large()
     online.main()
+    figures.main()
 
 
 if __name__ == "__main__":

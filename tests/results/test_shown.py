@@ -1,0 +1,119 @@
+"""What a figure shows of its rows: means, differences and units by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgesim.errors import InputError
+from edgesim.experiment.figure import Figure
+from edgesim.results.shown import check_shown, frame_of, marks_of
+
+NAMES = ("dp", "dp-noshare", "greedy")
+SERVED = {"dp": (12, 15), "dp-noshare": (10, 10), "greedy": (11, 16)}
+
+
+def _figure(**plot: Any) -> Figure:
+    return Figure.model_validate(
+        {
+            "title": "",
+            "scenario": "campus",
+            "sweep": {"parameter": "cell.bandwidth_hz", "values": [1e6]},
+            "plot": plot,
+        }
+    )
+
+
+def _rows(scale: float = 1.0, **more: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "value": 1e6,
+            "name": name,
+            "repeat": repeat,
+            "in_time": served * scale,
+            "late": 20 - served,
+            "bytes_loaded": served * 1e9,
+            **more,
+        }
+        for name, values in SERVED.items()
+        for repeat, served in enumerate(values)
+    ]
+
+
+def _means(**plot: Any) -> dict[str, float]:
+    (marks,) = marks_of(_figure(**plot), _rows(), online=False).values()
+    assert all(mark.repeats == 2 for mark in marks)
+    return {mark.name: round(mark.mean, 9) for mark in marks}
+
+
+def test_means_of_every_solver() -> None:
+    """By default requests in time; other measures in their unit."""
+    assert _means() == {"dp": 13.5, "dp-noshare": 10.0, "greedy": 13.5}
+    assert _means(measure="bytes_loaded")["dp"] == 13.5
+    assert _means(measure="bytes_loaded", y_unit=1e6)["dp"] == 13500.0
+
+
+def test_gains_of_sharing() -> None:
+    """Of those that have a twin, as numbers and in percent of the twin."""
+    assert _means(compare="noshare") == {"dp": 3.5}
+    assert _means(compare="noshare", relative=True) == {"dp": 35.0}
+
+
+def test_differences_to_one() -> None:
+    """Of all others."""
+    assert _means(compare="greedy") == {"dp": 0.0, "dp-noshare": -3.5}
+
+
+def test_differences_to_the_best() -> None:
+    """The best is the most, or the least where less is better; the first of equals."""
+    assert _means(compare="best") == {"dp": 0.0, "dp-noshare": -3.5, "greedy": 0.0}
+    late = _means(compare="best", measure="late")
+    assert late == {"dp": 0.0, "dp-noshare": 3.5, "greedy": 0.0}
+
+
+def test_intervals_are_those_of_paired_differences() -> None:
+    """Gains 2 and 5: s = 3/√2, over √2, times t = 12.706 of one degree of freedom."""
+    figure = _figure(compare="noshare")
+    (marks,) = marks_of(figure, _rows(), online=False).values()
+    assert marks[0].half_width == pytest.approx(12.706204736 * 1.5)
+
+
+def test_panels_are_apart() -> None:
+    """Marks by panel, in the order of the rows."""
+    rows = [*_rows(panel="one"), *_rows(2.0, panel="two")]
+    found = marks_of(_figure(), rows, online=False)
+    assert {panel: marks[0].mean for panel, marks in found.items()} == {
+        "one": 13.5,
+        "two": 27.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("plot", "names", "told"),
+    [
+        ({"measure": "in_tim"}, NAMES, "x.toml: plot.measure: must be one of requests"),
+        ({"measure": "in_tim"}, NAMES, "did you mean 'in_time'?"),
+        ({"compare": "noshare"}, ("dp", "greedy"), "needs a solver or policy and its"),
+        ({"compare": "ilp"}, NAMES, "must be noshare, best or one of those that run"),
+        ({"compare": "best"}, ("dp",), "needs two or more to compare, found dp"),
+    ],
+)
+def test_what_cannot_be_shown(
+    plot: dict[str, Any], names: tuple[str, ...], told: str
+) -> None:
+    """Told before anything is computed, with the key."""
+    with pytest.raises(InputError) as error:
+        check_shown("x.toml", _figure(**plot), names, online=False)
+    assert told in str(error.value)
+
+
+def test_axes_say_what_they_show() -> None:
+    """Labels and units of the parameter and the measure, or those given."""
+    frame = frame_of(_figure(), online=False)
+    assert (frame.x_label, frame.x_unit) == ("bandwidth (MHz)", 1e6)
+    assert frame.y_label == "requests served in time per plan"
+    assert frame_of(_figure(x_label="Hz"), online=False).x_unit == 1.0
+    gain = frame_of(_figure(compare="noshare", relative=True), online=False)
+    assert "gain of sharing" in gain.y_label
+    assert gain.y_label.endswith("(%)")
