@@ -119,7 +119,7 @@ def test_a_shipped_figure_is_made_here(
     monkeypatch.setattr("edgesim.shipped.data_file", found)
     finished = edgesim("figure", "mine")
     assert finished.code == 0, finished.err
-    names = ["mine.csv", "mine.times.csv", "mine.shown.csv", "mine.png"]
+    names = ["mine.csv", "mine.times.csv", "mine.shown.csv", "mine.png", "mine.toml"]
     folder = Path("results/figure-mine")
     assert finished.out.splitlines() == [str(folder / name) for name in names]
     assert {file.name for file in folder.iterdir()} == {*names, ".points"}

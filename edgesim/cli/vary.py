@@ -155,14 +155,14 @@ def chosen_figure(
 
     from edgesim.cli.options import one_of
     from edgesim.results.figure import FigureSource, default_folder
-    from edgesim.scenario.file import locate_scenario, read_scenario
+    from edgesim.scenario.file import read_scenario
 
     if log is not None:
         one_of("--log", log, ("x", "y", "xy"))
     if vary:
         if plot.get("kind") == "map" and len(vary) == 1:
             raise InputError("--map", "needs two parameters; give --vary twice")
-        scenario_file = locate_scenario(name)
+        scenario_file = _scenario_file(name)
         scenario = read_scenario(scenario_file)
         swept, log_x = _swept(vary)
         title = f"{scenario.name}: {scenario.about}" if scenario.about else ""
@@ -171,7 +171,7 @@ def chosen_figure(
             "scenario": name,
             **swept,
         }
-        if log_x:
+        if log_x and plot.get("kind") != "map":
             content["plot"] = {"x_scale": "log"}
         base = FigureSource(
             _checked(content),
@@ -298,6 +298,22 @@ def _varied_by(source: FigureSource, varied: Sequence[str]) -> dict[str, str]:
             continue
         found |= dict.fromkeys(keys, f"--vary {parameter}")
     return found
+
+
+def _scenario_file(name: str) -> Path:
+    """Find a scenario; say so where a figure was meant."""
+    from edgesim.scenario.file import locate_scenario
+    from edgesim.shipped import shipped_names
+
+    try:
+        return locate_scenario(name)
+    except InputError as error:
+        if name.removesuffix(".toml") in shipped_names("figure"):
+            raise InputError(
+                error.where,
+                "is a figure, which says what it varies; --vary is for scenarios",
+            ) from error
+        raise
 
 
 def _opened(name: str, out: Path | None) -> FigureSource:

@@ -58,11 +58,14 @@ class Points(NamedTuple):
         Whether requests are served as they arrive.
     files
         The files read.
+    models
+        The models of all libraries.
     """
 
     points: tuple[Point, ...]
     online: bool
     files: tuple[Path, ...]
+    models: tuple[str, ...]
 
 
 def points_of(
@@ -105,6 +108,7 @@ def points_of(
     forget_changed_code()
     points: list[Point] = []
     files = [where]
+    models: dict[str, None] = {}
     online = False
     for setting in settings_of(where, figure, scenario_file):
         with _naming(where, setting.where):
@@ -124,8 +128,9 @@ def points_of(
                 check_runs(inputs)
         points += found
         files += [source.path for source in inputs.sources.values()]
+        models |= dict.fromkeys(inputs.library.models)
         online = inputs.scenario.online is not None
-    return Points(tuple(points), online, tuple(dict.fromkeys(files)))
+    return Points(tuple(points), online, tuple(dict.fromkeys(files)), tuple(models))
 
 
 def settings_of(where: Path, figure: Figure, scenario_file: Path) -> Iterator[Setting]:

@@ -60,7 +60,6 @@ def _with(stem: Path, suffix: str) -> Path:
     return stem.with_name(f"{stem.name}{suffix}")
 
 
-
 def _varied(figure: Figure) -> str:
     """Say what is varied in a figure."""
     if figure.sweep.parameter is None:

@@ -18,6 +18,7 @@ from edgesim.files import keep_inputs, make_folder
 from edgesim.measures.point import BY_KEY, LABELS, RUNTIME, value_of
 from edgesim.plotting.style import Drawing
 from edgesim.plotting.sweep import Mark, plot_map, plot_panels, plot_sweep
+from edgesim.results.figure_file import HEAD, check_figure_file, write_figure
 from edgesim.results.pictures import (
     PictureError,
     known_formats,
@@ -82,6 +83,11 @@ class FigureSource:
     def points(self) -> Path:
         """The folder of its stored points, unless another is asked for."""
         return self.folder / POINTS
+
+    @property
+    def file(self) -> Path:
+        """The figure as a file beside its data."""
+        return self.folder / f"{self.stem}.toml"
 
     @property
     def times(self) -> Path:
@@ -201,8 +207,8 @@ def run_figure(
     Returns
     -------
     data, *others
-        ``NAME.csv``, ``NAME.times.csv``, ``NAME.shown.csv`` and the pictures; nothing
-        for a shard.
+        ``NAME.csv``, ``NAME.times.csv``, ``NAME.shown.csv``, the pictures, and
+        ``NAME.toml`` unless the figure is of that file; nothing for a shard.
 
     Raises
     ------
@@ -226,9 +232,12 @@ def run_figure(
         store=kept,
     )
     names = tuple(dict.fromkeys(point.name for point in points.points))
-    check_shown(str(source.where), source.figure, names, online=points.online)
+    check_shown(
+        str(source.where), source.figure, names, points.models, online=points.online
+    )
     for file in (source.data, source.times, source.shown, *pictures):
         keep_inputs(file, *points.files)
+    keeps_file = check_figure_file(source.file, source.figure, source.where)
     wanted = points.points if shard is None else _part(points.points, shard)
     if merge:
         _check_complete(source, kept, wanted)
@@ -250,7 +259,12 @@ def run_figure(
         kept.close()
     if shard is not None:
         return ()
-    return _write(source, points, outcomes, formats, pictures)
+    make_folder(source.folder)
+    kept_as: tuple[Path, ...] = ()
+    if not keeps_file:
+        write_figure(source.file, source.figure, source.scenario_file, HEAD)
+        kept_as = (source.file,)
+    return (*_write(source, points, outcomes, formats, pictures), *kept_as)
 
 
 def _part(points: Sequence[Point], shard: Shard) -> tuple[Point, ...]:
@@ -316,7 +330,6 @@ def _write(
         found = {**point.place, "repeat": point.repeat, "name": point.name}
         rows.append({**outcome.columns, **found, RUNTIME: outcome.runtime_s})
         times.append({**_named(found, kind), RUNTIME: outcome.runtime_s})
-    make_folder(source.folder)
     front = (*leading, "repeat", kind)
     write_csv(
         source.data,

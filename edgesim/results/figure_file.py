@@ -8,12 +8,50 @@ from typing import Any
 
 import tomli_w
 
-from edgesim.experiment.figure import FIGURE, Figure
-from edgesim.files import write_whole
+from edgesim.errors import InputError
+from edgesim.experiment.figure import FIGURE, Figure, read_figure
+from edgesim.files import is_file, read_text, write_whole
 from edgesim.shipped import shipped_file
 
+HEAD = "# Written by edgesim figure, which replaces it: the figure beside this file.\n"
 
-def write_figure(file: Path, figure: Figure, scenario_file: Path) -> None:
+
+def check_figure_file(file: Path, figure: Figure, source: Path) -> bool:
+    """Refuse to replace a figure file that somebody wrote.
+
+    Parameters
+    ----------
+    file
+        Where the figure is to be kept beside its data.
+    figure, source
+        The figure, and the file that it is from.
+
+    Returns
+    -------
+    bool
+        Whether that file holds this figure already, in words of its own.
+
+    Raises
+    ------
+    InputError
+        If it holds another figure, and was not written by :func:`write_figure`.
+    """
+    if not is_file(file):
+        return False
+    its_own = is_file(source) and file.samefile(source)
+    if not its_own and read_text(file).startswith(HEAD):
+        return False
+    if read_figure(file) == figure:
+        return True
+    raise InputError(
+        file,
+        "is another figure, whose data would be replaced; choose another folder",
+    )
+
+
+def write_figure(
+    file: Path, figure: Figure, scenario_file: Path, head: str = ""
+) -> None:
     """Write a figure file.
 
     Parameters
@@ -22,6 +60,8 @@ def write_figure(file: Path, figure: Figure, scenario_file: Path) -> None:
         The file; the scenario is named relative to it, unless it is a shipped one.
     figure, scenario_file
         The figure, and its scenario.
+    head
+        The first line.
 
     Raises
     ------
@@ -32,6 +72,7 @@ def write_figure(file: Path, figure: Figure, scenario_file: Path) -> None:
     content |= figure.model_dump(mode="json", exclude_unset=True)
     content["scenario"] = _named_from(file, figure.scenario, scenario_file)
     with write_whole(file, "wb") as target:
+        target.write(head.encode())
         tomli_w.dump(_without_none(content), target)
 
 

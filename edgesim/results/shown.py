@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgesim.errors import InputError
+from edgesim.engine.records import REASONS
+from edgesim.errors import InputError, short
 from edgesim.experiment.figure import BEST, NOSHARE, Figure, place_of
 from edgesim.measures.intervals import Estimate
-from edgesim.measures.point import Label, known_measure, mean_over
+from edgesim.measures.point import BY_KEY, Label, known_measure, mean_over
 from edgesim.plotting.sweep import Frame, Mark
+from edgesim.plugins import is_own
 from edgesim.scenario.parameters import axis_of
 from solvers.registry import NO_SHARING
+from solvers.spelling import did_you_mean
 
 Row = Mapping[str, Any]
 Outer = str | int | float | None
@@ -24,7 +27,12 @@ def measure_of(figure: Figure, *, online: bool) -> str:
 
 
 def check_shown(
-    where: str, figure: Figure, names: Sequence[str], *, online: bool
+    where: str,
+    figure: Figure,
+    names: Sequence[str],
+    models: Sequence[str],
+    *,
+    online: bool,
 ) -> None:
     """Refuse a measure or a comparison that there is not, before anything is computed.
 
@@ -36,6 +44,8 @@ def check_shown(
         The figure.
     names
         Its solvers or policies.
+    models
+        The models of its libraries.
     online
         Whether its runs are online.
 
@@ -44,8 +54,10 @@ def check_shown(
     InputError
         Naming the key.
     """
+    measure = measure_of(figure, online=online)
     try:
-        known_measure(measure_of(figure, online=online), online=online)
+        known_measure(measure, online=online)
+        _check_key(measure, names, models)
     except ValueError as error:
         raise InputError(f"{where}: plot.measure", str(error)) from None
     compare = figure.plot.compare
@@ -68,6 +80,27 @@ def check_shown(
     if compare != NOSHARE and len(names) < 2:
         raise InputError(
             f"{where}: plot.compare", f"needs two or more to compare, found {listed}"
+        )
+
+
+def _check_key(measure: str, names: Sequence[str], models: Sequence[str]) -> None:
+    """Refuse a model that no library has, and a reason that no policy gives.
+
+    Policies of the user's own have reasons of their own.
+
+    Raises
+    ------
+    ValueError
+        Naming what there is.
+    """
+    group, _, key = measure.partition(".")
+    if group not in BY_KEY or (group == "dropped_by" and any(map(is_own, names))):
+        return
+    what, known = ("reason", REASONS) if group == "dropped_by" else ("model", models)
+    if key not in known:
+        raise ValueError(
+            f"there is no {what} {key!r}, but {short(list(known))}"
+            f"{did_you_mean(key, known)}"
         )
 
 

@@ -104,7 +104,7 @@ def test_what_cannot_be_shown(
 ) -> None:
     """Told before anything is computed, with the key."""
     with pytest.raises(InputError) as error:
-        check_shown("x.toml", _figure(**plot), names, online=False)
+        check_shown("x.toml", _figure(**plot), names, (), online=False)
     assert told in str(error.value)
 
 
@@ -113,7 +113,9 @@ def test_axes_say_what_they_show() -> None:
     frame = frame_of(_figure(), online=False)
     assert (frame.x_label, frame.x_unit) == ("bandwidth (MHz)", 1e6)
     assert frame.y_label == "requests served in time per plan"
-    assert frame_of(_figure(x_label="Hz"), online=False).x_unit == 1.0
+    assert frame_of(_figure(x_label="in MHz"), online=False).x_unit == 1e6
+    with pytest.raises(ValueError, match="unit needs x_label"):
+        _figure(unit=1e3)
     gain = frame_of(_figure(compare="noshare", relative=True), online=False)
     assert "gain of sharing" in gain.y_label
     assert gain.y_label.endswith("(%)")
