@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias, cast
 
@@ -89,3 +90,40 @@ def positive(option: str, value: float | None) -> float | None:
     if value is not None and not (value > 0 and math.isfinite(value)):
         raise InputError(option, f"must be a number above 0, found {value!r}")
     return value
+
+
+def amount(option: str, text: str, unit: str, example: str) -> int | float:
+    """Parse a positive number with a unit or none: ``1e9``, ``1GB``, ``24GiB``.
+
+    Parameters
+    ----------
+    option, text
+        The option and its value.
+    unit
+        ``B`` or ``Hz``; k, M, G and T stand before it, and of bytes Ki, Mi, Gi and Ti.
+    example
+        What is allowed, for the message.
+
+    Returns
+    -------
+    int or float
+        In the unit itself; whole numbers are integers.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
+    found = re.fullmatch(rf"\s*([0-9.eE+]+)\s*(?:(|[kMGT]|[KMGT]i){unit})?\s*", text)
+    prefix = "" if found is None else found[2] or ""
+    try:
+        number = math.nan if found is None else float(found[1])
+    except ValueError:
+        number = math.nan
+    if (prefix.endswith("i") and unit != "B") or not 0 < number < math.inf:
+        raise InputError(
+            option, f"must be a number above 0, such as {example}, found {text!r}"
+        )
+    base = 1024 if prefix.endswith("i") else 1000
+    value = number * base ** "_KMGT".index(prefix[:1].upper() or "_")
+    return int(value) if value == int(value) else value

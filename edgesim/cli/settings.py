@@ -71,6 +71,28 @@ def read_settings(texts: Iterable[str], options: Mapping[str, str]) -> dict[str,
     return found
 
 
+_FILES = ("profile", "workload.trace")
+"""Keys whose values are files, or the names of shipped ones."""
+
+
+def typed_files(named: Mapping[str, Any]) -> dict[str, Path]:
+    """Find the files among values that were typed, by the key that names them.
+
+    What is typed is relative to the current folder, while the files that a scenario
+    names are looked up beside it. A value that leads to no file from the current folder
+    is not among them: it may be a shipped name, or lie beside the scenario.
+    """
+    from edgesim.files import is_file
+    from edgesim.scenario.key_path import parts_of
+
+    found = {}
+    for key, value in named.items():
+        path = ".".join(parts_of(key))
+        if path in _FILES and isinstance(value, str) and is_file(Path(value)):
+            found[path] = Path(value)
+    return found
+
+
 @contextmanager
 def naming_settings(scenario: Path, options: Mapping[str, str]) -> Iterator[None]:
     """Name the option in an error of the block that is about a value it gave.
