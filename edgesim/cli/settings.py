@@ -83,14 +83,21 @@ def typed_files(named: Mapping[str, Any]) -> dict[str, Path]:
     is not among them: it may be a shipped name, or lie beside the scenario.
     """
     from edgesim.files import is_file
-    from edgesim.scenario.key_path import parts_of
 
-    found = {}
-    for key, value in named.items():
-        path = ".".join(parts_of(key))
-        if path in _FILES and isinstance(value, str) and is_file(Path(value)):
-            found[path] = Path(value)
-    return found
+    return {
+        key: Path(value)
+        for key, value in named.items()
+        if key in _FILES and isinstance(value, str) and is_file(Path(value))
+    }
+
+
+def whole_paths(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace files that were typed by their whole paths, which hold anywhere."""
+    files = typed_files(named)
+    return {
+        key: str(files[key].absolute()) if key in files else value
+        for key, value in named.items()
+    }
 
 
 @contextmanager
