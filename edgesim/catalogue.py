@@ -17,6 +17,7 @@ from edgesim.experiment.policies import shipped_policy
 from edgesim.experiment.sources import library_of, profile_file_of, spawned
 from edgesim.library.sharing import model_bytes, shared_bytes
 from edgesim.measures.measure import Measures
+from edgesim.measures.point import BY_KEY, LABELS, PLAN_LABELS, TIME_LABELS
 from edgesim.names import SHIPPED_POLICIES
 from edgesim.profile.file import read_profile
 from edgesim.scenario.file import locate_scenario, read_scenario
@@ -64,17 +65,47 @@ def _policy(name: str) -> str:
     return f"{about} Options: {options}." if options else about
 
 
+_BESIDE: Mapping[str, str] = {
+    "late_ratio": "late / N; None if N = 0.",
+    "dropped_ratio": "dropped / N; None if N = 0.",
+    "load_share": "load_s / (b − a).",
+    "compute_share": "compute_s / (b − a).",
+    "wait_share": "wait_s / (b − a).",
+    "idle_share": "idle_s / (b − a).",
+    "bytes_loaded_per_s": "bytes_loaded / (b − a).",
+    "bytes_saved_per_s": "bytes_saved / (b − a).",
+    "rounds_per_s": "rounds / (b − a).",
+    "empty_rounds_per_s": "empty_rounds / (b − a).",
+    "served": "Requests that the plan serves in time, by its own times.",
+    "bound": "Proven bound on the requests that any plan could serve in time.",
+    "gap": "(bound − served) / bound; 0 if the bound is 0.",
+    "runtime_s": "Wall-clock time of the solver, or of the simulation online.",
+    "offered": "Requests for the model.",
+    "goodput": "Requests for the model that were in time.",
+    "dropped_by": "Requests dropped for the reason, such as 'too late'.",
+}
+"""Measures that are no fields of :class:`Measures`, or a figure shows one key of."""
+
+_KEYS: Mapping[str, str] = dict.fromkeys(BY_KEY, "MODEL") | {"dropped_by": "REASON"}
+
+
 def measure_lines() -> dict[str, str]:
-    """Read a sentence on each measure from the docstring of :class:`Measures`."""
+    """Say in a sentence what each measure is that a figure can show, in their order.
+
+    Most sentences are those of the docstring of :class:`Measures`; where it has one for
+    several measures, each has that of its axis.
+    """
     doc = inspect.getdoc(Measures) or ""
     entries = re.findall(
-        r"^(\w[\w, ]*)\n((?: +.+\n?)+)", doc.partition("----------\n")[2], re.MULTILINE
+        r"^(\w+)\n((?: +.+\n?)+)", doc.partition("----------\n")[2], re.MULTILINE
     )
-    return {
-        name: re.split(r"(?<=\.) ", " ".join(text.split()))[0]
-        for names, text in entries
-        for name in names.split(", ")
-    }
+    told = {name: f"{label.text.capitalize()}." for name, label in LABELS.items()}
+    for name, text in entries:
+        sentence = re.split(r"(?<=\.) ", " ".join(text.split()))[0]
+        told[name] = sentence.replace("``", "")
+    told |= _BESIDE
+    named = {name: told[name] for name in (*LABELS, *PLAN_LABELS, *TIME_LABELS)}
+    return named | {f"{name}.{_KEYS[name]}": told[name] for name in BY_KEY}
 
 
 class _Kind(NamedTuple):

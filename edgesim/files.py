@@ -40,6 +40,20 @@ def read_text(path: Path) -> str:
         raise InputError(path, _reason(error)) from None
 
 
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(path, _reason(error)) from None
+
+
 def _reason(error: OSError) -> str:
     reason = error.strerror or "cannot be used"
     return f"{reason[0].lower()}{reason[1:]}"

@@ -1,4 +1,4 @@
-"""JSON Schemas of the files that edgesim reads."""
+"""JSON Schemas of the files that edgesim reads and writes."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def json_schema(name: str) -> dict[str, Any]:
         )
     # Imported on demand: a scenario's parts import the whole radio model.
     from edgesim.campaign.spec import CAMPAIGN, Campaign
+    from edgesim.checkpoints.answer import SHARING, SharingAnswer
     from edgesim.experiment.figure import FIGURE, Figure
     from edgesim.profile.values import SCHEMA as PROFILE
     from edgesim.profile.values import Profile
@@ -44,6 +45,7 @@ def json_schema(name: str) -> dict[str, Any]:
         "scenario": (Scenario, SCENARIO),
         "figure": (Figure, FIGURE),
         "campaign": (Campaign, CAMPAIGN),
+        "sharing": (SharingAnswer, SHARING),
     }
     kind, version = kinds[name]
     schema = kind.model_json_schema(by_alias=True)
@@ -52,4 +54,6 @@ def json_schema(name: str) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-SCHEMAS = ("instance", "schedule", "profile", "scenario", "figure", "campaign")
+SCHEMAS = (
+    *("instance", "schedule", "profile", "scenario", "figure", "campaign", "sharing"),
+)

@@ -10,6 +10,8 @@ ABSENT = "–"
 TEXT_WIDTH = 100
 NAME_WIDTH = 40
 
+_BINARY = ("KiB", "MiB", "GiB", "TiB")
+
 
 def number(value: float | None, digits: int = 3) -> str:
     """Format to ``digits`` significant digits, larger ones as integers: ``1,235``."""
@@ -17,10 +19,7 @@ def number(value: float | None, digits: int = 3) -> str:
         return ABSENT
     if value == 0:
         return "0"
-    # Rounded first: the first digit of 0.9999 is at the place of that of 1.
-    rounded = float(f"{value:.{digits - 1}e}")
-    places = digits - 1 - math.floor(math.log10(abs(rounded)))
-    return f"{value:,.{max(places, 0)}f}"
+    return f"{value:,.{_decimals(value, digits)}f}"
 
 
 def percent(share: float | None, *, signed: bool = False) -> str:
@@ -55,13 +54,56 @@ def shortened(name: str, width: int = NAME_WIDTH) -> str:
 
 
 def size_text(size: int) -> str:
-    """Format a number of bytes with three digits and a unit: ``44.7 MB``."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
+    """Format a number of bytes with three digits and a unit: ``44.7 MB``, ``1.20 GB``.
+
+    Fewer than 1000 bytes are exact.
+    """
+    if size < 1000:
+        return f"{size} B"
+    value = size / 1000
+    for unit in ("kB", "MB", "GB", "TB"):
         if value < 999.5:
-            return f"{value:.3g} {unit}"
+            return f"{number(value)} {unit}"
         value /= 1000
-    return f"{value:.3g} PB"
+    return f"{number(value)} PB"
+
+
+def memory_text(size: int) -> str:
+    """Format a size of memory in round numbers: ``16 GB``, ``24 GiB``, ``1.5 GB``.
+
+    One that is round in neither kind of unit has three digits.
+    """
+    for base, units in ((1000, ("kB", "MB", "GB", "TB")), (1024, _BINARY)):
+        fitting = [p for p in range(1, len(units) + 1) if size >= base**p]
+        if fitting and 1000 * size % base ** fitting[-1] == 0:
+            return f"{size / base ** fitting[-1]:g} {units[fitting[-1] - 1]}"
+    return size_text(size)
+
+
+def duration_texts(*durations_s: float) -> tuple[str, ...]:
+    """Format times in one unit, with the decimals of the longest: ``0.146 s``.
+
+    The longest has three digits, and the others two at least.
+    """
+    longest = max(durations_s)
+    scale, unit = next(
+        ((s, u) for s, u in ((1.0, "s"), (1e-3, "ms")) if longest >= 0.1 * s),
+        (1e-6, "µs"),
+    )
+    places = _decimals(longest / scale, 3)
+    return tuple(
+        f"{value / scale:,.{max(places, _decimals(value / scale, 2))}f} {unit}"
+        for value in durations_s
+    )
+
+
+def _decimals(value: float, digits: int) -> int:
+    """Count the decimals with which a number has so many significant digits."""
+    if value == 0:
+        return 0
+    # Rounded first: the first digit of 0.9999 is at the place of that of 1.
+    rounded = float(f"{value:.{digits - 1}e}")
+    return max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

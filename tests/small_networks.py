@@ -47,8 +47,10 @@ def redraw(network: nn.Module, generator: torch.Generator) -> None:
             weight.normal_(std=0.1, generator=generator)
 
 
-def fine_tuned(seed: int, frozen: int, num_classes: int = CLASSES) -> nn.Module:
-    """Make a fine-tune of :func:`convnet` whose first layers are frozen.
+def fine_tuned(
+    seed: int, frozen: int, base: int = 7, num_classes: int = CLASSES
+) -> nn.Module:
+    """Make a fine-tune of a :func:`convnet` whose first layers are frozen.
 
     Parameters
     ----------
@@ -56,10 +58,13 @@ def fine_tuned(seed: int, frozen: int, num_classes: int = CLASSES) -> nn.Module:
         Of the other weights.
     frozen
         How many of the four numbered layers keep their weights.
+    base
+        Seed of the weights that they keep, 7 for those of :func:`convnet`.
     num_classes
         Outputs of the head.
     """
     network = convnet(num_classes)
+    redraw(network, torch.Generator().manual_seed(base))
     generator = torch.Generator().manual_seed(seed)
     for name, weight in network.named_parameters():
         parts = name.split(".")
@@ -80,3 +85,13 @@ def save_pets(folder: Path) -> tuple[Path, Path]:
     save_file(fine_tuned(seed=1, frozen=3).state_dict(), cats)
     torch.save(fine_tuned(seed=2, frozen=2).state_dict(), dogs)
     return cats, dogs
+
+
+def save_finetunes(folder: Path) -> None:
+    """Save forty fine-tunes of three networks, of which two or three layers froze."""
+    folder.mkdir()
+    for number in range(40):
+        name = ("cars", "pets", "signs")[number % 3]
+        frozen = 2 + number // 3 % 2
+        network = fine_tuned(seed=number, frozen=frozen, base=10 + number % 3)
+        save_file(network.state_dict(), folder / f"{name}-{number:02}.safetensors")

@@ -16,12 +16,15 @@ import typer
 from safetensors.torch import save_file
 
 import solvers
+from edgesim.catalogue import names_of
 from edgesim.cli import app
 from edgesim.measures.intervals import QUOTIENTS
 from edgesim.measures.measure import Measures
+from edgesim.measures.point import LABELS
+from edgesim.results.figure import ONLINE_COLUMNS, PLAN_COLUMNS, SHOWN_COLUMNS
 from edgesim.schemas import json_schema
 from tests.command import edgesim
-from tests.small_networks import fine_tuned
+from tests.small_networks import fine_tuned, save_finetunes
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -81,6 +84,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, name in enumerate(("cats", "dogs", "foxes")):
         weights = fine_tuned(seed=number, frozen=number + 1).state_dict()
         save_file(weights, f"{name}.safetensors")
+    save_finetunes(Path("finetunes"))
     for document in DOCUMENTS:
         for name, code in _files(document):
             Path(name).write_text(code, encoding="utf-8")
@@ -93,12 +97,33 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(line.startswith("$ edgesim ") for line in lines)
     commands = dict.fromkeys(line.removeprefix("$ edgesim ") for line in lines)
     assert len(commands) >= 16
+    printed = {}
     for command in commands:
-        finished = edgesim(*shlex.split(command))
+        finished = edgesim(*_expanded(shlex.split(command)))
         assert finished.code == 0, (command, finished.err)
+        printed[command] = finished.out
+    for document in ("docs/own-models.md", "docs/forty-checkpoints.md"):
+        _check_quoted(document, "\n".join(printed.values()))
     assert (tmp_path / "results" / "campus" / "throughput.png").is_file()
-    for name in ("mine.png", "shared.png", "tiny.png"):
+    for name in ("finetunes.png", "mine.png", "shared.png", "tiny.png"):
         assert (tmp_path / name).is_file()
+
+
+def _expanded(words: list[str]) -> list[str]:
+    """Expand patterns as a shell does."""
+    found = [sorted(map(str, Path().glob(w))) if "*" in w else [w] for w in words]
+    return [word for one in found for word in one]
+
+
+def _check_quoted(document: str, printed: str) -> None:
+    """Check that a page's quotations and tables are printed by its commands."""
+    quoted = re.findall(r"^(?:> .*\n)+", _text(document), re.MULTILINE)
+    assert quoted
+    for text in quoted:
+        assert " ".join(text.replace("> ", "").split()) in printed
+    for block in _blocks(document, "text"):
+        for line in block.splitlines():
+            assert line in printed.splitlines(), line
 
 
 def _commands_shown(document: str) -> list[str]:
@@ -254,6 +279,8 @@ def test_measures_are_all_defined() -> None:
         stem = name.removesuffix("_per_s")
         known = {f"`{n}`" for n in (name, stem, name.replace("latency", ""))}
         assert any(n in text for n in known), name
+    in_figures = text.partition("## In figures\n")[2]
+    assert [m for m in names_of("measures") if f"`{m}`" not in in_figures] == []
 
 
 def test_keys_of_a_scenario_are_all_listed() -> None:
@@ -265,6 +292,29 @@ def test_keys_of_a_scenario_are_all_listed() -> None:
     assert len(keys) >= 60
     words = set(re.findall(r"\w+", _text("docs/scenarios.md")))
     assert keys - words == set()
+
+
+def test_keys_of_a_figure_are_all_listed() -> None:
+    """The page of figures lists every key, and shows every section in an example."""
+    schema = json_schema("figure")
+    keys = set(schema["properties"])
+    for part in schema["$defs"].values():
+        keys |= set(part["properties"])
+    assert len(keys) >= 25
+    rows = re.findall(r"^\| (.+?) \| .+ \| .*\|$", _text("docs/figures.md"), re.M)
+    listed = set(re.findall(r"\w+", " ".join(rows)))
+    assert keys - listed - {"plot", "sweep", "second"} == set()
+    shown = [tomllib.loads(text) for name, text in _files("docs/figures.md")[1:]]
+    assert {key for file in shown for key in file} == set(schema["properties"])
+
+
+def test_columns_of_a_figure_are_told() -> None:
+    """Those that stand before and after the measures, and those of what is shown."""
+    text = _text("docs/figures.md")
+    assert "`requests` … `mean_waiting`" in text
+    assert (next(iter(LABELS)), [*LABELS][-1]) == ("requests", "mean_waiting")
+    told = {*PLAN_COLUMNS, *ONLINE_COLUMNS, *SHOWN_COLUMNS} - {*LABELS}
+    assert [column for column in told if f"`{column}`" not in text] == []
 
 
 def test_dependencies_are_all_named() -> None:
@@ -290,7 +340,7 @@ def test_terms_are_defined_once() -> None:
     headings = re.findall(r"^### (.+)$", _text("docs/glossary.md"), re.MULTILINE)
     assert len(headings) == len(set(headings))
     terms = "Block Model Atom Laminar Residency Demand Batch Round Visit Admission Span"
-    assert set(terms.split()) <= set(headings)
+    assert {*terms.split(), "Point", "Shard", "Store"} <= set(headings)
 
 
 def test_every_room_is_described() -> None:

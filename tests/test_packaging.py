@@ -39,6 +39,9 @@ def test_wheel_carries_the_data(installed: Path) -> None:
         for file in (REPOSITORY / folder).iterdir():
             copy = installed / "edgesim" / "_data" / folder / file.name
             assert copy.read_bytes() == file.read_bytes()
+    for file in (REPOSITORY / "edgesim" / "report").iterdir():
+        if file.suffix in (".css", ".js"):
+            assert (installed / "edgesim" / "report" / file.name).is_file()
     assert (installed / "edgesim" / "py.typed").is_file()
     assert (installed / "solvers" / "py.typed").is_file()
 

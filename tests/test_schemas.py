@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -111,6 +112,9 @@ def test_schema_accepts_valid_files(tmp_path: Path, tiny: Path) -> None:
     for text, name in ((SCENARIO, "scenario"), (FIGURE, "figure")):
         (tmp_path / "x.toml").write_text(text)
         valid(name, read_toml(tmp_path / "x.toml"))
+    page = (REPOSITORY / "docs" / "formats.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r'^{"schema": "edgesim.sharing.*?^```', page, re.M | re.S)
+    valid("sharing", json.loads(example.removesuffix("```")))
     for profile in (REPOSITORY / "profiles").glob("*.json"):
         valid("profile", read_profile(profile).document())  # some are of version 2
     for scenario in (REPOSITORY / "traces").glob("*.toml"):

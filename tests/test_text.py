@@ -6,7 +6,9 @@ import pytest
 
 from edgesim.text import (
     counted,
+    duration_texts,
     facts,
+    memory_text,
     number,
     percent,
     plain,
@@ -79,16 +81,55 @@ def test_facts_are_wrapped_below_their_label() -> None:
     [
         (0, "0 B"),
         (999, "999 B"),
-        (1000, "1 kB"),
+        (1000, "1.00 kB"),
         (44_700_000, "44.7 MB"),
         (999_499_999, "999 MB"),
-        (999_500_000, "1 GB"),
-        (7_000_000_000_000_000, "7 PB"),
+        (999_500_000, "1.00 GB"),
+        (1_199_999_999, "1.20 GB"),
+        (7_000_000_000_000_000, "7.00 PB"),
     ],
 )
 def test_sizes_in_words(size: int, text: str) -> None:
     """Three digits and a unit, rounded before the unit is chosen."""
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (1, "1 B"),
+        (10**9, "1 GB"),
+        (1_500_000_000, "1.5 GB"),
+        (25_750_000_000, "25.75 GB"),
+        (80 * 10**9, "80 GB"),
+        (24 * 2**30, "24 GiB"),
+        (1536 * 2**20, "1.5 GiB"),
+        (512 * 2**20, "512 MiB"),
+        (1_234_567_891, "1.23 GB"),
+    ],
+)
+def test_sizes_of_memory(size: int, text: str) -> None:
+    """Round in the unit in which they were given, if there is one."""
+    assert memory_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("durations_s", "texts"),
+    [
+        ((0.1457, 0.0974), ("0.146 s", "0.097 s")),
+        ((12.34, 0.5), ("12.3 s", "0.50 s")),
+        ((12.34, 8.9), ("12.3 s", "8.9 s")),
+        ((1234.5, 1000.0), ("1,234 s", "1,000 s")),
+        ((0.05, 0.0204), ("50.0 ms", "20.4 ms")),
+        ((3.5e-6, 3.4e-6), ("3.50 µs", "3.40 µs")),
+        ((0.0, 0.0), ("0 µs", "0 µs")),
+    ],
+)
+def test_durations_side_by_side(
+    durations_s: tuple[float, ...], texts: tuple[str, ...]
+) -> None:
+    """One unit, and as many decimals as the longest needs for three digits."""
+    assert duration_texts(*durations_s) == texts
 
 
 def test_counts_in_words() -> None:

@@ -1,77 +1,255 @@
-"""The sharing of checkpoints as text and tables."""
+"""The sharing of checkpoints as text: the answer first, then families and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import combinations
+import textwrap
+from collections.abc import Sequence
 
+from edgesim.checkpoints.answer import Family, MemoryFit, SharingAnswer, load_s
 from edgesim.checkpoints.content import ContentBlock, ContentLibrary
 from edgesim.checkpoints.to_profile import LoadRules
-from edgesim.library.loading_order import (
-    best_order,
-    crossing_bytes,
-    loaded_blocks,
-    loaded_bytes,
+from edgesim.library.loading_order import crossing_bytes, loaded_blocks, loaded_bytes
+from edgesim.library.sharing import crossing, sharing_graph
+from edgesim.text import (
+    ABSENT,
+    TEXT_WIDTH,
+    counted,
+    duration_texts,
+    memory_text,
+    percent,
+    shortened,
+    size_text,
+    table,
 )
-from edgesim.library.sharing import bytes_distinct, bytes_total, crossing, sharing_graph
-from edgesim.text import counted, percent, shortened, size_text, table
 
 MATRIX_MODELS = 12
-"""With more models than this, only the largest pairs are listed."""
+"""With more models than this, families are listed, not models, blocks and pairs."""
 
-MOST_PAIRS = 20
-"""Maximum number of pairs listed then, and of models listed of an order."""
+MOST_FAMILIES = 12
+"""Maximum number of families listed."""
 
-MOST_BLOCKS = 20
+MOST_BLOCKS = 12
 """Maximum number of shared blocks listed."""
 
+MOST_NAMES = 8
+"""Maximum number of models named in a sentence."""
 
-def report(library: ContentLibrary, loads: LoadRules | None = None) -> str:
-    """Report what checkpoints share and the cost of loading them in sequence.
+
+def report(
+    library: ContentLibrary,
+    answer: SharingAnswer,
+    loads: LoadRules,
+    *,
+    everything: bool = False,
+) -> str:
+    """Report what checkpoints share, and what that is worth.
 
     Parameters
     ----------
     library
         From :func:`edgesim.checkpoints.content.share_by_content`.
+    answer
+        The answer about them.
     loads
-        How they load, if seconds are to be shown.
+        How they load, as in the answer.
+    everything
+        Whether all families, members, models and blocks are listed, however many.
 
     Returns
     -------
     str
-        Several lines: models, shared blocks, pairs, whether sharing is laminar, and
-        bytes (and seconds) of loading every model once.
+        The answer in words; what it assumes; how many models fit into several sizes of
+        memory; families; models, shared blocks and pairs, if they are few; whether
+        sharing is laminar; and bytes and seconds of loading every model once.
     """
-    parts = [_models(library), _blocks(library), _pairs(library), _laminar(library)]
-    parts += [_remarks(library), _savings(library, loads)]
+    few = everything or len(answer.models) <= MATRIX_MODELS
+    parts = [
+        [sentence(answer)],
+        _assumed(answer, loads),
+        _fits(answer.fit),
+        _family_table(answer, everything),
+        _same(answer, everything),
+        _models(library, answer) if few else [],
+        _blocks(library, everything) if few else [],
+        _pairs(library, answer),
+        _laminar(library, answer),
+        _remarks(library),
+        _savings(library, answer, loads, everything),
+    ]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _models(library: ContentLibrary) -> list[str]:
-    rows = []
-    for checkpoint in library.checkpoints:
-        blocks = library.models[checkpoint.name]
-        whole = sum(block.bytes for block in blocks)
-        own = sum(block.bytes for block in blocks if len(block.models) == 1)
-        cells = (len(checkpoint.tensors), whole, len(blocks), whole - own, own)
-        rows.append((shortened(checkpoint.name), *(f"{cell:,}" for cell in cells)))
-    head = ("model", "tensors", "bytes", "blocks", "shared bytes", "own bytes")
-    view = library.view()
-    total, distinct = bytes_total(view), bytes_distinct(view)
-    return [
+def sentence(answer: SharingAnswer) -> str:
+    """Answer in words what sharing is worth, for the first size of memory."""
+    count = len(answer.models)
+    fits = answer.fit[0]
+    memory = f"On {memory_text(fits.memory_bytes)} of GPU memory"
+    loading = answer.loading
+    whole, best = duration_texts(loading.whole_s, loading.best_order_s)
+    if count == 1:
+        it = "fits" if fits.without_sharing else "does not fit"
+        return (
+            f"1 model, {size_text(answer.bytes)}. {memory} it {it}. Loading: {whole}."
+        )
+    order = "in the best order" if loading.proven else "in the best order found"
+    return (
+        f"{counted(count, 'model')}, {size_text(answer.bytes)}; each block kept once "
+        f"{size_text(answer.bytes_shared_once)} ({_less(answer)} less). {memory} "
+        f"{counted(fits.without_sharing, 'fits', 'fit')}, with sharing "
+        f"{_with_sharing(fits)}. Loading all, one after the other: {whole} whole, "
+        f"{best} {order}."
+    )
+
+
+def _less(of: SharingAnswer | Family) -> str:
+    """Format the share of bytes that sharing saves; no digits after ``33 %``."""
+    share = 1 - of.bytes_shared_once / of.bytes
+    rounded = round(100 * share)
+    if share == 0 or 1 <= rounded < 100:
+        return f"{rounded} %"
+    return percent(share)
+
+
+def _with_sharing(fits: MemoryFit) -> str:
+    exact = fits.with_sharing == fits.with_sharing_at_most
+    return f"{'' if exact else 'at least '}{fits.with_sharing:,}"
+
+
+def _assumed(answer: SharingAnswer, loads: LoadRules) -> list[str]:
+    words = (
+        f"Bytes are of weights alone; in GPU memory, activations come on top. Seconds "
+        f"are not measured: a copy takes {loads.tiers[loads.tier]}, from "
+        f"{loads.source}."
+    )
+    inexact = [f for f in answer.fit if f.with_sharing < f.with_sharing_at_most]
+    if inexact:
+        most = ", ".join(f"{f.with_sharing_at_most:,}" for f in inexact)
+        words += (
+            f" Blocks cross, so the most models that fit is hard to find: a choice of "
+            f"as many as stated was found, and more than {most} cannot fit."
+        )
+    return textwrap.wrap(words, TEXT_WIDTH)
+
+
+def _fits(fits: Sequence[MemoryFit]) -> list[str]:
+    if len(fits) < 2:
+        return []
+    rows = [
+        (memory_text(f.memory_bytes), f"{f.without_sharing:,}", _with_sharing(f))
+        for f in fits
+    ]
+    return table(("GPU memory", "models that fit", "with sharing"), rows, 1)
+
+
+def _family_table(answer: SharingAnswer, everything: bool) -> list[str]:
+    if len(answer.models) == 1:
+        return []
+    if not answer.families:
+        return ["no two models share anything"]
+    families = answer.families
+    shown = families if everything else families[:MOST_FAMILIES]
+    rows = [
+        (
+            f"[{number}] {named(family.models, 3 if len(family.models) == 3 else 2)}",
+            f"{len(family.models):,}",
+            size_text(family.bytes),
+            size_text(family.bytes_shared_once),
+            _less(family),
+            _size(family.bytes_in_all),
+            _size(family.bytes_in_several),
+            _size(family.bytes_own),
+        )
+        for number, family in enumerate(shown, start=1)
+    ]
+    head = ("family", "models", "bytes", "once", "less", "in all", "in some", "in one")
+    lines = [
         *table(head, rows, 1),
-        f"{counted(len(rows), 'model')} in {counted(len(library.blocks), 'block')}: "
-        f"{total:,} bytes, {distinct:,} with each block kept once "
-        f"(sharing saves {percent(1 - distinct / total)})",
+        "once: with each block kept once, those in all members, in some, and in one",
+    ]
+    if len(families) > len(shown):
+        rest = families[len(shown) :]
+        members = sum(len(family.models) for family in rest)
+        lines.append(
+            f"and {counted(len(rest), 'more family', 'more families')} of "
+            f"{counted(members, 'model')}, {size_text(sum(f.bytes for f in rest))}"
+        )
+    if everything:
+        lines += _members(families)
+    if answer.alone:
+        size = sum(answer.models[name].bytes for name in answer.alone)
+        most = len(answer.alone) if everything else MOST_NAMES
+        lines += textwrap.wrap(
+            f"{counted(len(answer.alone), 'model')} "
+            f"{'shares' if len(answer.alone) == 1 else 'share'} nothing with any other "
+            f"({size_text(size)}): {named(answer.alone, most)}",
+            TEXT_WIDTH,
+        )
+    return lines
+
+
+def _members(families: Sequence[Family]) -> list[str]:
+    return [
+        line
+        for number, family in enumerate(families, start=1)
+        for line in textwrap.wrap(
+            f"[{number}] {named(family.models, len(family.models))}",
+            TEXT_WIDTH,
+            subsequent_indent="    ",
+            break_on_hyphens=False,
+        )
     ]
 
 
-def _blocks(library: ContentLibrary) -> list[str]:
+def named(names: Sequence[str], most: int) -> str:
+    """Name models, up to a number of them, and count the others."""
+    shown = ", ".join(shortened(name, 28) for name in names[:most])
+    left = len(names) - most
+    return f"{shown} and {left:,} more" if left > 0 else shown
+
+
+def _size(size: int) -> str:
+    return size_text(size) if size else ABSENT
+
+
+def _same(answer: SharingAnswer, everything: bool) -> list[str]:
+    groups = answer.identical
+    shown = groups if everything else groups[:MOST_FAMILIES]
+    lines = [
+        f"the same, tensor for tensor: "
+        f"{named(names, len(names) if everything else MOST_NAMES)}"
+        for names in shown
+    ]
+    if len(groups) > len(shown):
+        lines.append(f"and {counted(len(groups) - len(shown), 'more such group')}")
+    return lines
+
+
+def _models(library: ContentLibrary, answer: SharingAnswer) -> list[str]:
+    rows = []
+    for name, model in answer.models.items():
+        cells = (
+            model.tensors,
+            model.bytes,
+            len(library.models[name]),
+            model.bytes_shared,
+            model.bytes - model.bytes_shared,
+        )
+        rows.append((shortened(name), *(f"{cell:,}" for cell in cells)))
+    head = ("model", "tensors", "bytes", "blocks", "shared bytes", "own bytes")
+    return [
+        *table(head, rows, 1),
+        f"{counted(len(rows), 'model')} in {counted(len(library.blocks), 'block')}: "
+        f"{answer.bytes:,} bytes, {answer.bytes_shared_once:,} with each block kept "
+        f"once",
+    ]
+
+
+def _blocks(library: ContentLibrary, everything: bool) -> list[str]:
     shared = [block for block in library.blocks if len(block.models) > 1]
     if not shared:
         return []
     largest = sorted(shared, key=lambda block: block.bytes, reverse=True)
-    kept = {block.content for block in largest[:MOST_BLOCKS]}
+    kept = {block.content for block in largest[: None if everything else MOST_BLOCKS]}
     shown = [block for block in shared if block.content in kept]
     rows = [
         (
@@ -87,7 +265,7 @@ def _blocks(library: ContentLibrary) -> list[str]:
     left = len(shared) - len(shown)
     if left:
         rest = sum(b.bytes for b in shared) - sum(b.bytes for b in shown)
-        lines.append(f"… and {counted(left, 'smaller block')}, {rest:,} bytes together")
+        lines.append(f"and {counted(left, 'smaller block')}, {rest:,} bytes together")
     return lines
 
 
@@ -96,47 +274,33 @@ def _holders(models: Sequence[str], most: int = 4) -> str:
     return names if len(models) <= most else f"{names}, …"
 
 
-def _pairs(library: ContentLibrary) -> list[str]:
-    graph = sharing_graph(library.view())
+def _pairs(library: ContentLibrary, answer: SharingAnswer) -> list[str]:
+    """Format what every two models share, where the blocks do not say it by far."""
     names = list(library.models)
+    if not 2 < len(names) <= MATRIX_MODELS or not answer.families:
+        return []
+    graph = sharing_graph(library.view())
     shared = {
         frozenset(pair): edge["shared_bytes"] for *pair, edge in graph.edges(data=True)
     }
-    pairs = len(names) * (len(names) - 1) // 2
-    if not shared:
-        return [] if pairs == 0 else ["no two models share anything"]
-    if len(names) <= MATRIX_MODELS:
-        head = ("bytes shared", *(f"[{place + 1}]" for place in range(len(names))))
-        rows = []
-        for place, name in enumerate(names):
-            cells = [
-                size_text(shared[frozenset((name, other))])
-                if frozenset((name, other)) in shared
-                else "·"
-                for other in names
-            ]
-            cells[place] = "-"
-            rows.append((f"[{place + 1}] {shortened(name, 28)}", *cells))
-        return table(head, rows, 1)
-    ranked = sorted(
-        (pair for pair in combinations(names, 2) if frozenset(pair) in shared),
-        key=lambda pair: shared[frozenset(pair)],
-        reverse=True,
-    )
-    rows = [
-        (shortened(one), shortened(other), f"{shared[frozenset((one, other))]:,}")
-        for one, other in ranked[:MOST_PAIRS]
-    ]
-    lines = table(("model", "and model", "shared bytes"), rows, 2)
-    left = len(ranked) - len(rows)
-    lines.append(
-        f"{counted(left, 'more pair')} not shown; {len(shared):,} of "
-        f"{counted(pairs, 'pair')} share something"
-    )
-    return lines
+    head = ("bytes shared", *(f"[{place + 1}]" for place in range(len(names))))
+    rows = []
+    for place, name in enumerate(names):
+        cells = [
+            size_text(shared[frozenset((name, other))])
+            if frozenset((name, other)) in shared
+            else "·"
+            for other in names
+        ]
+        cells[place] = "-"
+        rows.append((f"[{place + 1}] {shortened(name, 28)}", *cells))
+    return table(head, rows, 1)
 
 
-def _laminar(library: ContentLibrary) -> list[str]:
+def _laminar(library: ContentLibrary, answer: SharingAnswer) -> list[str]:
+    """Say whether sharing is laminar, if there is any."""
+    if answer.laminar is None:
+        return []
     view = library.view()
     found = crossing(view)
     if found is None:
@@ -146,7 +310,7 @@ def _laminar(library: ContentLibrary) -> list[str]:
         ]
     first, second = view.blocks[found.first_block], view.blocks[found.second_block]
     bytes_crossing = crossing_bytes(view)
-    share = bytes_crossing / bytes_distinct(view)
+    share = bytes_crossing / answer.bytes_shared_once
     return [
         "sharing is not laminar; two blocks that cross:",
         _witness(first, found.first_only, found.both, found.second_only),
@@ -189,75 +353,42 @@ def _remarks(library: ContentLibrary) -> list[str]:
     return lines
 
 
-def _savings(library: ContentLibrary, loads: LoadRules | None) -> list[str]:
-    if len(library.models) < 2:
+def _savings(
+    library: ContentLibrary, answer: SharingAnswer, loads: LoadRules, everything: bool
+) -> list[str]:
+    if not answer.families:
         return []
     view = library.view()
     given = list(library.models)
-    best = best_order(view)
-    total = bytes_total(view)
-    alone = [view.models[name].blocks for name in given]
-    found = "in the best order" if best.proven else "in the best order found"
+    loading = answer.loading
+    found = "in the best order" if loading.proven else "in the best order found"
+    in_turn_s = load_s(library, loaded_blocks(view, given), loads)
     cases = (
-        ("without sharing", total, _seconds(library, alone, loads, whole=True)),
-        (
-            "in the order given",
-            loaded_bytes(view, given),
-            _seconds(library, loaded_blocks(view, given), loads),
-        ),
-        (
-            found,
-            best.loaded_bytes,
-            _seconds(library, loaded_blocks(view, best.models), loads),
-        ),
+        ("without sharing", answer.bytes, loading.whole_s),
+        ("in the order given", loaded_bytes(view, given), in_turn_s),
+        (found, loading.best_order_bytes, loading.best_order_s),
     )
     rows = [
-        (title, f"{size:,}", percent(1 - size / total), *seconds)
+        (title, f"{size:,}", percent(1 - size / answer.bytes), f"{seconds:.4g}")
         for title, size, seconds in cases
     ]
-    head = ["every model loaded once, in turn", "bytes", "saved"]
-    if loads is not None:
-        head.append(f"seconds ({loads.tier})")
-    if best.proven:
+    head = ("every model loaded once", "bytes", "saved", f"seconds ({loads.tier})")
+    if loading.proven:
         promise = "no order loads less, for every block is loaded once"
     else:
         promise = (
             f"nearest neighbour, a heuristic; no order loads less than "
-            f"{bytes_distinct(view):,} bytes"
+            f"{answer.bytes_shared_once:,} bytes"
         )
-    lines = [
+    order = loading.best_order
+    return [
         *table(head, rows, 1),
-        f"best order ({promise}): {_listed(best.models)}",
-        "only the blocks of the model before stay, and none are there at first",
+        *textwrap.wrap(
+            f"best order ({promise}): "
+            f"{named(order, len(order) if everything else MATRIX_MODELS)}",
+            TEXT_WIDTH,
+            break_on_hyphens=False,
+        ),
+        "only the blocks of the model before stay, and none are there at first;",
+        "without sharing a model is one copy, else each block is",
     ]
-    if loads is not None:
-        lines.append(
-            f"seconds are not measured: a copy takes {loads.tiers[loads.tier]}, from "
-            f"{loads.source}; without sharing a model is one copy, else each block is"
-        )
-    return lines
-
-
-def _seconds(
-    library: ContentLibrary,
-    copies: Iterable[Sequence[str]],
-    loads: LoadRules | None,
-    *,
-    whole: bool = False,
-) -> tuple[str, ...]:
-    """Sum the time of copies, one per block, or one for all blocks of a model."""
-    if loads is None:
-        return ()
-    rule = loads.tiers[loads.tier]
-    blocks = library.view().blocks
-    total_s = 0.0
-    for model in copies:
-        sizes = [blocks[block].bytes for block in model]
-        total_s += sum(map(rule.load_s, [sum(sizes)] if whole else sizes))
-    return (f"{total_s:.4g}",)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(shortened, names[:MOST_PAIRS]))
-    left = len(names) - MOST_PAIRS
-    return f"{shown} and {left} more" if left > 0 else shown

@@ -28,6 +28,10 @@ STATED_TIER: Tier = "pinned"
 """The tier of loads at a stated rate: the default tier of scenarios."""
 
 
+ASSUMED_LOADS = "clockwork-v100"
+"""Profile whose copies are assumed where no loads are stated."""
+
+
 @dataclass(frozen=True)
 class ModelOf:
     """A profile, and optionally one of its models."""
@@ -166,6 +170,11 @@ def loads_at(bytes_per_s: float) -> LoadRules:
         device="none: a stated load rate",
         source="a stated rate, an assumption",
     )
+
+
+def loads_assumed() -> LoadRules:
+    """Derive load times from ``ASSUMED_LOADS``, for when nothing is stated."""
+    return loads_like(read_profile(ASSUMED_LOADS))
 
 
 def _origin(profile: Profile) -> str:

@@ -16,6 +16,7 @@ from edgesim.cli.listing import list_
 from edgesim.cli.own_code import TRACEBACK, consenting
 from edgesim.cli.profile import app as profile_app
 from edgesim.cli.replay import replay
+from edgesim.cli.report import report
 from edgesim.cli.run import run
 from edgesim.cli.schema import schema
 from edgesim.cli.solve import solve
@@ -55,6 +56,7 @@ def _options(
 app.command("run", cls=command())(run)
 app.command("solve", cls=command())(solve)
 app.command("figure", cls=command())(figure)
+app.command("report", cls=command())(report)
 app.command("replay", cls=command(instance_file="instance"))(replay)
 app.command("schema", cls=command())(schema)
 app.command("list", cls=command())(list_)

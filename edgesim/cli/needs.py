@@ -21,3 +21,18 @@ def need_torch(command: str) -> None:
             "needs PyTorch, which is not installed; pip install 'edgesim[profile]', or "
             "the torch build for your device first",
         )
+
+
+def need_plotly(command: str) -> None:
+    """Check for plotly, or explain in one line how to install it.
+
+    Raises
+    ------
+    InputError
+        If plotly is not installed.
+    """
+    if find_spec("plotly") is None:
+        raise InputError(
+            command,
+            "needs plotly, which is not installed; pip install 'edgesim[report]'",
+        )

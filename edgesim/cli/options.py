@@ -5,14 +5,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import TypeAlias, cast
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, short
 from edgesim.names import check_formats, check_policies, check_solvers
 from solvers import UPLINKS, Uplink
 from solvers.spelling import did_you_mean
 
 Check: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
+
+_NUMBER = r" *(?P<number>[0-9]+(\.[0-9]*)?(e\+?[0-9]{1,2})?) *"
+_SIZE = re.compile(
+    rf"{_NUMBER}((?P<prefix>[kmgt])?(?P<binary>(?<=[kmgt])i)?b)? *",
+    re.IGNORECASE | re.ASCII,
+)
+_HERTZ = re.compile(rf"{_NUMBER}((?P<prefix>[kmgt])?hz)? *", re.IGNORECASE | re.ASCII)
 
 
 def names_of(option: str, text: str, check: Check) -> tuple[str, ...]:
@@ -92,38 +100,60 @@ def positive(option: str, value: float | None) -> float | None:
     return value
 
 
-def amount(option: str, text: str, unit: str, example: str) -> int | float:
-    """Parse a positive number with a unit or none: ``1e9``, ``1GB``, ``24GiB``.
+def byte_sizes(option: str, text: str) -> tuple[int, ...]:
+    """Parse ``8GB,24GiB,1e9``: sizes, commas between, each once, smallest first.
 
-    Parameters
-    ----------
-    option, text
-        The option and its value.
-    unit
-        ``B`` or ``Hz``; k, M, G and T stand before it, and of bytes Ki, Mi, Gi and Ti.
-    example
-        What is allowed, for the message.
-
-    Returns
-    -------
-    int or float
-        In the unit itself; whole numbers are integers.
+    GB is 10⁹ bytes and GiB 2³⁰; a number without a unit is of bytes.
 
     Raises
     ------
     InputError
         Naming the option, what was found and what is allowed.
     """
-    found = re.fullmatch(rf"\s*([0-9.eE+]+)\s*(?:(|[kMGT]|[KMGT]i){unit})?\s*", text)
-    prefix = "" if found is None else found[2] or ""
-    try:
-        number = math.nan if found is None else float(found[1])
-    except ValueError:
-        number = math.nan
-    if (prefix.endswith("i") and unit != "B") or not 0 < number < math.inf:
+    parts = text.split(",")
+    return tuple(sorted({byte_size(option, p.strip(), _SIZES) for p in parts}))
+
+
+_ONE_SIZE = "bytes, as in 1e9, 16GB or 24GiB"
+_SIZES = f"{_ONE_SIZE}, commas between"
+
+
+def byte_size(option: str, text: str, allowed: str = _ONE_SIZE) -> int:
+    """Parse one size, as :func:`byte_sizes` does several.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
+    found = _SIZE.fullmatch(text)
+    size = 0
+    if found is not None:
+        base = 1024 if found["binary"] else 1000
+        size = round(Decimal(found["number"]) * base ** _power(found["prefix"]))
+    if not 0 < size < 2**63:
+        raise InputError(option, f"must be {allowed}, found {short(text)}")
+    return size
+
+
+def hertz(option: str, text: str) -> float:
+    """Parse a frequency, ``20e6``, ``20MHz``; a number without a unit is of Hz.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
+    found = _HERTZ.fullmatch(text)
+    value = 0.0
+    if found is not None:
+        value = float(Decimal(found["number"]) * 1000 ** _power(found["prefix"]))
+    if not 0 < value < math.inf:
         raise InputError(
-            option, f"must be a number above 0, such as {example}, found {text!r}"
+            option, f"must be Hz, as in 20e6, 20MHz or 1GHz, found {short(text)}"
         )
-    base = 1024 if prefix.endswith("i") else 1000
-    value = number * base ** "_KMGT".index(prefix[:1].upper() or "_")
-    return int(value) if value == int(value) else value
+    return value
+
+
+def _power(prefix: str | None) -> int:
+    return "_kmgt".index((prefix or "_").lower())

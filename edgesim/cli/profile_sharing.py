@@ -37,31 +37,49 @@ def sharing(
         str | None,
         typer.Option(help="PROFILE:MODEL: batch latencies of every checkpoint."),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="GPU memory: how many models fit, as in 16GB or 1e9,24GiB."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="List every model, block and family.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the answer as JSON, and no text.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Also a profile (JSON): a model library.")
     ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option(help="Also a heat map of shared bytes (png, pdf, svg)."),
+        typer.Option(help="Also a picture of families and pairs (png, pdf, svg)."),
     ] = None,
 ) -> None:
-    """Find what checkpoint files share, by the content of their tensors."""
+    """Say what checkpoint files share, by content, and how many fit into memory."""
+    import json
     from typing import cast
 
     from edgesim.checkpoints import files
+    from edgesim.checkpoints.answer import answer
     from edgesim.checkpoints.content import Names, share_by_content
+    from edgesim.checkpoints.model_names import parse_checkpoints
     from edgesim.checkpoints.sharing_text import report
-    from edgesim.checkpoints.to_profile import given_files, library_profile
-    from edgesim.cli.options import one_of
+    from edgesim.checkpoints.to_profile import (
+        given_files,
+        library_profile,
+        loads_assumed,
+    )
+    from edgesim.cli.next_steps import next_steps
+    from edgesim.cli.options import byte_sizes, one_of
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
     from edgesim.files import keep_inputs
     from edgesim.profile.file import write_profile
 
     matching = cast("Names", one_of("--names", names, ("ignore", "match")))
+    sizes = () if memory is None else byte_sizes("--memory", memory)
     loads, latency = _sources(like, load_rate, latency_from, out)
-    parsed = [files.parse_checkpoint(text) for text in checkpoints]
-    files.check_names(parsed)
+    parsed = parse_checkpoints(checkpoints)
     paths = [path for one in parsed for path in files.checkpoint_paths(one)]
     for written in (out, picture):
         if written is not None:
@@ -85,24 +103,41 @@ def sharing(
 
         read = [files.read_checkpoint(one, hashed) for one in parsed]
     library = share_by_content(read, names=matching, min_bytes=min_bytes)
-    text = report(library, loads)
+    found = answer(library, loads or loads_assumed(), sizes)
     if out is not None:
         assert loads is not None  # checked above
         profile = library_profile(out.stem, library, loads, latency)
         write_profile(out, profile)
     if picture is not None:
-        write_picture(library, picture)
-    typer.echo(text)
-    if out is not None:
-        typer.echo(f"\nprofile in {out}")
-        if latency is None:
-            typer.echo(
-                f"{out} holds no latency, for none was measured, and edgesim run "
-                f"needs one: give --latency-from PROFILE:MODEL",
-                err=True,
-            )
-    if picture is not None:
-        typer.echo(f"picture in {picture}")
+        write_picture(library, found, picture)
+    if as_json:
+        typer.echo(json.dumps(found.document(), indent=1, ensure_ascii=False))
+    else:
+        typer.echo(
+            report(library, found, loads or loads_assumed(), everything=everything)
+        )
+        typer.echo()
+        if out is not None:
+            typer.echo(f"profile in {out}")
+        if picture is not None:
+            typer.echo(f"picture in {picture}")
+        how = [] if names == "ignore" else ["--names", names]
+        how += ["--min-bytes", str(min_bytes)] if min_bytes else []
+        for line in next_steps(
+            checkpoints,
+            how,
+            library,
+            profile=out,
+            runs=latency is not None,
+            memory=memory is not None,
+        ):
+            typer.echo(line)
+    if out is not None and latency is None:
+        typer.echo(
+            f"{out} holds no latency, for none was measured, and edgesim run "
+            f"needs one: give --latency-from PROFILE:MODEL",
+            err=True,
+        )
 
 
 def _sources(

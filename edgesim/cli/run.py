@@ -239,29 +239,25 @@ def _refuse(scenario: Path, chosen: Mapping[str, Any], why: str, *odd: str) -> N
 
 def _machine(chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Map options about GPU and cell to the values they replace, by key path."""
-    from edgesim.cli.options import amount, one_of
+    from edgesim.cli.options import byte_size, hertz, one_of
     from edgesim.profile.values import Tier
     from solvers.problem import Residency
 
-    sizes = {
-        "gpu.memory_bytes": ("--memory", "B", "1e9, 1GB or 24GiB"),
-        "cell.bandwidth_hz": ("--bandwidth", "Hz", "20e6 or 20MHz"),
-    }
     words = {
         "gpu.residency": ("--residency", get_args(Residency)),
         "gpu.load_from": ("--load-from", get_args(Tier)),
     }
-    found: dict[str, Any] = {
-        key: amount(option, chosen[option], unit, example)
-        for key, (option, unit, example) in sizes.items()
-        if chosen[option] is not None
-    }
+    found: dict[str, Any] = {"gpu.overlap": chosen["--overlap"]}
+    if chosen["--memory"] is not None:
+        found["gpu.memory_bytes"] = byte_size("--memory", chosen["--memory"])
+    if chosen["--bandwidth"] is not None:
+        found["cell.bandwidth_hz"] = hertz("--bandwidth", chosen["--bandwidth"])
     found |= {
         key: one_of(option, chosen[option], allowed)
         for key, (option, allowed) in words.items()
         if chosen[option] is not None
     }
-    return {**found, "gpu.overlap": chosen["--overlap"]}
+    return found
 
 
 def _plan(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ def schema(
     name: Annotated[
         str,
         typer.Argument(
-            help="instance, schedule, profile, scenario, figure or campaign."
+            help="instance, schedule, profile, scenario, figure, campaign or sharing."
         ),
     ],
 ) -> None:

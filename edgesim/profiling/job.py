@@ -18,6 +18,7 @@ from edgesim.checkpoints.files import (
     parse_checkpoint,
     read_checkpoint,
 )
+from edgesim.checkpoints.model_names import parse_checkpoints
 from edgesim.errors import InputError, Parameter
 from edgesim.files import keep_inputs
 from edgesim.profile.spread import spread_notes
@@ -102,8 +103,9 @@ def parse_specs(texts: Sequence[str]) -> tuple[NetworkSpec | CheckpointFiles, ..
         If one is not a SPEC, or two have the same name.
     """
     specs: dict[str, NetworkSpec | CheckpointFiles] = {}
+    checkpoints = iter(parse_checkpoints([t for t in texts if is_checkpoint(t)]))
     for text in texts:
-        spec = parse_checkpoint(text) if is_checkpoint(text) else parse_spec(text)
+        spec = next(checkpoints) if is_checkpoint(text) else parse_spec(text)
         if spec.name in specs:
             raise InputError(
                 text,

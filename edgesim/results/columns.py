@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,6 +19,7 @@ _WHOLE = (
     *("repeat", "round", "planned_batch", "chosen", "batch", "loaded_blocks"),
     *("loaded_bytes", "reused_bytes"),
 )
+_MOST = 1e18  # far beyond every time in seconds, and sums stay finite
 _TEXT = ("solver", "policy", "user", "model", "outcome", "reason")
 
 
@@ -95,13 +96,52 @@ def joined(kind: str, parts: Sequence[tuple[int, str, Mapping[str, Array]]]) -> 
     return Columns(arrays)
 
 
-def read_columns(path: Path) -> Columns:
+def read_columns(path: Path, required: Iterable[str] = ()) -> Columns:
     """Read a table written by a run.
+
+    Parameters
+    ----------
+    path
+        The file.
+    required
+        Columns that it must have.
 
     Raises
     ------
     InputError
-        If it cannot be read, or a row has too few or too many cells.
+        As :func:`read_cells` does, if a column is missing, or a cell is no number where
+        one is needed.
+    """
+    header, rows = read_cells(path)
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise InputError(f"{path}: {missing[0]}", "required column is missing")
+    columns = list(zip(*rows, strict=True)) or [()] * len(header)
+    arrays = {}
+    for name, cells in zip(header, columns, strict=True):
+        try:
+            arrays[name] = _parsed(name, cells)
+        except (ValueError, OverflowError):
+            raise InputError(
+                f"{path}: {name}",
+                "must hold numbers, whole ones where they count",
+            ) from None
+    return Columns(arrays)
+
+
+def read_cells(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Read a table as texts.
+
+    Returns
+    -------
+    tuple of list
+        The header, and the rows.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, names a column twice, or a row has too few or too many
+        cells.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -113,23 +153,16 @@ def read_columns(path: Path) -> Columns:
     if not rows:
         raise InputError(path, "is no table of a run: it is empty")
     header = rows.pop(0)
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise InputError(f"{path}: {twice[0]}", "column stands twice")
     for line, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise InputError(
                 f"{path}:{line}",
                 f"must have {len(header)} cells, found {len(row)}",
             )
-    columns = list(zip(*rows, strict=True)) or [()] * len(header)
-    arrays = {}
-    for name, cells in zip(header, columns, strict=True):
-        try:
-            arrays[name] = _parsed(name, cells)
-        except ValueError:
-            raise InputError(
-                f"{path}: {name}",
-                "must hold numbers, whole ones where they count",
-            ) from None
-    return Columns(arrays)
+    return header, rows
 
 
 def _parsed(name: str, cells: Sequence[str]) -> Array:
@@ -141,4 +174,7 @@ def _parsed(name: str, cells: Sequence[str]) -> Array:
         return values
     if name == "id":
         return np.array(cells, dtype=np.int64)
-    return np.array([float(cell) if cell else np.nan for cell in cells], np.float64)
+    numbers = np.array([float(cell or "nan") for cell in cells], np.float64)
+    if (np.abs(numbers) <= _MOST).sum() != sum(map(bool, cells)):
+        raise ValueError("a number of a table is finite")
+    return numbers

@@ -29,6 +29,9 @@ from edgesim.results.tables import (
     dump_rounds,
 )
 
+PAGE = "report.html"
+"""What ``edgesim report`` adds to a run's folder; the next run there replaces it."""
+
 
 class Report(NamedTuple):
     """Contents of ``summary.json`` and ``run.json`` of a run."""
@@ -38,9 +41,9 @@ class Report(NamedTuple):
 
 
 def outputs_of(inputs: Inputs) -> tuple[str, ...]:
-    """List the files and folders that a run of these inputs writes."""
+    """List the files and folders of a run of these inputs, its page included."""
     plans = inputs.scenario.online is None
-    return plan_summary.OUTPUTS if plans else online_summary.OUTPUTS
+    return (*(plan_summary.OUTPUTS if plans else online_summary.OUTPUTS), PAGE)
 
 
 def check_outputs(inputs: Inputs) -> None:

@@ -14,10 +14,15 @@ from edgesim.measures.account import Account
 from edgesim.measures.measure import Measures, measure
 from edgesim.results.columns import Columns, decoded, joined, read_columns
 from edgesim.results.online_summary import SUMMARY, OnlineSummary
-from edgesim.results.plan_summary import PLAN_SUMMARY, PlanSummary
+from edgesim.results.plan_summary import PlanSummary
 from edgesim.results.provenance import provenance
 from edgesim.results.report import Report, outputs_of, write_run
+from edgesim.results.stored import check_stored
 from edgesim.results.tables import (
+    PLAN_REQUEST_COLUMNS,
+    PLAN_ROUND_COLUMNS,
+    REQUEST_COLUMNS,
+    ROUND_COLUMNS,
     Labels,
     request_columns,
     request_order,
@@ -25,6 +30,14 @@ from edgesim.results.tables import (
     round_order,
 )
 from edgesim.results.text import table
+
+_PLURALS = {"solver": "solvers", "policy": "policies"}
+_COLUMNS = {
+    ("solver", "requests.csv"): PLAN_REQUEST_COLUMNS,
+    ("solver", "rounds.csv"): PLAN_ROUND_COLUMNS,
+    ("policy", "requests.csv"): REQUEST_COLUMNS,
+    ("policy", "rounds.csv"): ROUND_COLUMNS,
+}
 
 
 class Runs:
@@ -64,17 +77,28 @@ class Runs:
             self._read = [file.absolute() for file in files]
 
     def __repr__(self) -> str:
-        names = ", ".join(self.summary[self._plural])
+        names = ", ".join(self.entries)
         repeats = self.summary["repeats"]
         return f"Runs({self.summary['scenario']!r}: {names}; repeats: {repeats})"
 
     @property
-    def _kind(self) -> str:
+    def kind(self) -> str:
+        """What is compared: ``"solver"``, or ``"policy"`` of an online run."""
         return "policy" if self.summary["schema"] == SUMMARY else "solver"
 
     @property
-    def _plural(self) -> str:
-        return "policies" if self._kind == "policy" else "solvers"
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """What ``summary.json`` says of each solver or policy, by name."""
+        of: dict[str, dict[str, Any]] = self.summary[_PLURALS[self.kind]]
+        return of
+
+    @property
+    def keeps_records(self) -> bool:
+        """Whether there are requests and rounds: ``online.records`` is not none."""
+        if self._folder is None:
+            return True
+        online = self.info["scenario"].get("online") or {}
+        return bool(online.get("records") != "none")
 
     def table(self) -> str:
         """Return the command's output: a row per solver or policy, and the gains."""
@@ -97,8 +121,8 @@ class Runs:
         if orient != "records":
             raise InputError("orient", f"must be 'records', found {orient!r}")
         rows = []
-        for name, entry in self.summary[self._plural].items():
-            row: dict[str, Any] = {self._kind: name}
+        for name, entry in self.entries.items():
+            row: dict[str, Any] = {self.kind: name}
             measures = entry.get("measures", entry)
             for measure_name, value in measures.items():
                 if isinstance(value, dict) and "mean" in value:
@@ -121,7 +145,7 @@ class Runs:
         if self._folder is not None:
             return self._read_table("requests.csv")
         return joined(
-            self._kind,
+            self.kind,
             [
                 (t.repeat, t.name, _requests(t.account, Labels(t.users, t.ids)))
                 for t in self.trials
@@ -136,18 +160,18 @@ class Runs:
         if self._folder is not None:
             return self._read_table("rounds.csv")
         return joined(
-            self._kind, [(t.repeat, t.name, _rounds(t.account)) for t in self.trials]
+            self.kind, [(t.repeat, t.name, _rounds(t.account)) for t in self.trials]
         )
 
     def _read_table(self, table: str) -> Columns:
         assert self._folder is not None
-        online = self.info["scenario"].get("online", {})
-        if online.get("records") == "none":
+        if not self.keeps_records:
             raise InputError(
                 self._folder / table,
                 "was not kept: the scenario says online.records = 'none'",
             )
-        return read_columns(self._folder / table)
+        columns = ("repeat", self.kind, *_COLUMNS[self.kind, table])
+        return read_columns(self._folder / table, columns)
 
     def write(self, folder: str | Path, formats: Iterable[str] = ("png",)) -> Path:
         """Write the folder that ``edgesim run`` leaves, all of it or nothing.
@@ -229,27 +253,11 @@ def read_run(folder: Path) -> Runs:
     Raises
     ------
     InputError
-        If the folder holds no run.
+        If the folder holds no run, or its files are damaged.
     """
     summary = read_json(folder / "summary.json")
     run = read_json(folder / "run.json")
-    if not (
-        isinstance(summary, dict)
-        and isinstance(run, dict)
-        and summary.get("schema") in (SUMMARY, PLAN_SUMMARY)
-    ):
-        raise InputError(
-            f"{folder / 'summary.json'}: schema",
-            f"must be {PLAN_SUMMARY!r} or {SUMMARY!r}; this is no folder of a run",
-        )
-    kind = "policies" if summary["schema"] == SUMMARY else "solvers"
-    for file, content, keys in (
-        ("summary.json", summary, ("scenario", "repeats", "library", "requests", kind)),
-        ("run.json", run, ("scenario", "runtime_s", "assumed")),
-    ):
-        for key in keys:
-            if key not in content:
-                raise InputError(f"{folder / file}: {key}", "required key is missing")
+    check_stored(folder, summary, run)
     return Runs(Report(summary, run), folder=folder)
 
 

@@ -35,7 +35,9 @@ def table(report: Report) -> str:
         lines = _online_lines(report.summary)
     else:
         lines = _plan_lines(report.summary, report.run["runtime_s"])
-    lines += _losses(report.summary)
+    lines += gain_lines(report.summary)
+    lines += method_lines(report.summary)
+    lines += lost_lines(report.summary)
     assumed = report.run["assumed"]
     if assumed:
         lines.append(assumed_text(assumed))
@@ -51,8 +53,7 @@ def _plan_lines(
         f"{'solver':<22}{'in time':>14}{'planned':>9}{'bound':>8}{'gap':>8}"
         f"{'optimal':>10}{'solver time':>14}",
     ]
-    solvers = summary["solvers"]
-    for name, entry in solvers.items():
+    for name, entry in summary["solvers"].items():
         in_time, half = entry["in_time"]["mean"], entry["in_time"]["half_width_95"]
         interval = "" if half is None else f" ± {half:.1f}"
         proven = sum(status == "optimal" for status in entry["status"])
@@ -65,20 +66,37 @@ def _plan_lines(
             f"{f'{proven}/{repeats}':>10}"
             f"{_mean(runtime_s[name]):>12.3f} s"
         )
+    return lines
+
+
+def gain_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Say what sharing gains, a line per solver or policy with a twin without it."""
+    if summary["schema"] == SUMMARY:
+        return [
+            f"sharing gains {shortened(name)} {_points(gain['on_time_ratio'])}"
+            for name, gain in summary["sharing_gain"].items()
+        ]
+    lines = []
     for name, entry in summary["sharing_gain_in_time"].items():
         gain, half = entry["mean"], entry["half_width_95"]
         interval = "" if half is None else f" ± {half:.1f}"
-        alone = solvers[name]["in_time"]["mean"] - gain
+        alone = summary["solvers"][name]["in_time"]["mean"] - gain
         share = f" ({gain / alone:+.0%})" if alone else ""
         lines.append(f"sharing gains {name} {gain:+.1f}{interval} in time{share}")
+    return lines
+
+
+def method_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Say what was measured over, what ± means, and when it means little."""
+    if summary["schema"] == SUMMARY:
+        return _online_method(summary)
     requests = summary["requests"]
-    lines.append(
+    return [
         f"of {_mean(requests):.1f} requests on average; "
         f"means over {len(requests)} repeat{'s' if len(requests) > 1 else ''}"
         + (", ± half a 95 % interval" if len(requests) > 1 else "")
         + (f"; {_FEW}" if len(requests) == 2 else "")
-    )
-    return lines
+    ]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -102,21 +120,21 @@ HEAD = (
 
 
 def _online_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Format a row per policy, the gains of sharing, and the method of measurement."""
+    """Format a row per policy."""
     lines = [library_text(summary["library"])]
     lines += columns_of(
         HEAD, [_row(name, entry) for name, entry in summary["policies"].items()]
     )
-    for name, gain in summary["sharing_gain"].items():
-        lines.append(
-            f"sharing gains {shortened(name)} {_points(gain['on_time_ratio'])}"
-        )
+    return lines
+
+
+def _online_method(summary: Mapping[str, Any]) -> list[str]:
     requests = summary["requests"]
     method = f"of {counted(sum(requests), 'request')}. {summary['method']}"
     values = summary["repeats"] if summary["repeats"] > 1 else summary["batches"]
     if values == 2:
         method += f" {_FEW[0].upper()}{_FEW[1:]}."
-    lines += _wrapped(method)
+    lines = _wrapped(method)
     lines += [_lost(reason, summary) for reason in (NO_LINK, NEVER_FITS)]
     limit = correlation_limit(summary["batches"])
     correlated = [
@@ -152,7 +170,7 @@ _LOST_TO = {
 }
 
 
-def _losses(summary: Mapping[str, Any]) -> list[str]:
+def lost_lines(summary: Mapping[str, Any]) -> list[str]:
     """Say what the requests that were not in time were lost to, if there are any.
 
     Where solvers or policies differ, the first one's numbers stand for them.

@@ -166,10 +166,16 @@ _SOLVER_SCHEMA: dict[str, Any] = {
 }
 
 
+def _unlimited(value: Any) -> Any:
+    """Take infinity, which TOML has a word for, as no limit."""
+    return None if value == math.inf else value
+
+
 class RunSpec(Value):
     """``[run]``: solvers and their limits, uplink discipline, repeats and seed.
 
-    All apply to plans; online only ``repeats`` and ``seed`` apply.
+    All apply to plans; online only ``repeats`` and ``seed`` apply. A ``time_limit_s``
+    of ``inf`` is none, in place of one that a scenario has.
     """
 
     solvers: Annotated[
@@ -180,7 +186,7 @@ class RunSpec(Value):
     uplink: Uplink = "dynamic"
     repeats: Annotated[int, Field(ge=1), BeforeValidator(whole)] = 1
     seed: Annotated[int, Field(ge=0), BeforeValidator(whole)] = 0
-    time_limit_s: PositiveSeconds | None = None
+    time_limit_s: Annotated[PositiveSeconds | None, BeforeValidator(_unlimited)] = None
     iterations: Annotated[int, Field(ge=1), BeforeValidator(whole)] | None = None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,12 @@ import pytest
 from edgesim.catalogue import KINDS, measure_lines, models_of, names_of
 from edgesim.experiment.sources import library_of, spawned
 from edgesim.library import sharing
-from edgesim.measures.measure import Measures
+from edgesim.measures.point import (
+    LABELS,
+    PLAN_LABELS,
+    TIME_LABELS,
+    known_measure,
+)
 from edgesim.names import SHIPPED_POLICIES
 from edgesim.profile.file import read_profile
 from edgesim.scenario.file import locate_scenario, read_scenario
@@ -60,12 +64,24 @@ def test_what_is_told_of_each() -> None:
     assert "horizon_s" in policies
 
 
-def test_measures_are_those_of_the_docstring() -> None:
-    """Every field has a sentence, and there is none beside them."""
+def test_measures_are_those_that_figures_take() -> None:
+    """Each once, in the order of the columns, with a sentence."""
     found = measure_lines()
-    assert list(found) == [field.name for field in fields(Measures)]
-    assert found["on_time_ratio"] == "in_time / N; None if N = 0."
+    by_key = ["offered.MODEL", "goodput.MODEL", "dropped_by.REASON"]
+    assert list(found) == [*LABELS, *PLAN_LABELS, *TIME_LABELS, *by_key]
+    for name in found:
+        assert known_measure(name, online=name not in PLAN_LABELS)
     assert all(text.endswith(".") for text in found.values())
+
+
+def test_what_is_told_of_measures() -> None:
+    """What the docstring defines, what the axis says, and formulas of quotients."""
+    found = measure_lines()
+    assert found["on_time_ratio"] == "in_time / N; None if N = 0."
+    assert found["late"] == "Requests served late."
+    assert found["load_share"] == "load_s / (b − a)."
+    assert "`" not in "".join(found.values())
+    assert found["bytes_saved"].endswith("without sharing, less bytes_loaded.")
 
 
 def test_models_of_a_scenario(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgesim.cli.options import amount
+from edgesim.cli.options import byte_size
 from edgesim.shipped import data_file
 from tests.command import edgesim
 from tests.examples import SCENARIO, TRACE
@@ -224,21 +224,27 @@ def test_options_for_the_gpu_and_the_cell(scenario: Path) -> None:
 )
 def test_sizes(text: str, value: int) -> None:
     """Decimal and binary units, or bytes."""
-    assert amount("--memory", text, "B", "1GB") == value
+    assert byte_size("--memory", text) == value
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--memory", "many"), "--memory: must be a number above 0, such as 1e9, 1GB"),
-        (("--memory", ""), "--memory: must be a number above 0"),
-        (("--memory", "1GHz"), "--memory: must be a number above 0"),
-        (("--memory", "-1"), "--memory: must be a number above 0"),
-        (("--memory", "nan"), "--memory: must be a number above 0"),
-        (("--memory", "1.2.3"), "--memory: must be a number above 0"),
-        (("--memory", "1e999"), "--memory: must be a number above 0"),
-        (("--memory", "0.5"), "--memory: input should be a valid integer"),
-        (("--bandwidth", "2GiHz"), "--bandwidth: must be a number above 0, such as 20"),
+        (
+            ("--memory", "many"),
+            "--memory: must be bytes, as in 1e9, 16GB or 24GiB, found",
+        ),
+        (("--memory", ""), "--memory: must be bytes"),
+        (("--memory", "1GHz"), "--memory: must be bytes"),
+        (("--memory", "-1"), "--memory: must be bytes"),
+        (("--memory", "nan"), "--memory: must be bytes"),
+        (("--memory", "1.2.3"), "--memory: must be bytes"),
+        (("--memory", "1e999"), "--memory: must be bytes"),
+        (("--memory", "0.5"), "--memory: must be bytes"),
+        (
+            ("--bandwidth", "2GiHz"),
+            "--bandwidth: must be Hz, as in 20e6, 20MHz or 1GHz",
+        ),
         (("--residency", "cash"), "--residency: must be one of previous, cache"),
         (("--load-from", "tape"), "--load-from: must be one of pinned, pageable, disk"),
         (("--deadline", "0"), "--deadline: must be a number above 0"),

@@ -239,7 +239,7 @@ def test_words_of_version_3() -> None:
     # 102 µs in a chain, of which 1 MB at 10 GB/s is 100; 10 MB is no small copy.
     head = row(text, "small copies:", "size")
     assert head == "size pinned alone µs in a chain µs beyond bytes µs"
-    assert row(text, "small copies:", "1") == "1 MB 110 102 2.00"
+    assert row(text, "small copies:", "1.00") == "1.00 MB 110 102 2.00"
     assert "10 MB" not in text[text.index("small copies:") :]
     assert row(text, "host or GPU:", "net") == "net 5.00 2.00 1"
     assert row(text, "overlap:", "net") == (

@@ -66,7 +66,7 @@ def test_names_that_would_become_one_stay_apart() -> None:
 @pytest.mark.parametrize("classes", [1, 7, 1000])
 def test_the_head_tells_the_classes(classes: int) -> None:
     """Where weight and bias of the head alone differ, in their first dimension."""
-    found = fit(convnet(), checkpoint(saved(fine_tuned(1, 2, classes))))
+    found = fit(convnet(), checkpoint(saved(fine_tuned(1, 2, num_classes=classes))))
     assert found.classes == classes
 
 
@@ -94,7 +94,7 @@ def test_other_differences_are_no_head(change: dict[str, tuple[int, ...]]) -> No
 
 def test_a_missing_tensor_is_no_head() -> None:
     """It is told as missing."""
-    shapes = saved(fine_tuned(1, 2, 7))
+    shapes = saved(fine_tuned(1, 2, num_classes=7))
     del shapes["layers.0.bias"]
     found = fit(convnet(), checkpoint(shapes))
     assert found.classes is None

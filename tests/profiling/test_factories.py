@@ -142,7 +142,7 @@ def test_many_heads_in_one_command(tmp_path: Path, sizes: Sequence[int]) -> None
     """Each is measured with the head that its file has, and states it."""
     for classes in sizes:
         save_file(
-            fine_tuned(classes, 3, classes).state_dict(),
+            fine_tuned(classes, 3, num_classes=classes).state_dict(),
             tmp_path / f"m{classes}.safetensors",
         )
     models = measured(
@@ -160,7 +160,10 @@ def test_many_heads_in_one_command(tmp_path: Path, sizes: Sequence[int]) -> None
 def test_factories_that_differ(tmp_path: Path) -> None:
     """One by name, one for the rest; the command that is stated can be typed again."""
     save_file(convnet().state_dict(), tmp_path / "conv.safetensors")
-    wrapped = {f"module.{n}": v for n, v in fine_tuned(1, 1, 3).state_dict().items()}
+    wrapped = {
+        f"module.{n}": v
+        for n, v in fine_tuned(1, 1, num_classes=3).state_dict().items()
+    }
     torch.save(wrapped, tmp_path / "wrapped.pt")
     save_file(nn.Linear(16, 2).state_dict(), tmp_path / "line.safetensors")
     (tmp_path / "linear_alone.py").write_text(

@@ -18,12 +18,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgesim.checkpoints.answer import answer
 from edgesim.checkpoints.content import (
     Checkpoint,
     ContentLibrary,
     TensorRecord,
     share_by_content,
 )
+from edgesim.checkpoints.to_profile import loads_at
 from edgesim.measures.account import Account
 from edgesim.measures.measure import measure_span
 from edgesim.plotting.online import (
@@ -35,7 +37,7 @@ from edgesim.plotting.online import (
 from edgesim.plotting.online_data import LATENCY_GRID_S, Drawn
 from edgesim.plotting.profile import profile_figure
 from edgesim.plotting.replay import plot_replay
-from edgesim.plotting.sharing import plot_sharing
+from edgesim.plotting.sharing import sharing_figure
 from edgesim.plotting.style import Drawing, root_figure, style
 from edgesim.plotting.sweep import Frame, Mark, plot_map, plot_panels, plot_sweep
 from edgesim.plotting.throughput import plot_throughput
@@ -234,7 +236,7 @@ def sharing() -> Drawing:
             for n in range(8)
         ]
     )
-    return plot_sharing(library)
+    return sharing_figure(library, answer(library, loads_at(1e9)))
 
 
 def trace() -> Drawing:

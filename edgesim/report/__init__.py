@@ -1,0 +1,1 @@
+"""One page of a run or a figure: self-contained HTML that opens offline."""
