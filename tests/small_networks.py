@@ -23,7 +23,7 @@ WHOLE = FIRST_LAYER + 3 * LATER_LAYER + HEAD
 SHARED = FIRST_LAYER + LATER_LAYER
 
 
-def convnet() -> nn.Module:
+def convnet(num_classes: int = CLASSES) -> nn.Module:
     """Make four numbered convolutions and a head: the architecture of the fine-tunes.
 
     Convolutions of 32 channels on 3 × 16 × 16 inputs; the same weights each time.
@@ -35,7 +35,7 @@ def convnet() -> nn.Module:
     network.add_module("layers", nn.Sequential(*layers))
     network.add_module("pool", nn.AdaptiveAvgPool2d(1))
     network.add_module("flat", nn.Flatten())
-    network.add_module("head", nn.Linear(WIDTH, CLASSES))
+    network.add_module("head", nn.Linear(WIDTH, num_classes))
     redraw(network, generator)
     return network.eval()
 
@@ -47,7 +47,9 @@ def redraw(network: nn.Module, generator: torch.Generator) -> None:
             weight.normal_(std=0.1, generator=generator)
 
 
-def fine_tuned(seed: int, frozen: int, base: int = 7) -> nn.Module:
+def fine_tuned(
+    seed: int, frozen: int, base: int = 7, num_classes: int = CLASSES
+) -> nn.Module:
     """Make a fine-tune of a :func:`convnet` whose first layers are frozen.
 
     Parameters
@@ -58,8 +60,10 @@ def fine_tuned(seed: int, frozen: int, base: int = 7) -> nn.Module:
         How many of the four numbered layers keep their weights.
     base
         Seed of the weights that they keep, 7 for those of :func:`convnet`.
+    num_classes
+        Outputs of the head.
     """
-    network = convnet()
+    network = convnet(num_classes)
     redraw(network, torch.Generator().manual_seed(base))
     generator = torch.Generator().manual_seed(seed)
     for name, weight in network.named_parameters():

@@ -243,9 +243,9 @@ _OWN_CODE_OPTIONS = ("--policy", "--solver")
 def own_code(words: Iterable[str]) -> str | None:
     """Find the first word of a command that makes edgesim run user code.
 
-    That is a function, ``[NAME=]package.module:function``, that is not from a known
-    source of networks; a policy or solver with a colon in its name; or consent to
-    what the command's files name, ``--own-code`` and ``--factories call``.
+    That is a function, ``[NAME=]package.module:function[,KEY=VALUE...]``, that is not
+    from a known source of networks; a policy or solver with a colon in its name; or
+    consent to what the command's files name, ``--own-code`` and ``--factories call``.
 
     Returns
     -------
@@ -285,6 +285,6 @@ def _runs_own_code(word: str, two_before: str, before: str, *, options: bool) ->
     return (
         bool(colon)
         and place not in _SOURCES
-        and function.isidentifier()
+        and function.partition(",")[0].isidentifier()  # keywords may follow
         and all(part.isidentifier() for part in place.split("."))
     )

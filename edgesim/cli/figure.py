@@ -20,13 +20,13 @@ _ANEW = "Compute all points, whatever is stored."
 
 def figure(
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="FIGURE",
             help="A figure file (TOML), or a shipped one's name; with --vary a "
-            "scenario.",
+            "scenario [own-models with --profile, own-models-online with --policy].",
         ),
-    ],
+    ] = None,
     vary: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,6 +34,14 @@ def figure(
             help="Vary a parameter of a scenario: users=10:80:8 (both ends, how many; "
             ":log for a logarithmic axis), or KEY=a,b,c. Twice for two parameters.",
         ),
+    ] = None,
+    trace: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A trace (CSV), or a shipped one's name."),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A profile (JSON), or a shipped one's name."),
     ] = None,
     solver: Annotated[
         str | None, typer.Option(help="Solvers instead of the file's: dp,mine:solve.")
@@ -111,7 +119,12 @@ def figure(
     from edgesim.cli.ending import ending_soon
     from edgesim.cli.options import picture_formats
     from edgesim.cli.progress import progress
-    from edgesim.cli.vary import chosen_figure, naming_options, shard_of
+    from edgesim.cli.vary import (
+        chosen_figure,
+        naming_options,
+        own_models,
+        shard_of,
+    )
     from edgesim.results.figure import Kept, run_figure
     from edgesim.results.replaced import replaced_text
 
@@ -130,7 +143,10 @@ def figure(
         "kind": "map" if as_map else None,
     }
     source = chosen_figure(
-        name,
+        own_models(profile, trace, policy, (*(settings or ()), *(vary or ())))
+        if name is None
+        else name,
+        files={"--trace": trace, "--profile": profile},
         vary=vary or (),
         solver=solver,
         policy=policy,

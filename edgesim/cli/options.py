@@ -15,10 +15,12 @@ from solvers.spelling import did_you_mean
 
 Check: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
 
+_NUMBER = r" *(?P<number>[0-9]+(\.[0-9]*)?(e\+?[0-9]{1,2})?) *"
 _SIZE = re.compile(
-    r"(?P<number>[0-9]+(\.[0-9]*)?(e\+?[0-9]{1,2})?) *(?P<unit>b|[kmgt]i?b)?",
+    rf"{_NUMBER}((?P<prefix>[kmgt])?(?P<binary>(?<=[kmgt])i)?b)? *",
     re.IGNORECASE | re.ASCII,
 )
+_HERTZ = re.compile(rf"{_NUMBER}((?P<prefix>[kmgt])?hz)? *", re.IGNORECASE | re.ASCII)
 
 
 def names_of(option: str, text: str, check: Check) -> tuple[str, ...]:
@@ -108,21 +110,50 @@ def byte_sizes(option: str, text: str) -> tuple[int, ...]:
     InputError
         Naming the option, what was found and what is allowed.
     """
-    sizes = {_byte_size(option, part.strip()) for part in text.split(",")}
-    return tuple(sorted(sizes))
+    parts = text.split(",")
+    return tuple(sorted({byte_size(option, p.strip(), _SIZES) for p in parts}))
 
 
-def _byte_size(option: str, text: str) -> int:
+_ONE_SIZE = "bytes, as in 1e9, 16GB or 24GiB"
+_SIZES = f"{_ONE_SIZE}, commas between"
+
+
+def byte_size(option: str, text: str, allowed: str = _ONE_SIZE) -> int:
+    """Parse one size, as :func:`byte_sizes` does several.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
     found = _SIZE.fullmatch(text)
     size = 0
     if found is not None:
-        unit = (found["unit"] or "b").lower()
-        base = 1024 if "i" in unit else 1000
-        size = round(Decimal(found["number"]) * base ** ("bkmgt".index(unit[0])))
+        base = 1024 if found["binary"] else 1000
+        size = round(Decimal(found["number"]) * base ** _power(found["prefix"]))
     if not 0 < size < 2**63:
-        raise InputError(
-            option,
-            f"must be bytes, as in 1e9, 16GB or 24GiB, commas between, "
-            f"found {short(text)}",
-        )
+        raise InputError(option, f"must be {allowed}, found {short(text)}")
     return size
+
+
+def hertz(option: str, text: str) -> float:
+    """Parse a frequency, ``20e6``, ``20MHz``; a number without a unit is of Hz.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
+    found = _HERTZ.fullmatch(text)
+    value = 0.0
+    if found is not None:
+        value = float(Decimal(found["number"]) * 1000 ** _power(found["prefix"]))
+    if not 0 < value < math.inf:
+        raise InputError(
+            option, f"must be Hz, as in 20e6, 20MHz or 1GHz, found {short(text)}"
+        )
+    return value
+
+
+def _power(prefix: str | None) -> int:
+    return "_kmgt".index((prefix or "_").lower())

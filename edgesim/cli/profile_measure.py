@@ -26,8 +26,8 @@ def measure(
         list[str],
         typer.Argument(
             metavar="SPEC",
-            help="torchvision:NAME, timm:NAME, hf:TYPE[,KEY=VALUE...], "
-            "package.module:factory or checkpoint files; NAME=SPEC to name it.",
+            help="torchvision:NAME, timm:NAME, hf:TYPE or package.module:factory, each "
+            "with [,KEY=VALUE...], or checkpoint files; NAME=SPEC to name it.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="The profile (.json).")],
@@ -62,7 +62,12 @@ def measure(
         typer.Option(help="Linear modules an adapter is for, as in q_proj,v_proj."),
     ] = None,
     factory: Annotated[
-        str | None, typer.Option(help="SPEC of the checkpoints' architecture.")
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]SPEC",
+            help="Architecture of the checkpoints, or of those of a name (with *); "
+            "hf: is the config.json beside each.",
+        ),
     ] = None,
     latency_from: Annotated[
         str | None,
@@ -111,6 +116,7 @@ def measure(
     from edgesim.profiling.architecture import DTYPES
     from edgesim.profiling.devices import open_device
     from edgesim.profiling.disk import check_folder
+    from edgesim.profiling.factories import shown_factory
     from edgesim.profiling.inputs import check_input
     from edgesim.profiling.plan import PlanOptions
     from edgesim.profiling.sampling import Sampling
@@ -147,7 +153,7 @@ def measure(
         ("--dtype", dtype, None),
         ("--input", input_, None),
         *(("--lora", target, None) for target in options.lora),
-        ("--factory", factory and measuring.shown_spec(factory), None),
+        *(("--factory", shown_factory(one), None) for one in factory or ()),
         (
             "--latency-from",
             latency_from and measuring.shown_profile(latency_from),
@@ -173,7 +179,7 @@ def measure(
         command=shlex.join(["edgesim", "profile", "measure", *words]),
         names=cast("Names", one_of("--names", names, ("ignore", "match"))),
         min_bytes=min_bytes,
-        factory=factory,
+        factories=tuple(factory or ()),
         latency_from=latency_from,
         check_memory=check_memory,
         note=_text("--note", note),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -23,6 +23,12 @@ _OPTIONS = {
     "online.uplink": "--uplink",
     "workload.trace": "--trace",
     "profile": "--profile",
+    "gpu.memory_bytes": "--memory",
+    "gpu.residency": "--residency",
+    "gpu.overlap": "--overlap",
+    "gpu.load_from": "--load-from",
+    "workload.deadline_s": "--deadline",
+    "cell.bandwidth_hz": "--bandwidth",
 }
 """Keys of a scenario that options of their own set."""
 
@@ -63,6 +69,33 @@ def run(
             help="upfront, static or dynamic; online fifo, edf or equal-share."
         ),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="GPU memory: 1e9, 1GB or 24GiB."),
+    ] = None,
+    residency: Annotated[
+        str | None,
+        typer.Option(
+            help="Blocks that stay in GPU memory: cache (while it has room) or "
+            "previous (those of the round before)."
+        ),
+    ] = None,
+    overlap_: Annotated[
+        bool | None,
+        typer.Option("--overlap/--no-overlap", help="Load while a batch is computed."),
+    ] = None,
+    load_from: Annotated[
+        str | None,
+        typer.Option(help="Where blocks are loaded from: pinned, pageable or disk."),
+    ] = None,
+    deadline: Annotated[
+        float | None,
+        typer.Option(help="One deadline for all requests of a plan, in seconds."),
+    ] = None,
+    bandwidth: Annotated[
+        str | None,
+        typer.Option(metavar="HZ", help="The cell's bandwidth: 20e6 or 20MHz."),
+    ] = None,
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Windows to run, one after another.")
     ] = None,
@@ -88,13 +121,13 @@ def run(
 
     A scenario with an [online] section serves requests as they come instead, by
     several policies. A profile and a trace of your own need no scenario: --profile FILE
-    --trace FILE.
+    --trace FILE, with --memory and the like for your GPU.
     """
     del traceback
     from edgesim.cli.options import picture_formats
     from edgesim.cli.own_code import kept_text, own_failures
     from edgesim.cli.progress import progress
-    from edgesim.cli.settings import naming_settings, read_settings
+    from edgesim.cli.settings import naming_settings, read_settings, typed_files
     from edgesim.experiment.defaults import OWN_MODELS, OWN_MODELS_ONLINE
     from edgesim.experiment.doubts import doubts
     from edgesim.experiment.inputs import open_inputs
@@ -121,9 +154,18 @@ def run(
         "--iterations": iterations,
         "--policy": policy,
         "--uplink": uplink,
+        "--deadline": deadline,
+    }
+    machine = {
+        "--memory": memory,
+        "--residency": residency,
+        "--overlap": overlap_,
+        "--load-from": load_from,
+        "--bandwidth": bandwidth,
     }
     values = {
         **chosen,
+        **machine,
         "--repeats": repeats,
         "--seed": seed,
         "--trace": trace,
@@ -137,19 +179,21 @@ def run(
     overrides = {
         "run.repeats": repeats,
         "run.seed": seed,
+        **_machine(machine),
         **(_online(path, chosen) if online else _plan(path, chosen)),
     }
     given = {key: value for key, value in overrides.items() if value is not None}
     typed = {key: f"--set {key}" for key in named}
-    for key in ("run.repeats", "run.seed", "run.time_limit_s", "run.iterations"):
-        if given.get(key) is not None:
-            typed[key] = _OPTIONS[key]
+    named_alike = ("run.solvers", "run.uplink", "online.policies", "online.uplink")
+    typed |= {key: _OPTIONS[key] for key in given if key not in named_alike}
+    files = typed_files(named)
+    named = {key: value for key, value in named.items() if key not in files}
     with (
         naming_settings(path, typed),
         open_inputs(
             path,
-            trace=trace,
-            profile=profile,
+            trace=files.get("workload.trace", trace),
+            profile=files.get("profile", profile),
             overrides={**given, **named},
             own_code=own_code,
         ) as inputs,
@@ -193,6 +237,29 @@ def _refuse(scenario: Path, chosen: Mapping[str, Any], why: str, *odd: str) -> N
             raise InputError(option, f"{why}: {scenario}")
 
 
+def _machine(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Map options about GPU and cell to the values they replace, by key path."""
+    from edgesim.cli.options import byte_size, hertz, one_of
+    from edgesim.profile.values import Tier
+    from solvers.problem import Residency
+
+    words = {
+        "gpu.residency": ("--residency", get_args(Residency)),
+        "gpu.load_from": ("--load-from", get_args(Tier)),
+    }
+    found: dict[str, Any] = {"gpu.overlap": chosen["--overlap"]}
+    if chosen["--memory"] is not None:
+        found["gpu.memory_bytes"] = byte_size("--memory", chosen["--memory"])
+    if chosen["--bandwidth"] is not None:
+        found["cell.bandwidth_hz"] = hertz("--bandwidth", chosen["--bandwidth"])
+    found |= {
+        key: one_of(option, chosen[option], allowed)
+        for key, (option, allowed) in words.items()
+        if chosen[option] is not None
+    }
+    return found
+
+
 def _plan(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Map options to the values they replace in a scenario that plans, by key path."""
     from edgesim.cli.options import positive, solver_names, uplink_name
@@ -205,6 +272,7 @@ def _plan(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
         "run.uplink": None if uplink is None else uplink_name("--uplink", uplink),
         "run.time_limit_s": positive("--time-limit", chosen["--time-limit"]),
         "run.iterations": chosen["--iterations"],
+        "workload.deadline_s": positive("--deadline", chosen["--deadline"]),
     }
 
 
@@ -214,7 +282,8 @@ def _online(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
     from edgesim.names import UPLINK_RULES
 
     why = "is for plans, and this scenario has an [online] section"
-    _refuse(scenario, chosen, why, "--solver", "--time-limit", "--iterations")
+    odd = ("--solver", "--time-limit", "--iterations", "--deadline")
+    _refuse(scenario, chosen, why, *odd)
     policy, uplink = chosen["--policy"], chosen["--uplink"]
     rules = UPLINK_RULES
     return {

@@ -71,6 +71,35 @@ def read_settings(texts: Iterable[str], options: Mapping[str, str]) -> dict[str,
     return found
 
 
+_FILES = ("profile", "workload.trace")
+"""Keys whose values are files, or the names of shipped ones."""
+
+
+def typed_files(named: Mapping[str, Any]) -> dict[str, Path]:
+    """Find the files among values that were typed, by the key that names them.
+
+    What is typed is relative to the current folder, while the files that a scenario
+    names are looked up beside it. A value that leads to no file from the current folder
+    is not among them: it may be a shipped name, or lie beside the scenario.
+    """
+    from edgesim.files import is_file
+
+    return {
+        key: Path(value)
+        for key, value in named.items()
+        if key in _FILES and isinstance(value, str) and is_file(Path(value))
+    }
+
+
+def whole_paths(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace files that were typed by their whole paths, which hold anywhere."""
+    files = typed_files(named)
+    return {
+        key: str(files[key].absolute()) if key in files else value
+        for key, value in named.items()
+    }
+
+
 @contextmanager
 def naming_settings(scenario: Path, options: Mapping[str, str]) -> Iterator[None]:
     """Name the option in an error of the block that is about a value it gave.

@@ -115,9 +115,44 @@ def _range(where: str, text: str, steps: Sequence[str]) -> tuple[float | int, ..
     return tuple(values)
 
 
+def own_models(
+    profile: str | None, trace: str | None, policy: str | None, others: Sequence[str]
+) -> str:
+    """Name the scenario that needs only a profile and a trace.
+
+    Parameters
+    ----------
+    profile, trace, policy
+        What these options were given.
+    others
+        Each ``KEY=VALUE`` of other options, of which one may give the trace.
+
+    Raises
+    ------
+    InputError
+        If there is no profile, or no trace.
+    """
+    from edgesim.experiment.defaults import OWN_MODELS, OWN_MODELS_ONLINE
+
+    if profile is None:
+        raise InputError(
+            "FIGURE",
+            "is needed: a figure, a scenario with --vary, or --vary with --profile and "
+            "--trace",
+        )
+    if trace is None and not any(one.startswith("workload") for one in others):
+        raise InputError(
+            "--trace",
+            "is needed: a trace says who asks for which model when; edgesim trace "
+            "generate draws one, and campus.csv is shipped",
+        )
+    return OWN_MODELS if policy is None else OWN_MODELS_ONLINE
+
+
 def chosen_figure(
     name: str,
     *,
+    files: Mapping[str, str | None],
     vary: Sequence[str],
     solver: str | None,
     policy: str | None,
@@ -133,6 +168,8 @@ def chosen_figure(
     ----------
     name
         A figure file, a shipped figure, or with ``vary`` a scenario.
+    files
+        A trace and a profile instead of the scenario's, by option.
     vary
         Each ``KEY=VALUES``.
     solver, policy, repeats
@@ -184,7 +221,7 @@ def chosen_figure(
     else:
         base = _opened(name, out)
     online = _is_online(base)
-    given, typed = _set(online, solver, policy, repeats, settings)
+    given, typed = _set(online, solver, policy, repeats, files, settings)
     _check_apart(base.figure, given)
     axes = {f"{axis}_scale": "log" for axis in log or ""}
     chosen = {k: v for k, v in {**plot, **axes}.items() if v is not None}
@@ -205,6 +242,8 @@ _SET_BY = {
     "run.solvers": "--solver",
     "online.policies": "--policy",
     "run.repeats": "--repeats",
+    "workload.trace": "--trace",
+    "profile": "--profile",
 }
 """Options that set a value, by its key."""
 
@@ -401,16 +440,19 @@ def _set(
     solver: str | None,
     policy: str | None,
     repeats: int | None,
+    files: Mapping[str, str | None],
     settings: Sequence[str],
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the values that options set, and the solvers and policies typed."""
     from edgesim.cli.options import policy_names, solver_names
-    from edgesim.cli.settings import read_settings
+    from edgesim.cli.settings import read_settings, whole_paths
+    from edgesim.shipped import locate
 
     names: tuple[str, ...] = ()
     found: dict[str, Any] = {}
     options: dict[str, str] = {}
-    for key, value in zip(_SET_BY, (solver, policy, repeats), strict=True):
+    given = (solver, policy, repeats, files["--trace"], files["--profile"])
+    for key, value in zip(_SET_BY, given, strict=True):
         if value is not None:
             options[key] = _SET_BY[key]
     if solver is not None:
@@ -425,7 +467,12 @@ def _set(
         found["online.policies"] = list(names)
     if repeats is not None:
         found["run.repeats"] = repeats
-    named = read_settings(settings, options)
+    for option, key in (("--trace", "workload.trace"), ("--profile", "profile")):
+        path = files[option]
+        if path is not None:
+            there = locate(option.removeprefix("--"), path, where=option)
+            found[key] = str(there.absolute())
+    named = whole_paths(read_settings(settings, options))
     typed = [*names, *_names_in(named)]
     return {**found, **named}, typed
 

@@ -24,12 +24,16 @@ from edgesim.scenario import Scenario, read_scenario
 from edgesim.scenario.key_path import overlap
 from edgesim.shipped import data_file
 from edgesim.text import counted
+from solvers.registry import ALGORITHMS, OWN
 
 OWN_MODELS = "own-models"
 OWN_MODELS_ONLINE = "own-models-online"
 
 WINDOW_S = 1.0
 """Requests within this many seconds are planned together."""
+
+WIDE_HZ = 100e9
+"""Bandwidth of the cell in which no request waits for its upload."""
 
 MOST_WINDOWS = 10
 """Maximum number of planned windows, however long the trace is."""
@@ -60,6 +64,10 @@ def choose(
     - Models of the trace are those of the profile if it has all their names; otherwise
       the most requested one maps to the first of the profile, and so on, wrapping
       around.
+    - The cell is so wide that uploads take next to no time, unless the scenario or the
+      user says something about it (:func:`wide_cell`).
+    - If GPU memory is bounded, blocks stay while it has room (residency ``cache``),
+      unless a solver takes none of that.
     - For planning, the trace is cut into whole windows of 1 s, starting at the second
       of the first request, at most 10 of them; a trace shorter than 1 s is a single
       window. If the number of requests is given, only windows from which the trace has
@@ -84,13 +92,19 @@ def choose(
     InputError
         If no tier holds load times of every model.
     """
-    values = {
+    values: dict[str, Any] = {
         "library.kind": "checkpoints" if profile.shares_content else "profile",
         "gpu.load_from": _tier(profile_file, profile),
         "workload.models": (
             "name" if profile.models.keys() >= set(trace.models) else "round-robin"
         ),
     }
+    if scenario.noise is None or not scenario.noise.fading:
+        values["cell"] = wide_cell(scenario.cell).model_dump()
+    if scenario.gpu.memory_bytes is not None and all(
+        ALGORITHMS.get(name, OWN).extended for name in scenario.run.solvers
+    ):
+        values["gpu.residency"] = "cache"
     if scenario.online is not None:
         return values
     arrival_s = trace.arrival_s
@@ -107,6 +121,22 @@ def choose(
         "workload.window_s": WINDOW_S if windows else None,
         "run.repeats": max(1, min(windows, MOST_WINDOWS)),
     }
+
+
+def wide_cell(cell: CellSpec) -> CellSpec:
+    """Widen a cell until no request is lost to it, with everybody's SNR as before.
+
+    The band is :data:`WIDE_HZ` wide, users transmit at the same power a Hz, and neither
+    fading nor shadowing takes anybody's link. An upload takes microseconds.
+    """
+    factor = WIDE_HZ / cell.bandwidth_hz
+    changes = {
+        "bandwidth_hz": WIDE_HZ,
+        "tx_power_dbm": round(cell.tx_power_dbm + 10 * math.log10(factor), 3),
+        "fading": "none",
+        "shadowing_db": 0.0,
+    }
+    return CellSpec.model_validate({**cell.model_dump(), **changes})
 
 
 def complete(
@@ -183,16 +213,7 @@ def assumptions(
             f"deadlines: {_deadlines(scenario)}",
             models,
         )
-    gpu = scenario.gpu
-    stay = (
-        "what memory holds" if gpu.residency == "cache" else "those of the round before"
-    )
-    overlap = "" if gpu.overlap else "; no load while a batch is computed"
-    return (
-        *_hardware(scenario),
-        f"blocks that stay in GPU memory: {stay}{overlap}",
-        models,
-    )
+    return (*_hardware(scenario), models)
 
 
 def _hardware(scenario: Scenario) -> tuple[str, ...]:
@@ -211,17 +232,30 @@ def _hardware(scenario: Scenario) -> tuple[str, ...]:
         loads += f", {gpu.load_time_scale:g} times as long"
     if gpu.weight_scale != 1:
         loads += f", of {gpu.weight_scale:g} times its bytes"
+    stay = (
+        "what it has room for"
+        if gpu.residency == "cache"
+        else "those of the round before"
+    )
+    overlap = "" if gpu.overlap else "; no load while a batch is computed"
     memory = (
         "without bound" if gpu.memory_bytes is None else f"{gpu.memory_bytes:,} bytes"
     )
     return (
         f"library: {shared}",
         f"loads: {loads}; GPU memory: {memory}",
+        f"blocks that stay in GPU memory: {stay}{overlap}",
         f"cell: {_cell(scenario.cell)}",
     )
 
 
 def _cell(cell: CellSpec) -> str:
+    if (cell.bandwidth_hz, cell.fading) == (WIDE_HZ, "none"):
+        return (
+            f"{WIDE_HZ / 1e9:g} GHz, so that uploads take next to no time and the GPU "
+            f"alone decides; with a bandwidth given (20 MHz in the scenario campus) it "
+            f"is the campus cell"
+        )
     return (
         f"{cell.bandwidth_hz / 1e6:g} MHz at {cell.carrier_hz / 1e9:g} GHz, radius "
         f"{cell.radius_m:g} m, {cell.path_loss} path loss, {cell.fading} fading, as in "

@@ -9,6 +9,7 @@ from edgesim.errors import InputError
 from edgesim.library import sharing
 from edgesim.library.build import content_parts
 from edgesim.profile.fit import copy_rate, fit_copies
+from edgesim.profile.spread import WIDE, wide_samples
 from edgesim.profile.summary import (
     HOST_BOUND,
     ModelFacts,
@@ -50,7 +51,8 @@ def describe(profile: Profile, tiers: Sequence[Tier]) -> str:
     str
         The provenance of the numbers, a table of models, a table per tier of how block
         loads add up, tables of chained copies, of host-bound batches, of overlap and of
-        merged runs if the profile holds them, the fitted lines, and what models share.
+        merged runs if the profile holds them, the fitted lines, what models share, and
+        which samples spread too widely.
     """
     return "\n\n".join(["\n".join(_provenance(profile)), tables(profile, tiers)])
 
@@ -62,6 +64,7 @@ def tables(profile: Profile, tiers: Sequence[Tier]) -> str:
     parts += [_chains(profile, tiers), _bounds(profile)]
     parts += [_overlaps(profile, tiers), _merged(profile, tiers)]
     parts += [[*_copies(profile, tiers), *_empty_round(profile), _sharing(profile)]]
+    parts.append(_spreads(profile))
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
@@ -280,6 +283,19 @@ def _merged(profile: Profile, tiers: Sequence[Tier]) -> list[str]:
         "merged runs: spread = (highest − lowest) / median of the runs; loads block by "
         "block timed as one, else added up",
         *table(head, rows),
+    ]
+
+
+def _spreads(profile: Profile) -> list[str]:
+    found = wide_samples(profile.models)
+    if not found:
+        return []
+    rows = [[shortened(one.model), one.what, f"{one.ratio:.1f} x"] for one in found]
+    return [
+        f"warning: these samples spread too widely to be believed (p90 is at least "
+        f"{WIDE:g} x p10); measure again on a machine that does nothing else, with "
+        f"more samples",
+        *table(["model", "what", "p90 / p10"], rows),
     ]
 
 

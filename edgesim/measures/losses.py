@@ -1,9 +1,9 @@
-"""What requests were lost to, where none was served in time."""
+"""What the requests that were not in time were lost to."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from edgesim.engine.records import (
     NO_LINK,
     QUEUE_FULL,
     REASONS,
+    Floats,
 )
 from edgesim.measures.account import Account
 from solvers.tolerance import TIME_TOLERANCE_S
@@ -26,16 +27,19 @@ CAUSES = (LINK, MEMORY, UPLOAD, GPU, QUEUE, POLICY)
 """No link, more memory than there is, no time for the upload or for the GPU after it,
 a full queue, and what a policy turns away for a reason of its own."""
 
-_BY_REASON = {NO_LINK: LINK, NEVER_FITS: MEMORY, QUEUE_FULL: QUEUE}
+Flags = NDArray[np.bool_]
 
 
 def losses(account: Account, start_s: float = 0.0) -> dict[str, int]:
     """Count the requests that were not in time, by what they were lost to.
 
-    A request whose input arrived is lost to the GPU. One whose input did not is lost to
-    its upload, or to the GPU if loading and running its model alone takes longer than
-    the request may. One that a plan leaves out is lost to whichever of the two takes
-    longer alone. O(n).
+    A request is lost to the GPU if loading and running its model alone takes longer
+    than the request may. Otherwise, one whose input arrived early enough for that is
+    lost to the GPU, and one whose input arrived later, to the longer of the upload,
+    with its wait for spectrum, and the GPU; one whose input did not arrive, to its
+    upload. One that a plan leaves out, though it could still have been served after all
+    others, is left out by choice; any other is lost to whichever would be in use for
+    longer if it were served too, the band or the GPU. O(n).
 
     Parameters
     ----------
@@ -49,40 +53,99 @@ def losses(account: Account, start_s: float = 0.0) -> dict[str, int]:
     dict
         Of ``CAUSES``, those that occurred, in that order.
     """
-    requests, tables = account.run.requests, account.tables
-    alone_s = [
-        tables.load_s(None, model) + float(latency_s[1])
-        for model, latency_s in enumerate(tables.latency_s)
-    ]
-    upload_s = None if account.schedule is None else tables.demand_s
-    there = ~np.isnan(requests.upload_end_s)
-    # A GPU that computed nothing has lost nothing that it was given time for.
-    idle = not len(account.run.rounds.model)
-    counts: Counter[str] = Counter()
-    for number in np.flatnonzero(
+    requests = account.run.requests
+    lost = np.flatnonzero(
         (requests.outcome != IN_TIME) & (requests.arrival_s >= start_s)
-    ).tolist():
-        code = int(requests.outcome[number])
-        reason = account.run.reasons[code - DROPPED] if code >= DROPPED else ""
-        gpu_s = alone_s[requests.model[number]]
-        may_take_s = requests.deadline_s[number] - requests.arrival_s[number]
-        if reason in _BY_REASON:
-            cause = _BY_REASON[reason]
-        elif math.isinf(gpu_s):
-            cause = MEMORY
-        elif gpu_s + _upload_s(upload_s, number) <= may_take_s and (
-            reason == NOT_SCHEDULED or (upload_s is None and idle and there[number])
-        ):
-            cause = POLICY
-        elif there[number] or gpu_s > may_take_s + TIME_TOLERANCE_S:
-            cause = GPU
-        elif reason == NOT_SCHEDULED and upload_s is not None:
-            cause = UPLOAD if upload_s[number] >= gpu_s else GPU
-        else:
-            cause = UPLOAD if reason in REASONS else POLICY
-        counts[cause] += 1
-    return {cause: counts[cause] for cause in CAUSES if counts[cause]}
+    )
+    alone_s = _alone_s(account)[requests.model[lost]]
+    arrival_s, deadline_s = requests.arrival_s[lost], requests.deadline_s[lost]
+    upload_end_s = requests.upload_end_s[lost]
+    arrived = ~np.isnan(upload_end_s)
+    upload_s = upload_end_s - arrival_s
+    possible = alone_s <= deadline_s - arrival_s + TIME_TOLERANCE_S
+    early = upload_end_s + alone_s <= deadline_s + TIME_TOLERANCE_S
+    # A GPU that computed nothing has lost nothing that it was given time for.
+    idle = account.schedule is None and not len(account.run.rounds.model)
+    chosen, upload_longer = _left_out(account, lost, alone_s)
+    by_gpu = ~possible | (arrived & (early | (upload_s < alone_s)))
+    causes = np.select(
+        [
+            _dropped_for(account, lost, NO_LINK),
+            _dropped_for(account, lost, NEVER_FITS) | np.isinf(alone_s),
+            _dropped_for(account, lost, QUEUE_FULL),
+            chosen | (arrived & possible & idle),
+            by_gpu,
+            _dropped_for(account, lost, NOT_SCHEDULED) & ~upload_longer,
+            arrived | _dropped_for(account, lost, NOT_SCHEDULED, *REASONS),
+        ],
+        [
+            CAUSES.index(cause)
+            for cause in (LINK, MEMORY, QUEUE, POLICY, GPU, GPU, UPLOAD)
+        ],
+        CAUSES.index(POLICY),
+    )
+    counts = np.bincount(causes, minlength=len(CAUSES)).tolist()
+    return {cause: count for cause, count in zip(CAUSES, counts, strict=True) if count}
 
 
-def _upload_s(upload_s: NDArray[np.float64] | None, number: int) -> float:
-    return 0.0 if upload_s is None else float(upload_s[number])
+def lost_by(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """Give the losses of each solver or policy as a summary has them: ``lost_to``.
+
+    Nothing if no request was lost. Causes are in the order of ``CAUSES``.
+    """
+    if not any(sum(of.values()) for of in counts.values()):
+        return {}
+    return {
+        "lost_to": {
+            name: {cause: of[cause] for cause in CAUSES if of.get(cause)}
+            for name, of in counts.items()
+        }
+    }
+
+
+def _alone_s(account: Account) -> Floats:
+    """Time to load and run each model for one request, nothing being resident."""
+    tables = account.tables
+    return np.array(
+        [
+            tables.load_s(None, model) + float(latency_s[1])
+            for model, latency_s in enumerate(tables.latency_s)
+        ]
+    )
+
+
+def _dropped_for(account: Account, lost: NDArray[np.int64], *reasons: str) -> Flags:
+    codes = [
+        DROPPED + number
+        for number, reason in enumerate(account.run.reasons)
+        if reason in reasons
+    ]
+    return np.isin(account.run.requests.outcome[lost], codes)
+
+
+def _left_out(
+    account: Account, lost: NDArray[np.int64], alone_s: Floats
+) -> tuple[Flags, Flags]:
+    """Compare what a plan left out with what it used.
+
+    Returns
+    -------
+    chosen, upload_longer
+        Whether each lost request was left out of the plan though it could be served
+        after all others, and whether the band would be in use for longer than the GPU
+        if it were served too.
+    """
+    requests, rounds = account.run.requests, account.run.rounds
+    if account.schedule is None:
+        none = np.zeros(len(lost), dtype=np.bool_)
+        return none, none
+    demand_s = account.tables.demand_s
+    band_s = float(demand_s[requests.round >= 0].sum())
+    gpu_s = float(rounds.load_s.sum() + rounds.compute_s.sum())
+    there_s = np.maximum(requests.arrival_s[lost], band_s) + demand_s[lost]
+    end_s = np.maximum(there_s, rounds.end_s.max(initial=0.0)) + alone_s
+    fits = end_s <= requests.deadline_s[lost]
+    return (
+        fits & _dropped_for(account, lost, NOT_SCHEDULED),
+        band_s + demand_s[lost] >= gpu_s + alone_s,
+    )

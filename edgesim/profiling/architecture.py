@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,8 +37,8 @@ _SOURCES = {
     "hf": zoo.from_transformers,
 }
 _FORMS = (
-    "torchvision:NAME, timm:NAME, hf:NAME, package.module:factory, or checkpoint files "
-    "(.safetensors, .pt)"
+    "torchvision:NAME, timm:NAME, hf:NAME, package.module:factory, each with "
+    "KEY=VALUE after a comma, or checkpoint files (.safetensors, .pt)"
 )
 
 
@@ -54,18 +57,26 @@ def parse_spec(text: str) -> NetworkSpec:
     ``torchvision:resnet50``, ``llama`` of ``hf:llama,hidden_size=2048``, the folder's
     name of ``hf:FOLDER``, the factory's of ``package.module:factory``.
 
+    After a comma may stand keywords, ``resnet18,num_classes=7``: of the library's
+    builder, of the configuration, or of the factory.
+
     Raises
     ------
     InputError
         If the text is not a SPEC.
     """
-    named = _NAMED.fullmatch(text)
-    name, architecture = (named[1], named[2]) if named else (None, text)
+    name, architecture = named_spec(text)
     source, colon, rest = architecture.partition(":")
     last = rest.partition(",")[0]
     if not colon or not source or not last:
         raise InputError(text, f"is no SPEC; allowed are {_FORMS}")
     return NetworkSpec(name or Path(last).name, architecture)
+
+
+def named_spec(text: str) -> tuple[str | None, str]:
+    """Split ``[NAME=]SPEC``; the name is None if there is none."""
+    named = _NAMED.fullmatch(text)
+    return (named[1], named[2]) if named else (None, text)
 
 
 def shown_architecture(architecture: str) -> str:
@@ -170,17 +181,10 @@ def dtype_of(tensors: dict[str, torch.Tensor]) -> str:
 
 
 def _from_factory(architecture: str) -> zoo.Built:
-    """Call ``package.module:factory``."""
-    place, _, name = architecture.partition(":")
+    """Call ``package.module:factory[,KEY=VALUE…]``."""
+    place, name, options = _factory_parts(architecture)
     with current_folder_importable():
-        module = _import_module(place, architecture)
-        factory = getattr(module, name, None)
-        if not callable(factory):
-            known = [key for key, value in vars(module).items() if callable(value)]
-            raise InputError(
-                architecture, zoo.unknown(f"function in {place}", name, known)
-            )
-        network = factory()
+        network = _factory(place, name, architecture)(**options)
     if not isinstance(network, nn.Module):
         raise InputError(
             architecture, f"must return a torch.nn.Module, found {short(network)}"
@@ -189,6 +193,47 @@ def _from_factory(architecture: str) -> zoo.Built:
     if text is not None:
         check_input(f"{architecture}: edgesim_input", str(text))
     return zoo.Built(network, None if text is None else str(text))
+
+
+def _factory_parts(architecture: str) -> tuple[str, str, dict[str, Any]]:
+    place, _, rest = architecture.partition(":")
+    name, _, text = rest.partition(",")
+    return place, name, dict(zoo.keywords(text, architecture))
+
+
+def _factory(place: str, name: str, architecture: str) -> Callable[..., Any]:
+    module = _import_module(place, architecture)
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        known = [key for key, value in vars(module).items() if callable(value)]
+        raise InputError(architecture, zoo.unknown(f"function in {place}", name, known))
+    found: Callable[..., Any] = factory
+    return found
+
+
+def with_classes(architecture: str, classes: int) -> str | None:
+    """Give an architecture a head of another size; None if it takes no such keyword.
+
+    That is ``num_classes`` of torchvision, timm and a factory that has such a
+    parameter, and ``num_labels`` of transformers. One that is stated already stands.
+    """
+    source, _, rest = architecture.partition(":")
+    key = zoo.CLASSES.get(source)
+    if key is None:
+        place, name, _ = _factory_parts(architecture)
+        key = "num_classes"
+        with current_folder_importable():
+            factory = _factory(place, name, architecture)
+            try:
+                parameters = inspect.signature(factory).parameters
+            except (TypeError, ValueError):  # some builtins have none
+                return None
+        if key not in parameters:
+            return None
+    _, _, text = rest.partition(",")
+    if key in dict(zoo.keywords(text, architecture)):
+        return None
+    return f"{architecture},{key}={classes}"
 
 
 def _import_module(place: str, architecture: str) -> ModuleType:

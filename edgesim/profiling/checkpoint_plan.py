@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
-
-import torch
-from torch import nn
+from typing import TypeAlias
 
 from edgesim.checkpoints.content import ContentBlock, ContentLibrary
 from edgesim.checkpoints.files import Checkpoint, TensorRecord
@@ -18,12 +15,12 @@ from edgesim.errors import InputError, Parameter, short
 from edgesim.files import is_file
 from edgesim.profile.file import read_profile, shipped_profiles
 from edgesim.profile.values import Profile
+from edgesim.profiling.architecture import with_classes
 from edgesim.profiling.blocks import BlockOf, BlockPlan
+from edgesim.profiling.checkpoint_fit import SHOWN_DIFFERENCES, check_fits, fit
 from edgesim.profiling.device import Device
 from edgesim.profiling.networks import Networks
 from edgesim.profiling.plan import CopiedLatency, NetworkPlan, tried
-
-SHOWN_DIFFERENCES = 3
 
 
 def plan_checkpoints(
@@ -73,91 +70,94 @@ def plan_checkpoints(
     ]
 
 
-def with_architecture(
+def with_architectures(
     device: Device,
     plans: Sequence[NetworkPlan],
     checkpoints: Sequence[Checkpoint],
-    architecture: str,
+    architectures: Mapping[str, str],
     text: str | None,
     largest_batch: int = 1,
     networks: Networks | None = None,
 ) -> list[NetworkPlan]:
-    """Assign plans the network whose latency represents theirs, after checking it.
+    """Assign plans the networks whose latencies represent theirs, after checking them.
 
-    The network takes the dtype of the checkpoint's weights if that is one of
-    :data:`edgesim.profiling.architecture.DTYPES`.
+    A network takes the dtype of the checkpoint's weights if that is one of
+    :data:`edgesim.profiling.architecture.DTYPES`, and the number of classes of its head
+    if nothing else differs. Plans without an architecture stay as they are.
+
+    Parameters
+    ----------
+    device
+        Where networks are built and tried.
+    plans, checkpoints
+        The plans, and what they are of.
+    architectures
+        SPECs by the plan's name.
+    text
+        One input, instead of each network's usual one.
+    largest_batch
+        Tried besides a batch of one.
+    networks
+        Builds and caches the networks.
 
     Raises
     ------
     InputError
-        If the tensors of a checkpoint and those of the network differ.
+        If the tensors of a checkpoint and those of its network differ.
     """
-    completed: dict[str, NetworkPlan] = {}
     networks = Networks(device) if networks is None else networks
-    by_dtype = sorted(zip(plans, checkpoints, strict=True), key=lambda x: x[0].dtype)
-    for dtype, members in groupby(by_dtype, key=lambda x: x[0].dtype):
-        start_s = time.perf_counter()
-        built = networks.built(architecture, dtype)
-        build_s = time.perf_counter() - start_s
-        group = list(members)
-        for _, checkpoint in group:
+    groups: dict[tuple[str, str], list[_Member]] = {}
+    for member in zip(plans, checkpoints, strict=True):
+        plan, _ = member
+        if plan.name in architectures:
+            key = architectures[plan.name], plan.dtype
+            groups.setdefault(key, []).append(member)
+    completed = {plan.name: plan for plan in plans}
+    for (architecture, dtype), members in groups.items():
+        for plan in _with_network(
+            device, members, architecture, dtype, text, largest_batch, networks
+        ):
+            completed[plan.name] = plan
+    return list(completed.values())
+
+
+_Member: TypeAlias = tuple[NetworkPlan, Checkpoint]
+
+
+def _with_network(
+    device: Device,
+    members: Sequence[_Member],
+    architecture: str,
+    dtype: str,
+    text: str | None,
+    largest_batch: int,
+    networks: Networks,
+) -> Iterator[NetworkPlan]:
+    """Build a network once for plans of one dtype, and again for every other head."""
+    start_s = time.perf_counter()
+    built = networks.built(architecture, dtype)
+    build_s = time.perf_counter() - start_s
+    fitting: list[NetworkPlan] = []
+    others: dict[str, list[_Member]] = {}
+    for plan, checkpoint in members:
+        classes = fit(built.network, checkpoint).classes
+        sized = None if classes is None else with_classes(architecture, classes)
+        if sized is not None:
+            others.setdefault(sized, []).append((plan, checkpoint))
+        else:
             check_fits(built.network, checkpoint, architecture)
-        given = text or built.input
+            fitting.append(plan)
+    given = text or built.input
+    if fitting:
         effort = tried(
             device, built.network, given, build_s, architecture, largest_batch
         )
-        for plan, _ in group:
-            completed[plan.name] = replace(
-                plan, architecture=architecture, input=given, effort=effort
-            )
-    return [completed[plan.name] for plan in plans]
-
-
-def check_fits(network: nn.Module, checkpoint: Checkpoint, architecture: str) -> None:
-    """Compare names and shapes of a checkpoint's tensors with those of a network.
-
-    For tensors that the network ties, one of their names suffices.
-
-    Raises
-    ------
-    InputError
-        Naming the first few that differ.
-    """
-    found = {tensor.name: tensor.shape for tensor in checkpoint.tensors}
-    wanted: dict[str, tuple[int, ...]] = {}
-    names_of: dict[tuple[object, ...], list[str]] = {}
-    for name, value in network.state_dict().items():
-        if isinstance(value, torch.Tensor) and value.numel():
-            wanted[name] = tuple(value.shape)
-            identity = (value.data_ptr(), value.shape, value.stride(), value.dtype)
-            names_of.setdefault(identity, []).append(name)
-    present = {
-        name
-        for names in names_of.values()
-        if not found.keys().isdisjoint(names)
-        for name in names
-    }
-    differences = [
-        f"{name} is missing in the checkpoint" for name in wanted if name not in present
-    ]
-    differences += [
-        f"{name} is not in the network" for name in found if name not in wanted
-    ]
-    differences += [
-        f"{name} has shape {list(shape)} in the checkpoint and {list(wanted[name])} "
-        f"in the network"
-        for name, shape in found.items()
-        if wanted.get(name, shape) != shape
-    ]
-    if differences:
-        more = len(differences) - SHOWN_DIFFERENCES
-        raise InputError(
-            checkpoint.name,
-            "does not fit ",
-            Parameter("factory", architecture),
-            ": "
-            + "; ".join(differences[:SHOWN_DIFFERENCES])
-            + (f"; and {more} more" if more > 0 else ""),
+        for plan in fitting:
+            yield replace(plan, architecture=architecture, input=given, effort=effort)
+    del built  # or two would take memory at once
+    for sized, of in others.items():
+        yield from _with_network(
+            device, of, sized, dtype, text, largest_batch, networks
         )
 
 

@@ -21,6 +21,7 @@ from edgesim.checkpoints.files import (
 from edgesim.checkpoints.model_names import parse_checkpoints
 from edgesim.errors import InputError, Parameter
 from edgesim.files import keep_inputs
+from edgesim.profile.spread import spread_notes
 from edgesim.profile.values import Measured, Profile, Tier
 from edgesim.profiling import session
 from edgesim.profiling.architecture import NetworkSpec, parse_spec, shown_architecture
@@ -28,12 +29,13 @@ from edgesim.profiling.checkpoint_plan import (
     latency_place,
     plan_checkpoints,
     read_latency_source,
-    with_architecture,
+    with_architectures,
     with_latency_from,
 )
 from edgesim.profiling.device import Device
 from edgesim.profiling.disk import check_disk, file_system
 from edgesim.profiling.estimate import duration, expected_s, tier_rates
+from edgesim.profiling.factories import assign_factories
 from edgesim.profiling.networks import Networks
 from edgesim.profiling.plan import NetworkPlan, PlanOptions, plan_networks
 
@@ -56,10 +58,11 @@ class Job:
     names, min_bytes
         How blocks are found in checkpoints, as in
         :func:`edgesim.checkpoints.content.share_by_content`.
-    factory, latency_from
-        Source of the latency of checkpoints: an architecture, or ``PROFILE[:MODEL]``.
-        Files do not state the architecture: without either the profile holds no
-        latency of theirs.
+    factories, latency_from
+        Source of the latency of checkpoints: architectures, as
+        :func:`edgesim.profiling.factories.assign_factories` takes them, or
+        ``PROFILE[:MODEL]``. Files do not state the architecture: without either the
+        profile holds no latency of theirs.
     check_memory
         Whether to reject models for which the system currently lacks memory.
     name, note
@@ -75,7 +78,7 @@ class Job:
     command: str
     names: Literal["ignore", "match"] = "ignore"
     min_bytes: int = 0
-    factory: str | None = None
+    factories: tuple[str, ...] = ()
     latency_from: str | None = None
     check_memory: bool = True
     note: str | None = None
@@ -122,14 +125,14 @@ def check_job(job: Job, out: Path) -> None:
         Naming the parameter.
     """
     networks, checkpoints = job.networks, job.checkpoints
-    if job.factory and job.latency_from:
+    if job.factories and job.latency_from:
         raise InputError(
             Parameter("factory"),
             "must not be given together with ",
             Parameter("latency_from"),
         )
     for name, given in (
-        ("factory", job.factory is not None),
+        ("factory", len(job.factories) > 0),
         ("latency_from", job.latency_from is not None),
         ("min_bytes", job.min_bytes > 0),
         ("names", job.names != "ignore"),
@@ -146,13 +149,14 @@ def check_job(job: Job, out: Path) -> None:
             raise InputError(
                 Parameter(name), "is for networks, and all SPECs are checkpoints"
             )
-    if job.options.input and not networks and not job.factory:
+    if job.options.input and not networks and not job.factories:
         raise InputError(
             Parameter("input"),
             "is for networks and ",
             Parameter("factory"),
             "; there are neither",
         )
+    assign_factories(job.factories, checkpoints)
     sources = [path for files in checkpoints for path in files.paths]
     if job.latency_from is not None:
         sources.append(Path(latency_place(job.latency_from)[0]))
@@ -303,13 +307,11 @@ def _checkpoint_plans(
     plans = plan_checkpoints(checkpoints, library, job.options.block_of)
     if source is not None:
         return with_latency_from(plans, *source)
-    if job.factory is None:
-        return plans
-    return with_architecture(
+    return with_architectures(
         device,
         plans,
         checkpoints,
-        job.factory,
+        assign_factories(job.factories, job.checkpoints),
         job.options.input,
         job.options.largest_batch,
         networks,
@@ -324,6 +326,7 @@ def _profile(
 ) -> Profile:
     settings = job.settings
     notes = [*session.device_notes(device, settings), *findings.notes]
+    notes += spread_notes(findings.models)
     if job.note:
         notes.append(job.note)
     machine = dict(findings.facts.machine)

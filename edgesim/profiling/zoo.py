@@ -24,6 +24,24 @@ LIBRARIES = {"torchvision": "torchvision", "timm": "timm", "hf": "transformers"}
 """Package by the first word of a SPEC."""
 
 
+CLASSES = {"torchvision": "num_classes", "timm": "num_classes", "hf": "num_labels"}
+"""Keyword for the size of the head, by the first word of a SPEC."""
+
+_DOWNLOADS = frozenset(
+    {
+        "weights",
+        "weights_backbone",
+        "pretrained",
+        "pretrained_backbone",
+        "pretrained_cfg",
+        "pretrained_cfg_overlay",
+        "checkpoint_path",
+        "cache_dir",
+    }
+)
+"""Keywords that would fetch or read weights; there are none but random ones."""
+
+
 class Built(NamedTuple):
     """A network, and its usual input if known."""
 
@@ -31,20 +49,24 @@ class Built(NamedTuple):
     input: str | None
 
 
-def from_torchvision(name: str, where: str, dtype: torch.dtype | None = None) -> Built:
-    """Build ``torchvision:NAME``; inputs are 3 × 224 × 224, Inception's 3 × 299 × 299.
+def from_torchvision(text: str, where: str, dtype: torch.dtype | None = None) -> Built:
+    """Build ``torchvision:NAME[,KEY=VALUE…]``; KEY is one of its builder.
+
+    Inputs are 3 × 224 × 224, Inception's 3 × 299 × 299.
 
     Raises
     ------
     InputError
-        If torchvision cannot be used or has no such model.
+        If torchvision cannot be used or has no such model, or a keyword is about
+        weights.
     """
     del dtype  # small enough to convert afterwards
+    name, options = _named_options(text, where)
     models = _library("torchvision", where).models
     known = models.list_models()
     if name not in known:
         raise InputError(where, unknown("torchvision model", name, known))
-    options: dict[str, Any] = {"weights": None}
+    options["weights"] = None
     # Detection and segmentation models would download weights of their backbone.
     parameters = inspect.signature(models.get_model_builder(name)).parameters
     if "weights_backbone" in parameters:
@@ -53,35 +75,52 @@ def from_torchvision(name: str, where: str, dtype: torch.dtype | None = None) ->
     return Built(network, "3x299x299" if name == "inception_v3" else "3x224x224")
 
 
-def from_timm(name: str, where: str, dtype: torch.dtype | None = None) -> Built:
-    """Build ``timm:NAME``; the input is that of its default configuration.
+def from_timm(text: str, where: str, dtype: torch.dtype | None = None) -> Built:
+    """Build ``timm:NAME[,KEY=VALUE…]``; KEY is one of ``timm.create_model``.
+
+    The input is that of its default configuration.
 
     Raises
     ------
     InputError
-        If timm cannot be used or has no such model.
+        If timm cannot be used or has no such model, or a keyword is about weights.
     """
     del dtype
+    name, options = _named_options(text, where)
     timm = _library("timm", where)
     # Names with a prefix, as in hf-hub:NAME, would be fetched over the network.
     if ":" in name or not timm.is_model(name):
         raise InputError(where, unknown("timm model", name, timm.list_models()))
-    network = timm.create_model(name, pretrained=False)
+    network = timm.create_model(name, pretrained=False, **options)
     size = (getattr(network, "default_cfg", None) or {}).get("input_size")
     return Built(network, "x".join(map(str, size)) if size else None)
+
+
+def _named_options(text: str, where: str) -> tuple[str, dict[str, Any]]:
+    """Split ``NAME[,KEY=VALUE…]``, and refuse keywords about weights."""
+    name, _, rest = text.partition(",")
+    options = dict(keywords(rest, where))
+    for key in options.keys() & _DOWNLOADS:
+        raise InputError(
+            where, f"must not set {key}: weights are random, and none are fetched"
+        )
+    return name, options
 
 
 def from_transformers(text: str, where: str, dtype: torch.dtype | None = None) -> Built:
     """Build ``hf:NAME[,KEY=VALUE…]`` with random weights.
 
     NAME is a model type of transformers, or a local folder with a ``config.json``.
-    Values are JSON scalars and replace those of the configuration.
+    Values are JSON scalars and replace those of the configuration; ``num_labels`` is
+    the size of a classifier. The network is of the first class that ``architectures``
+    of the configuration lists, such as ``BertForSequenceClassification``, otherwise the
+    plain model of its type.
 
     Raises
     ------
     InputError
-        If transformers cannot be used, has no such model type or key, or has no plain
-        model of that type.
+        If transformers cannot be used, or has no such model type, key or class, or no
+        plain model of that type.
     """
     with _offline():
         return _from_transformers(text, where, dtype)
@@ -90,10 +129,11 @@ def from_transformers(text: str, where: str, dtype: torch.dtype | None = None) -
 def _from_transformers(text: str, where: str, dtype: torch.dtype | None) -> Built:
     transformers = _library("transformers", where)
     name, _, rest = text.partition(",")
-    overrides = dict(_overrides(rest, where))
+    overrides = dict(keywords(rest, where))
+    listed = overrides.pop("architectures", None)
     with _quiet(transformers):
         config = _plain_config(transformers, name, where)
-        known = {*config.to_dict(), *getattr(config, "attribute_map", {})}
+        known = {*config.to_dict(), *getattr(config, "attribute_map", {}), "num_labels"}
         for key in overrides:
             if key not in known:
                 raise InputError(where, unknown(f"key of {name}", key, known))
@@ -107,11 +147,34 @@ def _from_transformers(text: str, where: str, dtype: torch.dtype | None) -> Buil
             config.use_pretrained_backbone = False
         # Large ones are created in their dtype directly: float32 would take twice the
         # memory.
+        kind = _class_of(transformers, listed or config.architectures, where)
         with _default_dtype(dtype):
-            network = transformers.AutoModel.from_config(
-                config, trust_remote_code=False
-            )
+            if kind is None:
+                network = transformers.AutoModel.from_config(
+                    config, trust_remote_code=False
+                )
+            else:
+                if getattr(config, "pad_token_id", 0) is None:
+                    # Without one, classifiers of texts take no batch of several.
+                    config.pad_token_id = 0
+                network = kind._from_config(config)  # what AutoModel calls
     return Built(network, transformers_input(network))
+
+
+def _class_of(transformers: Any, listed: Any, where: str) -> Any:
+    """Find the class that a configuration lists first; None if it lists none."""
+    names = [listed] if isinstance(listed, str) else list(listed or ())
+    if not names:
+        return None
+    kind = getattr(transformers, str(names[0]), None)
+    if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
+        return kind
+    raise InputError(
+        where,
+        f"is of class {short(names[0])} by architectures of its configuration, which "
+        f"transformers {transformers.__version__} does not have; give another with "
+        f'architectures="CLASS" after a comma, or the factory of a module of your own',
+    )
 
 
 def _plain_config(transformers: Any, name: str, where: str) -> Any:
@@ -126,8 +189,14 @@ def _plain_config(transformers: Any, name: str, where: str) -> Any:
     return transformers.AutoConfig.for_model(name)
 
 
-def _overrides(text: str, where: str) -> Iterator[tuple[str, object]]:
-    """Parse ``KEY=VALUE,KEY=VALUE`` with JSON scalars; strings may contain commas."""
+def keywords(text: str, where: str) -> Iterator[tuple[str, object]]:
+    """Parse ``KEY=VALUE,KEY=VALUE`` with JSON scalars; strings may contain commas.
+
+    Raises
+    ------
+    InputError
+        If the text is of another form.
+    """
     decoder = json.JSONDecoder()
     while text:
         key, equals, rest = text.partition("=")

@@ -11,7 +11,7 @@ from edgesim.report.page import paragraph, text
 from edgesim.report.tables import table
 from edgesim.results.columns import Columns
 from edgesim.results.runs import Runs
-from edgesim.results.text import gain_lines, method_lines, nobody_lines
+from edgesim.results.text import gain_lines, lost_lines, method_lines
 from edgesim.text import ABSENT, number, percent, seconds
 from solvers.registry import NO_SHARING
 
@@ -58,10 +58,10 @@ def key_numbers(runs: Runs) -> str:
         paragraph(f"{line[0].upper()}{line[1:]}.", "strong")
         for line in gain_lines(runs.summary)
     )
-    nobody = " ".join(nobody_lines(runs.summary))
+    lost = " ".join(lost_lines(runs.summary))
     return (
         gains
-        + (paragraph(f"{nobody[0].upper()}{nobody[1:]}.", "strong") if nobody else "")
+        + (paragraph(f"{lost[0].upper()}{lost[1:]}.", "strong") if lost else "")
         + f'<div class="wide"><table>\n<thead><tr>{top}<th scope="col">GPU time: {keys}'
         f"</th></tr></thead>\n<tbody>\n{chr(10).join(rows)}\n</tbody></table></div>"
         + paragraph(_sentence(" ".join(method_lines(runs.summary))), "note")

@@ -19,7 +19,7 @@ from edgesim.measures.intervals import (
     method,
     sample,
 )
-from edgesim.measures.losses import losses
+from edgesim.measures.losses import losses, lost_by
 from edgesim.measures.measure import Measures, measure_span
 from edgesim.measures.series import sample_series
 from edgesim.plotting.online import (
@@ -102,8 +102,7 @@ class OnlineSummary:
             series = sample_series(account, online.sample_s)
         kept.samples += sample([account], spans)
         kept.whole.append(measures)
-        if not measures.in_time:
-            kept.lost.update(losses(account, online.warmup_s))
+        kept.lost.update(losses(account, online.warmup_s))
         kept.drawn.append(keep_for_plots(account, measures, series, whole[0]))
         kept.runtime_s.append(trial.runtime_s)
         if self._series is not None:
@@ -121,7 +120,7 @@ class OnlineSummary:
     def summary(self) -> dict[str, Any]:
         """Condense the run: every measure by policy, and what sharing gains.
 
-        ``lost_to`` is there if no request was in time.
+        ``lost_to`` says what requests were lost to, if any was.
         """
         scenario, online, kept = self._inputs.scenario, self._inputs.online, self._kept
         first = next(iter(kept.values()))
@@ -153,14 +152,8 @@ class OnlineSummary:
                 for name, policy in kept.items()
                 if name + NO_SHARING in kept
             },
-            **self._lost(),
+            **lost_by({name: policy.lost for name, policy in kept.items()}),
         }
-
-    def _lost(self) -> dict[str, Any]:
-        """Say what requests were lost to, where none was in time by any policy."""
-        if any(measures.in_time for of in self._kept.values() for measures in of.whole):
-            return {}
-        return {"lost_to": {name: dict(of.lost) for name, of in self._kept.items()}}
 
     def pictures(self) -> Pictures:
         """Draw latencies, shares in time, GPU time and goodput of all policies."""

@@ -11,7 +11,7 @@ from typing import Any
 from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.trial import Trial
 from edgesim.instances import write_instance, write_schedule
-from edgesim.measures.losses import losses
+from edgesim.measures.losses import losses, lost_by
 from edgesim.measures.student import mean_interval
 from edgesim.plotting import timeline
 from edgesim.plotting.style import Drawing
@@ -101,7 +101,7 @@ class PlanSummary:
         Each measure has its values, one a repeat, their mean, and half the width of its
         95 % interval (null for one repeat); ``goodput`` is summed over repeats. A gain
         is the difference of a solver and its twin without sharing in the same repeat.
-        ``lost_to`` is there if no request was in time.
+        ``lost_to`` says what requests were lost to, if any was.
         """
         scenario, trials = self._inputs.scenario, self._trials
         return {
@@ -126,13 +126,11 @@ class PlanSummary:
         }
 
     def _lost(self) -> dict[str, Any]:
-        """Say what requests were lost to, where none was in time by any solver."""
-        if any(trial.measures.in_time for trial in self._trials):
-            return {}
+        """Say what requests were lost to, by solver; nothing if none was lost."""
         lost: dict[str, Counter[str]] = {}
         for trial in self._trials:
             lost.setdefault(trial.name, Counter()).update(losses(trial.account))
-        return {"lost_to": {name: dict(counts) for name, counts in lost.items()}}
+        return lost_by(lost)
 
     def pictures(self) -> Pictures:
         """Draw requests in time, and the first plan over time."""

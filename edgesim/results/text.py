@@ -28,8 +28,8 @@ from edgesim.text import table as columns_of
 def table(report: Report) -> str:
     """Format a run for people: the library, a row per solver or policy, the gains.
 
-    Below stand a sentence if nobody was served, and what was assumed, where a scenario
-    leaves that to edgesim.
+    Below stand what lost the requests that were not in time, and what was assumed,
+    where a scenario leaves that to edgesim.
     """
     if report.summary["schema"] == SUMMARY:
         lines = _online_lines(report.summary)
@@ -37,7 +37,7 @@ def table(report: Report) -> str:
         lines = _plan_lines(report.summary, report.run["runtime_s"])
     lines += gain_lines(report.summary)
     lines += method_lines(report.summary)
-    lines += nobody_lines(report.summary)
+    lines += lost_lines(report.summary)
     assumed = report.run["assumed"]
     if assumed:
         lines.append(assumed_text(assumed))
@@ -170,26 +170,32 @@ _LOST_TO = {
 }
 
 
-def nobody_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Say that nobody was served in time, if so, and what the requests were lost to.
+def lost_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Say what the requests that were not in time were lost to, if there are any.
 
     Where solvers or policies differ, the first one's numbers stand for them.
     """
-    lost = summary.get("lost_to")
-    if not lost:
-        return []
     requests = sum(summary["requests"])
     if not requests:
         return ["nobody is served: there are no requests"]
-    name, counts = next(iter(lost.items()))
+    lost = summary.get("lost_to")
+    if not lost:
+        return []
+    name, counts = next((name, of) for name, of in lost.items() if of)
     whose = "" if all(one == counts for one in lost.values()) else f" (by {name})"
-    parts = [
+    parts = ", ".join(
         _LOST_TO[cause].format(f"{n:,}").replace("were", "was" if n == 1 else "were")
         for cause, n in counts.items()
-    ]
+    )
+    if all(sum(one.values()) == requests for one in lost.values()):
+        return _wrapped(
+            f"nobody is served in time: of {counted(requests, 'request')}{whose}, "
+            f"{parts}"
+        )
+    verb = "is" if sum(counts.values()) == 1 else "are"
     return _wrapped(
-        f"nobody is served in time: of {counted(requests, 'request')}{whose}, "
-        f"{', '.join(parts)}"
+        f"of {counted(requests, 'request')}, {sum(counts.values()):,} {verb} not "
+        f"served in time{whose}: {parts}"
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgesim.cli.options import byte_size
+from edgesim.shipped import data_file
 from tests.command import edgesim
 from tests.examples import SCENARIO, TRACE
 
@@ -190,3 +193,107 @@ def test_what_is_wrong_names_the_option(
     )
     assert finished.code == 2
     assert finished.err.startswith(f"error: {said}")
+
+
+def test_options_for_the_gpu_and_the_cell(scenario: Path) -> None:
+    """Each sets a key; sizes may have a unit."""
+    words = ("--memory", "2GiB", "--residency", "cache", "--overlap")
+    words += ("--load-from", "pinned", "--deadline", "0.4", "--bandwidth", "30 MHz")
+    finished = edgesim("run", scenario, "--solver", "greedy", *words, "--out", "out")
+    assert finished.code == 0, finished.err
+    found = json.loads(Path("out/run.json").read_text())["scenario"]
+    assert found["gpu"]["memory_bytes"] == 2 * 1024**3
+    assert found["gpu"]["residency"] == "cache"
+    assert found["gpu"]["overlap"] is True
+    assert found["gpu"]["load_from"] == "pinned"
+    assert found["workload"]["deadline_s"] == 0.4
+    assert found["cell"]["bandwidth_hz"] == 30e6
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e9", 1_000_000_000),
+        ("1GB", 1_000_000_000),
+        ("1.5 GB", 1_500_000_000),
+        ("24GiB", 24 * 1024**3),
+        ("512MB", 512_000_000),
+        ("100kB", 100_000),
+        ("7B", 7),
+    ],
+)
+def test_sizes(text: str, value: int) -> None:
+    """Decimal and binary units, or bytes."""
+    assert byte_size("--memory", text) == value
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ("--memory", "many"),
+            "--memory: must be bytes, as in 1e9, 16GB or 24GiB, found",
+        ),
+        (("--memory", ""), "--memory: must be bytes"),
+        (("--memory", "1GHz"), "--memory: must be bytes"),
+        (("--memory", "-1"), "--memory: must be bytes"),
+        (("--memory", "nan"), "--memory: must be bytes"),
+        (("--memory", "1.2.3"), "--memory: must be bytes"),
+        (("--memory", "1e999"), "--memory: must be bytes"),
+        (("--memory", "0.5"), "--memory: must be bytes"),
+        (
+            ("--bandwidth", "2GiHz"),
+            "--bandwidth: must be Hz, as in 20e6, 20MHz or 1GHz",
+        ),
+        (("--residency", "cash"), "--residency: must be one of previous, cache"),
+        (("--load-from", "tape"), "--load-from: must be one of pinned, pageable, disk"),
+        (("--deadline", "0"), "--deadline: must be a number above 0"),
+        (
+            ("--memory", "1GB", "--set", "gpu.memory_bytes=2"),
+            "--set gpu.memory_bytes: is what --memory sets; give one of them",
+        ),
+        (
+            ("--no-overlap", "--set", "gpu={overlap=true}"),
+            "--set gpu: is what --overlap sets; give one of them",
+        ),
+        (
+            ("--deadline", "1", "--set", "online.policies=['edf']"),
+            "--deadline: is for plans",
+        ),
+    ],
+)
+def test_what_such_options_refuse(
+    scenario: Path, words: tuple[str, ...], told: str
+) -> None:
+    """By their name, with what is allowed, and the same key set twice."""
+    assert refused(scenario, *words).startswith(told)
+
+
+@pytest.mark.parametrize("setting", ["workload.trace=./my.csv", "profile=mine.json"])
+def test_typed_paths_are_relative_to_the_current_folder(
+    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not to the scenario's, which for a shipped one lies somewhere else."""
+    monkeypatch.chdir(tmp_path)
+    source = data_file("profiles", "clockwork-v100.json")
+    assert source is not None
+    shutil.copy(source, "mine.json")
+    Path("my.csv").write_text(TRACE)
+    words = ("--set", setting, "--solver", "fcfs", "--repeats", 1, "--out", "out")
+    finished = edgesim("run", "campus", *words)
+    assert finished.code == 0, finished.err
+    files = json.loads(Path("out/run.json").read_text())["inputs"]
+    role, _, name = setting.removeprefix("workload.").partition("=")
+    assert files[role]["file"] == name.removeprefix("./")
+
+
+def test_paths_beside_the_scenario_hold_too(scenario: Path) -> None:
+    """A name that leads nowhere from the current folder is that of the scenario's."""
+    folder = scenario.parent / "elsewhere"
+    folder.mkdir()
+    moved = scenario.rename(folder / "small.toml")
+    (scenario.parent / "small.csv").rename(folder / "other.csv")
+    finished = edgesim(
+        *("run", moved, "--set", "workload.trace=other.csv", "--out", "out")
+    )
+    assert finished.code == 0, finished.err

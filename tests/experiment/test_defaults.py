@@ -11,8 +11,14 @@ import numpy as np
 import pytest
 
 from edgesim.errors import InputError
-from edgesim.experiment.defaults import MOST_WINDOWS, choose, is_own_models
+from edgesim.experiment.defaults import (
+    MOST_WINDOWS,
+    choose,
+    is_own_models,
+    wide_cell,
+)
 from edgesim.profile.values import Profile
+from edgesim.radio import mean_snr_db
 from edgesim.scenario.file import locate_scenario, read_scenario
 from edgesim.shipped import data_file
 from edgesim.trace.requests import Trace
@@ -166,7 +172,8 @@ def test_checkpoints_run_by_name(
         "assumed, since neither profile nor trace says so:",
         "library: blocks of the same content are one block",
         "loads: from pageable memory, as the profile times them; GPU memory: without",
-        "cell: 20 MHz at 3.5 GHz, radius 200 m, umi path loss, rayleigh fading",
+        "cell: 100 GHz, so that uploads take next to no time and the GPU alone decides",
+        "blocks that stay in GPU memory: those of the round before; no load while",
         "3 windows of 1 s, from 0 to 3 s, each planned as a whole: 30 of the 40 in the "
         "trace, which ends at 3.9 s",
         "models: the trace's, found in the profile by their names",
@@ -181,7 +188,7 @@ def test_checkpoints_run_by_name(
     assert run["scenario"]["library"] == {"kind": "checkpoints"}
     assert run["scenario"]["gpu"]["load_from"] == "pageable"
     assert run["scenario"]["run"]["repeats"] == 3
-    assert [f"  {line}" in finished.out for line in run["assumed"]] == [True] * 6
+    assert [f"  {line}" in finished.out for line in run["assumed"]] == [True] * 7
     solvers = json.loads((out / "summary.json").read_text())["solvers"]
     assert list(solvers) == [
         *("greedy", "greedy-noshare", "local-search", "local-search-noshare"),
@@ -381,3 +388,83 @@ def test_own_models_are_served_as_requests_come(
     )
     assert finished.code == 2
     assert "copy.toml: gpu.load_from" in finished.err
+
+
+def crowded(tmp_path: Path) -> None:
+    """Write mine.json and mine.csv: large inputs, and a user far away every time."""
+    written(tmp_path, document(BOTH), ("cats", "dogs"))
+    rows = [
+        f"{i / 10},u{i},{('cats', 'dogs')[i % 2]},900000,0.3,{200 - i % 3},0.0"
+        for i in range(30)
+    ]
+    header = "arrival_s,user,model,input_bytes,slo_s,x_m,y_m"
+    (tmp_path / "mine.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
+def causes(folder: Path) -> set[str]:
+    """Return what requests were lost to in a run, by any of its solvers."""
+    summary = json.loads((folder / "summary.json").read_text())
+    return {cause for of in summary.get("lost_to", {}).values() for cause in of}
+
+
+@pytest.mark.parametrize("policy", [(), ("--policy", "greedy")])
+def test_the_cell_takes_no_requests(
+    policy: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless a bandwidth is given: then it is the campus cell, fading and all."""
+    monkeypatch.chdir(tmp_path)
+    crowded(tmp_path)
+    words = ("run", "--profile", "mine.json", "--trace", "mine.csv", *policy)
+    wide = edgesim(*words, "--out", "wide")
+    assert wide.code == 0, wide.err
+    assert causes(Path("wide")) <= {"GPU"}
+    narrow = edgesim(*words, "--bandwidth", "2MHz", "--out", "narrow")
+    assert "cell: 2 MHz at 3.5 GHz, radius 200 m, umi path loss, rayleigh" in narrow.out
+    assert "upload" in causes(Path("narrow"))
+    assert "lost in the upload" in " ".join(narrow.out.split())
+    run = json.loads(Path("narrow/run.json").read_text())
+    assert run["scenario"]["cell"]["tx_power_dbm"] == 23.0
+
+
+def test_everybody_keeps_their_signal_in_the_wide_cell() -> None:
+    """At the same power a Hz the mean SNR is that of the campus cell."""
+    cell = PLANS.cell
+    wide = wide_cell(cell)
+    loss_db = np.array([80.0, 110.0])
+    assert mean_snr_db(loss_db, wide) == pytest.approx(
+        mean_snr_db(loss_db, cell), abs=1e-3
+    )
+    assert wide.bandwidth_hz >= 1000 * cell.bandwidth_hz
+
+
+def test_fading_that_is_asked_for_keeps_the_cell() -> None:
+    """Noise of the channel is a statement about it."""
+    faded = PLANS.replace(**{"noise.fading": True, "noise.coherence_s": 0.01})
+    assert "cell" not in choose(FILE, profile(BOTH), trace_at(0.0), faded)
+    assert "cell" in choose(FILE, profile(BOTH), trace_at(0.0), PLANS)
+
+
+def test_bounded_memory_keeps_what_it_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless a residency is given, or a solver does not take that."""
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, document(BOTH), ("cats", "dogs"))
+    words = ("run", "--profile", "mine.json", "--trace", "mine.csv")
+    for more, residency in (
+        (("--solver", "greedy"), "previous"),
+        (("--solver", "greedy", "--memory", "1GB"), "cache"),
+        (
+            ("--solver", "greedy", "--memory", "1e9", "--residency", "previous"),
+            "previous",
+        ),
+        (("--solver", "greedy,edf", "--memory", "1e9"), "previous"),
+        (("--policy", "greedy", "--memory", "1e9"), "cache"),
+    ):
+        out = tmp_path / "-".join(more)
+        finished = edgesim(*words, *more, "--out", out)
+        assert finished.code == 0, finished.err
+        run = json.loads((out / "run.json").read_text())
+        assert run["scenario"]["gpu"]["residency"] == residency, more
+        said = "what it has room for" if residency == "cache" else "those of the round"
+        assert f"blocks that stay in GPU memory: {said}" in finished.out

@@ -188,8 +188,9 @@ def test_every_output_is_explained(served: Path, tmp_path: Path) -> None:
     section = text.partition("## What an online run leaves")[2].partition("\n## ")[0]
     summary = summary_of(tmp_path / "out")
     names = {*REQUEST_COLUMNS, *ROUND_COLUMNS, *SERIES_COLUMNS}
-    names |= set(summary) - {"policies", "sharing_gain"}
-    names |= set(summary["policies"]["fcfs"]) | {"policies.NAME", "sharing_gain.NAME"}
+    by_name = {"policies", "sharing_gain", "lost_to"}
+    names |= set(summary) - by_name | {f"{key}.NAME" for key in by_name}
+    names |= set(summary["policies"]["fcfs"])
     names |= set(summary["policies"]["fcfs"]["measures"]["on_time_ratio"])
     names |= FILES | set(REASONS)
     assert {name for name in names if f"`{name}`" not in section} == set()

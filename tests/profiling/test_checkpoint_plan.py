@@ -13,8 +13,8 @@ from edgesim.checkpoints.content import share_by_content
 from edgesim.checkpoints.files import Checkpoint, parse_checkpoint, read_checkpoint
 from edgesim.errors import InputError
 from edgesim.profiling.blocks import by_depth, by_pattern
+from edgesim.profiling.checkpoint_fit import check_fits
 from edgesim.profiling.checkpoint_plan import (
-    check_fits,
     plan_checkpoints,
     read_latency_source,
     with_latency_from,

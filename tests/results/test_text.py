@@ -60,11 +60,54 @@ def test_nobody_is_served_online(change: dict[str, object], lost: str) -> None:
     assert rest == f"requests, {lost.format(of)}"
 
 
-def test_somebody_is_served(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        ({"cell.bandwidth_hz": 2e6}, "upload"),
+        ({"gpu.load_rate_bytes_per_s": 5e8}, "GPU"),
+    ],
+)
+def test_some_are_lost(change: dict[str, float], lost: str) -> None:
+    """A plan without room for all says what it lacked; all are accounted for."""
+    scenario = es.read_scenario("campus").replace(**{**PLANS, **change})
+    runs = es.run(scenario, repeats=2)
+    counts = runs.summary["lost_to"]
+    for name, entry in runs.summary["solvers"].items():
+        in_time = entry["in_time"]["mean"] * 2
+        assert sum(counts[name].values()) == sum(runs.summary["requests"]) - in_time
+    assert max(counts["greedy"], key=counts["greedy"].__getitem__) == lost
+    total = sum(counts["greedy"].values())
+    text = " ".join(runs.table().split())
+    assert f"of 41 requests, {total} are not served in time (by greedy): " in text
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        ({"cell.bandwidth_hz": 4e6}, "upload"),
+        ({"gpu.load_rate_bytes_per_s": 5e8}, "GPU"),
+    ],
+)
+def test_some_are_lost_online(change: dict[str, float], lost: str) -> None:
+    """An input that comes too late for the GPU is lost to its upload."""
+    window = {**WINDOW, "online.policies": ["edf", "greedy"]}
+    runs = es.run(es.read_scenario("online-campus").replace(**window, **change))
+    counts = runs.summary["lost_to"]["edf"]
+    entry = runs.summary["policies"]["edf"]["measures"]
+    missed = 1 - entry["on_time_ratio"]["mean"]
+    requests = sum(runs.summary["requests"])
+    assert sum(counts.values()) == pytest.approx(missed * requests)
+    assert max(counts, key=counts.__getitem__) == lost
+    assert "are not served in time (by edf): " in " ".join(runs.table().split())
+
+
+def test_all_are_served(tmp_path: Path) -> None:
     """Then there is no such sentence, nor a key in the summary."""
     out = tmp_path / "out"
-    finished = edgesim("run", "campus", "--solver", "dp", "--repeats", 3, "--out", out)
-    assert "nobody" not in finished.out
+    words = ("--solver", "dp", "--repeats", 3, "--set", "workload.deadline_s=9")
+    finished = edgesim("run", "campus", *words, "--out", out)
+    assert finished.code == 0, finished.err
+    assert "not served in time" not in " ".join(finished.out.split())
     assert "means little" not in finished.out
     assert "lost_to" not in json.loads((out / "summary.json").read_text())
 
