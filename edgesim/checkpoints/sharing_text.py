@@ -137,6 +137,8 @@ def _pairs(library: ContentLibrary) -> list[str]:
 
 
 def _laminar(library: ContentLibrary) -> list[str]:
+    if library.sharing in ("one model", "nothing"):
+        return []
     view = library.view()
     found = crossing(view)
     if found is None:

@@ -16,7 +16,7 @@ def sharing(
         list[str],
         typer.Argument(
             metavar="CKPT...",
-            help="[NAME=]PATH[+PATH...]: .safetensors, .pt, .pth, .bin or a folder.",
+            help="[NAME=]PATH[+PATH...]: a safetensors or PyTorch file, or a folder.",
             show_default=False,
         ),
     ],
@@ -24,8 +24,20 @@ def sharing(
         str, typer.Option(help="ignore tensors' names, or match: same name too.")
     ] = "ignore",
     min_bytes: Annotated[
-        int, typer.Option(min=0, help="Smaller tensors are never shared.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Smaller tensors are never shared. Left out: counters and tensors of a "
+            "few bytes are shared only where weights are.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Read the weights under this key of every file."),
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="The base of PEFT adapters: a file or folder.")
+    ] = None,
     like: Annotated[
         str | None,
         typer.Option(help="PROFILE[:MODEL]: load as that profile's copies do."),
@@ -50,6 +62,7 @@ def sharing(
 
     from edgesim.checkpoints import files
     from edgesim.checkpoints.content import Names, share_by_content
+    from edgesim.checkpoints.notes import notes
     from edgesim.checkpoints.sharing_text import report
     from edgesim.checkpoints.to_profile import given_files, library_profile
     from edgesim.cli.options import one_of
@@ -62,7 +75,8 @@ def sharing(
     loads, latency = _sources(like, load_rate, latency_from, out)
     parsed = [files.parse_checkpoint(text) for text in checkpoints]
     files.check_names(parsed)
-    paths = [path for one in parsed for path in files.checkpoint_paths(one)]
+    hints = files.Hints(key, base)
+    paths = [path for one in parsed for path in files.checkpoint_paths(one, hints)]
     for written in (out, picture):
         if written is not None:
             keep_inputs(written, *paths, *given_files(like, latency_from))
@@ -83,7 +97,7 @@ def sharing(
             done += size
             advance(done, total)
 
-        read = [files.read_checkpoint(one, hashed) for one in parsed]
+        read = files.read_checkpoints(parsed, hashed, hints=hints)
     library = share_by_content(read, names=matching, min_bytes=min_bytes)
     text = report(library, loads)
     if out is not None:
@@ -93,6 +107,9 @@ def sharing(
     if picture is not None:
         write_picture(library, picture)
     typer.echo(text)
+    said = notes(library)
+    if said:
+        typer.echo("\n" + "\n".join(said))
     if out is not None:
         typer.echo(f"\nprofile in {out}")
         if latency is None:
