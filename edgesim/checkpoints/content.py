@@ -22,7 +22,7 @@ SHARED_BY_ALL = "shared-all"
 _EXAMPLES = 3
 
 _SMALL_BYTES = 4096
-_SMALL_SHARE = 8
+_SMALL_SHARE = 16
 _BUFFERS = re.compile(
     r"num_batches_tracked$|position_ids$|token_type_ids$|inv_freq|masked_bias$|"
     r"relative_position_index$|(attn|causal)_mask$|\.mask$|g_idx$|quant_map$|"
@@ -195,9 +195,9 @@ def share_by_content(
     min_bytes
         Smaller tensors are never shared and remain private to each model. None: a rule
         instead. Counters, position numbers, masks and tensors of a few bytes (at most
-        4096, and an eighth of the largest) coincide in unrelated models and would
+        4096, and a sixteenth of the largest) coincide in unrelated models and would
         fragment blocks. They never make a block: they are shared where weights have the
-        same holders, and stay with each model elsewhere.
+        same holders, and stay with each model elsewhere; identical models share all.
 
     Returns
     -------
@@ -220,7 +220,7 @@ def share_by_content(
                 so_far.append(checkpoint.name)
     kept = Kept(0, 0)
     if min_bytes is None:
-        kept = _keep(tensors, held)
+        kept = _keep(tensors, held, _twins(checkpoints))
     groups: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for key, all_owners in held.items():
         groups.setdefault(tuple(all_owners), []).append(key)
@@ -250,8 +250,21 @@ def share_by_content(
     )
 
 
+def _twins(checkpoints: Sequence[Checkpoint]) -> dict[str, str]:
+    """Map each model to the first that holds the same contents."""
+    first: dict[frozenset[str], str] = {}
+    return {
+        checkpoint.name: first.setdefault(
+            frozenset(tensor.digest for tensor in checkpoint.tensors), checkpoint.name
+        )
+        for checkpoint in checkpoints
+    }
+
+
 def _keep(
-    tensors: dict[tuple[str, ...], TensorRecord], held: dict[tuple[str, ...], list[str]]
+    tensors: dict[tuple[str, ...], TensorRecord],
+    held: dict[tuple[str, ...], list[str]],
+    twins: Mapping[str, str],
 ) -> Kept:
     """Leave to each model the small tensors that no weights are shared with."""
     limit = min(_SMALL_BYTES, max(t.bytes for t in tensors.values()) // _SMALL_SHARE)
@@ -259,18 +272,23 @@ def _keep(
     few = set(small)
     with_weights = {tuple(of) for key, of in held.items() if key not in few}
     apart = [
-        key for key in small if len(held[key]) > 1 and tuple(held[key]) not in with_weights
+        key
+        for key in small
+        if len({twins[owner] for owner in held[key]}) > 1
+        and tuple(held[key]) not in with_weights
     ]
     largest = max((tensors[key] for key in apart), key=lambda t: t.bytes, default=None)
     cost = 0
     for key in apart:
         tensor = tensors.pop(key)
         owners = held.pop(key)
-        cost += (len(owners) - 1) * tensor.bytes
+        cost += (len({twins[owner] for owner in owners}) - 1) * tensor.bytes
         for owner in owners:
-            # As in an identity: the model's name is part of it.
-            tensors[(*key, "", owner)] = tensor
-            held[(*key, "", owner)] = [owner]
+            # As in an identity, the model's name is part of it; that of the first of
+            # identical models, so that they stay identical.
+            of_model = (*key, "", twins[owner])
+            tensors[of_model] = tensor
+            held.setdefault(of_model, []).append(owner)
     return Kept(len(apart), cost, "" if largest is None else largest.name)
 
 

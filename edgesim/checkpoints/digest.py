@@ -50,7 +50,8 @@ class Hashing:
     two models share weights that they do not share. SHA-256 is also the fastest such
     hash in ``hashlib`` on processors with instructions for it.
 
-    To be used in a ``with`` statement; on leaving it, tensors not yet begun are skipped.
+    To be used in a ``with`` statement; on leaving it, tensors not yet begun are
+    skipped.
     """
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from edgesim.checkpoints.folder import Part, adapter_file, folder_files
 from edgesim.checkpoints.kinds import READ, kind_of, refusal
 from edgesim.checkpoints.pickled import PickledFile, pickled_in
 from edgesim.checkpoints.safetensors_file import safetensors_in
-from edgesim.checkpoints.state import KeyMissing, copies_by_prefix, missing_key
+from edgesim.checkpoints.state import MissingKeyError, copies_by_prefix, missing_key
 from edgesim.errors import InputError, short
 from edgesim.text import counted
 
@@ -399,7 +399,7 @@ def _read_file(path: Path, key: str | None) -> PickledFile:
             order.sort(key=lambda named: named[:2])
             read = PickledFile([tensor for *_, tensor in order], ())
         chosen = copies_by_prefix([tensor.name for tensor in read.tensors], key)
-    except KeyMissing as error:
+    except MissingKeyError as error:
         raise missing_key(str(path), error) from None
     except OSError as error:
         raise unreadable(path, error) from None

@@ -87,9 +87,9 @@ def folder_files(folder: Path) -> Files:
         return _modules(folder, folder / "modules.json")
     if (folder / "model_index.json").is_file():
         return _pipeline(folder, folder / "model_index.json")
-    found = _own(folder)
-    assert found is not None  # it is not optional
-    return found
+    own = _own(folder)
+    assert own is not None  # it is not optional
+    return own
 
 
 def adapter_file(folder: Path) -> Path | None:
@@ -133,7 +133,8 @@ def _snapshot(root: Path) -> tuple[Path, list[str]]:
     if not snapshots:
         raise InputError(root, "holds no snapshot: download the model again")
     raise InputError(
-        root / "snapshots", f"holds several and no refs/main; give one of {_list(names)}"
+        root / "snapshots",
+        f"holds several and no refs/main; give one of {_list(names)}",
     )
 
 
@@ -170,7 +171,9 @@ def _modules(folder: Path, index: Path) -> Files:
         notes += found.notes
         named.append(path or "its top")
     if not parts:
-        raise InputError(folder, "holds no weights in the parts that modules.json names")
+        raise InputError(
+            folder, "holds no weights in the parts that modules.json names"
+        )
     if len(named) > 1:
         notes.insert(0, f"parts: {', '.join(named)} (modules.json)")
     elif named != ["its top"]:
@@ -264,6 +267,9 @@ def _weights(folder: Path) -> list[_Found]:
         likely = path.suffix.lower() in (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
         if kind in READ or likely:
             found.append(_Found(path, kind))
+    # Missing weights matter, but not what is no checkpoint where there is one.
+    if any(one.kind in READ for one in found):
+        return [one for one in found if one.kind in (*READ, "lfs", "gone")]
     return found
 
 
@@ -272,11 +278,10 @@ def _choose(folder: Path, found: list[_Found]) -> tuple[list[_Found], list[str]]
     indexed = _indexed(folder, by_name)
     if indexed is not None:
         return indexed, []
-    for ending in (".safetensors", ".bin"):
-        for stem in _STEMS:
-            one = by_name.get(f"{stem}{ending}")
-            if one is not None:
-                return [one], []
+    loaded = [by_name.get(f"{s}{e}") for e in (".safetensors", ".bin") for s in _STEMS]
+    there = sorted(filter(None, loaded), key=lambda one: one.kind not in READ)
+    if there:
+        return there[:1], []
     sharded = _numbered(folder, found)
     if sharded is not None:
         return sharded, []

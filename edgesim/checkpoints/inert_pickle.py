@@ -275,6 +275,14 @@ def _as_dict(machine: _Machine) -> None:
     machine.fill(values)
 
 
+def _drop(machine: _Machine) -> None:
+    machine.stack.pop()
+
+
+def _drop_marked(machine: _Machine) -> None:
+    machine.marked()
+
+
 def _skip_frame(machine: _Machine) -> None:
     machine.place += 8
 
@@ -290,8 +298,8 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
     0x80: _skip_protocol,
     0x95: _skip_frame,
     ord("("): _pushes(_MARK),
-    ord("0"): lambda m: m.stack.pop() and None,
-    ord("1"): lambda m: m.marked() and None,
+    ord("0"): _drop,
+    ord("1"): _drop_marked,
     ord("2"): lambda m: m.stack.append(m.stack[-1]),
     # Numbers, None, truth.
     ord("N"): _pushes(None),
@@ -333,7 +341,7 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
     ord("s"): lambda m: m.fill(list(m.last(2))),
     ord("u"): lambda m: m.fill(m.marked()),
     0x8F: lambda m: m.stack.append(Stub("builtins.set")),
-    0x90: lambda m: m.marked() and None,
+    0x90: _drop_marked,
     0x91: lambda m: m.stack.append(_frozen(m.marked())),
     # The memo.
     ord("p"): lambda m: _put(m, int(m.line())),

@@ -11,8 +11,23 @@ from edgesim.checkpoints.pickled import OLD_MAGIC
 from edgesim.errors import InputError, short
 
 Kind = Literal[
-    *("safetensors", "torch", "lfs", "gone", "empty", "gguf", "hdf5", "onnx"),
-    *("keras", "numpy", "flax", "pickle", "html", "gzip", "tar", "zip", "text"),
+    "safetensors",
+    "torch",
+    "lfs",
+    "gone",
+    "empty",
+    "gguf",
+    "hdf5",
+    "onnx",
+    "keras",
+    "numpy",
+    "flax",
+    "pickle",
+    "html",
+    "gzip",
+    "tar",
+    "zip",
+    "text",
     "other",
 ]
 
@@ -94,70 +109,61 @@ def refusal(path: Path, kind: Kind) -> InputError:
 def _way_out(path: Path, kind: Kind) -> str:
     name = short(path.name, 40)[1:-1]
     new = short(f"{path.stem}.safetensors", 50)[1:-1]
-    match kind:
-        case "lfs":
-            return "is a Git LFS pointer, not the weights: run git lfs pull there"
-        case "gone":
-            return (
-                f"is a link to {short(str(path.readlink()), 80)}, and that blob is "
-                f"missing: download the model again"
-            )
-        case "empty":
-            return "is empty: download or copy it again"
-        case "html":
-            return "is an HTML page, not the weights: download it again"
-        case "gguf":
-            return (
-                f"is a GGUF file, which is not read. To convert it: python -c \"from "
-                f"transformers import AutoModel as A; A.from_pretrained('.', "
-                f"gguf_file='{name}').save_pretrained('OUT')\" writes safetensors"
-            )
-        case "onnx":
-            return (
-                f"is an ONNX file, which is not read. To convert it: python -c \"import "
-                f"onnx; from safetensors.numpy import save_file; save_file({{t.name: "
-                f"onnx.numpy_helper.to_array(t) for t in "
-                f"onnx.load('{name}').graph.initializer}}, '{new}')\""
-            )
-        case "hdf5":
-            return (
-                f"is an HDF5 file, which is not read. To convert it: python -c \"import "
-                f"h5py; from safetensors.numpy import save_file; d = {{}}; "
-                f"h5py.File('{name}').visititems(lambda n, x: d.update({{n: x[()]}}) "
-                f"if hasattr(x, 'dtype') else None); save_file(d, '{new}')\""
-            )
-        case "keras":
-            return (
-                f"is a Keras archive, which is not read: save its weights by "
-                f"model.save_weights('x.weights.h5') and convert them with h5py and "
-                f"safetensors.numpy.save_file to {new}"
-            )
-        case "numpy":
-            return (
-                f"is a file of numpy arrays, which is not read. To convert it: python "
-                f"-c \"import numpy; from safetensors.numpy import save_file; "
-                f"save_file(dict(numpy.load('{name}')), '{new}')\""
-            )
-        case "flax":
-            return (
-                "is a Flax file, which is not read. To convert it: "
-                "AutoModel.from_pretrained(FOLDER, from_flax=True).save_pretrained(OUT) "
-                "of transformers 4 writes safetensors"
-            )
-        case "pickle":
-            return (
-                "is a pickle that PyTorch did not write, so it was not opened; save "
-                "its tensors by torch.save(state_dict, 'NEW.pt') or as safetensors"
-            )
-        case "gzip":
-            return f"is compressed: run gunzip -k {name} or tar -xzf {name} first"
-        case "tar":
-            return f"is a tar, which may hold code: run tar -xf {name} and give files"
-        case "zip":
-            return f"is a zip that PyTorch did not write: run unzip {name} first"
-        case "text":
-            return (
-                "is text, not the weights: must be a folder, safetensors or a PyTorch "
-                "file"
-            )
-    return "is no checkpoint: must be a folder, a safetensors or a PyTorch file"
+    if kind == "gone":
+        target = short(str(path.readlink()), 80)
+        return (
+            f"is a link to {target}, and that blob is missing: download the model again"
+        )
+    said = _WAYS.get(
+        kind, "is no checkpoint: must be a folder, a safetensors or a PyTorch file"
+    )
+    return said.replace("OLD", name).replace("NEW", new)
+
+
+_WAYS: dict[Kind, str] = {
+    "lfs": "is a Git LFS pointer, not the weights: run git lfs pull there",
+    "empty": "is empty: download or copy it again",
+    "html": "is an HTML page, not the weights: download it again",
+    "gguf": (
+        'is a GGUF file, which is not read. To convert it: python -c "from '
+        "transformers import AutoModel as A; A.from_pretrained('.', gguf_file='OLD')"
+        ".save_pretrained('OUT')\" writes safetensors"
+    ),
+    "onnx": (
+        'is an ONNX file, which is not read. To convert it: python -c "import onnx; '
+        "from safetensors.numpy import save_file; save_file({t.name: "
+        "onnx.numpy_helper.to_array(t) for t in onnx.load('OLD').graph.initializer}, "
+        "'NEW')\""
+    ),
+    "hdf5": (
+        'is an HDF5 file, which is not read. To convert it: python -c "import h5py; '
+        "from safetensors.numpy import save_file; d = {}; h5py.File('OLD').visititems("
+        "lambda n, x: d.update({n: x[()]}) if hasattr(x, 'dtype') else None); "
+        "save_file(d, 'NEW')\""
+    ),
+    "keras": (
+        "is a Keras archive, which is not read: save its weights by "
+        "model.save_weights('x.weights.h5') and convert them with h5py and "
+        "safetensors.numpy.save_file"
+    ),
+    "numpy": (
+        "is a file of numpy arrays, which is not read. To convert it: python -c "
+        '"import numpy; from safetensors.numpy import save_file; '
+        "save_file(dict(numpy.load('OLD')), 'NEW')\""
+    ),
+    "flax": (
+        "is a Flax file, which is not read. To convert it with transformers 4: "
+        "AutoModel.from_pretrained(FOLDER, from_flax=True).save_pretrained(OUT) writes "
+        "safetensors"
+    ),
+    "pickle": (
+        "is a pickle that PyTorch did not write, so it was not opened; save its "
+        "tensors by torch.save(state_dict, 'x.pt') or as safetensors"
+    ),
+    "gzip": "is compressed: run gunzip -k OLD or tar -xzf OLD first",
+    "tar": "is a tar, which may hold code: run tar -xf OLD and give its files",
+    "zip": "is a zip that PyTorch did not write: run unzip OLD first",
+    "text": (
+        "is text, not the weights: must be a folder, a safetensors or a PyTorch file"
+    ),
+}

@@ -21,10 +21,15 @@ import numpy as np
 from edgesim.checkpoints.digest import CHUNK_BYTES, Chunks, RawTensor
 from edgesim.checkpoints.file_slices import Slice
 from edgesim.checkpoints.inert_pickle import PickleError, interpret
-from edgesim.checkpoints.state import StateError, KeyMissing, missing_key, weights_in
+from edgesim.checkpoints.state import (
+    MissingKeyError,
+    StateError,
+    missing_key,
+    weights_in,
+)
 from edgesim.checkpoints.stored_tensor import (
     SIZES,
-    HarmfulCall,
+    HarmfulCallError,
     OddTensor,
     Storage,
     StoredTensor,
@@ -44,7 +49,7 @@ _AGAIN = "; it was cut short or changed: download or copy it again"
 
 @dataclass(frozen=True)
 class PickledFile:
-    """The tensors of a PyTorch file, in file order, and notes on how they were found."""
+    """The tensors of a PyTorch file, in file order, and how they were found."""
 
     tensors: list[RawTensor]
     notes: tuple[str, ...]
@@ -75,7 +80,7 @@ def pickled_in(path: Path, key: str | None = None) -> PickledFile:
     try:
         value, storages = _archive(path) if archive else _old_file(path)
         weights = weights_in(value, key)
-    except HarmfulCall as error:
+    except HarmfulCallError as error:
         raise InputError(
             path,
             f"asks to run {error}, which no checkpoint needs: it was made to do harm; "
@@ -85,7 +90,7 @@ def pickled_in(path: Path, key: str | None = None) -> PickledFile:
         raise InputError(
             path, f"not a usable PyTorch file: {short(str(error), 120)}{_AGAIN}"
         ) from None
-    except KeyMissing as error:
+    except MissingKeyError as error:
         raise missing_key(str(path), error) from None
     except StateError as error:
         raise InputError(path, str(error)) from None
@@ -204,7 +209,7 @@ def _interpreted(data: memoryview, storage: Any, start: int) -> tuple[Any, int]:
         try:
             value, end = interpret(window, made_by, storage)
             return value, start + end
-        except HarmfulCall:
+        except HarmfulCallError:
             raise
         except PickleError:
             if start + size >= len(data):
@@ -232,7 +237,8 @@ def _check(
         return
     record = storages.get(tensor.storage.key)
     last = tensor.offset + sum(
-        (size - 1) * step for size, step in zip(tensor.shape, tensor.strides, strict=True)
+        (size - 1) * step
+        for size, step in zip(tensor.shape, tensor.strides, strict=True)
     )
     if (
         record is None
@@ -325,6 +331,12 @@ def _chunks(
     return lambda _buffer: _copied(record, tensor)
 
 
+def _span(tensor: StoredTensor) -> int:
+    """Return how far behind its first element a tensor's last one lies."""
+    pairs = zip(tensor.shape, tensor.strides, strict=True)
+    return sum((size - 1) * step for size, step in pairs)
+
+
 def _contiguous(shape: tuple[int, ...]) -> list[int]:
     return [prod(shape[place + 1 :]) for place in range(len(shape))]
 
@@ -333,11 +345,8 @@ def _copied(record: Slice, tensor: StoredTensor) -> Iterator[memoryview]:
     """Yield the content of a view whose bytes lie apart, in the order of its shape."""
     size = SIZES[tensor.dtype]
     kind = (_FLOATS | _COMPLEX).get(tensor.dtype, f"V{size}")
-    last = sum(
-        (length - 1) * step
-        for length, step in zip(tensor.shape, tensor.strides, strict=True)
-    )
-    part = Slice(record.path, record.start + tensor.offset * size, (last + 1) * size)
+    count = _span(tensor) + 1
+    part = Slice(record.path, record.start + tensor.offset * size, count * size)
     view = np.lib.stride_tricks.as_strided(
         np.frombuffer(part.read(), kind),
         tensor.shape,

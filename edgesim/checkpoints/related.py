@@ -81,9 +81,7 @@ def reasons(library: ContentLibrary) -> tuple[Reason, ...]:
 
 
 def _shares(library: ContentLibrary, one: Checkpoint, other: Checkpoint) -> bool:
-    return any(
-        other.name in block.models for block in library.models[one.name]
-    )
+    return any(other.name in block.models for block in library.models[one.name])
 
 
 def _differing(
@@ -153,8 +151,8 @@ def _retyped(one: Checkpoint, other: Checkpoint, pairs: Pairs) -> Findings:
         a, b = equal[0]
         yield (
             "dtype",
-            f"{other.name} holds the same values as {one.name}, in {b.dtype} instead of "
-            f"{a.dtype} ({len(equal)} of {len(typed)} tensors looked at, as "
+            f"{other.name} holds the same values as {one.name}, in {b.dtype} instead "
+            f"of {a.dtype} ({len(equal)} of {len(typed)} tensors looked at, as "
             f"{b.name}): save both in one type as safetensors to share them",
         )
 
@@ -325,7 +323,7 @@ def _begin(tensor: TensorRecord, most: int = _LOOKED_BYTES) -> Values | None:
     else:
         return None
     if tensor.dtype == "bfloat16":
-        return (np.frombuffer(content, "u2").astype("u4") << 16).view(np.float32)
+        return _as_bfloat16(np.frombuffer(content, "u2"))
     return np.frombuffer(content, _FLOATS[tensor.dtype])
 
 
@@ -335,5 +333,9 @@ def _as_type(values: Values, dtype: str) -> Values:
         if dtype != "bfloat16":
             return values.astype(_FLOATS[dtype])
         bits = values.astype(np.float32).view("u4")
-        rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-        return (rounded << 16).view(np.float32)
+        return _as_bfloat16((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)
+
+
+def _as_bfloat16(halves: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:
+    """Make float32 numbers of their upper halves."""
+    return (halves.astype("u4") << 16).view(np.float32)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgesim.checkpoints.inert_pickle import Stub
-from edgesim.checkpoints.stored_tensor import OddTensor, StoredTensor, Tensor
+from edgesim.checkpoints.stored_tensor import StoredTensor, Tensor
 from edgesim.errors import InputError, Parameter, short
 
 WRAPPERS = (
@@ -43,6 +43,7 @@ _MOST_LEVELS = 100
 _MOST_PLACES = 1_000_000
 _TOO_OFTEN = "its dicts hold one another too often to be weights"
 _NAMED = 5
+_LEAST_OF_COPY = 3
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,13 @@ def weights_in(value: Any, key: str | None) -> Weights:
             value = value.items
         else:
             raise StateError(_no_dict(value))
+    if _is_optimiser("", value):
+        raise StateError("holds an optimiser's state and no weights; give the model's")
     _places(value, {}, 0)
     if key is not None:
+        beside = [str(n) for n in _states(value) if not f"{key}.".startswith(f"{n}.")]
+        left = f", left out {_list(map(repr, beside))}" if beside else ""
+        notes.append(f"read {key!r}, as chosen{left}")
         value = _below(value, key)
         if not isinstance(value, Mapping):
             raise StateError(f"holds {short(key)}, but no dict of tensors under it")
@@ -94,7 +100,7 @@ class StateError(Exception):
     """A file holds no weights where they are looked for."""
 
 
-class KeyMissing(StateError):
+class MissingKeyError(StateError):
     """A chosen key is not in a file; ``keys`` are those that are."""
 
     def __init__(self, key: str, keys: Sequence[str]) -> None:
@@ -113,7 +119,7 @@ def _below(value: Mapping[Any, Any], key: str) -> Any:
             return _below(inner, key[place + 1 :])
     states = [str(name) for name, inner in value.items() if _has_tensors(inner)]
     direct = any(isinstance(inner, Tensor) for inner in value.values())
-    raise KeyMissing(key, () if direct else states)
+    raise MissingKeyError(key, () if direct else states)
 
 
 def _mapping(value: Any) -> Any:
@@ -233,9 +239,14 @@ def _read(states: Mapping[Any, Mapping[Any, Any]]) -> list[Any]:
             (_PREFIXES.sub("", inner), getattr(tensor, "shape", None))
             for inner, tensor in _tensors(states[name], "")
         )
-        # The same object twice is no copy: a part used in two places.
-        same = next((n for n in found.values() if states[n] is states[name]), None)
-        found.setdefault(shapes if same is None else id(states[name]), name)
+        word = re.sub(r"\d", "", str(name))
+        layer = word != str(name) and any(
+            word == re.sub(r"\d", "", str(other)) for other in names if other != name
+        )
+        # Layers of a kind are no copies; neither is one object used in two places.
+        alone = layer or len(shapes) < _LEAST_OF_COPY
+        alone = alone or any(states[n] is states[name] for n in found.values())
+        found.setdefault(name if alone else shapes, name)
     return list(found.values())
 
 
@@ -261,7 +272,7 @@ def _flatten(
         ):
             # As torch.ao stores packed weights and their bias.
             _flatten(
-                {place: one for place, one in enumerate(value)},
+                dict(enumerate(value)),
                 f"{name}.",
                 named,
                 others,
@@ -313,16 +324,14 @@ def _no_dict(value: Any) -> str:
 def _module(what: str) -> str:
     return (
         f"holds objects other than tensors ({short(what, 80)[1:-1]}), and loading them "
-        f"runs its code; nothing was run. If you trust it: python -c \"import torch; m = "
-        f"torch.load('OLD.pt', weights_only=False); torch.save(m.state_dict(), "
-        f"'NEW.pt')\""
+        'runs its code; nothing was run. If you trust it: python -c "import torch; m = '
+        "torch.load('OLD.pt', weights_only=False); torch.save(m.state_dict(), "
+        "'NEW.pt')\""
     )
 
 
 def _no_tensors(state: Mapping[Any, Any]) -> str:
     values = [_mapping(value) for value in state.values()]
-    if {"state", "param_groups"} <= set(state):
-        return "holds an optimiser's state and no weights; give the model's file"
     stubs = [value for value in _stubs(values) if value.state is not None]
     arrays = [stub for stub in stubs if "_reconstruct" in stub.what]
     if arrays:
@@ -384,7 +393,7 @@ def copies_by_prefix(names: Sequence[str], key: str | None) -> Prefix | None:
 
     Raises
     ------
-    KeyMissing
+    MissingKeyError
         If no name begins with the key.
     """
     if key is not None:
@@ -394,7 +403,7 @@ def copies_by_prefix(names: Sequence[str], key: str | None) -> Prefix | None:
             if _PREFIXES.sub("", name).startswith(f"{key}.")
         )
         if not kept:
-            raise KeyMissing(key, list(dict.fromkeys(map(_first, names))))
+            raise MissingKeyError(key, list(dict.fromkeys(map(_first, names))))
         return Prefix(kept, f"read {key!r} alone")
     groups: dict[str, set[str]] = {}
     for name in names:
@@ -431,7 +440,7 @@ def _pairs(groups: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield read, left
 
 
-def missing_key(where: str, error: KeyMissing) -> InputError:
+def missing_key(where: str, error: MissingKeyError) -> InputError:
     """Say that a key is not there, and which are."""
     found = (
         f"holds {_list(map(repr, error.keys))}"
@@ -441,4 +450,3 @@ def missing_key(where: str, error: KeyMissing) -> InputError:
     return InputError(
         Parameter("key"), f"{short(error.key)} is not in {where}, which {found}"
     )
-

@@ -131,7 +131,7 @@ def made_by(what: Global, args: tuple[Any, ...]) -> Any:
 
     Raises
     ------
-    HarmfulCall
+    HarmfulCallError
         If the call is one that only a file made to do harm would ask for.
     PickleError
         If a tensor is not described as torch does.
@@ -140,7 +140,7 @@ def made_by(what: Global, args: tuple[Any, ...]) -> Any:
     module = what.module.partition(".")[0]
     is_builtin = module in ("builtins", "__builtin__")
     if module in _HARMFUL or (is_builtin and what.name in _HARMFUL_BUILTINS):
-        raise HarmfulCall(name)
+        raise HarmfulCallError(name)
     if name in _DICTS:
         return _dict(args)
     if what.module in ("torch._utils", "torch._tensor"):
@@ -148,8 +148,8 @@ def made_by(what: Global, args: tuple[Any, ...]) -> Any:
     return Stub(name, args)
 
 
-class HarmfulCall(PickleError):
-    """A pickle asks for a call that no checkpoint needs, the name of which it states."""
+class HarmfulCallError(PickleError):
+    """A pickle asks for a call that no checkpoint needs; its message is the name."""
 
 
 def _dict(args: tuple[Any, ...]) -> dict[Any, Any]:
@@ -185,9 +185,7 @@ def _tensor(name: str, args: tuple[Any, ...]) -> Any:
                 return OddTensor(f"is a {kind}, not a plain one")
             return made_by(function, inner)
         case "_rebuild_sparse_tensor" | "_rebuild_nested_tensor":
-            return OddTensor(
-                "is sparse or nested; save it dense (tensor.to_dense())"
-            )
+            return OddTensor("is sparse or nested; save it dense (tensor.to_dense())")
         case "_rebuild_meta_tensor_no_storage":
             return OddTensor("is on the device 'meta': it has no content")
         case "_rebuild_wrapper_subclass":
@@ -196,7 +194,13 @@ def _tensor(name: str, args: tuple[Any, ...]) -> Any:
 
 
 def _view(
-    storage: Any, offset: Any, shape: Any, strides: Any, *, dtype: str | None, flags: Any
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    *,
+    dtype: str | None,
+    flags: Any,
 ) -> StoredTensor | OddTensor:
     if isinstance(storage, OddTensor):
         return storage
@@ -257,6 +261,6 @@ def storage_of(identifier: Any) -> Storage | OddTensor | Stub:
         return OddTensor(f"is stored as {kind.name}, which is not read")
     dtype = _STORAGES.get(name)
     if view and isinstance(view[0], tuple):
-        _, start, size = view[0]
+        _, start, *_ = view[0]
         return Storage(str(key), dtype, int(elements), int(start))
     return Storage(str(key), dtype, elements)

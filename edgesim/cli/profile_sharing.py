@@ -27,8 +27,8 @@ def sharing(
         int | None,
         typer.Option(
             min=0,
-            help="Smaller tensors are never shared. Left out: counters and tensors of a "
-            "few bytes are shared only where weights are.",
+            help="Smaller tensors are never shared. Left out: those of a few bytes, "
+            "and counters, only where weights are shared.",
         ),
     ] = None,
     key: Annotated[

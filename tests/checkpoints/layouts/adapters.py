@@ -33,8 +33,8 @@ def _lora(seed: int, ranks: tuple[int, ...] = (RANK, RANK)) -> State:
     state: State = {}
     for place, rank in enumerate(ranks):
         name = f"base_model.model.layers.{place}"
-        state[f"{name}.lora_A.weight"] = numbers(seed + place, rank, 64)
-        state[f"{name}.lora_B.weight"] = numbers(seed + place + 100, 64, rank)
+        state[f"{name}.lora_A.weight"] = numbers(1000 * seed + place, rank, 64)
+        state[f"{name}.lora_B.weight"] = numbers(1000 * seed + place + 100, 64, rank)
     return state
 
 
@@ -173,7 +173,9 @@ def dora(tmp: Path) -> Made:
     models = {}
     for seed, name in enumerate(("cats", "dogs"), 1):
         state = _lora(seed) | {
-            f"base_model.model.layers.{n}.lora_magnitude_vector": numbers(seed + n, 64)
+            f"base_model.model.layers.{n}.lora_magnitude_vector": numbers(
+                1000 * seed + n, 64
+            )
             for n in range(2)
         }
         folder = tmp / name

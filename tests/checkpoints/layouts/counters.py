@@ -52,7 +52,7 @@ def forty_resnets(tmp: Path) -> Made:
         for number in range(count):
             state = net(100 * (place + 1) + number, base=place, frozen=3)
             # Steps of some are equal by chance, across families too.
-            state = _steps(state, 100 * (number % 5), 100 * (number % 3))
+            state = _steps(state, 100 * (number % 5), 100 * (number % 3) + 1)
             path = tmp / f"{family}-{number:02}.pth"
             paths.append(put_torch(path, state))
     return Made(paths, {path.stem: [Source(path)] for path in paths})
@@ -62,7 +62,7 @@ def forty_resnets(tmp: Path) -> Made:
     Read(
         dict.fromkeys("abc", NET + 16),
         3 * LAYER + 3 * (LAYER + 16),
-        ["counters", "16 bytes"],
+        ["counters", "24 bytes"],
         laminar=True,
     )
 )
@@ -144,9 +144,9 @@ def frozen_biases(tmp: Path) -> Made:
 MASK = 64 * 1024
 
 
-@layout(Read({"a": NET + MASK, "b": NET + MASK}, 2 * NET + MASK, laminar=True))
+@layout(Read({"a": NET + MASK, "b": NET + MASK}, 2 * (NET + MASK), [f"{MASK:,} bytes"]))
 def large_masks(tmp: Path) -> Made:
-    """Causal masks of many bytes in unrelated models: equal, so kept once."""
+    """Causal masks of many bytes in unrelated models: equal, but no weights."""
     mask = {"attn.bias": torch.ones(256, 256, dtype=torch.bool).tril()}
     paths = [
         put(tmp / f"{name}.safetensors", net(seed) | mask)

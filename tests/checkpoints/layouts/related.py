@@ -77,8 +77,8 @@ def converted_to_bfloat16(tmp: Path) -> Made:
 @layout(
     Read(
         {"one": NET, "other": NET},
-        2 * NET - 4 * (LAYER - WEIGHT),
-        ["low-rank", "merged"],
+        2 * NET,
+        ["low-rank", "merged", f"{4 * (LAYER - WEIGHT):,} bytes"],
     )
 )
 def merged_adapters(tmp: Path) -> Made:
