@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from edgesim.checkpoints.adapter import Adapter, adapter_at, carried, check_no_adapter
 from edgesim.checkpoints.digest import Chunks, Hashing, RawTensor
-from edgesim.checkpoints.folder import Part, adapter_file, folder_files
+from edgesim.checkpoints.folder import ADAPTERS, Part, adapter_file, folder_files
 from edgesim.checkpoints.kinds import READ, kind_of, refusal
 from edgesim.checkpoints.pickled import PickledFile, pickled_in
 from edgesim.checkpoints.safetensors_file import safetensors_in
@@ -241,20 +242,25 @@ def _opened(files: CheckpointFiles, hints: Hints) -> list[_Opened]:
 
 
 def _opened_path(path: Path, base: Path | None, *, alone: bool) -> list[_Opened]:
-    if path.exists() and not path.is_dir() and not path.is_file():
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise refusal(path, "gone") from None
+        raise
+    folder = S_ISDIR(mode)
+    if not folder and not S_ISREG(mode):
         raise InputError(path, "is neither a file nor a folder")
-    if not path.is_symlink():
-        path.stat()
-    if alone:
+    if alone and (folder or path.name in ADAPTERS):
         adapter = adapter_at(path, base)
         if adapter is not None:
             note = f"{adapter.kind} adapter on the base {adapter.base}"
             inner = _opened_path(adapter.base, None, alone=False)
             own = _Opened((Part((adapter.file,)),), (note,), adapter)
             return [*inner, own]
-    if path.is_dir():
-        file = adapter_file(path)
-        if file is not None and not alone:
+    if folder:
+        file = None if alone else adapter_file(path)
+        if file is not None:
             return [_Opened((Part((file,)),))]
         found = folder_files(path)
         return [_Opened(found.parts, found.notes)]

@@ -107,16 +107,29 @@ class _Machine:
         self.persistent = persistent
 
     def run(self) -> Any:
-        data, steps = self.data, _STEPS
+        data, stack, memo, steps = self.data, self.stack, self.memo, _STEPS
         while True:
-            code = data[self.place]
-            self.place += 1
-            if code == _STOP:
-                return self.stack.pop()
-            step = steps.get(code)
-            if step is None:
-                raise ValueError(f"unknown instruction {code:#x}")
-            step(self)
+            place = self.place
+            code = data[place]
+            # Half of all instructions put into the memo or get from it.
+            if code == _PUT:
+                memo[data[place + 1]] = stack[-1]
+                self.place = place + 2
+            elif code == _LONG_PUT:
+                memo[int.from_bytes(data[place + 1 : place + 5], "little")] = stack[-1]
+                self.place = place + 5
+            elif code == _GET:
+                stack.append(memo[data[place + 1]])
+                self.place = place + 2
+            elif code == _STOP:
+                self.place = place + 1
+                return stack.pop()
+            else:
+                self.place = place + 1
+                step = steps.get(code)
+                if step is None:
+                    raise ValueError(f"unknown instruction {code:#x}")
+                step(self)
 
     # What stands behind an instruction.
 
@@ -291,7 +304,7 @@ def _skip_protocol(machine: _Machine) -> None:
     machine.place += 1
 
 
-_STOP = ord(".")
+_STOP, _PUT, _LONG_PUT, _GET = map(ord, ".qrh")
 _BYTE, _SHORT, _INT, _LONG = "<B", "<H", "<I", "<Q"
 
 _STEPS: dict[int, Callable[[_Machine], None]] = {
@@ -345,11 +358,8 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
     0x91: lambda m: m.stack.append(_frozen(m.marked())),
     # The memo.
     ord("p"): lambda m: _put(m, int(m.line())),
-    ord("q"): _sized(_BYTE, _put),
-    ord("r"): _sized(_INT, _put),
     0x94: lambda m: _put(m, len(m.memo)),
     ord("g"): lambda m: _get(m, int(m.line())),
-    ord("h"): _sized(_BYTE, _get),
     ord("j"): _sized(_INT, _get),
     # Names, calls, things outside.
     ord("c"): _Machine.global_line,

@@ -47,14 +47,19 @@ def kind_of(path: Path) -> Kind:
     OSError
         If it cannot be read.
     """
-    if path.is_symlink() and not path.exists():
-        return "gone"
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        if path.is_symlink():
+            return "gone"
+        raise
     if not head:
         return "empty"
     if head.startswith(b"PK\x03\x04"):
-        return _zipped(path)
+        # torch.save writes its pickle first, so the list at the end is not needed.
+        first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+        return "torch" if first.endswith(b"/data.pkl") else _zipped(path)
     begin = head.lstrip()[:15].lower()
     for found, kind in _BEGINNINGS:
         if head.startswith(found):

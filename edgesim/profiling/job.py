@@ -73,7 +73,7 @@ class Job:
     name: str
     command: str
     names: Literal["ignore", "match"] = "ignore"
-    min_bytes: int = 0
+    min_bytes: int | None = None
     factory: str | None = None
     latency_from: str | None = None
     check_memory: bool = True
@@ -129,7 +129,7 @@ def check_job(job: Job, out: Path) -> None:
     for name, given in (
         ("factory", job.factory is not None),
         ("latency_from", job.latency_from is not None),
-        ("min_bytes", job.min_bytes > 0),
+        ("min_bytes", job.min_bytes is not None),
         ("names", job.names != "ignore"),
     ):
         if given and not checkpoints:
