@@ -107,22 +107,20 @@ def _places(folder: Path, name: str) -> Iterator[Path]:
         yield Path(cache).expanduser() / cached
 
 
-def check_no_adapter(path: Path, tensors: Sequence[RawTensor]) -> None:
-    """Reject an adapter's weights that would be counted as a model.
-
-    Raises
-    ------
-    InputError
-        If most of the tensors are of an adapter.
-    """
+def is_adapter(tensors: Sequence[RawTensor]) -> bool:
+    """Whether most of a file's tensors are of an adapter, by their names."""
     found = sum(_OF_ADAPTER.search(tensor.name) is not None for tensor in tensors)
-    if tensors and 2 * found > len(tensors):
-        raise InputError(
-            path,
-            "is an adapter without its base; give it by ",
-            Parameter("base"),
-            " PATH, or as BASE+ADAPTER",
-        )
+    return 2 * found > len(tensors)
+
+
+def without_base(path: Path) -> InputError:
+    """Say that an adapter, which would be counted as a model, needs its base."""
+    return InputError(
+        path,
+        "is an adapter without its base; give it by ",
+        Parameter("base"),
+        " PATH, or as BASE+ADAPTER",
+    )
 
 
 @dataclass(frozen=True)

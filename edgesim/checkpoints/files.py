@@ -15,7 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
-from edgesim.checkpoints.adapter import Adapter, adapter_at, carried, check_no_adapter
+from edgesim.checkpoints.adapter import (
+    Adapter,
+    adapter_at,
+    carried,
+    is_adapter,
+    without_base,
+)
 from edgesim.checkpoints.digest import Chunks, Hashing, RawTensor
 from edgesim.checkpoints.folder import ADAPTERS, Part, adapter_file, folder_files
 from edgesim.checkpoints.kinds import READ, kind_of, refusal
@@ -367,8 +373,15 @@ def _begin(files: CheckpointFiles, hints: Hints, hashing: Hashing) -> _Begun:
                 read = _read_file(path, key)
                 notes += read.notes
                 paths.append(path)
-                if opened.adapter is None and len(files.paths) == 1:
-                    check_no_adapter(path, read.tensors)
+                if (
+                    len(files.paths) == 1
+                    and opened.adapter is None
+                    and is_adapter(read.tensors)
+                ):
+                    if hints.base is None:
+                        raise without_base(path)
+                    joined = CheckpointFiles(files.name, (hints.base, path))
+                    return _begin(joined, Hints(hints.key), hashing)
                 for tensor in read.tensors:
                     named = replace(tensor, name=f"{part.prefix}{tensor.name}")
                     if opened.adapter is None:

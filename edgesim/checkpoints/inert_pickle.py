@@ -54,6 +54,10 @@ class PickleError(Exception):
 Call = Callable[[Global, tuple[Any, ...]], Any]
 Persistent = Callable[[Any], Any]
 
+_BROKEN = (
+    *(IndexError, KeyError, ValueError, TypeError, AttributeError),
+    *(OverflowError, RecursionError, struct.error),
+)
 _MARK = object()
 _PLAIN = (str, int, float, bytes, bool, type(None), Global)
 
@@ -88,7 +92,7 @@ def interpret(
     machine = _Machine(data, call, persistent, start)
     try:
         value = machine.run()
-    except (IndexError, KeyError, ValueError, TypeError, struct.error) as error:
+    except _BROKEN as error:
         raise PickleError(str(error)) from None
     return value, machine.place
 

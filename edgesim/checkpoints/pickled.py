@@ -109,8 +109,11 @@ def _archive(path: Path) -> tuple[Any, dict[str, Slice]]:
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             entries = archive.infolist()
-            names = {entry.filename for entry in entries}
-            root = next((n[:-8] for n in names if n.endswith("data.pkl")), None)
+            found = [entry.filename for entry in entries]
+            root = next((n[:-8] for n in found if n.endswith("data.pkl")), None)
+            names = set(found)
+            if len(names) < len(found):
+                raise PickleError("its zip archive names a record twice")
             if root is None:
                 raise InputError(path, "is a zip archive, but none of PyTorch's")
             if f"{root}constants.pkl" in names:

@@ -32,11 +32,12 @@ WRAPPERS = (
 )
 """Keys under which training code stores the weights, the likeliest first."""
 
-_AVERAGED = re.compile(r"(^|_)(ema|teacher|swa|averaged|shadow)(_|$)|^ema|ema$")
+_AVERAGED = re.compile(r"(^|[_.])(ema|teacher|swa|averaged|avg)([_.]|$)")
 _NO_WEIGHTS = re.compile(
-    r"optim|sched|scaler|^amp$|^rng|rng_state|callbacks|loops|hyper_?param|^args$|"
-    r"config|criterion_state|meter|metric|sampler|dataloader|^opt$|history"
+    r"optim|sched|^(grad_?)?scaler|^amp$|^rng|rng_state|^callbacks|^loops|hyper_?param|"
+    r"^args$|config$|^metrics?|sampler|dataloader|^opt$|history"
 )
+_SURELY_BESIDE = re.compile(r"optim|lr_?sched|callbacks|loops|rng|^amp$")
 _ADVERSARY = {"d", "netd", "net_d", "discriminator", "critic", "d_ema", "encoder_k"}
 _PREFIXES = re.compile(r"^(?:module\.|_orig_mod\.)+")
 _MOST_LEVELS = 100
@@ -75,7 +76,7 @@ def weights_in(value: Any, key: str | None) -> Weights:
             value = value.items
         else:
             raise StateError(_no_dict(value))
-    if _is_optimiser("", value):
+    if _is_optimiser(value):
         raise StateError("holds an optimiser's state and no weights; give the model's")
     _places(value, {}, 0)
     if key is not None:
@@ -140,12 +141,16 @@ def _chosen(state: Mapping[Any, Any], notes: list[str]) -> Mapping[Any, Any]:
     """Choose the weights at a level of dicts, and below it as long as need be."""
     inner = {name: _mapping(value) for name, value in state.items()}
     direct = [name for name, value in inner.items() if isinstance(value, Tensor)]
-    if direct and not any(str(name).lower() in WRAPPERS for name in _states(inner)):
-        return {n: v for n, v in inner.items() if not _is_optimiser(str(n), v)}
+    named = _states(inner)
+    unsure = [str(n) for n, v in named.items() if _is_unsure(n, v)]
+    if direct and not any(str(name).lower() in WRAPPERS for name in named):
+        if unsure:
+            notes.append(f"left out {_list(map(repr, unsure))}; --key KEY reads it")
+        return {n: v for n, v in inner.items() if not _is_beside(n, v)}
     states = {
         name: value
-        for name, value in _states(inner).items()
-        if not _is_optimiser(str(name), value)
+        for name, value in named.items()
+        if not _is_beside(name, value)
     }
     if not states:
         return inner
@@ -163,9 +168,9 @@ def _chosen(state: Mapping[Any, Any], notes: list[str]) -> Mapping[Any, Any]:
         and _has_unnamed(value)
         and str(name) not in beside
         and name not in read
-        and not _is_optimiser(str(name), value)
+        and not _is_beside(name, value)
     }
-    beside += sorted(listed)
+    beside += [*sorted(listed), *unsure]
     beside += [str(name) for name in direct if _is_array(inner[name])]
     if beside:
         notes.append(
@@ -195,8 +200,18 @@ def _tensors(state: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Tenso
         value = _mapping(value)
         if isinstance(value, Tensor):
             yield f"{prefix}{name}", value
-        elif isinstance(value, Mapping) and not _is_optimiser(str(name), value):
+        elif isinstance(value, Mapping) and not _is_optimiser(value):
             yield from _tensors(value, f"{prefix}{name}.")
+
+
+def _is_unsure(name: Any, value: Mapping[Any, Any]) -> bool:
+    """Whether an entry is left out by its key alone, which could be a module's."""
+    return (
+        _is_beside(name, value)
+        and not _is_optimiser(value)
+        and not _SURELY_BESIDE.search(str(name).lower())
+        and any(_is_array(tensor) for _, tensor in _tensors(value, ""))
+    )
 
 
 def _has_unnamed(value: Any) -> bool:
@@ -210,12 +225,15 @@ def _is_array(tensor: Tensor) -> bool:
     return isinstance(tensor, StoredTensor) and max(tensor.shape, default=1) > 1
 
 
-def _is_optimiser(name: str, value: Any) -> bool:
+def _is_optimiser(value: Any) -> bool:
+    return isinstance(value, Mapping) and {"state", "param_groups"} <= set(value)
+
+
+def _is_beside(name: Any, value: Any) -> bool:
+    """Whether an entry is of training, by what it is or by its key."""
     if isinstance(value, Tensor):
         return False
-    if isinstance(value, Mapping) and {"state", "param_groups"} <= set(value):
-        return True
-    return _NO_WEIGHTS.search(name.lower()) is not None
+    return _is_optimiser(value) or bool(_NO_WEIGHTS.search(str(name).lower()))
 
 
 def _read(states: Mapping[Any, Mapping[Any, Any]]) -> list[Any]:
@@ -265,7 +283,7 @@ def _flatten(
                 raise StateError(f"two of its tensors are called {short(name)}")
             named[name] = value
         elif isinstance(value, Mapping):
-            if not _is_optimiser(str(key), value):
+            if not _is_optimiser(value):
                 _flatten(value, f"{name}.", named, others)
         elif isinstance(value, (tuple, list)) and any(
             isinstance(one, Tensor) for one in value
@@ -410,7 +428,8 @@ def copies_by_prefix(names: Sequence[str], key: str | None) -> Prefix | None:
         rest = _PREFIXES.sub("", name).partition(".")[2]
         groups.setdefault(_first(name), set()).add(rest.replace(".", ""))
     for read, left in _pairs(groups):
-        if groups[left] and groups[left] <= groups[read] | {""}:
+        # Copies may have a head more; half of the names is not by chance.
+        if groups[left] and 2 * len(groups[left] & groups[read]) >= len(groups[left]):
             kept = tuple(
                 place for place, name in enumerate(names) if _first(name) != left
             )

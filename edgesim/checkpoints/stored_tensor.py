@@ -47,6 +47,8 @@ _DICTS = {
     "__builtin__.dict",
 }
 
+_MOST_DIMENSIONS = 64  # as torch has it
+
 _HARMFUL = {
     *("os", "posix", "nt", "subprocess", "sys", "runpy", "socket", "shutil", "pty"),
     *("importlib", "ctypes", "code", "codeop", "commands", "webbrowser", "urllib"),
@@ -212,6 +214,8 @@ def _view(
     dtype = dtype or storage.dtype
     if dtype is None or min((offset, *sizes, *steps)) < 0:
         raise PickleError("a tensor has no type, or a negative size")
+    if len(sizes) > _MOST_DIMENSIONS:
+        raise PickleError(f"a tensor has {len(sizes)} dimensions")
     pending = flags[0] if flags and isinstance(flags[0], dict) else {}
     return StoredTensor(
         storage,

@@ -163,6 +163,14 @@ def adapter_file_without_config(tmp: Path) -> Made:
     return Made([put(tmp / "cats-lora.safetensors", _lora(1))])
 
 
+@layout(Read({"cats": NET + LORA}, NET + LORA))
+def adapter_file_without_config_and_base(tmp: Path) -> Made:
+    """The same, and --base."""
+    base = _base(tmp / "llama")
+    adapter = Source(put(tmp / "cats.safetensors", _lora(1)))
+    return Made([adapter.path, "--base", tmp / "llama"], {"cats": [base, adapter]})
+
+
 DORA = LORA + 2 * 64 * 4
 
 

@@ -135,6 +135,33 @@ def student_and_teacher_by_prefix(tmp: Path) -> Made:
     return Made([path], {"m": [Source(path, prefix="teacher.")]})
 
 
+@layout(Read({"m": NET}, NET, ["'teacher'", "'student'"]))
+def student_with_a_head_more(tmp: Path) -> Made:
+    """A student that has a head more than its teacher, by the prefix of names."""
+    path = put(
+        tmp / "m.safetensors",
+        net(1, prefix="student.layers")
+        | {"student.mask_token": numbers(1, 64)}
+        | net(2, prefix="teacher.layers"),
+    )
+    return Made([path], {"m": [Source(path, prefix="teacher.")]})
+
+
+@layout(Read({"m": NET}, NET, ["left out 'scaler'"]))
+def module_left_out_by_its_name(tmp: Path) -> Made:
+    """An encoder, and tensors under scaler, which may be training's: said."""
+    value = {"encoder": net(1), "scaler": {"weight": numbers(1, 64)}}
+    return _saved(tmp, value, "encoder")
+
+
+@layout(Read({"m": NET + LAYER}, NET + LAYER))
+def module_with_a_name_of_training(tmp: Path) -> Made:
+    """Nested modules called optimizer_net and scaler: weights like others."""
+    head = {"weight": numbers(1, 64, 64), "bias": numbers(2, 64)}
+    value = {"body": {"scaler": net(1), "optimizer_net": head}}
+    return _saved(tmp, {"model": value}, "model")
+
+
 @layout(Read({"m": 2 * NET}, 2 * NET, ["'model_ema'", "'model'"]))
 def stable_diffusion_with_ema(tmp: Path) -> Made:
     """A Stable Diffusion file: model, model_ema without dots, first_stage_model."""
