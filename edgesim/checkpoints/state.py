@@ -148,9 +148,7 @@ def _chosen(state: Mapping[Any, Any], notes: list[str]) -> Mapping[Any, Any]:
             notes.append(f"left out {_list(map(repr, unsure))}; --key KEY reads it")
         return {n: v for n, v in inner.items() if not _is_beside(n, v)}
     states = {
-        name: value
-        for name, value in named.items()
-        if not _is_beside(name, value)
+        name: value for name, value in named.items() if not _is_beside(name, value)
     }
     if not states:
         return inner

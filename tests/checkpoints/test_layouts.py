@@ -192,6 +192,37 @@ def test_count_by_other_code(name: str, tmp_path: Path) -> None:
         assert f"{cost:,} bytes" in finished.out + finished.err
 
 
-def test_enough_layouts() -> None:
-    """The table has at least sixty layouts."""
+KINDS = {
+    "parts": "Parts in sub-folders",
+    "copies": "Several copies in one file",
+    "counters": "Counters and small tensors",
+    "adapters": "Adapters",
+    "related": "Identical and related models",
+    "everyday": "Files of every day",
+    "unreadable": "What is refused",
+    "foreign": "Ten more, drawn up by somebody who had not seen these",
+}
+"""Headings of the table."""
+
+PAGE = Path(__file__).parents[2] / "docs" / "checkpoint-files.md"
+
+
+def table() -> str:
+    """Write the table of layouts and outcomes."""
+    lines = []
+    for kind, heading in KINDS.items():
+        lines += [f"### {heading}", "", "| layout | outcome |", "|---|---|"]
+        lines += [
+            f"| {one.what} | {one.outcome} |"
+            for one in LAYOUTS.values()
+            if one.kind == kind
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def test_table_is_on_the_page() -> None:
+    """The page shows every layout with its outcome, as they are tested here."""
     assert len(LAYOUTS) >= 60
+    assert {one.kind for one in LAYOUTS.values()} == set(KINDS)
+    assert PAGE.read_text(encoding="utf-8").endswith(table())

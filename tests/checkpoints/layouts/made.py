@@ -85,8 +85,8 @@ class Read:
     def __str__(self) -> str:
         total = sum(self.models.values())
         many = f"{len(self.models)} models" if len(self.models) > 1 else "1 model"
-        said = f"; says {', '.join(map(repr, self.says))}" if self.says else ""
-        return f"read: {many}, {total:,} bytes, {self.once:,} once{said}"
+        once = f", {self.once:,} once" if len(self.models) > 1 else ""
+        return f"read: {many}, {total:,} bytes{once}{_said(self.says)}"
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,12 @@ class Refused:
     says: Sequence[str]
 
     def __str__(self) -> str:
-        return f"refused: says {', '.join(map(repr, self.says))}"
+        return f"refused{_said(self.says)}"
+
+
+def _said(words: Sequence[str]) -> str:
+    quoted = ", ".join(f"`{word}`" for word in words)
+    return f"; says {quoted}" if words else ""
 
 
 @dataclass(frozen=True)
