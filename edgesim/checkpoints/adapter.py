@@ -95,7 +95,7 @@ def _places(folder: Path, name: str) -> Iterator[Path]:
     yield folder / name
     yield folder.parent / name
     yield Path(name)
-    cached = f"models--{name.strip('/').replace('/', '--')}"
+    cached = "--".join(["models", *name.strip("/").split("/")])
     last = Path(name).name
     for above in [folder, *folder.parents][:5]:
         yield above / cached

@@ -8,6 +8,9 @@ from edgesim.checkpoints.content import ContentLibrary
 from edgesim.checkpoints.related import Reason, reasons
 from edgesim.text import counted, shortened
 
+SHARED_TOO = "they can be shared too"
+"""How a note says that its reader can choose."""
+
 _SHOWN = 4
 
 
@@ -29,7 +32,7 @@ def notes(library: ContentLibrary) -> list[str]:
         lines.append(
             f"{counted(kept.tensors, 'equal tensor')} that are no shared weights "
             f"(counters, masks, a few bytes; as {shortened(kept.example)}) stay with "
-            f"each model, which costs {kept.bytes:,} bytes; --min-bytes 0 shares them"
+            f"each model, which costs {kept.bytes:,} bytes; {SHARED_TOO}"
         )
     lines += [f"identical: {_names(group, 8)}" for group in library.identical]
     return lines + _reasons(reasons(library))

@@ -32,6 +32,9 @@ WRAPPERS = (
 )
 """Keys under which training code stores the weights, the likeliest first."""
 
+OTHER_KEYS = "other keys can be chosen"
+"""How a note says that its reader can choose."""
+
 _AVERAGED = re.compile(r"(^|[_.])(ema|teacher|swa|averaged|avg)([_.]|$)")
 _NO_WEIGHTS = re.compile(
     r"optim|sched|^(grad_?)?scaler|^amp$|^rng|rng_state|^callbacks|^loops|hyper_?param|"
@@ -145,7 +148,7 @@ def _chosen(state: Mapping[Any, Any], notes: list[str]) -> Mapping[Any, Any]:
     unsure = [str(n) for n, v in named.items() if _is_unsure(n, v)]
     if direct and not any(str(name).lower() in WRAPPERS for name in named):
         if unsure:
-            notes.append(f"left out {_list(map(repr, unsure))}; --key KEY reads it")
+            notes.append(f"left out {_list(map(repr, unsure))}; {OTHER_KEYS}")
         return {n: v for n, v in inner.items() if not _is_beside(n, v)}
     states = {
         name: value for name, value in named.items() if not _is_beside(name, value)
@@ -173,7 +176,7 @@ def _chosen(state: Mapping[Any, Any], notes: list[str]) -> Mapping[Any, Any]:
     if beside:
         notes.append(
             f"read {_list(map(repr, map(str, read)))}, left out "
-            f"{_list(map(repr, beside))}; --key KEY reads another"
+            f"{_list(map(repr, beside))}; {OTHER_KEYS}"
         )
     elif len(read) > 1:
         notes.append(f"read as parts of one model: {_list(map(repr, map(str, read)))}")
@@ -431,7 +434,7 @@ def copies_by_prefix(names: Sequence[str], key: str | None) -> Prefix | None:
             kept = tuple(
                 place for place, name in enumerate(names) if _first(name) != left
             )
-            note = f"read {read!r}, left out {left!r}; --key KEY reads another"
+            note = f"read {read!r}, left out {left!r}; {OTHER_KEYS}"
             return Prefix(kept, note)
     return None
 

@@ -62,8 +62,9 @@ def sharing(
 
     from edgesim.checkpoints import files
     from edgesim.checkpoints.content import Names, share_by_content
-    from edgesim.checkpoints.notes import notes
+    from edgesim.checkpoints.notes import SHARED_TOO, notes
     from edgesim.checkpoints.sharing_text import report
+    from edgesim.checkpoints.state import OTHER_KEYS
     from edgesim.checkpoints.to_profile import given_files, library_profile
     from edgesim.cli.options import one_of
     from edgesim.cli.progress import progress
@@ -107,9 +108,11 @@ def sharing(
     if picture is not None:
         write_picture(library, picture)
     typer.echo(text)
-    said = notes(library)
-    if said:
-        typer.echo("\n" + "\n".join(said))
+    for place, line in enumerate(notes(library)):
+        choices = {OTHER_KEYS: "--key KEY", SHARED_TOO: "--min-bytes 0"}
+        for words, option in choices.items():
+            line = line.replace(words, f"{words} ({option})")
+        typer.echo(line if place else f"\n{line}")
     if out is not None:
         typer.echo(f"\nprofile in {out}")
         if latency is None:
