@@ -19,6 +19,7 @@ from typing import Any
 from edgesim.checkpoints.kinds import READ, Kind, kind_of, refusal
 from edgesim.errors import InputError, short
 from edgesim.files import read_json
+from edgesim.text import plain
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -434,5 +435,5 @@ def _sizes(found: Sequence[_Found]) -> str:
 def _list(names: Iterable[str], most: int = _SHOWN) -> str:
     shown = list(names)
     left = len(shown) - most
-    text = ", ".join(shown[:most])
+    text = plain(", ".join(shown[:most]))
     return f"{text} and {left} more" if left > 0 else text

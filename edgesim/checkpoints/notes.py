@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edgesim.checkpoints.content import ContentLibrary
 from edgesim.checkpoints.related import Reason, reasons
-from edgesim.text import counted, shortened
+from edgesim.text import counted, plain, shortened
 
 SHARED_TOO = "they can be shared too"
 """How a note says that its reader can choose."""
@@ -35,7 +35,8 @@ def notes(library: ContentLibrary) -> list[str]:
             f"each model, which costs {kept.bytes:,} bytes; {SHARED_TOO}"
         )
     lines += [f"identical: {_names(group, 8)}" for group in library.identical]
-    return lines + _reasons(reasons(library))
+    # Names come from files, which could hold anything.
+    return [plain(line) for line in (*lines, *_reasons(reasons(library)))]
 
 
 def _reasons(found: Sequence[Reason]) -> list[str]:

@@ -37,6 +37,7 @@ from edgesim.checkpoints.stored_tensor import (
     storage_of,
 )
 from edgesim.errors import InputError, short
+from edgesim.text import plain
 
 OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How a file begins that ``torch.save`` wrote before PyTorch 1.6."""
@@ -83,8 +84,8 @@ def pickled_in(path: Path, key: str | None = None) -> PickledFile:
     except HarmfulCallError as error:
         raise InputError(
             path,
-            f"asks to run {error}, which no checkpoint needs: it was made to do harm; "
-            f"nothing was run",
+            f"asks to run {plain(str(error))}, which no checkpoint needs: it was made "
+            f"to do harm; nothing was run",
         ) from None
     except PickleError as error:
         raise InputError(
@@ -93,12 +94,12 @@ def pickled_in(path: Path, key: str | None = None) -> PickledFile:
     except MissingKeyError as error:
         raise missing_key(str(path), error) from None
     except StateError as error:
-        raise InputError(path, str(error)) from None
+        raise InputError(path, plain(str(error))) from None
     size = path.stat().st_size
     stored: dict[str, StoredTensor] = {}
     for name, tensor in weights.tensors.items():
         if isinstance(tensor, OddTensor):
-            raise InputError(path, f"its tensor {short(name)} {tensor.what}")
+            raise InputError(path, f"its tensor {short(name)} {plain(tensor.what)}")
         _check(path, name, tensor, size, storages)
         stored[name] = tensor
     return PickledFile(_raw(path, stored, storages), weights.notes)

@@ -24,6 +24,7 @@ from edgesim.checkpoints.files import CheckpointFiles, read_checkpoint
 from edgesim.checkpoints.inert_pickle import Global, PickleError, Stub, interpret
 from edgesim.checkpoints.stored_tensor import HarmfulCallError, made_by, storage_of
 from edgesim.errors import InputError
+from tests.command import edgesim
 
 PLAIN = st.recursive(
     st.none()
@@ -194,3 +195,24 @@ def test_tensor_of_many_dimensions(tmp_path: Path) -> None:
         archive.writestr("a/data/0", bytes(4))
     with pytest.raises(InputError, match="100000 dimensions"):
         read_checkpoint(CheckpointFiles("a", (path,)))
+
+
+def test_names_in_a_file_are_printed_plainly(tmp_path: Path) -> None:
+    """Names of classes and keys that would drive a terminal are made harmless."""
+    escape = "\x1b[31m"
+    body = (
+        b"\x80\x02}X\x01\x00\x00\x00wc" + f"os\n{escape}\n(tR".encode() + b"s.",
+        b"\x80\x02}X\x01\x00\x00\x00wc" + f"my\n{escape}\n(tR".encode() + b"s.",
+    )
+    for data in body:
+        path = tmp_path / "a.pt"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a/data.pkl", data)
+        with pytest.raises(InputError) as caught:
+            read_checkpoint(CheckpointFiles("a", (path,)))
+        assert str(caught.value).isprintable()
+    torch.save({"w": torch.ones(3), f"x{escape}": slice(3)}, tmp_path / "b.pt")
+    finished = edgesim("profile", "sharing", tmp_path / "b.pt")
+    assert finished.code == 0
+    assert "passed over" in finished.out
+    assert "\x1b" not in finished.out
