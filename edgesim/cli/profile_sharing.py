@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from edgesim.checkpoints.content import ContentLibrary
     from edgesim.checkpoints.to_profile import LoadRules, ModelOf
 
 
@@ -16,7 +17,7 @@ def sharing(
         list[str],
         typer.Argument(
             metavar="CKPT...",
-            help="[NAME=]PATH[+PATH...]: .safetensors, .pt, .pth, .bin or a folder.",
+            help="[NAME=]PATH[+PATH...]: a safetensors or PyTorch file, or a folder.",
             show_default=False,
         ),
     ],
@@ -24,8 +25,20 @@ def sharing(
         str, typer.Option(help="ignore tensors' names, or match: same name too.")
     ] = "ignore",
     min_bytes: Annotated[
-        int, typer.Option(min=0, help="Smaller tensors are never shared.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Smaller tensors are never shared. Left out: those of a few bytes, "
+            "and counters, only where weights are shared.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Read the weights under this key of every file."),
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="The base of PEFT adapters: a file or folder.")
+    ] = None,
     like: Annotated[
         str | None,
         typer.Option(help="PROFILE[:MODEL]: load as that profile's copies do."),
@@ -80,7 +93,8 @@ def sharing(
     sizes = () if memory is None else byte_sizes("--memory", memory)
     loads, latency = _sources(like, load_rate, latency_from, out)
     parsed = parse_checkpoints(checkpoints)
-    paths = [path for one in parsed for path in files.checkpoint_paths(one)]
+    hints = files.Hints(key, base)
+    paths = [path for one in parsed for path in files.checkpoint_paths(one, hints)]
     for written in (out, picture):
         if written is not None:
             keep_inputs(written, *paths, *given_files(like, latency_from))
@@ -101,7 +115,7 @@ def sharing(
             done += size
             advance(done, total)
 
-        read = [files.read_checkpoint(one, hashed) for one in parsed]
+        read = files.read_checkpoints(parsed, hashed, hints=hints)
     library = share_by_content(read, names=matching, min_bytes=min_bytes)
     found = answer(library, loads or loads_assumed(), sizes)
     if out is not None:
@@ -110,19 +124,24 @@ def sharing(
         write_profile(out, profile)
     if picture is not None:
         write_picture(library, found, picture)
+    noted = _notes(library)
     if as_json:
         typer.echo(json.dumps(found.document(), indent=1, ensure_ascii=False))
+        for line in noted:
+            typer.echo(line, err=True)
     else:
         typer.echo(
             report(library, found, loads or loads_assumed(), everything=everything)
         )
         typer.echo()
+        for line in noted:
+            typer.echo(line)
         if out is not None:
             typer.echo(f"profile in {out}")
         if picture is not None:
             typer.echo(f"picture in {picture}")
         how = [] if names == "ignore" else ["--names", names]
-        how += ["--min-bytes", str(min_bytes)] if min_bytes else []
+        how += [] if min_bytes is None else ["--min-bytes", str(min_bytes)]
         for line in next_steps(
             checkpoints,
             how,
@@ -138,6 +157,20 @@ def sharing(
             f"needs one: give --latency-from PROFILE:MODEL",
             err=True,
         )
+
+
+def _notes(library: ContentLibrary) -> list[str]:
+    """List what there is to say of how the files were read, with the options."""
+    from edgesim.checkpoints.notes import SHARED_TOO, notes
+    from edgesim.checkpoints.state import OTHER_KEYS
+
+    options = {OTHER_KEYS: "--key KEY", SHARED_TOO: "--min-bytes 0"}
+    lines = []
+    for line in notes(library):
+        for words, option in options.items():
+            line = line.replace(words, f"{words} ({option})")
+        lines.append(line)
+    return lines
 
 
 def _sources(
