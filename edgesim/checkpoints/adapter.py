@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.checkpoints.digest import RawTensor
-from edgesim.checkpoints.folder import ADAPTER_CONFIG, adapter_file
+from edgesim.checkpoints.folder import ADAPTER_CONFIG, adapter_file, read_index
 from edgesim.errors import InputError, Parameter, short
-from edgesim.files import read_json
 
 _OF_ADAPTER = re.compile(
     r"\.lora_[AB]\b|\.lora_embedding_[AB]\b|\.lora_magnitude_vector|\.ia3_l|"
@@ -60,7 +59,7 @@ def adapter_at(path: Path, base: Path | None) -> Adapter | None:
     file = adapter_file(folder)
     if file is None or (path.is_file() and path.name != file.name):
         return None
-    config = read_json(folder / ADAPTER_CONFIG)
+    config = read_index(folder / ADAPTER_CONFIG)
     if not isinstance(config, Mapping):
         raise InputError(folder / ADAPTER_CONFIG, "must hold one object")
     found = base or _base(folder, config)

@@ -407,9 +407,11 @@ def _own_name(
 def _read_file(path: Path, key: str | None) -> PickledFile:
     """Read what a file says of its tensors, those of one copy if there are several."""
     try:
-        with path.open("rb") as file:
-            head = file.read(2)
-        if head in (b"PK", b"\x80\x02"):
+        kind = kind_of(path)
+        # A broken file is told what it should be: its reader knows what is wrong.
+        if kind not in READ and (kind not in ("other", "text") or not _claims(path)):
+            raise refusal(path, kind)
+        if kind == "torch":
             read = pickled_in(path, key)
             key = None  # it was looked for already
         else:

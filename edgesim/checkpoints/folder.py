@@ -39,6 +39,7 @@ _WEIGHTLESS = ("Pooling", "Normalize", "Dropout", "WordWeights", "Asym", "BoW")
 _WEIGHTED = ("Transformer", "Dense", "LayerNorm", "CNN", "LSTM", "StaticEmbedding")
 _NO_PART = ("Tokenizer", "Scheduler", "Processor", "FeatureExtractor")
 _SHOWN = 5
+_MOST_INDEX_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,13 @@ def folder_files(folder: Path) -> Files:
     root = _hub_root(folder)
     if root is not None:
         snapshot, notes = _snapshot(root)
-        found = folder_files(snapshot)
+        found = _named_or_own(snapshot)
         return Files(found.parts, (*notes, *found.notes))
+    return _named_or_own(folder)
+
+
+def _named_or_own(folder: Path) -> Files:
+    """List the parts that a folder's index names, or its own files."""
     if (folder / "modules.json").is_file():
         return _modules(folder, folder / "modules.json")
     if (folder / "model_index.json").is_file():
@@ -98,6 +104,25 @@ def adapter_file(folder: Path) -> Path | None:
     if not (folder / ADAPTER_CONFIG).is_file():
         return None
     return next((folder / n for n in ADAPTERS if _there(folder / n)), None)
+
+
+def read_index(path: Path) -> Any:
+    """Read a JSON file that lies beside weights.
+
+    Raises
+    ------
+    InputError
+        If it is no JSON, or too large to say which files are a model.
+    OSError
+        If it cannot be read.
+    """
+    size = path.stat().st_size
+    if size > _MOST_INDEX_BYTES:
+        raise InputError(
+            path,
+            f"has {size:,} bytes, more than the {_MOST_INDEX_BYTES:,} that are read",
+        )
+    return read_json(path)
 
 
 def _there(path: Path) -> bool:
@@ -148,7 +173,7 @@ def _gone(snapshot: Path) -> bool:
 
 def _modules(folder: Path, index: Path) -> Files:
     """List the parts that a sentence-transformers folder names."""
-    content = read_json(index)
+    content = read_index(index)
     if not isinstance(content, list) or not all(isinstance(m, dict) for m in content):
         raise InputError(index, "must hold a list of objects with the key 'path'")
     parts: list[Part] = []
@@ -188,7 +213,7 @@ def _paths(content: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _pipeline(folder: Path, index: Path) -> Files:
     """List the parts that a diffusers folder names."""
-    content = read_json(index)
+    content = read_index(index)
     if not isinstance(content, Mapping):
         raise InputError(index, "must hold one object")
     parts: list[Part] = []
@@ -329,7 +354,7 @@ def _indexed(folder: Path, by_name: Mapping[str, _Found]) -> list[_Found] | None
 def _listed(index: Path) -> list[str] | None:
     if not index.is_file():
         return None
-    content = read_json(index)
+    content = read_index(index)
     table = content.get("weight_map") if isinstance(content, Mapping) else None
     if not isinstance(table, Mapping):
         raise InputError(index, "must hold one object with the key 'weight_map'")

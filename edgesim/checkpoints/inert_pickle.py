@@ -59,7 +59,13 @@ _BROKEN = (
     *(OverflowError, RecursionError, struct.error),
 )
 _MARK = object()
-_PLAIN = (str, int, float, bytes, bool, type(None), Global)
+_PLAIN = (str, float, bytes, bool, type(None), Global)
+
+# Numbers above all sizes of files and memory are never needed. They would take long
+# to write, and as keys they can be chosen to have one hash, which takes forever.
+_MOST_KEY = 1 << 60
+_MOST_NUMBER_BYTES = 1024
+_MOST_NAME = 1000
 
 
 def interpret(
@@ -169,7 +175,11 @@ class _Machine:
         self.stack.append(text[1:-1].decode("latin-1"))
 
     def long(self, size: int) -> None:
-        self.stack.append(int.from_bytes(self.piece(size), "little", signed=True))
+        piece = self.piece(size)
+        if size > _MOST_NUMBER_BYTES:
+            self.stack.append(Stub("builtins.int"))
+        else:
+            self.stack.append(int.from_bytes(piece, "little", signed=True))
 
     def text(self, size: int) -> None:
         self.stack.append(self.piece(size).decode("utf-8", "surrogatepass"))
@@ -213,17 +223,15 @@ class _Machine:
             raise ValueError("its pickle fills what is no dict")
         for key, value in zip(values[::2], values[1::2], strict=True):
             # Other keys are never looked up, and hashing them could take any time.
-            into[key if isinstance(key, _PLAIN) else Stub("key")] = value
+            into[key if _is_key(key) else Stub("key")] = value
 
     # Names and calls.
 
     def global_line(self) -> None:
-        module, name = self.line().decode(), self.line().decode()
-        self.stack.append(Global(module, name))
+        self.stack.append(_named(self.line().decode(), self.line().decode()))
 
     def stack_global(self) -> None:
-        module, name = self.last(2)
-        self.stack.append(Global(str(module), str(name)))
+        self.stack.append(_named(*self.last(2)))
 
     def made(self, what: Any, args: Any) -> None:
         if not isinstance(args, tuple):
@@ -241,8 +249,8 @@ class _Machine:
         self.made(what, args)
 
     def instance_line(self) -> None:
-        module, name = self.line().decode(), self.line().decode()
-        self.made(Global(module, name), tuple(self.marked()))
+        what = _named(self.line().decode(), self.line().decode())
+        self.made(what, tuple(self.marked()))
 
     def instance(self) -> None:
         what, *args = self.marked()
@@ -258,7 +266,23 @@ class _Machine:
         self.stack.append(Global("copyreg", f"extension {self.piece(size).hex()}"))
 
 
+def _is_key(value: Any) -> bool:
+    if isinstance(value, int):
+        return abs(value) < _MOST_KEY
+    return isinstance(value, _PLAIN)
+
+
+def _named(module: Any, name: Any) -> Global:
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise ValueError("a class has a name that is no text")
+    if len(module) + len(name) > _MOST_NAME:
+        raise ValueError(f"a class has a name of {len(module) + len(name)} characters")
+    return Global(module, name)
+
+
 def _put(machine: _Machine, key: int) -> None:
+    if not 0 <= key < _MOST_KEY:
+        raise ValueError("its pickle numbers what is nowhere")
     machine.memo[key] = machine.stack[-1]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from pathlib import Path
+from stat import S_ISREG
 from typing import Literal
 
 from edgesim.checkpoints.pickled import OLD_MAGIC
@@ -15,6 +16,7 @@ Kind = Literal[
     "torch",
     "lfs",
     "gone",
+    "special",
     "empty",
     "gguf",
     "hdf5",
@@ -48,6 +50,9 @@ def kind_of(path: Path) -> Kind:
         If it cannot be read.
     """
     try:
+        # A pipe would be waited for, a device read without an end.
+        if not S_ISREG(path.stat().st_mode):
+            return "special"
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except FileNotFoundError:
@@ -127,6 +132,7 @@ def _way_out(path: Path, kind: Kind) -> str:
 
 _WAYS: dict[Kind, str] = {
     "lfs": "is a Git LFS pointer, not the weights: run git lfs pull there",
+    "special": "is neither a file nor a folder",
     "empty": "is empty: download or copy it again",
     "html": "is an HTML page, not the weights: download it again",
     "gguf": (

@@ -8,9 +8,10 @@ need no code, and PyTorch is not needed either; the contents are read where they
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from edgesim.checkpoints.digest import CHUNK_BYTES, Chunks, RawTensor
 from edgesim.checkpoints.file_slices import Slice
-from edgesim.checkpoints.inert_pickle import PickleError, interpret
+from edgesim.checkpoints.inert_pickle import Global, PickleError, interpret
 from edgesim.checkpoints.state import (
     MissingKeyError,
     StateError,
@@ -37,12 +38,18 @@ from edgesim.checkpoints.stored_tensor import (
     storage_of,
 )
 from edgesim.errors import InputError, short
-from edgesim.text import plain
+from edgesim.text import plain, shortened
 
 OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How a file begins that ``torch.save`` wrote before PyTorch 1.6."""
 
+MOST_PICKLE_BYTES = 1 << 26
+"""Most bytes of a pickle that is read: those of a hundred thousand tensors are 30 MB."""
+
+_MOST_READS = 16
+
 _ZIP = b"PK\x03\x04"
+_BIG = b"big"
 _FLOATS = {"float64": "f8", "float32": "f4", "float16": "f2"}
 _COMPLEX = {"complex128": "c16", "complex64": "c8"}
 _AGAIN = "; it was cut short or changed: download or copy it again"
@@ -84,7 +91,7 @@ def pickled_in(path: Path, key: str | None = None) -> PickledFile:
     except HarmfulCallError as error:
         raise InputError(
             path,
-            f"asks to run {plain(str(error))}, which no checkpoint needs: it was made "
+            f"asks to run {shortened(str(error))}, which no checkpoint needs: it was made "
             f"to do harm; nothing was run",
         ) from None
     except PickleError as error:
@@ -102,7 +109,9 @@ def pickled_in(path: Path, key: str | None = None) -> PickledFile:
             raise InputError(path, f"its tensor {short(name)} {plain(tensor.what)}")
         _check(path, name, tensor, size, storages)
         stored[name] = tensor
-    return PickledFile(_raw(path, stored, storages), weights.notes)
+    raw = _raw(path, stored, storages)
+    _check_views(path, raw, size)
+    return PickledFile(raw, weights.notes)
 
 
 def _archive(path: Path) -> tuple[Any, dict[str, Slice]]:
@@ -132,8 +141,9 @@ def _archive(path: Path) -> tuple[Any, dict[str, Slice]]:
                 name, extra = struct.unpack("<26xHH", file.read(30))
                 start = entry.header_offset + 30 + name + extra
                 slices[entry.filename] = Slice(path, start, entry.file_size)
-            order = f"{root}byteorder"
-            if order in names and archive.read(order).strip() == b"big":
+            _check_pickle_bytes(path, slices[f"{root}data.pkl"].size)
+            order = slices.get(f"{root}byteorder")
+            if order is not None and _is_big(order):
                 raise InputError(path, "was written with the other byte order")
             data = archive.read(f"{root}data.pkl")
     except (zipfile.BadZipFile, struct.error, ValueError, RuntimeError, EOFError):
@@ -149,6 +159,21 @@ def _archive(path: Path) -> tuple[Any, dict[str, Slice]]:
         for name, found in slices.items()
         if name.startswith(begin)
     }
+
+
+def _is_big(order: Slice) -> bool:
+    return order.size == len(_BIG) and order.read() == _BIG
+
+
+def _check_pickle_bytes(path: Path, size: int) -> None:
+    """Reject a pickle that would be too many objects; each takes up to 70 times it."""
+    if size > MOST_PICKLE_BYTES:
+        raise InputError(
+            path,
+            f"what it holds beside the contents of its tensors is {size:,} bytes, more "
+            f"than the {MOST_PICKLE_BYTES:,} that are read; save the weights alone: "
+            f"torch.save(model.state_dict(), 'x.pt')",
+        )
 
 
 def _torchscript(path: Path) -> str:
@@ -187,8 +212,8 @@ def _old_file(path: Path) -> tuple[Any, dict[str, Slice]]:
     if not isinstance(keys, list):
         raise PickleError("it does not say which contents it holds")
     slices: dict[str, Slice] = {}
-    for key in map(str, keys):
-        if key not in found:
+    for key in keys:
+        if not isinstance(key, str) or key not in found:
             raise PickleError("it holds contents of no tensor")
         stated = data[place : place + 8]
         count = int.from_bytes(stated, "little")
@@ -216,9 +241,9 @@ def _interpreted(data: memoryview, storage: Any, start: int) -> tuple[Any, int]:
         except HarmfulCallError:
             raise
         except PickleError:
-            if start + size >= len(data):
+            if start + size >= len(data) or size == MOST_PICKLE_BYTES:
                 raise
-            size *= 8
+            size = min(8 * size, MOST_PICKLE_BYTES)
 
 
 def _check(
@@ -233,7 +258,7 @@ def _check(
     if tensor.bytes > file_bytes:
         raise InputError(
             path,
-            f"{where} has {tensor.bytes} bytes, more than the whole file "
+            f"{where} has {short(tensor.bytes)} bytes, more than the whole file "
             f"({file_bytes}): it repeats what is stored; save a copy of it "
             f"(tensor.contiguous())",
         )
@@ -256,6 +281,21 @@ def _check(
     for inner in tensor.quantiser:
         if isinstance(inner, StoredTensor):
             _check(path, name, inner, file_bytes, storages)
+
+
+def _check_views(path: Path, tensors: Sequence[RawTensor], file_bytes: int) -> None:
+    """Reject views that overlap so much that reading them takes longer than the file.
+
+    Views that are the same are read once, and do not count.
+    """
+    distinct = {id(tensor.chunks): tensor.bytes for tensor in tensors}
+    total = sum(distinct.values())
+    if total > _MOST_READS * file_bytes:
+        raise InputError(
+            path,
+            f"its tensors are {total:,} bytes, and the file has {file_bytes:,}: they "
+            f"overlap; save copies of them (tensor.clone())",
+        )
 
 
 def _raw(
@@ -295,17 +335,29 @@ def _quantisation(
     path: Path, name: str, tensor: StoredTensor, storages: Mapping[str, Slice]
 ) -> tuple[str, int]:
     """Describe scales and zero points, bit by bit, and count their bytes."""
-    scheme, first, second, *axis = tensor.quantiser
-    if isinstance(first, StoredTensor) and isinstance(second, StoredTensor) and axis:
+    scheme, first, second, axis = (*tensor.quantiser, *[None] * 4)[:4]
+    if not isinstance(scheme, Global):
+        raise _oddly_quantised(path, name)
+    if (
+        isinstance(first, StoredTensor)
+        and isinstance(second, StoredTensor)
+        and isinstance(axis, int)
+    ):
         values = []
         for inner in (first, second):
-            buffer = memoryview(bytearray(inner.bytes))
-            content = b"".join(_chunks(path, name, inner, storages)(buffer))
-            values.append(f"torch.{inner.dtype} {content.hex()}")
-        return f"{scheme} {axis[0]} {' '.join(values)}", first.bytes + second.bytes
-    if isinstance(first, (int, float)) and isinstance(second, int):
-        return f"{scheme} {float(first).hex()} {second}", 16
-    raise InputError(path, f"its tensor {short(name)} is quantised in an unknown way")
+            buffer = memoryview(bytearray(min(inner.bytes, CHUNK_BYTES)))
+            content = hashlib.sha256()
+            for chunk in _chunks(path, name, inner, storages)(buffer):
+                content.update(chunk)
+            values.append(f"torch.{inner.dtype} {inner.shape} {content.hexdigest()}")
+        return f"{scheme} {axis} {' '.join(values)}", first.bytes + second.bytes
+    if isinstance(first, float) and isinstance(second, int):
+        return f"{scheme} {first.hex()} {second}", 16
+    raise _oddly_quantised(path, name)
+
+
+def _oddly_quantised(path: Path, name: str) -> InputError:
+    return InputError(path, f"its tensor {short(name)} is quantised in an unknown way")
 
 
 def _chunks(

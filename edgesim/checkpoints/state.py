@@ -45,6 +45,9 @@ _ADVERSARY = {"d", "netd", "net_d", "discriminator", "critic", "d_ema", "encoder
 _PREFIXES = re.compile(r"^(?:module\.|_orig_mod\.)+")
 _MOST_LEVELS = 100
 _MOST_PLACES = 1_000_000
+_MOST_OFTEN = 8
+_FREE_PLACES = 10_000
+_MOST_NAME = 2000
 _TOO_OFTEN = "its dicts hold one another too often to be weights"
 _NAMED = 5
 _LEAST_OF_COPY = 3
@@ -81,7 +84,9 @@ def weights_in(value: Any, key: str | None) -> Weights:
             raise StateError(_no_dict(value))
     if _is_optimiser(value):
         raise StateError("holds an optimiser's state and no weights; give the model's")
-    _places(value, {}, 0)
+    known: dict[int, int] = {}
+    if _places(value, known, 0) > _MOST_OFTEN * (len(known) + _FREE_PLACES):
+        raise StateError(_TOO_OFTEN)
     if key is not None:
         beside = [str(n) for n in _states(value) if not f"{key}.".startswith(f"{n}.")]
         left = f", left out {_list(map(repr, beside))}" if beside else ""
@@ -200,9 +205,20 @@ def _tensors(state: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Tenso
     for name, value in state.items():
         value = _mapping(value)
         if isinstance(value, Tensor):
-            yield f"{prefix}{name}", value
+            yield _joined(prefix, name), value
         elif isinstance(value, Mapping) and not _is_optimiser(value):
-            yield from _tensors(value, f"{prefix}{name}.")
+            yield from _tensors(value, f"{_joined(prefix, name)}.")
+
+
+def _joined(prefix: str, name: Any) -> str:
+    """Join a name to those of the dicts above it, which could add up to anything."""
+    word = name if isinstance(name, str) else str(name)
+    if len(prefix) + len(word) > _MOST_NAME:
+        raise StateError(
+            f"a name in it has {len(prefix) + len(word):,} characters, more than the "
+            f"{_MOST_NAME:,} that are read"
+        )
+    return f"{prefix}{word}"
 
 
 def _is_unsure(name: Any, value: Mapping[Any, Any]) -> bool:
@@ -277,7 +293,7 @@ def _flatten(
 ) -> None:
     """Collect tensors by name; names in nested dicts are joined by dots."""
     for key, value in state.items():
-        name = f"{prefix}{key}"
+        name = _joined(prefix, key)
         value = _mapping(value)
         if isinstance(value, Tensor):
             if name in named:
@@ -315,8 +331,10 @@ def _places(value: Any, known: dict[int, int], level: int) -> int:
         inner: Iterable[Any] = value.values()
     elif isinstance(value, (tuple, list)):
         inner = value
+    elif isinstance(value, Tensor):
+        return known.setdefault(id(value), 1)
     else:
-        return int(isinstance(value, Tensor))
+        return 0
     if id(value) not in known:
         known[id(value)] = _MOST_PLACES  # while it is entered: a circle
         known[id(value)] = 1 + sum(_places(one, known, level + 1) for one in inner)

@@ -19,6 +19,8 @@ SIZES = {
 }
 """Bytes of an element, by torch's name of its type."""
 
+_MOST_WORD = 2000
+
 _STORAGES = {
     "Double": "float64",
     "Float": "float32",
@@ -48,6 +50,7 @@ _DICTS = {
 }
 
 _MOST_DIMENSIONS = 64  # as torch has it
+_MOST_SIZE = 1 << 63  # likewise
 
 _HARMFUL = {
     *("os", "posix", "nt", "subprocess", "sys", "runpy", "socket", "shutil", "pty"),
@@ -183,15 +186,15 @@ def _tensor(name: str, args: tuple[Any, ...]) -> Any:
             function, kind, inner = args[:3]
             if not isinstance(function, Global) or not isinstance(inner, tuple):
                 return Stub("torch._tensor._rebuild_from_type_v2", args)
-            if str(kind) not in _PLAIN_TYPES:
-                return OddTensor(f"is a {kind}, not a plain one")
+            if _word(kind) not in _PLAIN_TYPES:
+                return OddTensor(f"is a {_word(kind)}, not a plain one")
             return made_by(function, inner)
         case "_rebuild_sparse_tensor" | "_rebuild_nested_tensor":
             return OddTensor("is sparse or nested; save it dense (tensor.to_dense())")
         case "_rebuild_meta_tensor_no_storage":
             return OddTensor("is on the device 'meta': it has no content")
         case "_rebuild_wrapper_subclass":
-            return OddTensor(f"is a {args[0]}, not a plain one")
+            return OddTensor(f"is a {_word(args[0])}, not a plain one")
     return Stub(f"torch._utils.{name}", args)
 
 
@@ -216,6 +219,8 @@ def _view(
         raise PickleError("a tensor has no type, or a negative size")
     if len(sizes) > _MOST_DIMENSIONS:
         raise PickleError(f"a tensor has {len(sizes)} dimensions")
+    if max((offset, *sizes, *steps)) >= _MOST_SIZE:
+        raise PickleError("a tensor is larger than any file")
     pending = flags[0] if flags and isinstance(flags[0], dict) else {}
     return StoredTensor(
         storage,
@@ -226,6 +231,19 @@ def _view(
         conj=bool(pending.get("conj")),
         neg=bool(pending.get("neg")),
     )
+
+
+def _word(value: Any) -> str:
+    """Write a name or number; anything else could be of any length, or in a circle.
+
+    Raises
+    ------
+    PickleError
+        If it is neither.
+    """
+    if not isinstance(value, (str, int, Global)):
+        raise PickleError(f"a {type(value).__name__} stands in the place of a name")
+    return str(value)[:_MOST_WORD]
 
 
 def _ints(value: Any) -> tuple[int, ...] | None:
@@ -254,7 +272,7 @@ def storage_of(identifier: Any) -> Storage | OddTensor | Stub:
     if not isinstance(identifier, tuple) or not identifier:
         raise PickleError("it refers to something outside the file")
     if identifier[0] != "storage":
-        return Stub(str(identifier[0])[:40])  # old files: the source of a module
+        return Stub(_word(identifier[0])[:40])  # old files: the source of a module
     _, kind, key, location, elements, *view = identifier
     if not isinstance(kind, Global) or not isinstance(elements, int) or elements < 0:
         raise PickleError("a storage has no type or no size")
@@ -264,7 +282,9 @@ def storage_of(identifier: Any) -> Storage | OddTensor | Stub:
     if name != "Untyped" and name not in _STORAGES:
         return OddTensor(f"is stored as {kind.name}, which is not read")
     dtype = _STORAGES.get(name)
+    start = 0
     if view and isinstance(view[0], tuple):
         _, start, *_ = view[0]
-        return Storage(str(key), dtype, int(elements), int(start))
-    return Storage(str(key), dtype, elements)
+        if not isinstance(start, int) or start < 0:
+            raise PickleError("a storage begins nowhere")
+    return Storage(_word(key), dtype, elements, start)
