@@ -7,10 +7,12 @@ read without executing anything in them, or rejected.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -302,6 +304,7 @@ def read_checkpoints(
     done: Callable[[int], None] | None = None,
     *,
     hints: Hints | None = None,
+    left_out: Callable[[CheckpointFiles, InputError], None] | None = None,
 ) -> list[Checkpoint]:
     """Read checkpoints and hash every tensor.
 
@@ -316,24 +319,50 @@ def read_checkpoints(
         Called with the bytes of each hashed tensor.
     hints
         What the files do not say.
+    left_out
+        Called with a checkpoint that cannot be read, and why; the others are read.
 
     Raises
     ------
     InputError
         Naming the file, if it is missing, broken, not a checkpoint, contains no
-        weights, or if two files hold tensors of the same name.
+        weights, or if two files hold tensors of the same name; with ``left_out``, if
+        none is left.
     """
     hints = hints or Hints()
     found: list[Checkpoint] = []
+    begun: deque[tuple[CheckpointFiles, _Begun]] = deque()
+
+    def finish() -> None:
+        one, of = begun.popleft()
+        with _leaving_out(one, left_out):
+            found.append(_finish(of, done))
+
     with Hashing() as hashing:
-        begun: deque[_Begun] = deque()
         for one in files:
-            begun.append(_begin(one, hints, hashing))
+            with _leaving_out(one, left_out):
+                begun.append((one, _begin(one, hints, hashing)))
             # The next files are opened while the last one's tensors are hashed.
             while len(begun) > _AHEAD:
-                found.append(_finish(begun.popleft(), done))
-        found += [_finish(one, done) for one in begun]
+                finish()
+        while begun:
+            finish()
+    if not found:
+        raise InputError("checkpoints", "none of them can be read")
     return found
+
+
+@contextmanager
+def _leaving_out(
+    files: CheckpointFiles,
+    left_out: Callable[[CheckpointFiles, InputError], None] | None,
+) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        if left_out is None:
+            raise
+        left_out(files, error)
 
 
 _AHEAD = 2
@@ -489,7 +518,7 @@ def _carried(
 
 
 def check_names(checkpoints: Iterable[CheckpointFiles]) -> None:
-    """Reject two checkpoints with the same name.
+    """Reject two checkpoints with the same name, and one that is given twice.
 
     Raises
     ------
@@ -499,12 +528,20 @@ def check_names(checkpoints: Iterable[CheckpointFiles]) -> None:
     seen: dict[str, CheckpointFiles] = {}
     for files in checkpoints:
         twin = seen.setdefault(files.name, files)
+        if twin is not files and _places(twin) == _places(files):
+            raise InputError(
+                " + ".join(map(str, files.paths)), "is given twice; leave one out"
+            )
         if twin is not files:
             raise InputError(
                 " + ".join(map(str, files.paths)),
                 f"is called {short(files.name)}, and so is "
                 f"{' + '.join(map(str, twin.paths))}; name them NAME=PATH",
             )
+
+
+def _places(files: CheckpointFiles) -> list[str]:
+    return [os.path.abspath(path) for path in files.paths]
 
 
 def natural_key(name: str) -> tuple[tuple[int, str], ...]:

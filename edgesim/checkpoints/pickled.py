@@ -44,7 +44,7 @@ OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How a file begins that ``torch.save`` wrote before PyTorch 1.6."""
 
 MOST_PICKLE_BYTES = 1 << 26
-"""Most bytes of a pickle that is read: those of a hundred thousand tensors are 30 MB."""
+"""Most bytes of a pickle that is read; a hundred thousand tensors are 30 MB."""
 
 _MOST_READS = 16
 
@@ -166,7 +166,7 @@ def _is_big(order: Slice) -> bool:
 
 
 def _check_pickle_bytes(path: Path, size: int) -> None:
-    """Reject a pickle that would be too many objects; each takes up to 70 times it."""
+    """Reject a pickle that would be too many objects, of up to 70 times its size."""
     if size > MOST_PICKLE_BYTES:
         raise InputError(
             path,
@@ -398,20 +398,27 @@ def _contiguous(shape: tuple[int, ...]) -> list[int]:
 
 
 def _copied(record: Slice, tensor: StoredTensor) -> Iterator[memoryview]:
-    """Yield the content of a view whose bytes lie apart, in the order of its shape."""
+    """Yield the content of a view whose bytes lie apart, in the order of its shape.
+
+    The file is mapped, for few numbers may lie far apart.
+    """
     size = SIZES[tensor.dtype]
     kind = (_FLOATS | _COMPLEX).get(tensor.dtype, f"V{size}")
     count = _span(tensor) + 1
-    part = Slice(record.path, record.start + tensor.offset * size, count * size)
+    mapped = np.memmap(
+        *(record.path, np.uint8, "r", record.start + tensor.offset * size),
+        shape=(count * size,),
+    )
     view = np.lib.stride_tricks.as_strided(
-        np.frombuffer(part.read(), kind),
+        np.asarray(mapped).view(kind),
         tensor.shape,
         [step * size for step in tensor.strides],
     )
-    if tensor.conj:
-        view = np.conjugate(view)
-    if tensor.neg:
-        view = np.negative(view)
-    content = memoryview(np.ascontiguousarray(view).tobytes())
-    for start in range(0, len(content), CHUNK_BYTES):
-        yield content[start : start + CHUNK_BYTES]
+    numbers = CHUNK_BYTES // size
+    for start in range(0, view.size, numbers):
+        part = view.flat[start : start + numbers]
+        if tensor.conj:
+            part = np.conjugate(part)
+        if tensor.neg:
+            part = np.negative(part)
+        yield memoryview(part.tobytes())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def sharing(
+    context: typer.Context,
     checkpoints: Annotated[
         list[str],
         typer.Argument(
@@ -54,6 +57,10 @@ def sharing(
         str | None,
         typer.Option(help="GPU memory: how many models fit, as in 16GB or 1e9,24GiB."),
     ] = None,
+    skip: Annotated[
+        bool,
+        typer.Option("--skip", help="Leave out what cannot be read, and say which."),
+    ] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="List every model, block and family.")
     ] = False,
@@ -82,19 +89,36 @@ def sharing(
         library_profile,
         loads_assumed,
     )
+    from edgesim.cli.command import as_typed
     from edgesim.cli.next_steps import next_steps
     from edgesim.cli.options import byte_sizes, one_of
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
     from edgesim.files import keep_inputs
     from edgesim.profile.file import write_profile
+    from edgesim.text import plain
 
     matching = cast("Names", one_of("--names", names, ("ignore", "match")))
     sizes = () if memory is None else byte_sizes("--memory", memory)
     loads, latency = _sources(like, load_rate, latency_from, out)
     parsed = parse_checkpoints(checkpoints)
+    texts = {one.name: text for one, text in zip(parsed, checkpoints, strict=True)}
     hints = files.Hints(key, base)
-    paths = [path for one in parsed for path in files.checkpoint_paths(one, hints)]
+
+    def left_out(one: files.CheckpointFiles, error: InputError) -> None:
+        parsed.remove(one)
+        typer.echo(f"left out {plain(str(as_typed(error, context.command)))}", err=True)
+
+    how_to_go_on = _say_skip if len(parsed) > 1 and not skip else nullcontext
+    paths: list[Path] = []
+    with how_to_go_on():
+        for one in list(parsed):
+            try:
+                paths += files.checkpoint_paths(one, hints)
+            except InputError as error:
+                if not skip:
+                    raise
+                left_out(one, error)
     for written in (out, picture):
         if written is not None:
             keep_inputs(written, *paths, *given_files(like, latency_from))
@@ -115,7 +139,10 @@ def sharing(
             done += size
             advance(done, total)
 
-        read = files.read_checkpoints(parsed, hashed, hints=hints)
+        with how_to_go_on():
+            read = files.read_checkpoints(
+                list(parsed), hashed, hints=hints, left_out=left_out if skip else None
+            )
     library = share_by_content(read, names=matching, min_bytes=min_bytes)
     found = answer(library, loads or loads_assumed(), sizes)
     if out is not None:
@@ -143,8 +170,9 @@ def sharing(
         how = [] if names == "ignore" else ["--names", names]
         how += [] if min_bytes is None else ["--min-bytes", str(min_bytes)]
         for line in next_steps(
-            checkpoints,
+            [texts[one.name] for one in parsed],
             how,
+            _chosen(key, base),
             library,
             profile=out,
             runs=latency is not None,
@@ -157,6 +185,26 @@ def sharing(
             f"needs one: give --latency-from PROFILE:MODEL",
             err=True,
         )
+
+
+def _chosen(key: str | None, base: Path | None) -> list[str]:
+    """Write the options that say which weights of the files are read."""
+    given = [] if key is None else ["--key", key]
+    return given if base is None else [*given, "--base", str(base)]
+
+
+@contextmanager
+def _say_skip() -> Iterator[None]:
+    """Add to what is wrong with one of several files that the others can do."""
+    from edgesim.errors import InputError, Parameter
+
+    try:
+        yield
+    except InputError as error:
+        where, *what = error.args
+        if isinstance(where, Parameter):
+            raise
+        raise InputError(where, *what, "; --skip leaves it out") from None
 
 
 def _notes(library: ContentLibrary) -> list[str]:
