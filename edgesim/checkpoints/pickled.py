@@ -91,8 +91,8 @@ def pickled_in(path: Path, key: str | None = None) -> PickledFile:
     except HarmfulCallError as error:
         raise InputError(
             path,
-            f"asks to run {shortened(str(error))}, which no checkpoint needs: it was made "
-            f"to do harm; nothing was run",
+            f"asks to run {shortened(str(error))}, which no checkpoint needs: it was "
+            f"made to do harm; nothing was run",
         ) from None
     except PickleError as error:
         raise InputError(
@@ -166,7 +166,7 @@ def _is_big(order: Slice) -> bool:
 
 
 def _check_pickle_bytes(path: Path, size: int) -> None:
-    """Reject a pickle that would be too many objects, of up to 70 times its size."""
+    """Reject a pickle that would be too many objects, up to 70 times its size."""
     if size > MOST_PICKLE_BYTES:
         raise InputError(
             path,
