@@ -102,6 +102,7 @@ def sharing(
     sizes = () if memory is None else byte_sizes("--memory", memory)
     loads, latency = _sources(like, load_rate, latency_from, out)
     parsed = parse_checkpoints(checkpoints)
+    typed = [path for one in parsed for path in one.paths if path.is_file()]
     texts = {one.name: text for one, text in zip(parsed, checkpoints, strict=True)}
     hints = files.Hints(key, base)
 
@@ -121,7 +122,7 @@ def sharing(
                 left_out(one, error)
     for written in (out, picture):
         if written is not None:
-            keep_inputs(written, *paths, *given_files(like, latency_from))
+            keep_inputs(written, *typed, *paths, *given_files(like, latency_from))
     if picture is not None:
         from edgesim.plotting.sharing import write_picture
         from edgesim.plotting.style import check_picture
@@ -238,6 +239,8 @@ def _sources(
     from edgesim.errors import InputError
 
     rate = positive("--load-rate", load_rate)
+    if rate is not None and rate < 1:
+        raise InputError("--load-rate", f"must be 1 byte/s or more, found {rate}")
     if like is not None and rate is not None:
         raise InputError("--load-rate", "cannot be given together with --like")
     if out is not None and like is None and rate is None:

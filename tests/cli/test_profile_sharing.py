@@ -98,3 +98,21 @@ def test_next_steps_keep_the_key(
     done = edgesim("profile", "sharing", "a.pt", "--key", "model")
     assert "edgesim profile sharing a.pt --key model --like" in done.out
     assert "profile measure" not in done.out
+
+
+def test_skipped_files_stay(finetunes: list[str]) -> None:
+    """A file that was left out is not written over."""
+    before = Path("notes.txt").read_bytes()
+    rate = ("--load-rate", "1e9", "--out", "notes.txt")
+    done = edgesim("profile", "sharing", "--skip", *finetunes, *rate)
+    assert done.code == 2
+    assert "would replace the input notes.txt" in done.err
+    assert Path("notes.txt").read_bytes() == before
+
+
+@pytest.mark.parametrize("rate", ["1e-320", "0.5"])
+def test_rates_of_no_use(finetunes: list[str], rate: str) -> None:
+    """A rate by which loading never ends is refused."""
+    done = edgesim("profile", "sharing", finetunes[0], "--load-rate", rate)
+    assert done.code == 2
+    assert done.err.startswith("error: --load-rate: must be 1 byte/s or more, found ")
