@@ -77,6 +77,7 @@ def sharing(
 ) -> None:
     """Say what checkpoint files share, by content, and how many fit into memory."""
     import json
+    from os.path import isfile
     from typing import cast
 
     from edgesim.checkpoints import files
@@ -102,7 +103,7 @@ def sharing(
     sizes = () if memory is None else byte_sizes("--memory", memory)
     loads, latency = _sources(like, load_rate, latency_from, out)
     parsed = parse_checkpoints(checkpoints)
-    typed = [path for one in parsed for path in one.paths if path.is_file()]
+    typed = [path for one in parsed for path in one.paths if isfile(path)]
     texts = {one.name: text for one, text in zip(parsed, checkpoints, strict=True)}
     hints = files.Hints(key, base)
 
