@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from edgesim.files import check_file, read_toml
+from edgesim.scenario.parameters import axis_of
 from edgesim.scenario.scenario import FileName
 from solvers.problem import Name, Positive, Value
 from solvers.registry import NO_SHARING
@@ -41,7 +42,7 @@ Limits = Annotated[
 
 
 def _distinct(values: tuple[Swept, ...]) -> tuple[Swept, ...]:
-    if len(set(values)) < len(values):
+    if len({*map(place_of, values)}) < len(values) or len({*values}) < len(values):
         raise ValueError(f"must be distinct, found {list(values)}")
     return values
 
@@ -152,11 +153,6 @@ class PlotSpec(Value):
             raise ValueError(
                 "scales and limits of axes are for lines, and kind is 'map'"
             )
-        for axis, unit in (("x", self.unit), ("second", self.second_unit)):
-            label = self.x_label if axis == "x" else self.second_label
-            if unit not in (None, 1.0) and label is None:
-                key = "unit" if axis == "x" else "second_unit"
-                raise ValueError(f"{key} needs {axis}_label, which says what it is")
         return self
 
 
@@ -202,7 +198,27 @@ class Figure(Value):
         if self.plot.kind == "map" and self.second is None:
             raise ValueError("plot.kind 'map' needs a second parameter ([second])")
         self._check_axes()
+        self._check_units()
         return self
+
+    def _check_units(self) -> None:
+        """Refuse a unit under the parameter's own label, which names another one."""
+        plot, second = self.plot, self.second
+        for key, label, unit, parameter in (
+            ("unit", "x_label", plot.unit, self.sweep.parameter),
+            (
+                "second_unit",
+                "second_label",
+                plot.second_unit,
+                second and second.parameter,
+            ),
+        ):
+            known = 1.0 if parameter is None else axis_of(parameter).unit
+            if getattr(plot, label) is None and unit not in (None, known):
+                raise ValueError(
+                    f"plot.{key} needs {label}, which says what it is, "
+                    f"unless it is {known:g}"
+                )
 
     def _check_axes(self) -> None:
         numbers = self.sweep.at or self.sweep.places

@@ -51,7 +51,7 @@ def test_means_of_every_solver() -> None:
     """By default requests in time; other measures in their unit."""
     assert _means() == {"dp": 13.5, "dp-noshare": 10.0, "greedy": 13.5}
     assert _means(measure="bytes_loaded")["dp"] == 13.5
-    assert _means(measure="bytes_loaded", y_unit=1e6)["dp"] == 13500.0
+    assert _means(measure="bytes_loaded", y_unit=1e6, y_label="MB")["dp"] == 13500.0
 
 
 def test_gains_of_sharing() -> None:
@@ -70,6 +70,38 @@ def test_differences_to_the_best() -> None:
     assert _means(compare="best") == {"dp": 0.0, "dp-noshare": -3.5, "greedy": 0.0}
     late = _means(compare="best", measure="late")
     assert late == {"dp": 0.0, "dp-noshare": 3.5, "greedy": 0.0}
+
+
+def test_the_best_drops_least() -> None:
+    """For one reason too: of 1 and 3 requests too late, 1 is the best."""
+    rows = [
+        {"value": 1e6, "name": name, "repeat": 0, "dropped_by": {"too late": late}}
+        for name, late in (("fcfs", 3), ("edf", 1))
+    ]
+    figure = _figure(compare="best", measure="dropped_by.too late")
+    (marks,) = marks_of(figure, rows, online=True).values()
+    assert {mark.name: mark.mean for mark in marks} == {"fcfs": 2.0, "edf": 0.0}
+
+
+def test_a_share_of_nothing_in_one_repeat_counts() -> None:
+    """The mean share of served is of both repeats, also if a twin serves 0 in one."""
+    rows = [
+        {"value": 1e6, "name": name, "repeat": repeat, "in_time": served}
+        for name, values in {"dp": (3, 3), "dp-noshare": (0, 2)}.items()
+        for repeat, served in enumerate(values)
+    ]
+    figure = _figure(compare="noshare", relative=True)
+    (marks,) = marks_of(figure, rows, online=False).values()
+    assert [(mark.mean, mark.repeats) for mark in marks] == [(200.0, 2)]
+
+
+def test_panels_without_what_is_compared_with_show_nothing() -> None:
+    """Solvers may differ between panels; the other panels are shown."""
+    rows = [*_rows(panel="all")]
+    rows += [row for row in _rows(panel="few") if row["name"] != "greedy"]
+    found = marks_of(_figure(compare="greedy"), rows, online=False)
+    shown = {panel: [mark.name for mark in marks] for panel, marks in found.items()}
+    assert shown == {"all": ["dp", "dp-noshare"], "few": []}
 
 
 def test_intervals_are_those_of_paired_differences() -> None:
@@ -97,6 +129,7 @@ def test_panels_are_apart() -> None:
         ({"compare": "noshare"}, ("dp", "greedy"), "needs a solver or policy and its"),
         ({"compare": "ilp"}, NAMES, "must be noshare, best or one of those that run"),
         ({"compare": "best"}, ("dp",), "needs two or more to compare, found dp"),
+        ({"measure": "load_s", "y_unit": 1e-3}, NAMES, "plot.y_unit: needs y_label"),
     ],
 )
 def test_what_cannot_be_shown(
@@ -114,8 +147,14 @@ def test_axes_say_what_they_show() -> None:
     assert (frame.x_label, frame.x_unit) == ("bandwidth (MHz)", 1e6)
     assert frame.y_label == "requests served in time per plan"
     assert frame_of(_figure(x_label="in MHz"), online=False).x_unit == 1e6
-    with pytest.raises(ValueError, match="unit needs x_label"):
-        _figure(unit=1e3)
+    for unit in (1.0, 1e3):
+        with pytest.raises(ValueError, match="unit needs x_label"):
+            _figure(unit=unit)
+    assert frame_of(_figure(unit=1e6), online=False).x_unit == 1e6
     gain = frame_of(_figure(compare="noshare", relative=True), online=False)
     assert "gain of sharing" in gain.y_label
     assert gain.y_label.endswith("(%)")
+    loaded = _figure(measure="bytes_loaded", compare="noshare", relative=True)
+    assert frame_of(loaded, online=False).y_label.endswith("bytes loaded (%)")
+    dropped = frame_of(_figure(measure="dropped_by.too late"), online=True)
+    assert dropped.y_label == "requests dropped: too late"
