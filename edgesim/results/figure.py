@@ -16,8 +16,10 @@ from edgesim.experiment.store import Outcome, Store
 from edgesim.experiment.sweep import Points, points_of, run_points
 from edgesim.files import keep_inputs, make_folder
 from edgesim.measures.point import BY_KEY, LABELS, RUNTIME, value_of
+from edgesim.plotting.marks import Mark
 from edgesim.plotting.style import Drawing
-from edgesim.plotting.sweep import Mark, plot_map, plot_panels, plot_sweep
+from edgesim.plotting.sweep import plot_panels, plot_sweep
+from edgesim.plotting.sweep_map import plot_map
 from edgesim.results.figure_file import HEAD, check_figure_file, write_figure
 from edgesim.results.pictures import (
     PictureError,
@@ -176,7 +178,8 @@ def run_figure(
 
     In a repeat, places, channels and windows of every value are drawn from common
     random numbers, so solvers and values differ in nothing else, unless the parameter
-    changes the library that requests are mapped to. The rows are the same wherever they
+    says which requests there are, or changes the library that they are mapped to. The
+    rows are the same wherever they
     are computed, except those of solvers that a time limit ends: these have it in the
     column ``time_limit_s``.
 
@@ -268,13 +271,21 @@ def run_figure(
 
 
 def _part(points: Sequence[Point], shard: Shard) -> tuple[Point, ...]:
-    """Take every ``parts``-th point, so that shards have about the same work."""
+    """Take every ``parts``-th point of each solver, so that no shard has all of one.
+
+    Some take a thousand times as long as others.
+    """
     if not 1 <= shard.number <= shard.parts:
         raise InputError(
             Parameter("shard"),
             f"must be i/n with i from 1 to n, found {shard.number}/{shard.parts}",
         )
-    return tuple(points[shard.number - 1 :: shard.parts])
+    names = dict.fromkeys(point.name for point in points)
+    number = {name: place for place, name in enumerate(names)}
+    dealt = sorted(range(len(points)), key=lambda place: number[points[place].name])
+    # In the order of the rows: those of one value share its inputs.
+    taken = sorted(dealt[shard.number - 1 :: shard.parts])
+    return tuple(points[place] for place in taken)
 
 
 def _reached(store: Store, points: Sequence[Point]) -> Kept:
@@ -404,9 +415,8 @@ def _draw(
         rows = {value: of for value, of in marks.items() if value is not None}
         return plot_map(rows, frame, title=title)
     if figure.panel or figure.second is not None:
-        panels = {
-            str(outer) if figure.panel else frame.panel_title(outer or 0.0): of
-            for outer, of in marks.items()
-        }
+        outers = [outer for outer in marks if outer is not None]
+        titles = map(str, outers) if figure.panel else frame.panel_titles(outers)
+        panels = dict(zip(titles, marks.values(), strict=True))
         return plot_panels(panels, frame, title=title)
     return plot_sweep(marks.get(None, []), frame, title=title)
