@@ -204,19 +204,15 @@ class Figure(Value):
     def _check_units(self) -> None:
         """Refuse a unit under the parameter's own label, which names another one."""
         plot, second = self.plot, self.second
-        for key, label, unit, parameter in (
-            ("unit", "x_label", plot.unit, self.sweep.parameter),
-            (
-                "second_unit",
-                "second_label",
-                plot.second_unit,
-                second and second.parameter,
-            ),
+        other = None if second is None else second.parameter
+        for key, unit, label_key, label, parameter in (
+            ("unit", plot.unit, "x_label", plot.x_label, self.sweep.parameter),
+            ("second_unit", plot.second_unit, "second_label", plot.second_label, other),
         ):
             known = 1.0 if parameter is None else axis_of(parameter).unit
-            if getattr(plot, label) is None and unit not in (None, known):
+            if label is None and unit not in (None, known):
                 raise ValueError(
-                    f"plot.{key} needs {label}, which says what it is, "
+                    f"plot.{key} needs {label_key}, which says what it is, "
                     f"unless it is {known:g}"
                 )
 

@@ -11,7 +11,7 @@ from edgesim.errors import InputError, short
 from edgesim.experiment.figure import BEST, NOSHARE, Figure, place_of
 from edgesim.measures.intervals import Estimate
 from edgesim.measures.point import BY_KEY, Label, known_measure, mean_over
-from edgesim.plotting.sweep import Frame, Mark
+from edgesim.plotting.marks import Frame, Mark
 from edgesim.plugins import is_own
 from edgesim.scenario.parameters import axis_of
 from solvers.registry import NO_SHARING
@@ -214,6 +214,7 @@ def frame_of(figure: Figure, *, online: bool) -> Frame:
     return Frame(
         x_label=x_label,
         x_unit=x_unit,
+        x_values=sweep.places,
         x_at=_places(sweep.places, sweep.at),
         second_label=second_label,
         second_unit=second_unit,
