@@ -179,13 +179,18 @@ class Figure(Value):
     panel: Annotated[tuple[Panel, ...], Field(strict=False)] = ()
     plot: PlotSpec = PlotSpec()
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters that it varies."""
+        second = None if self.second is None else self.second.parameter
+        return tuple(p for p in (self.sweep.parameter, second) if p is not None)
+
     @model_validator(mode="after")
     def _check(self) -> Figure:
-        swept = [self.sweep.parameter, self.second and self.second.parameter]
         sets = [self.set, *(panel.set for panel in self.panel)]
         sets += [case.set for case in self.sweep.cases]
-        for parameter in swept:
-            if parameter is not None and any(parameter in one for one in sets):
+        for parameter in self.parameters:
+            if any(parameter in one for one in sets):
                 raise ValueError(f"set must not fix the swept parameter {parameter!r}")
         if self.second is not None and self.second.parameter == self.sweep.parameter:
             raise ValueError(
