@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgesim.errors import InputError
 
 if TYPE_CHECKING:
-    from edgesim.experiment.figure import Figure
+    from edgesim.experiment.figure import Case, Figure, Panel, PlotSpec
     from edgesim.results.figure import FigureSource
 
 COMMAND_LINE = Path("--vary")
@@ -23,6 +23,9 @@ _SET_BY = {
     "profile": "--profile",
 }
 """Options that set a value, by its key."""
+
+_EVERYWHERE = {"run.solvers", "online.policies", "run.repeats"}
+"""What options replace in panels and cases too."""
 
 
 def own_models(
@@ -101,36 +104,12 @@ def chosen_figure(
     from dataclasses import replace
 
     from edgesim.cli.options import one_of
-    from edgesim.cli.vary import varied
-    from edgesim.results.figure import FigureSource, default_folder
-    from edgesim.scenario.file import read_scenario
+    from edgesim.results.figure import default_folder
 
     if log is not None:
         one_of("--log", log, ("x", "y", "xy"))
-    if vary:
-        if plot.get("kind") == "map" and len(vary) == 1:
-            raise InputError("--map", "needs two parameters; give --vary twice")
-        scenario_file = _scenario_file(name)
-        scenario = read_scenario(scenario_file)
-        swept, log_x = varied(vary)
-        title = f"{scenario.name}: {scenario.about}" if scenario.about else ""
-        content: dict[str, Any] = {
-            "title": title or scenario.name,
-            "scenario": name,
-            **swept,
-        }
-        if log_x and plot.get("kind") != "map":
-            content["plot"] = {"x_scale": "log"}
-        base = FigureSource(
-            _checked(content),
-            COMMAND_LINE,
-            scenario_file,
-            out or default_folder(scenario.name),
-            scenario.name,
-            from_file=False,
-        )
-    else:
-        base = _opened(name, out)
+    as_map = plot.get("kind") == "map"
+    base = _varying(name, vary, out, as_map) if vary else _opened(name, out)
     online = _is_online(base)
     given, typed = _set(online, solver, policy, repeats, files, settings)
     _check_apart(base.figure, given)
@@ -140,7 +119,10 @@ def chosen_figure(
         return base
     content = base.figure.model_dump(exclude_unset=True)
     content["set"] = {**content.get("set", {}), **given}
-    content["plot"] = {**content.get("plot", {}), **chosen}
+    for part in (*content.get("panel", ()), *content["sweep"].get("cases", ())):
+        for key in _EVERYWHERE & given.keys() & part.get("set", {}).keys():
+            del part["set"][key]
+    content["plot"] = {**_still_true(base.figure.plot, chosen), **chosen}
     folder = base.folder
     if not vary:  # it is no longer the figure of its file
         folder = out or default_folder(base.stem)
@@ -149,17 +131,60 @@ def chosen_figure(
     )
 
 
+def _varying(
+    name: str, vary: Sequence[str], out: Path | None, as_map: bool
+) -> FigureSource:
+    """Make a figure of a scenario in which parameters are varied."""
+    from edgesim.cli.vary import varied
+    from edgesim.results.figure import FigureSource, default_folder
+    from edgesim.scenario.file import read_scenario
+
+    if as_map and len(vary) == 1:
+        raise InputError("--map", "needs two parameters; give --vary twice")
+    scenario_file = _scenario_file(name)
+    scenario = read_scenario(scenario_file)
+    swept, log_x = varied(vary)
+    title = f"{scenario.name}: {scenario.about}" if scenario.about else scenario.name
+    content: dict[str, Any] = {"title": title, "scenario": name, **swept}
+    if log_x and not as_map:
+        content["plot"] = {"x_scale": "log"}
+    return FigureSource(
+        _checked(content),
+        COMMAND_LINE,
+        scenario_file,
+        out or default_folder(scenario.name),
+        scenario.name,
+        from_file=False,
+    )
+
+
+def _still_true(plot: PlotSpec, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file says of its plot, of the y axis only if that stays."""
+    content = plot.model_dump(exclude_unset=True)
+    shown = ("measure", "compare", "relative")
+    if all(getattr(plot, key) == chosen.get(key, getattr(plot, key)) for key in shown):
+        return content
+    return {key: value for key, value in content.items() if not key.startswith("y_")}
+
+
 def _check_apart(figure: Figure, given: Mapping[str, Any]) -> None:
-    """Refuse options that set what is varied."""
+    """Refuse options that set what is varied, or what panels or cases differ in."""
     from edgesim.scenario.key_path import overlap
     from edgesim.scenario.parameters import NAMED
 
+    parts: tuple[Panel | Case, ...] = (*figure.panel, *figure.sweep.cases)
     for key in given:
         for parameter in figure.parameters:
             if parameter not in NAMED and overlap(key, parameter):
                 option = _SET_BY.get(key, f"--set {key}")
                 raise InputError(
                     option, f"sets {parameter}, which is varied; give one of them"
+                )
+        for part in parts:
+            if key not in _EVERYWHERE and any(overlap(key, one) for one in part.set):
+                raise InputError(
+                    _SET_BY.get(key, f"--set {key}"),
+                    f"sets {key}, which {part.title!r} sets; give one of them",
                 )
 
 
