@@ -10,7 +10,7 @@ from edgesim.errors import InputError
 
 if TYPE_CHECKING:
     from edgesim.experiment.figure import Case, Figure, Panel, PlotSpec
-    from edgesim.results.figure import FigureSource
+    from edgesim.results.figure_source import FigureSource
 
 COMMAND_LINE = Path("--vary")
 """What stands for the file of a figure that has none."""
@@ -104,7 +104,7 @@ def chosen_figure(
     from dataclasses import replace
 
     from edgesim.cli.options import one_of
-    from edgesim.results.figure import default_folder
+    from edgesim.results.figure_source import default_folder
 
     if log is not None:
         one_of("--log", log, ("x", "y", "xy"))
@@ -136,7 +136,7 @@ def _varying(
 ) -> FigureSource:
     """Make a figure of a scenario in which parameters are varied."""
     from edgesim.cli.vary import varied
-    from edgesim.results.figure import FigureSource, default_folder
+    from edgesim.results.figure_source import FigureSource, default_folder
     from edgesim.scenario.file import read_scenario
 
     if as_map and len(vary) == 1:
@@ -206,7 +206,7 @@ def _scenario_file(name: str) -> Path:
 
 def _opened(name: str, out: Path | None) -> FigureSource:
     """Open a figure; say so where a scenario was meant."""
-    from edgesim.results.figure import open_figure
+    from edgesim.results.figure_source import open_figure
     from edgesim.shipped import shipped_names
 
     try:

@@ -14,7 +14,8 @@ from edgesim.cli.settings import Settings
 from edgesim.errors import InputError
 
 if TYPE_CHECKING:
-    from edgesim.results.figure import FigureSource, Shard
+    from edgesim.results.figure import Shard
+    from edgesim.results.figure_source import FigureSource
 
 _SHARD = re.compile(r"([0-9]+)/([0-9]+)")
 _ANEW = "Compute all points, whatever is stored."

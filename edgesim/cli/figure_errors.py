@@ -10,7 +10,7 @@ from edgesim.cli.chosen_figure import COMMAND_LINE
 from edgesim.errors import InputError
 
 if TYPE_CHECKING:
-    from edgesim.results.figure import FigureSource
+    from edgesim.results.figure_source import FigureSource
 
 
 @contextmanager

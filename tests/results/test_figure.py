@@ -9,7 +9,8 @@ import pytest
 
 from edgesim.errors import InputError
 from edgesim.experiment.point import Point
-from edgesim.results.figure import Kept, Shard, open_figure, run_figure
+from edgesim.results.figure import Kept, Shard, run_figure
+from edgesim.results.figure_source import open_figure
 from tests.examples import FIGURE, SCENARIO, TRACE
 
 
