@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import tomllib
 from collections.abc import Collection, Iterator
@@ -31,6 +32,7 @@ def read_text(path: Path) -> str:
         If there is no such file, it cannot be read, or it is not UTF-8.
     """
     try:
+        check_ends(path)
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
@@ -49,9 +51,25 @@ def read_bytes(path: Path) -> bytes:
         If there is no such file, or it cannot be read.
     """
     try:
+        check_ends(path)
         return path.read_bytes()
     except OSError as error:
         raise InputError(path, _reason(error)) from None
+
+
+def check_ends(path: Path) -> None:
+    """Reject a device, as ``/dev/zero``: it may have no end, and fill the memory.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+    OSError
+        If there is no such file.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise InputError(path, "must be a file, found a device")
 
 
 def _reason(error: OSError) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgesim import files, shipped
+from edgesim.api import read_trace
 from edgesim.errors import InputError
 
 
@@ -191,3 +192,12 @@ def test_the_current_folder_is_not_replaced(
     for out in (Path(), Path("..")):
         with pytest.raises(InputError, match="the folder you are in"):
             files.check_replaceable(out, ("run.json",))
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device here")
+def test_a_device_is_not_read() -> None:
+    """A device, which may have no end, is refused by every reader."""
+    zero = Path("/dev/zero")
+    for read in (files.read_text, files.read_bytes, files.read_json, read_trace):
+        with pytest.raises(InputError, match="must be a file, found a device"):
+            read(zero)

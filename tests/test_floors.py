@@ -46,7 +46,7 @@ is a process of its own that runs the command, as ``__main__`` does.
 TOGETHER = (1, 2)
 """Floors whose rooms are one."""
 
-_TORCH = ("edgesim.profiling.", "edgesim.replay.", "edgesim.checkpoints.pickled")
+_TORCH = ("edgesim.profiling.", "edgesim.replay.")
 
 AT_HOME = {
     "torch": _TORCH,

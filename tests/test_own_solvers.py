@@ -503,7 +503,7 @@ def test_a_figure_is_refused_where_it_fails(jobs: int) -> None:
     file = _figure('["dp", "mine_for_test:from_second_repeat_on"]')
     finished = edgesim("figure", file, "--own-code", "--jobs", jobs)
     kept = re.compile(
-        r"; \d of 8 points kept in \.points; the same command goes on from there$"
+        r"; \d of 8 points kept in \.points(; the same command goes on from there)?$"
     )
     _refused(
         dataclasses.replace(finished, err=kept.sub("", finished.err)),
@@ -515,7 +515,8 @@ def test_a_figure_is_refused_where_it_fails(jobs: int) -> None:
     file = _figure('["mine_for_test:raises"]')
     shown = edgesim("figure", file, "--own-code", "--jobs", jobs, "--traceback")
     assert "in raises" in shown.err
-    assert "repeat 0: mine_for_test:raises: raised KeyError: " in shown.err
+    # Of several processes another one than the first may fail first.
+    assert re.search(r"repeat \d: mine_for_test:raises: raised KeyError: ", shown.err)
 
 
 def test_what_a_scenario_of_a_figure_names_needs_consent_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +11,24 @@ from itertools import islice
 from typing import Literal
 
 from edgesim.checkpoints.files import Checkpoint, TensorRecord
-from edgesim.library.sharing import ModelBlocks, View
+from edgesim.library.sharing import ModelBlocks, View, is_laminar
 
 Names = Literal["ignore", "match"]
+Sharing = Literal["one model", "nothing", "laminar", "crossing"]
 
 OWN = "own"
 SHARED_BY_ALL = "shared-all"
 
 _EXAMPLES = 3
+
+_SMALL_BYTES = 4096
+_SMALL_SHARE = 16
+_BUFFERS = re.compile(
+    r"num_batches_tracked$|position_ids$|token_type_ids$|inv_freq|masked_bias$|"
+    r"relative_position_index$|(attn|causal)_mask$|\.mask$|g_idx$|quant_map$|"
+    r"quant_state|_extra_state$"
+)
+_WHOLE_NUMBERS = ("int64", "int32", "int16", "int8", "uint8", "bool")
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,25 @@ class Renamed:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Equal tensors that stay with each model, since they are no shared weights.
+
+    Parameters
+    ----------
+    tensors
+        Their number, each content counted once.
+    bytes
+        What it costs to keep them more than once.
+    example
+        The name of the largest.
+    """
+
+    tensors: int
+    bytes: int
+    example: str = ""
+
+
+@dataclass(frozen=True)
 class ContentLibrary:
     """Models and the blocks they consist of.
 
@@ -86,16 +116,20 @@ class ContentLibrary:
     names
         Whether names had to match.
     min_bytes
-        Tensors smaller than this are never shared.
+        Tensors smaller than this are never shared; None for the rule of
+        :func:`share_by_content`.
     renamed
         Tensors that several models hold under different names.
+    kept
+        Equal tensors that the rule leaves to each model.
     """
 
     models: Mapping[str, tuple[ContentBlock, ...]]
     checkpoints: tuple[Checkpoint, ...]
     names: Names
-    min_bytes: int
+    min_bytes: int | None
     renamed: Renamed
+    kept: Kept = Kept(0, 0)
 
     @property
     def blocks(self) -> tuple[ContentBlock, ...]:
@@ -109,6 +143,23 @@ class ContentLibrary:
         stored = sum(checkpoint.bytes for checkpoint in self.checkpoints)
         return stored - sum(b.bytes for of in self.models.values() for b in of)
 
+    @property
+    def identical(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of models that consist of the same blocks, in order."""
+        groups: dict[frozenset[str], list[str]] = {}
+        for name, blocks in self.models.items():
+            groups.setdefault(frozenset(b.content for b in blocks), []).append(name)
+        return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+    @property
+    def sharing(self) -> Sharing:
+        """What can be said of sharing; of one model, nothing."""
+        if len(self.models) == 1:
+            return "one model"
+        if all(len(block.models) == 1 for block in self.blocks):
+            return "nothing"
+        return "laminar" if is_laminar(self.view()) else "crossing"
+
     def view(self) -> View[ContentBlock]:
         """View the library in the form that sharing graphs and loading orders take."""
         return View(
@@ -121,7 +172,10 @@ class ContentLibrary:
 
 
 def share_by_content(
-    checkpoints: Sequence[Checkpoint], *, names: Names = "ignore", min_bytes: int = 0
+    checkpoints: Sequence[Checkpoint],
+    *,
+    names: Names = "ignore",
+    min_bytes: int | None = 0,
 ) -> ContentLibrary:
     """Group the tensors of checkpoints by their set of holders.
 
@@ -139,8 +193,11 @@ def share_by_content(
         if their names are too; a tensor under two names in a model, tied weights
         included, then counts twice there.
     min_bytes
-        Smaller tensors are never shared and remain private to each model. Zero biases
-        and step counters coincide in unrelated models and would fragment blocks.
+        Smaller tensors are never shared and remain private to each model. None: a rule
+        instead. Counters, position numbers, masks and tensors of a few bytes (at most
+        4096, and a sixteenth of the largest) coincide in unrelated models and would
+        fragment blocks. They never make a block: they are shared where weights have the
+        same holders, and stay with each model elsewhere; identical models share all.
 
     Returns
     -------
@@ -153,13 +210,17 @@ def share_by_content(
     """
     tensors: dict[tuple[str, ...], TensorRecord] = {}
     held: dict[tuple[str, ...], list[str]] = {}
+    least = min_bytes or 0
     for checkpoint in checkpoints:
         for tensor in checkpoint.tensors:
-            key = _identity(checkpoint, tensor, names, min_bytes)
+            key = _identity(checkpoint, tensor, names, least)
             tensors.setdefault(key, tensor)
             so_far = held.setdefault(key, [])
             if not so_far or so_far[-1] != checkpoint.name:
                 so_far.append(checkpoint.name)
+    kept = Kept(0, 0)
+    if min_bytes is None:
+        kept = _keep(tensors, held, _twins(checkpoints))
     groups: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for key, all_owners in held.items():
         groups.setdefault(tuple(all_owners), []).append(key)
@@ -184,8 +245,62 @@ def share_by_content(
         checkpoints=tuple(checkpoints),
         names=names,
         min_bytes=min_bytes,
-        renamed=_renamed(checkpoints, min_bytes),
+        renamed=_renamed(checkpoints, least),
+        kept=kept,
     )
+
+
+def _twins(checkpoints: Sequence[Checkpoint]) -> dict[str, str]:
+    """Map each model to the first that holds the same contents."""
+    first: dict[frozenset[str], str] = {}
+    return {
+        checkpoint.name: first.setdefault(
+            frozenset(tensor.digest for tensor in checkpoint.tensors), checkpoint.name
+        )
+        for checkpoint in checkpoints
+    }
+
+
+def _keep(
+    tensors: dict[tuple[str, ...], TensorRecord],
+    held: dict[tuple[str, ...], list[str]],
+    twins: Mapping[str, str],
+) -> Kept:
+    """Leave to each model the small tensors that no weights are shared with."""
+    limit = min(_SMALL_BYTES, max(t.bytes for t in tensors.values()) // _SMALL_SHARE)
+    small = [key for key, tensor in tensors.items() if _is_small(tensor, limit)]
+    few = set(small)
+    with_weights = {tuple(of) for key, of in held.items() if key not in few}
+    apart = [
+        key
+        for key in small
+        if len({twins[owner] for owner in held[key]}) > 1
+        and tuple(held[key]) not in with_weights
+    ]
+    largest = max((tensors[key] for key in apart), key=lambda t: t.bytes, default=None)
+    cost = 0
+    for key in apart:
+        tensor = tensors.pop(key)
+        owners = held.pop(key)
+        cost += (len({twins[owner] for owner in owners}) - 1) * tensor.bytes
+        for owner in owners:
+            # As in an identity, the model's name is part of it; that of the first of
+            # identical models, so that they stay identical.
+            of_model = (*key, "", twins[owner])
+            tensors[of_model] = tensor
+            held.setdefault(of_model, []).append(owner)
+    return Kept(len(apart), cost, "" if largest is None else largest.name)
+
+
+def _is_small(tensor: TensorRecord, limit: int) -> bool:
+    """Whether a tensor is no weight, or too small to be told from one by content."""
+    if tensor.bytes <= limit or tensor.dtype == "bool":
+        return True
+    mask = len(tensor.shape) == 4 and tensor.shape[:2] == (1, 1)
+    whole = tensor.dtype in _WHOLE_NUMBERS
+    named = _BUFFERS.search(tensor.name) is not None
+    counter = whole and tensor.shape in ((), (1,))
+    return named or counter or (mask and whole)
 
 
 def _identity(

@@ -43,58 +43,61 @@ class RawTensor:
     quantisation: str = ""
 
 
-def digests(
-    tensors: Sequence[RawTensor], done: Callable[[int], None] | None = None
-) -> list[str]:
-    """Hash tensors in parallel: SHA-256 of type, shape and raw bytes, in hex.
+class Hashing:
+    """Hashes tensors in parallel: SHA-256 of type, shape and raw bytes, in hex.
 
     Checkpoints are not trusted, so a weaker hash would not do: a collision would make
     two models share weights that they do not share. SHA-256 is also the fastest such
     hash in ``hashlib`` on processors with instructions for it.
 
-    Parameters
-    ----------
-    tensors
-        The tensors to hash; read in this order, so give those of a file in file order.
-    done
-        Called in this thread with the bytes of each hashed tensor.
-
-    Returns
-    -------
-    list
-        One digest per tensor, 64 hexadecimal digits.
-
-    Raises
-    ------
-    Exception
-        Any exception raised while reading a tensor; tensors not yet begun are then
-        skipped.
+    To be used in a ``with`` statement; on leaving it, tensors not yet begun are
+    skipped.
     """
-    buffers: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
-    for _ in range(THREADS):
-        buffers.put(memoryview(bytearray(CHUNK_BYTES)))
 
-    def hashed(tensor: RawTensor) -> str:
-        buffer = buffers.get()
-        try:
-            return _digest(tensor, buffer)
-        finally:
-            buffers.put(buffer)
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS)
+        self._buffers: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
+        for _ in range(THREADS):
+            self._buffers.put(memoryview(bytearray(CHUNK_BYTES)))
 
-    pool = ThreadPoolExecutor(THREADS)
-    try:
+    def __enter__(self) -> Hashing:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def begin(self, tensors: Sequence[RawTensor]) -> list[Future[str]]:
+        """Begin to hash tensors, in this order, so give those of a file in file order.
+
+        Parameters
+        ----------
+        tensors
+            The tensors of a model; those of one content are read once.
+
+        Returns
+        -------
+        list
+            One digest per tensor, 64 hexadecimal digits, or the exception raised while
+            reading it.
+        """
         running: dict[object, Future[str]] = {}
         for tensor in tensors:
             if _same(tensor) not in running:
-                running[_same(tensor)] = pool.submit(hashed, tensor)
-        found = []
-        for tensor in tensors:
-            found.append(running[_same(tensor)].result())
-            if done is not None:
-                done(tensor.bytes)
-        return found
-    finally:
-        pool.shutdown(cancel_futures=True)
+                running[_same(tensor)] = self._pool.submit(self._hashed, tensor)
+        return [running[_same(tensor)] for tensor in tensors]
+
+    def _hashed(self, tensor: RawTensor) -> str:
+        buffer = self._buffers.get()
+        try:
+            return _digest(tensor, buffer)
+        finally:
+            self._buffers.put(buffer)
+
+
+def digests(tensors: Sequence[RawTensor]) -> list[str]:
+    """Hash tensors, one digest each, as :class:`Hashing` does."""
+    with Hashing() as hashing:
+        return [running.result() for running in hashing.begin(tensors)]
 
 
 def _same(tensor: RawTensor) -> object:

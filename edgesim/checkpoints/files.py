@@ -1,30 +1,43 @@
 """Checkpoint files: the files that make up a model, and their tensors.
 
-A checkpoint is a ``.safetensors`` file, a PyTorch file (``.pt``, ``.pth``, ``.bin``),
-a folder of shards, or several of these joined by ``+`` (an adapter on its backbone).
-Files are not trusted: they are read without executing anything in them, or rejected.
+A checkpoint is a safetensors or PyTorch file, whatever its name, a folder, or several
+of these joined by ``+`` (an adapter on its backbone). Files are not trusted: they are
+read without executing anything in them, or rejected.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
-from edgesim.checkpoints.digest import RawTensor, digests
+from edgesim.checkpoints.adapter import (
+    Adapter,
+    adapter_at,
+    carried,
+    is_adapter,
+    without_base,
+)
+from edgesim.checkpoints.digest import Chunks, Hashing, RawTensor
+from edgesim.checkpoints.folder import ADAPTERS, Part, adapter_file, folder_files
+from edgesim.checkpoints.kinds import READ, kind_of, refusal
+from edgesim.checkpoints.pickled import PickledFile, pickled_in
+from edgesim.checkpoints.safetensors_file import safetensors_in
+from edgesim.checkpoints.state import MissingKeyError, copies_by_prefix, missing_key
 from edgesim.errors import InputError, short
-from edgesim.files import read_json
+from edgesim.text import counted
 
 SAFETENSORS = ".safetensors"
-PICKLED = (".bin", ".pt", ".pth")
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pth.tar", ".pt.tar")
 SUFFIXES = (SAFETENSORS, *PICKLED)
+"""Endings that a name of a model leaves out; files are known by their content."""
 
-_INDEXES = {
-    SAFETENSORS: "model.safetensors.index.json",
-    ".bin": "pytorch_model.bin.index.json",
-}
 _ARCHITECTURE = re.compile(r"(torchvision|timm|hf):")
 
 
@@ -53,6 +66,8 @@ class TensorRecord:
     digest
         SHA-256 of dtype, shape and raw bytes, in hex. Thus NaN equals NaN with the same
         bits, and 0.0 differs from −0.0.
+    chunks
+        Reads its content, as in :class:`edgesim.checkpoints.digest.RawTensor`.
     """
 
     name: str
@@ -60,6 +75,23 @@ class TensorRecord:
     shape: tuple[int, ...]
     bytes: int
     digest: str
+    chunks: Chunks | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the user knows of checkpoints and the files do not say.
+
+    Parameters
+    ----------
+    key
+        Under which the weights lie in every file, with dots for keys below keys.
+    base
+        The base of every adapter.
+    """
+
+    key: str | None = None
+    base: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,15 +107,20 @@ class Checkpoint:
     tensors
         All non-empty tensors: those of a PyTorch file in file order, those of
         safetensors files, which keep no order, in natural order of their names
-        (``layers.2`` before ``layers.10``); part by part if files were joined.
+        (``layers.2`` before ``layers.10``); part by part if files were joined, the base
+        of an adapter before it.
     zero_size
         Number of tensors without elements, which were left out.
+    notes
+        What is to be said of how it was read: which of several copies, which parts,
+        what was left out.
     """
 
     name: str
     paths: tuple[Path, ...]
     tensors: tuple[TensorRecord, ...]
     zero_size: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -151,8 +188,9 @@ def _exists(text: str) -> bool:
 
 
 def _stem(path: Path) -> str:
-    if path.suffix.lower() in SUFFIXES:
-        return path.stem
+    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+        if path.name.lower().endswith(suffix) and len(path.name) > len(suffix):
+            return path.name[: -len(suffix)]
     return path.name if path.name not in ("", "..") else path.resolve().name or "root"
 
 
@@ -170,73 +208,79 @@ def is_checkpoint(text: str) -> bool:
     return any(_exists(p) or Path(p).suffix.lower() in SUFFIXES for p in parts)
 
 
-def checkpoint_paths(files: CheckpointFiles) -> tuple[Path, ...]:
+def checkpoint_paths(
+    files: CheckpointFiles, hints: Hints | None = None
+) -> tuple[Path, ...]:
     """List the files of a checkpoint, expanding folders, without reading any weights.
 
-    For a folder, these are its ``.safetensors`` files sorted by name; if it has none,
-    its ``.bin``, ``.pt`` and ``.pth`` files. Hidden files are ignored. An index of
-    shards, if present, must name exactly the files that exist.
+    :mod:`edgesim.checkpoints.folder` says which files of a folder are a model. The
+    base of an adapter belongs to it.
 
     Raises
     ------
     InputError
-        Naming the path, if it does not exist, is not a checkpoint, or is a folder that
-        does not match its index.
+        Naming the path, if it does not exist, is not a checkpoint, or is a folder whose
+        files are incomplete or of several models.
     """
-    return tuple(path for part in _parts(files) for path in part)
+    paths = _opened(files, hints or Hints())
+    return tuple(path for one in paths for part in one.parts for path in part.files)
 
 
-def _parts(files: CheckpointFiles) -> list[list[Path]]:
-    return [_opened(path) for path in files.paths]
+@dataclass(frozen=True)
+class _Opened:
+    """The files at one path of a checkpoint; the base of an adapter is one too."""
+
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()
+    adapter: Adapter | None = None
 
 
-def _opened(path: Path) -> list[Path]:
+def _opened(files: CheckpointFiles, hints: Hints) -> list[_Opened]:
+    found: list[_Opened] = []
+    for path in files.paths:
+        try:
+            # An adapter joined to something has its base there.
+            alone = len(files.paths) == 1
+            found += _opened_path(path, hints.base, alone=alone)
+        except OSError as error:
+            raise unreadable(path, error) from None
+        except ValueError:
+            raise InputError(short(str(path)), "is not a file name") from None
+    return found
+
+
+def _opened_path(path: Path, base: Path | None, *, alone: bool) -> list[_Opened]:
     try:
-        if path.is_dir():
-            return _in_folder(path)
-        if path.exists() and not path.is_file():
-            raise InputError(path, "is neither a file nor a folder")
-        path.stat()
-    except OSError as error:
-        raise unreadable(path, error) from None
-    except ValueError:
-        raise InputError(short(str(path)), "is not a file name") from None
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(
-            path,
-            f"must be a folder or end in {', '.join(SUFFIXES)}, "
-            f"found {path.suffix or 'no ending'!r}",
-        )
-    return [path]
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise refusal(path, "gone") from None
+        raise
+    folder = S_ISDIR(mode)
+    if not folder and not S_ISREG(mode):
+        raise InputError(path, "is neither a file nor a folder")
+    if alone and (folder or path.name in ADAPTERS):
+        adapter = adapter_at(path, base)
+        if adapter is not None:
+            note = f"{adapter.kind} adapter on the base {adapter.base}"
+            inner = _opened_path(adapter.base, None, alone=False)
+            own = _Opened((Part((adapter.file,)),), (note,), adapter)
+            return [*inner, own]
+    if folder:
+        file = None if alone else adapter_file(path)
+        if file is not None:
+            return [_Opened((Part((file,)),))]
+        found = folder_files(path)
+        return [_Opened(found.parts, found.notes)]
+    kind = kind_of(path)
+    # A broken file is told what it should be: its reader knows what is wrong.
+    if kind not in READ and (kind not in ("other", "text") or not _claims(path)):
+        raise refusal(path, kind)
+    return [_Opened((Part((path,)),))]
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != ".")
-    for endings in ((SAFETENSORS,), PICKLED):
-        found = [path for path in files if path.suffix.lower() in endings]
-        for ending in endings:
-            index = folder / _INDEXES.get(ending, "")
-            if found and index in files:
-                _check_index(index, {path.name for path in found})
-        if found:
-            return found
-    raise InputError(folder, f"holds no checkpoint file ({', '.join(SUFFIXES)})")
-
-
-def _check_index(index: Path, found: set[str]) -> None:
-    content = read_json(index)
-    table = content.get("weight_map") if isinstance(content, Mapping) else None
-    if not isinstance(table, Mapping):
-        raise InputError(index, "must hold one object with the key 'weight_map'")
-    listed = {str(name) for name in table.values()}
-    if listed - found:
-        raise InputError(index, f"lists {short(min(listed - found))}, which is missing")
-    if found - listed:
-        raise InputError(
-            index,
-            f"does not list {short(min(found - listed))}, which stands beside it; "
-            f"join the files that belong together by '+'",
-        )
+def _claims(path: Path) -> bool:
+    return path.suffix.lower() == SAFETENSORS
 
 
 def unreadable(path: Path, error: OSError) -> InputError:
@@ -246,13 +290,26 @@ def unreadable(path: Path, error: OSError) -> InputError:
 
 
 def read_checkpoint(
-    files: CheckpointFiles, done: Callable[[int], None] | None = None
+    files: CheckpointFiles,
+    done: Callable[[int], None] | None = None,
+    *,
+    hints: Hints | None = None,
 ) -> Checkpoint:
-    """Read a checkpoint and hash every tensor.
+    """Read one checkpoint, as :func:`read_checkpoints` does."""
+    return read_checkpoints([files], done, hints=hints)[0]
 
-    Memory use is a few MiB for safetensors files, which are read in chunks, and at most
-    one file for PyTorch files, which are memory-mapped if possible. The time is that of
-    reading or of hashing, whichever takes longer.
+
+def read_checkpoints(
+    files: Sequence[CheckpointFiles],
+    done: Callable[[int], None] | None = None,
+    *,
+    hints: Hints | None = None,
+    left_out: Callable[[CheckpointFiles, InputError], None] | None = None,
+) -> list[Checkpoint]:
+    """Read checkpoints and hash every tensor.
+
+    Memory use is a few MiB: files are read in chunks, and views whose bytes lie apart
+    one by one. The time is that of reading or of hashing, whichever takes longer.
 
     Parameters
     ----------
@@ -260,77 +317,208 @@ def read_checkpoint(
         From :func:`parse_checkpoint`.
     done
         Called with the bytes of each hashed tensor.
+    hints
+        What the files do not say.
+    left_out
+        Called with a checkpoint that cannot be read, and why; the others are read.
 
     Raises
     ------
     InputError
-        Naming the file, if it is missing, broken, not a checkpoint, contains objects
-        that cannot be read without running code, contains no weights, or if two files
-        hold tensors of the same name; or if PyTorch is needed and not installed.
+        Naming the file, if it is missing, broken, not a checkpoint, contains no
+        weights, or if two files hold tensors of the same name; with ``left_out``, if
+        none is left.
     """
+    hints = hints or Hints()
+    found: list[Checkpoint] = []
+    begun: deque[tuple[CheckpointFiles, _Begun]] = deque()
+
+    def finish() -> None:
+        one, of = begun.popleft()
+        with _leaving_out(one, left_out):
+            found.append(_finish(of, done))
+
+    with Hashing() as hashing:
+        for one in files:
+            with _leaving_out(one, left_out):
+                begun.append((one, _begin(one, hints, hashing)))
+            # The next files are opened while the last one's tensors are hashed.
+            while len(begun) > _AHEAD:
+                finish()
+        while begun:
+            finish()
+    if not found:
+        raise InputError("checkpoints", "none of them can be read")
+    return found
+
+
+@contextmanager
+def _leaving_out(
+    files: CheckpointFiles,
+    left_out: Callable[[CheckpointFiles, InputError], None] | None,
+) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        if left_out is None:
+            raise
+        left_out(files, error)
+
+
+_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """The tensors at one path of a checkpoint, and their digests to be."""
+
+    tensors: list[RawTensor]
+    digests: list[Future[str]]
+    adapter: Adapter | None
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A checkpoint whose tensors are being hashed."""
+
+    name: str
+    paths: tuple[Path, ...]
+    pieces: list[_Piece]
+    notes: list[str]
+
+
+def _begin(files: CheckpointFiles, hints: Hints, hashing: Hashing) -> _Begun:
     owners: dict[str, Path] = {}
+    pieces: list[_Piece] = []
+    notes: list[str] = []
+    paths: list[Path] = []
+    for opened in _opened(files, hints):
+        tensors: list[RawTensor] = []
+        notes += opened.notes
+        # A key chooses among copies of a model, and an adapter has none.
+        key = None if opened.adapter is not None else hints.key
+        for part in opened.parts:
+            for path in part.files:
+                read = _read_file(path, key)
+                notes += read.notes
+                paths.append(path)
+                if (
+                    len(files.paths) == 1
+                    and opened.adapter is None
+                    and is_adapter(read.tensors)
+                ):
+                    if hints.base is None:
+                        raise without_base(path)
+                    joined = CheckpointFiles(files.name, (hints.base, path))
+                    return _begin(joined, Hints(hints.key), hashing)
+                for tensor in read.tensors:
+                    named = replace(tensor, name=f"{part.prefix}{tensor.name}")
+                    if opened.adapter is None:
+                        _own_name(files, owners, named.name, path)
+                    tensors.append(named)
+        pieces.append(_Piece(tensors, hashing.begin(tensors), opened.adapter))
+    return _Begun(files.name, tuple(paths), pieces, notes)
+
+
+def _own_name(
+    files: CheckpointFiles, owners: dict[str, Path], name: str, path: Path
+) -> None:
+    owner = owners.setdefault(name, path)
+    if owner is not path:
+        raise InputError(
+            path,
+            f"holds a tensor {short(name)}, and so does {owner}; both are part of "
+            f"{short(files.name)}: a folder is the shards of one model, name the files "
+            f"if each is a model of its own",
+        )
+
+
+def _read_file(path: Path, key: str | None) -> PickledFile:
+    """Read what a file says of its tensors, those of one copy if there are several."""
+    try:
+        kind = kind_of(path)
+        # A broken file is told what it should be: its reader knows what is wrong.
+        if kind not in READ and (kind not in ("other", "text") or not _claims(path)):
+            raise refusal(path, kind)
+        if kind == "torch":
+            read = pickled_in(path, key)
+            key = None  # it was looked for already
+        else:
+            read = PickledFile(safetensors_in(path), ())
+            order = [(natural_key(t.name), t.name, t) for t in read.tensors]
+            order.sort(key=lambda named: named[:2])
+            read = PickledFile([tensor for *_, tensor in order], ())
+        chosen = copies_by_prefix([tensor.name for tensor in read.tensors], key)
+    except MissingKeyError as error:
+        raise missing_key(str(path), error) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if chosen is None:
+        return read
+    kept = [read.tensors[place] for place in chosen.kept]
+    return PickledFile(kept, (*read.notes, chosen.note))
+
+
+def _finish(begun: _Begun, done: Callable[[int], None] | None) -> Checkpoint:
     tensors: list[TensorRecord] = []
     zero_size = 0
-    parts = _parts(files)
-    for part in parts:
-        records: list[TensorRecord] = []
-        for path in part:
-            for record in _read_file(path, done):
-                owner = owners.setdefault(record.name, path)
-                if owner is not path:
-                    raise InputError(
-                        path,
-                        f"holds a tensor {short(record.name)}, and so does {owner}; "
-                        f"both are part of {short(files.name)}: a folder is the shards "
-                        f"of one model, name the files if each is a model of its own",
-                    )
-                records.append(record)
-        if all(path.suffix.lower() == SAFETENSORS for path in part):
-            records.sort(key=lambda record: (natural_key(record.name), record.name))
+    notes = list(begun.notes)
+    for piece in begun.pieces:
+        records = []
+        for tensor, digest in zip(piece.tensors, piece.digests, strict=True):
+            records.append(
+                TensorRecord(
+                    *(tensor.name, tensor.dtype, tensor.shape, tensor.bytes),
+                    digest=digest.result(),
+                    chunks=tensor.chunks,
+                )
+            )
+            if done is not None:
+                done(tensor.bytes)
         zero_size += sum(record.bytes == 0 for record in records)
-        tensors += [record for record in records if record.bytes]
-    paths = tuple(path for part in parts for path in part)
+        records = [record for record in records if record.bytes]
+        if piece.adapter is not None:
+            notes += _carried(records, tensors)
+        tensors += records
     if not tensors:
         raise InputError(
-            " + ".join(map(str, paths)),
-            f"holds no weights, only tensors without elements ({zero_size})"
+            " + ".join(map(str, begun.paths)),
+            f"holds no weights, only tensors without elements ({zero_size}), as parts "
+            f"of a DeepSpeed checkpoint do: python zero_to_fp32.py . OUT joins them"
             if zero_size
             else "holds no tensors",
         )
-    return Checkpoint(files.name, paths, tuple(tensors), zero_size)
+    return Checkpoint(
+        begun.name, begun.paths, tuple(tensors), zero_size, tuple(dict.fromkeys(notes))
+    )
 
 
-def _read_file(path: Path, done: Callable[[int], None] | None) -> list[TensorRecord]:
-    try:
-        if path.suffix.lower() == SAFETENSORS:
-            from edgesim.checkpoints.safetensors_file import safetensors_in
-
-            return _hashed(safetensors_in(path), done)
-        if find_spec("torch") is None:
-            raise InputError(
-                path,
-                "is a PyTorch file, and reading it needs PyTorch, which is not "
-                "installed; pip install 'edgesim[profile]', or convert it to "
-                "safetensors",
-            )
-        from edgesim.checkpoints.pickled import pickled_in
-
-        return _hashed(pickled_in(path), done)
-    except OSError as error:
-        raise unreadable(path, error) from None
-
-
-def _hashed(
-    tensors: Sequence[RawTensor], done: Callable[[int], None] | None
-) -> list[TensorRecord]:
-    return [
-        TensorRecord(tensor.name, tensor.dtype, tensor.shape, tensor.bytes, digest)
-        for tensor, digest in zip(tensors, digests(tensors, done), strict=True)
-    ]
+def _carried(
+    adapter: Sequence[TensorRecord], base: Sequence[TensorRecord]
+) -> list[str]:
+    """Say what an adapter carries of its base."""
+    found = carried(
+        *(
+            [(record.name, record.digest, record.bytes) for record in records]
+            for records in (adapter, base)
+        )
+    )
+    notes = []
+    if found.copies:
+        notes.append(
+            f"the adapter carries copies of {counted(found.copies, 'tensor')} of its "
+            f"base ({found.copied_bytes:,} bytes): each is counted once"
+        )
+    if found.other:
+        notes.append(
+            f"the adapter carries {counted(found.other, 'tensor')} of its base trained "
+            f"anew ({found.other_bytes:,} bytes): both are counted, for PEFT keeps both"
+        )
+    return notes
 
 
 def check_names(checkpoints: Iterable[CheckpointFiles]) -> None:
-    """Reject two checkpoints with the same name.
+    """Reject two checkpoints with the same name, and one that is given twice.
 
     Raises
     ------
@@ -340,12 +528,20 @@ def check_names(checkpoints: Iterable[CheckpointFiles]) -> None:
     seen: dict[str, CheckpointFiles] = {}
     for files in checkpoints:
         twin = seen.setdefault(files.name, files)
+        if twin is not files and _places(twin) == _places(files):
+            raise InputError(
+                " + ".join(map(str, files.paths)), "is given twice; leave one out"
+            )
         if twin is not files:
             raise InputError(
                 " + ".join(map(str, files.paths)),
                 f"is called {short(files.name)}, and so is "
                 f"{' + '.join(map(str, twin.paths))}; name them NAME=PATH",
             )
+
+
+def _places(files: CheckpointFiles) -> list[str]:
+    return [os.path.abspath(path) for path in files.paths]
 
 
 def natural_key(name: str) -> tuple[tuple[int, str], ...]:

@@ -67,9 +67,16 @@ def parse_checkpoints(texts: Sequence[str]) -> list[CheckpointFiles]:
             twins = [parsed[other].paths for other in alike[before[place]]]
             common = frozenset(twins[0]).intersection(*twins[1:])
             names[place] = _name(parsed[place], depths[place], common, bare)
-    found = [replace(one, name=name) for one, name in zip(parsed, names, strict=True)]
+    found = [
+        replace(one, name=_text(name)) for one, name in zip(parsed, names, strict=True)
+    ]
     check_names(found)
     return found
+
+
+def _text(name: str) -> str:
+    """Write the bytes of a file's name that are no text as replacement characters."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _name(

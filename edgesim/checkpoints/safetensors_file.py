@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from edgesim.checkpoints.digest import Chunks, RawTensor
+from edgesim.checkpoints.digest import RawTensor
+from edgesim.checkpoints.file_slices import Slice
 from edgesim.errors import InputError, short
 
 _LENGTH_BYTES = 8
@@ -60,6 +60,8 @@ def safetensors_in(path: Path) -> list[RawTensor]:
             pass
     except SafetensorError as error:
         reason = str(error).removeprefix("Error while deserializing header: ")
+        if "incomplete metadata" in reason or "MetadataIncompleteBuffer" in reason:
+            reason += "; it was cut short or changed: download or copy it again"
         raise InputError(
             path, f"not a usable safetensors file: {_printable(reason)}"
         ) from None
@@ -78,7 +80,7 @@ def safetensors_in(path: Path) -> list[RawTensor]:
                 dtype=_DTYPES.get(entry["dtype"], entry["dtype"]),
                 shape=tuple(entry["shape"]),
                 bytes=end - begin,
-                chunks=_chunks(path, start + begin, end - begin),
+                chunks=Slice(path, start + begin, end - begin),
             )
         )
     return tensors
@@ -96,22 +98,6 @@ def _header(path: Path, text: bytes) -> dict[str, Any]:
     # The package has checked types and ranges, but it silently drops duplicate names.
     header: dict[str, Any] = json.loads(text, object_pairs_hook=unique_keys)
     return header
-
-
-def _chunks(path: Path, start: int, size: int) -> Chunks:
-    def chunks(buffer: memoryview) -> Iterator[memoryview]:
-        left = size
-        # Opened per tensor: threads that share a file disrupt its read-ahead.
-        with path.open("rb", buffering=0) as file:
-            file.seek(start)
-            while left:
-                count = file.readinto(buffer[: min(left, len(buffer))])
-                if not count:
-                    raise InputError(path, "became shorter while it was read")
-                yield buffer[:count]
-                left -= count
-
-    return chunks
 
 
 def _printable(text: str) -> str:

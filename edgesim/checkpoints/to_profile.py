@@ -297,6 +297,8 @@ def _method(library: ContentLibrary, loads: LoadRules, latency: ModelOf | None) 
     names = "ignored" if library.names == "ignore" else "part of the identity"
     least = library.min_bytes
     kept = f", tensors below {least} bytes never shared" if least else ""
+    if least is None and library.kept.tensors:
+        kept = ", counters and tensors of a few bytes left to each model"
     if latency is None:
         computed = "No latency was measured or assumed."
     else:

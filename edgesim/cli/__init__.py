@@ -23,6 +23,7 @@ from edgesim.cli.solve import solve
 from edgesim.cli.trace import app as trace_app
 from edgesim.errors import InputError
 from edgesim.plugins import ConsentError
+from edgesim.text import plain
 
 app = typer.Typer(
     help="Simulate and schedule parameter-sharing model inference on one edge GPU.",
@@ -111,6 +112,6 @@ def _run() -> None:
 
 
 def _fail(message: str) -> None:
-    line = " ".join(message.split())
-    print(f"error: {line}", file=sys.stderr)
+    # A file's name may hold what a terminal obeys.
+    print(f"error: {plain(message)}", file=sys.stderr)
     sys.exit(2)

@@ -38,6 +38,11 @@ class Command(TyperCommand):
         return str(parameter)
 
 
+def as_typed(error: InputError, running: object) -> InputError:
+    """Rewrite an error that is said, not raised, in terms of the running command."""
+    return error.written(running.option_of) if isinstance(running, Command) else error
+
+
 def command(**names: str) -> type[Command]:
     """Make the class with which to register a command.
 

@@ -23,6 +23,7 @@ _TRACE = "campus"
 def next_steps(
     checkpoints: Sequence[str],
     options: Sequence[str],
+    chosen: Sequence[str],
     library: ContentLibrary,
     *,
     profile: Path | None,
@@ -35,6 +36,8 @@ def next_steps(
     ----------
     checkpoints, options
         The command's arguments, and its options on how tensors are compared.
+    chosen
+        Its options on which weights are read, which measuring does not have.
     library
         What the checkpoints share.
     profile
@@ -57,11 +60,14 @@ def next_steps(
             + (
                 f"the same command with {add}"
                 if given is None
-                else _joined("edgesim profile sharing", given, how, add)
+                else _joined(
+                    "edgesim profile sharing", given, how, shlex.join(chosen), add
+                )
             ),
             f"  {_run(_PROFILE)}",
         ]
-    lines += _measuring(given, how, library)
+    if not chosen:
+        lines += _measuring(given, how, library)
     if not memory:
         lines.append("how many models fit into your GPU's memory: --memory 1GB,24GiB")
     return lines

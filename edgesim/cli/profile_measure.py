@@ -77,8 +77,9 @@ def measure(
         str, typer.Option(help="Tensors' names in checkpoints: ignore or match.")
     ] = "ignore",
     min_bytes: Annotated[
-        int, typer.Option(min=0, help="Smaller tensors of checkpoints are not shared.")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, help="Smaller tensors of checkpoints are not shared."),
+    ] = None,
     repeats: Annotated[
         int, typer.Option(min=LEAST_REPEATS, help="Samples of each quantity.")
     ] = 30,
@@ -160,7 +161,7 @@ def measure(
             None,
         ),
         ("--names", names, "ignore"),
-        ("--min-bytes", min_bytes, 0),
+        ("--min-bytes", min_bytes, None),
         ("--repeats", repeats, 30),
         ("--seconds", seconds, 2.0),
         ("--disk-folder", disk_folder and measuring.shown_path(disk_folder), None),

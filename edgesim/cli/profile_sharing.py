@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from edgesim.checkpoints.content import ContentLibrary
     from edgesim.checkpoints.to_profile import LoadRules, ModelOf
 
 
 def sharing(
+    context: typer.Context,
     checkpoints: Annotated[
         list[str],
         typer.Argument(
             metavar="CKPT...",
-            help="[NAME=]PATH[+PATH...]: .safetensors, .pt, .pth, .bin or a folder.",
+            help="[NAME=]PATH[+PATH...]: a safetensors or PyTorch file, or a folder.",
             show_default=False,
         ),
     ],
@@ -24,8 +28,20 @@ def sharing(
         str, typer.Option(help="ignore tensors' names, or match: same name too.")
     ] = "ignore",
     min_bytes: Annotated[
-        int, typer.Option(min=0, help="Smaller tensors are never shared.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Smaller tensors are never shared. Left out: those of a few bytes, "
+            "and counters, only where weights are shared.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Read the weights under this key of every file."),
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="The base of PEFT adapters: a file or folder.")
+    ] = None,
     like: Annotated[
         str | None,
         typer.Option(help="PROFILE[:MODEL]: load as that profile's copies do."),
@@ -41,6 +57,10 @@ def sharing(
         str | None,
         typer.Option(help="GPU memory: how many models fit, as in 16GB or 1e9,24GiB."),
     ] = None,
+    skip: Annotated[
+        bool,
+        typer.Option("--skip", help="Leave out what cannot be read, and say which."),
+    ] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="List every model, block and family.")
     ] = False,
@@ -57,6 +77,7 @@ def sharing(
 ) -> None:
     """Say what checkpoint files share, by content, and how many fit into memory."""
     import json
+    from os.path import isfile
     from typing import cast
 
     from edgesim.checkpoints import files
@@ -69,21 +90,40 @@ def sharing(
         library_profile,
         loads_assumed,
     )
+    from edgesim.cli.command import as_typed
     from edgesim.cli.next_steps import next_steps
     from edgesim.cli.options import byte_sizes, one_of
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
     from edgesim.files import keep_inputs
     from edgesim.profile.file import write_profile
+    from edgesim.text import plain
 
     matching = cast("Names", one_of("--names", names, ("ignore", "match")))
     sizes = () if memory is None else byte_sizes("--memory", memory)
     loads, latency = _sources(like, load_rate, latency_from, out)
     parsed = parse_checkpoints(checkpoints)
-    paths = [path for one in parsed for path in files.checkpoint_paths(one)]
+    typed = [path for one in parsed for path in one.paths if isfile(path)]
+    texts = {one.name: text for one, text in zip(parsed, checkpoints, strict=True)}
+    hints = files.Hints(key, base)
+
+    def left_out(one: files.CheckpointFiles, error: InputError) -> None:
+        parsed.remove(one)
+        typer.echo(f"left out {plain(str(as_typed(error, context.command)))}", err=True)
+
+    how_to_go_on = _say_skip if len(parsed) > 1 and not skip else nullcontext
+    paths: list[Path] = []
+    with how_to_go_on():
+        for one in list(parsed):
+            try:
+                paths += files.checkpoint_paths(one, hints)
+            except InputError as error:
+                if not skip:
+                    raise
+                left_out(one, error)
     for written in (out, picture):
         if written is not None:
-            keep_inputs(written, *paths, *given_files(like, latency_from))
+            keep_inputs(written, *typed, *paths, *given_files(like, latency_from))
     if picture is not None:
         from edgesim.plotting.sharing import write_picture
         from edgesim.plotting.style import check_picture
@@ -101,7 +141,10 @@ def sharing(
             done += size
             advance(done, total)
 
-        read = [files.read_checkpoint(one, hashed) for one in parsed]
+        with how_to_go_on():
+            read = files.read_checkpoints(
+                list(parsed), hashed, hints=hints, left_out=left_out if skip else None
+            )
     library = share_by_content(read, names=matching, min_bytes=min_bytes)
     found = answer(library, loads or loads_assumed(), sizes)
     if out is not None:
@@ -110,22 +153,28 @@ def sharing(
         write_profile(out, profile)
     if picture is not None:
         write_picture(library, found, picture)
+    noted = _notes(library)
     if as_json:
         typer.echo(json.dumps(found.document(), indent=1, ensure_ascii=False))
+        for line in noted:
+            typer.echo(line, err=True)
     else:
         typer.echo(
             report(library, found, loads or loads_assumed(), everything=everything)
         )
         typer.echo()
+        for line in noted:
+            typer.echo(line)
         if out is not None:
             typer.echo(f"profile in {out}")
         if picture is not None:
             typer.echo(f"picture in {picture}")
         how = [] if names == "ignore" else ["--names", names]
-        how += ["--min-bytes", str(min_bytes)] if min_bytes else []
+        how += [] if min_bytes is None else ["--min-bytes", str(min_bytes)]
         for line in next_steps(
-            checkpoints,
+            [texts[one.name] for one in parsed],
             how,
+            _chosen(key, base),
             library,
             profile=out,
             runs=latency is not None,
@@ -138,6 +187,40 @@ def sharing(
             f"needs one: give --latency-from PROFILE:MODEL",
             err=True,
         )
+
+
+def _chosen(key: str | None, base: Path | None) -> list[str]:
+    """Write the options that say which weights of the files are read."""
+    given = [] if key is None else ["--key", key]
+    return given if base is None else [*given, "--base", str(base)]
+
+
+@contextmanager
+def _say_skip() -> Iterator[None]:
+    """Add to what is wrong with one of several files that the others can do."""
+    from edgesim.errors import InputError, Parameter
+
+    try:
+        yield
+    except InputError as error:
+        where, *what = error.args
+        if isinstance(where, Parameter):
+            raise
+        raise InputError(where, *what, "; --skip leaves it out") from None
+
+
+def _notes(library: ContentLibrary) -> list[str]:
+    """List what there is to say of how the files were read, with the options."""
+    from edgesim.checkpoints.notes import SHARED_TOO, notes
+    from edgesim.checkpoints.state import OTHER_KEYS
+
+    options = {OTHER_KEYS: "--key KEY", SHARED_TOO: "--min-bytes 0"}
+    lines = []
+    for line in notes(library):
+        for words, option in options.items():
+            line = line.replace(words, f"{words} ({option})")
+        lines.append(line)
+    return lines
 
 
 def _sources(
@@ -157,6 +240,8 @@ def _sources(
     from edgesim.errors import InputError
 
     rate = positive("--load-rate", load_rate)
+    if rate is not None and rate < 1:
+        raise InputError("--load-rate", f"must be 1 byte/s or more, found {rate}")
     if like is not None and rate is not None:
         raise InputError("--load-rate", "cannot be given together with --like")
     if out is not None and like is None and rate is None:

@@ -27,6 +27,8 @@ def values_of(key: str, text: str) -> tuple[tuple[Any, ...], bool]:
     from edgesim.scenario.key_path import read_value
 
     where = f"--vary {key}"
+    if key in _SIZES:
+        text = _in_bytes(where, text)
     steps = text.split(":")
     one_word = "," not in text and '"' not in text
     if one_word and (len(steps) in (3, 4) or (steps[1:] and _is_number(steps[0]))):
@@ -44,6 +46,21 @@ def values_of(key: str, text: str) -> tuple[tuple[Any, ...], bool]:
     if len(set(found)) < len(found):
         raise InputError(where, f"must be distinct values, found {text}")
     return tuple(found), False
+
+
+_SIZES = ("memory", "gpu.memory_bytes")
+
+
+def _in_bytes(where: str, text: str) -> str:
+    """Write sizes with a unit, ``16GB``, as bytes, as they are typed elsewhere."""
+    from edgesim.cli.options import byte_size
+
+    return re.sub(
+        r"[0-9][0-9.e+]* ?[kmgt]i?b",
+        lambda size: str(byte_size(where, size[0])),
+        text,
+        flags=re.IGNORECASE,
+    )
 
 
 def _split(text: str) -> list[str]:

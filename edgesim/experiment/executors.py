@@ -17,6 +17,10 @@ from typing import Any
 
 from edgesim.errors import InputError, Parameter
 
+_ENDING = {
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+}
+
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
@@ -51,10 +55,11 @@ def processes(jobs: int) -> Iterator[Executor]:
             try:
                 yield pool
             except BaseException:
-                # What runs may be within a library that no signal interrupts.
-                pool.shutdown(wait=False, cancel_futures=True)
+                # What runs may be within a library that no signal interrupts, and what
+                # only starts would complain of a parent that has closed its pipes.
                 for child in set(active_children()) - others:
                     child.kill()
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
     except BrokenProcessPool as error:
         raise InputError(
@@ -77,11 +82,36 @@ class _Pool(ProcessPoolExecutor):
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Let interrupts wait; a process that is started meanwhile never gets any."""
+    """Let signals wait that end this process, or one would be started by half.
+
+    A process that is started meanwhile never gets any interrupt. A signal may reach any
+    thread, and is handled in the main one: blocking it there would not be enough.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
+    handled = {number: how for number, how in before.items() if callable(how)}
+    with _blocked(signal.SIGINT):
+        for number in handled:
+            signal.signal(number, lambda found, _: caught.append(found))
+        try:
+            yield
+        finally:
+            for number, how in handled.items():
+                signal.signal(number, how)
+    for number in caught:
+        signal.raise_signal(number)
+
+
+@contextmanager
+def _blocked(number: signal.Signals) -> Iterator[None]:
+    """Block a signal in this thread, and in processes that are started meanwhile."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     try:
         yield
     finally:

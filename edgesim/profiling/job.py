@@ -77,7 +77,7 @@ class Job:
     name: str
     command: str
     names: Literal["ignore", "match"] = "ignore"
-    min_bytes: int = 0
+    min_bytes: int | None = None
     factories: tuple[str, ...] = ()
     latency_from: str | None = None
     check_memory: bool = True
@@ -134,7 +134,7 @@ def check_job(job: Job, out: Path) -> None:
     for name, given in (
         ("factory", len(job.factories) > 0),
         ("latency_from", job.latency_from is not None),
-        ("min_bytes", job.min_bytes > 0),
+        ("min_bytes", job.min_bytes is not None),
         ("names", job.names != "ignore"),
     ):
         if given and not checkpoints:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgesim.errors import InputError, short
+from edgesim.files import check_ends
 
 REQUIRED = ("arrival_s", "user", "model", "input_bytes", "slo_s")
 OPTIONAL = ("spectral_efficiency", "x_m", "y_m")
@@ -68,6 +69,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         If the file cannot be opened, or cannot be read inside the ``with`` block.
     """
     try:
+        check_ends(path)
         with path.open("rb") as file:
             yield file
     except OSError as error:

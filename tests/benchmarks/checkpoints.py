@@ -1,7 +1,8 @@
-"""``edgesim profile sharing`` on 20 checkpoints of 100 MB, against disk and hash.
+"""``edgesim profile sharing`` on 20 checkpoints of 100 MB and 200 of 10 MB.
 
-Run by itself with ``python -m tests.benchmarks.checkpoints``. Files are written to a
-temporary folder (2 GB) and deleted afterwards.
+Against disk, hash and ``sha256sum`` over the same files in the same run. Run by itself
+with ``python -m tests.benchmarks.checkpoints``. Files are written to a temporary folder
+(4 GB) and deleted afterwards.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ CHECKPOINTS = 20
 TENSORS = 20
 TENSOR_BYTES = 5_000_000
 RUNS = 6
+
+SMALL_CHECKPOINTS = 200
+SMALL_LAYERS = 60
+SMALL_SHAPE = (208, 200)
 
 Show = Callable[[str, str, str], None]
 
@@ -102,16 +107,67 @@ def _share(paths: Sequence[Path]) -> None:
     assert len(share_by_content(found).blocks) == 2 * CHECKPOINTS - 2
 
 
+# A child's peak memory is at least that of who starts it, so a bare interpreter does.
+_LAUNCHER = """
+import os, sys, time
+started = time.perf_counter()
+quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
+_, status, usage = os.wait4(pid, 0)
+assert status == 0
+print(time.perf_counter() - started, usage.ru_maxrss / 1000)
+"""
+
+
+def _run(*words: str) -> tuple[float, float]:
+    """Run a command; return its wall time in s and its peak memory in MB."""
+    launched = [sys.executable, "-I", "-c", _LAUNCHER, *words]
+    done = subprocess.run(launched, check=True, capture_output=True, text=True)
+    wall_s, memory_mb = map(float, done.stdout.split())
+    return wall_s, memory_mb
+
+
 def _command(paths: Sequence[Path]) -> tuple[float, float]:
-    """Run the command; return its wall time in s and its peak memory in MB."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgesim", "profile", "sharing", *map(str, paths)],
-        stdout=subprocess.DEVNULL,
+    words = [sys.executable, "-m", "edgesim", "profile", "sharing"]
+    return _run(*words, *map(str, paths))
+
+
+def write_small(folder: Path) -> None:
+    """Write 200 fine-tunes of 10 MB, each in both formats, of 120 tensors."""
+    import torch
+    from safetensors.torch import save_file
+
+    for model in range(SMALL_CHECKPOINTS):
+        base = torch.Generator().manual_seed(0)
+        own = torch.Generator().manual_seed(model + 1)
+        state = {}
+        for layer in range(SMALL_LAYERS):
+            drawn = base if layer < model % SMALL_LAYERS else own
+            name = f"layers.{layer}"
+            state[f"{name}.weight"] = torch.randn(SMALL_SHAPE, generator=drawn)
+            state[f"{name}.bias"] = torch.randn(SMALL_SHAPE[0], generator=drawn)
+        save_file(state, folder / f"small-{model:03}.safetensors")
+        torch.save(state, folder / f"small-{model:03}.pt")
+
+
+def against_sha256sum(paths: Sequence[Path], wanted: str, show: Show) -> None:
+    """Time the command beside sha256sum over the same warm files, in turn."""
+    times: list[tuple[float, float]] = []
+    memory_mb = 0.0
+    _run("sha256sum", *map(str, paths))
+    for _ in range(RUNS):
+        plain_s, _ = _run("sha256sum", *map(str, paths))
+        command_s, memory_mb = _command(paths)
+        times.append((plain_s, command_s))
+    plain_s, command_s = (
+        statistics.median(column) for column in zip(*times, strict=True)
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0
-    return time.perf_counter() - started, usage.ru_maxrss / 1000
+    ratio = statistics.median(command / plain for plain, command in times)
+    title = f"{len(paths)} {paths[0].suffix} files, warm: sha256sum / edgesim"
+    show(title, f"{plain_s:.2f} / {command_s:.2f} s", "")
+    show("  edgesim / sha256sum", f"{ratio:.2f}", wanted)
+    _, least_mb = _run(sys.executable, "-c", "pass")
+    show("  memory beyond the interpreter", f"{memory_mb - least_mb:.0f} MB", "120 MB")
 
 
 def _time_s(work: Callable[[], object]) -> float:
@@ -126,7 +182,7 @@ def checkpoints(folder: Path, show: Show) -> None:
     Parameters
     ----------
     folder
-        Where 2 GB can be written; the files are deleted at the end.
+        Where 4 GB can be written; the files are deleted at the end.
     show
         Prints a line: what, found, wanted.
     """
@@ -160,6 +216,12 @@ def checkpoints(folder: Path, show: Show) -> None:
                 f"{ratios[0]:.2f}, {ratios[1]:.2f}",
                 "one near 1",
             )
+        against_sha256sum(paths, "at most 0.7", show)
+        child = [sys.executable, "-m", "tests.benchmarks.checkpoints", str(folder)]
+        subprocess.run([*child, "small"], check=True)
+        for ending in ("safetensors", "pt"):
+            found = sorted(folder.glob(f"small-*.{ending}"))
+            against_sha256sum(found, "at most 1", show)
         small = folder / "small.safetensors"
         text = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
         small.write_bytes(len(text).to_bytes(8, "little") + text + b"0")
@@ -172,7 +234,7 @@ def checkpoints(folder: Path, show: Show) -> None:
                 f"1 byte: {least_mb:.0f} MB",
             )
     finally:
-        for path in folder.glob("*.safetensors"):
+        for path in (*folder.glob("*.safetensors"), *folder.glob("*.pt")):
             path.unlink()
 
 
@@ -181,7 +243,9 @@ def _print(name: str, found: str, wanted: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
+    if sys.argv[2:]:
+        write_small(Path(sys.argv[1]))
+    elif sys.argv[1:]:
         write_checkpoints(Path(sys.argv[1]))
     else:
         with tempfile.TemporaryDirectory() as name:

@@ -211,3 +211,11 @@ def test_values_of_any_kind(scenario: Path, vary: tuple[str, ...]) -> None:
     lines = (scenario.parent / "out" / "small.csv").read_text().splitlines()
     values = [len(text.partition("=")[2].split(",")) for text in vary]
     assert len(lines) == 1 + values[0] * (values[1] if len(values) > 1 else 1)
+
+
+def test_sizes_with_units() -> None:
+    """Sizes of memory are written as in --memory; other keys take no units."""
+    assert values_of("memory", "8GB,24GiB,1e9")[0] == (8 * 10**9, 24 * 2**30, 1e9)
+    assert values_of("memory", "1MB:3MB:3")[0] == (10**6, 2 * 10**6, 3 * 10**6)
+    with pytest.raises(InputError, match="TOML value"):
+        values_of("key", "8GB,9GB")

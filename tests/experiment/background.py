@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import solvers
 
@@ -50,9 +53,25 @@ def write_figure(folder: Path, *, sleep_s: float = 0.1, repeats: int = 5) -> Pat
     return file
 
 
-def started(folder: Path, *words: object) -> subprocess.Popen[str]:
+class Background(subprocess.Popen[str]):
+    """A process that a test which fails does not wait for."""
+
+    def __exit__(self, kind: Any, value: Any, traceback: Any) -> None:
+        """End what is left of its group if the block failed; wait for it."""
+        if kind is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        super().__exit__(kind, value, traceback)
+
+
+def _hear_interrupts() -> None:
+    """Undo what a shell does to what it runs in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def started(folder: Path, *words: object) -> Background:
     """Start ``edgesim`` in a folder, in a session of its own."""
-    return subprocess.Popen(
+    return Background(
         [sys.executable, "-m", "edgesim", *map(str, words)],
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -60,6 +79,7 @@ def started(folder: Path, *words: object) -> subprocess.Popen[str]:
         text=True,
         env=ENVIRONMENT,
         start_new_session=True,
+        preexec_fn=_hear_interrupts,
     )
 
 

@@ -1,0 +1,1 @@
+"""Checkpoints as they lie on disks: small files of every kind, and what is right."""
