@@ -82,9 +82,8 @@ def run_figure(
     In a repeat, places, channels and windows of every value are drawn from common
     random numbers, so solvers and values differ in nothing else, unless the parameter
     says which requests there are, or changes the library that they are mapped to. The
-    rows are the same wherever they
-    are computed, except those of solvers that a time limit ends: these have it in the
-    column ``time_limit_s``.
+    rows are the same wherever they are computed, except those of solvers that a time
+    limit ends: these have it in the column ``time_limit_s``.
 
     Parameters
     ----------
@@ -147,22 +146,8 @@ def run_figure(
     wanted = points.points if shard is None else _part(points.points, shard)
     if merge:
         _check_complete(source, kept, wanted)
-    try:
-        with (
-            workers if workers is not None and not merge else nullcontext() as executor
-        ):
-            outcomes = run_points(wanted, kept, executor, done)
-    except InputError as error:
-        reached = _reached(kept, wanted)
-        if not kept.added:
-            raise
-        raise type(error)(*error.args[:-1], f"{error.args[-1]}; {reached}") from error
-    except (KeyboardInterrupt, SystemExit):
-        if stopped is not None:
-            stopped(_reached(kept, wanted))
-        raise
-    finally:
-        kept.close()
+    computing = nullcontext() if workers is None or merge else workers
+    outcomes = _computed(wanted, kept, computing, done, stopped)
     if shard is not None:
         return ()
     make_folder(source.folder)
@@ -171,6 +156,30 @@ def run_figure(
         write_figure(source.file, source.figure, source.scenario_file, HEAD)
         kept_as = (source.file,)
     return (*_write(source, points, outcomes, formats, pictures), *kept_as)
+
+
+def _computed(
+    points: Sequence[Point],
+    store: Store,
+    workers: Workers,
+    done: Callable[[int, int], None] | None,
+    stopped: Callable[[Kept], None] | None,
+) -> dict[str, Outcome]:
+    """Compute what the store has not; where that ends early, say what is kept."""
+    try:
+        with workers as executor:
+            return run_points(points, store, executor, done)
+    except InputError as error:
+        if not store.added:
+            raise
+        reached = _reached(store, points)
+        raise type(error)(*error.args[:-1], f"{error.args[-1]}; {reached}") from error
+    except (KeyboardInterrupt, SystemExit):
+        if stopped is not None:
+            stopped(_reached(store, points))
+        raise
+    finally:
+        store.close()
 
 
 def _part(points: Sequence[Point], shard: Shard) -> tuple[Point, ...]:

@@ -156,5 +156,10 @@ def test_axes_say_what_they_show() -> None:
     assert gain.y_label.endswith("(%)")
     loaded = _figure(measure="bytes_loaded", compare="noshare", relative=True)
     assert frame_of(loaded, online=False).y_label.endswith("bytes loaded (%)")
+    spans = [
+        frame_of(_figure(measure="span_s"), online=online).y_label
+        for online in (False, True)
+    ]
+    assert spans == ["time until the last round ends (s)", "time measured (s)"]
     dropped = frame_of(_figure(measure="dropped_by.too late"), online=True)
     assert dropped.y_label == "requests dropped: too late"
