@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgesim.errors import InputError
-from edgesim.experiment.figure import Figure
+from edgesim.experiment.figure import Figure, read_figure
+from edgesim.measures.point import RUNTIME
 from edgesim.results.shown import check_shown, frame_of, marks_of
 
+FIGURES = Path(__file__).parents[2] / "figures"
 NAMES = ("dp", "dp-noshare", "greedy")
 SERVED = {"dp": (12, 15), "dp-noshare": (10, 10), "greedy": (11, 16)}
 
@@ -163,3 +167,47 @@ def test_axes_say_what_they_show() -> None:
     assert spans == ["time until the last round ends (s)", "time measured (s)"]
     dropped = frame_of(_figure(measure="dropped_by.too late"), online=True)
     assert dropped.y_label == "requests dropped: too late"
+
+
+def _table(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as text:
+        return list(csv.DictReader(text))
+
+
+def _number(text: str) -> Any:
+    """Read a cell: a number, nothing, or words."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
+
+
+@pytest.mark.parametrize("file", sorted(FIGURES.glob("*.toml")), ids=lambda f: f.stem)
+def test_committed_tables_agree(file: Path) -> None:
+    """What each committed picture shows is the estimate from the committed rows."""
+    figure = read_figure(file)
+    found = _table(file.with_suffix(".csv"))
+    times = _table(file.with_suffix(".times.csv"))
+    kind = "policy" if "policy" in found[0] else "solver"
+    leading = [key for key in ("panel", "second", "value") if key in found[0]]
+    rows = [
+        {key: _number(cell) for key, cell in row.items()}
+        | {"name": row[kind], RUNTIME: float(time[RUNTIME])}
+        | {key: row[key] for key in leading}
+        for row, time in zip(found, times, strict=True)
+    ]
+    shown = {
+        (*(row[key] for key in leading), row[kind]): row
+        for row in _table(file.with_suffix(".shown.csv"))
+    }
+    marks = marks_of(figure, rows, online=kind == "policy")
+    assert sum(map(len, marks.values())) == len(shown)
+    for outer, of in marks.items():
+        for mark in of:
+            place = (outer, mark.value) if len(leading) == 2 else (mark.value,)
+            row = shown[(*place, mark.name)]
+            assert float(row["mean"]) == pytest.approx(mark.mean, abs=1e-12)
+            assert float(row["half_width_95"]) == pytest.approx(
+                mark.half_width, abs=1e-12
+            )
+            assert int(row["repeats"]) == mark.repeats
