@@ -21,7 +21,7 @@ from edgesim.cli import app
 from edgesim.measures.intervals import QUOTIENTS
 from edgesim.measures.measure import Measures
 from edgesim.measures.point import LABELS
-from edgesim.results.figure import ONLINE_COLUMNS, PLAN_COLUMNS, SHOWN_COLUMNS
+from edgesim.results.figure_tables import ONLINE_COLUMNS, PLAN_COLUMNS, SHOWN_COLUMNS
 from edgesim.schemas import json_schema
 from tests.command import edgesim
 from tests.small_networks import fine_tuned, save_finetunes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,8 +14,10 @@ from edgesim.cli.settings import Settings
 from edgesim.errors import InputError
 
 if TYPE_CHECKING:
-    from edgesim.results.figure import FigureSource, Shard
+    from edgesim.results.figure import Shard
+    from edgesim.results.figure_source import FigureSource
 
+_SHARD = re.compile(r"([0-9]+)/([0-9]+)")
 _ANEW = "Compute all points, whatever is stored."
 
 
@@ -116,15 +119,11 @@ def figure(
     values, solvers or repeats compute only what is missing.
     """
     del traceback
+    from edgesim.cli.chosen_figure import chosen_figure, own_models
     from edgesim.cli.ending import ending_soon
+    from edgesim.cli.figure_errors import naming_options
     from edgesim.cli.options import picture_formats
     from edgesim.cli.progress import progress
-    from edgesim.cli.vary import (
-        chosen_figure,
-        naming_options,
-        own_models,
-        shard_of,
-    )
     from edgesim.results.figure import Kept, run_figure
     from edgesim.results.replaced import replaced_text
 
@@ -192,6 +191,25 @@ def figure(
             stopped=lambda _kept: typer.echo(farewell(), err=True),
         )
     _report(source, written, before, part)
+
+
+def shard_of(text: str) -> Shard:
+    """Read ``i/n``.
+
+    Raises
+    ------
+    InputError
+        If it is not of that form, or i does not lie between 1 and n.
+    """
+    from edgesim.results.figure import Shard
+
+    found = _SHARD.fullmatch(text.strip())
+    shard = Shard(int(found[1]), int(found[2])) if found else Shard(0, 0)
+    if not 1 <= shard.number <= shard.parts:
+        raise InputError(
+            "--shard", f"must be i/n with i from 1 to n, such as 1/4, found {text!r}"
+        )
+    return shard
 
 
 def _report(

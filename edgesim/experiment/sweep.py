@@ -136,7 +136,7 @@ def points_of(
 def settings_of(where: Path, figure: Figure, scenario_file: Path) -> Iterator[Setting]:
     """Go through the grid of a figure: panels or second values, and values of each."""
     for outer, inner in product(_outer(figure), _inner(figure)):
-        fixed = {**figure.set, **outer.set, **inner.set}
+        fixed = _over(figure.set, outer.set, inner.set)
         place = {**outer.place, **inner.place}
         said = ", ".join(filter(None, (outer.said, inner.said)))
         swept: dict[str, Any] = {}
@@ -149,6 +149,15 @@ def settings_of(where: Path, figure: Figure, scenario_file: Path) -> Iterator[Se
                 _check_apart(parameter, given, {**fixed, **swept})
                 swept |= given
         yield Setting(place, said, {**fixed, **swept})
+
+
+def _over(*sets: Mapping[str, Any]) -> dict[str, Any]:
+    """Put values over others, which are replaced in order: a table may hold a key."""
+    found: dict[str, Any] = {}
+    for one in sets:
+        found = {key: value for key, value in found.items() if key not in one}
+        found |= one
+    return found
 
 
 class _Step(NamedTuple):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgesim.cli.vary import shard_of, values_of
+from edgesim.cli.figure import shard_of
+from edgesim.cli.vary import values_of
 from edgesim.errors import InputError
 from tests.command import Finished, edgesim
 from tests.examples import SCENARIO, TRACE

@@ -1,0 +1,312 @@
+"""The figure that was asked for: a file with options, or a scenario with ``--vary``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgesim.errors import InputError
+
+if TYPE_CHECKING:
+    from edgesim.experiment.figure import Case, Figure, Panel, PlotSpec
+    from edgesim.results.figure_source import FigureSource
+
+COMMAND_LINE = Path("--vary")
+"""What stands for the file of a figure that has none."""
+
+_SET_BY = {
+    "run.solvers": "--solver",
+    "online.policies": "--policy",
+    "run.repeats": "--repeats",
+    "workload.trace": "--trace",
+    "profile": "--profile",
+}
+"""Options that set a value, by its key."""
+
+_EVERYWHERE = {"run.solvers", "online.policies", "run.repeats"}
+"""What options replace in panels and cases too."""
+
+
+def own_models(
+    profile: str | None, trace: str | None, policy: str | None, others: Sequence[str]
+) -> str:
+    """Name the scenario that needs only a profile and a trace.
+
+    Parameters
+    ----------
+    profile, trace, policy
+        What these options were given.
+    others
+        Each ``KEY=VALUE`` of other options, of which one may give the trace.
+
+    Raises
+    ------
+    InputError
+        If there is no profile, or no trace.
+    """
+    from edgesim.experiment.defaults import OWN_MODELS, OWN_MODELS_ONLINE
+
+    if profile is None:
+        raise InputError(
+            "FIGURE",
+            "is needed: a figure, a scenario with --vary, or --vary with --profile and "
+            "--trace",
+        )
+    if trace is None and not any(one.startswith("workload") for one in others):
+        raise InputError(
+            "--trace",
+            "is needed: a trace says who asks for which model when; edgesim trace "
+            "generate draws one, and campus.csv is shipped",
+        )
+    return OWN_MODELS if policy is None else OWN_MODELS_ONLINE
+
+
+def chosen_figure(
+    name: str,
+    *,
+    files: Mapping[str, str | None],
+    vary: Sequence[str],
+    solver: str | None,
+    policy: str | None,
+    plot: Mapping[str, Any],
+    log: str | None,
+    repeats: int | None,
+    settings: Sequence[str],
+    out: Path | None,
+) -> FigureSource:
+    """Make the figure that was asked for.
+
+    Parameters
+    ----------
+    name
+        A figure file, a shipped figure, or with ``vary`` a scenario.
+    files
+        A trace and a profile instead of the scenario's, by option.
+    vary
+        Each ``KEY=VALUES``.
+    solver, policy, repeats
+        Used instead of the file's.
+    plot
+        Values of ``[plot]`` that are not None are used instead of the file's.
+    log
+        ``x``, ``y`` or ``xy``.
+    settings
+        Each ``KEY=VALUE``.
+    out
+        The folder of its data.
+
+    Raises
+    ------
+    InputError
+        Naming the option.
+    """
+    from dataclasses import replace
+
+    from edgesim.cli.options import one_of
+    from edgesim.results.figure_source import default_folder
+
+    if log is not None:
+        one_of("--log", log, ("x", "y", "xy"))
+    as_map = plot.get("kind") == "map"
+    base = _varying(name, vary, out, as_map) if vary else _opened(name, out)
+    online = _is_online(base)
+    given, typed = _set(online, solver, policy, repeats, files, settings)
+    _check_apart(base.figure, given)
+    axes = {f"{axis}_scale": "log" for axis in log or ""}
+    chosen = {k: v for k, v in {**plot, **axes}.items() if v is not None}
+    if not given and not chosen:
+        return base
+    content = base.figure.model_dump(exclude_unset=True)
+    content["set"] = {**content.get("set", {}), **given}
+    for part in (*content.get("panel", ()), *content["sweep"].get("cases", ())):
+        for key in _EVERYWHERE & given.keys() & part.get("set", {}).keys():
+            del part["set"][key]
+    content["plot"] = {**_still_true(base.figure.plot, chosen), **chosen}
+    folder = base.folder
+    if not vary:  # it is no longer the figure of its file
+        folder = out or default_folder(base.stem)
+    return replace(
+        base, figure=_checked(content), folder=folder, typed=frozenset(typed)
+    )
+
+
+def _varying(
+    name: str, vary: Sequence[str], out: Path | None, as_map: bool
+) -> FigureSource:
+    """Make a figure of a scenario in which parameters are varied."""
+    from edgesim.cli.vary import varied
+    from edgesim.results.figure_source import FigureSource, default_folder
+    from edgesim.scenario.file import read_scenario
+
+    if as_map and len(vary) == 1:
+        raise InputError("--map", "needs two parameters; give --vary twice")
+    scenario_file = _scenario_file(name)
+    scenario = read_scenario(scenario_file)
+    swept, log_x = varied(vary)
+    title = f"{scenario.name}: {scenario.about}" if scenario.about else scenario.name
+    content: dict[str, Any] = {"title": title, "scenario": name, **swept}
+    if log_x and not as_map:
+        content["plot"] = {"x_scale": "log"}
+    return FigureSource(
+        _checked(content),
+        COMMAND_LINE,
+        scenario_file,
+        out or default_folder(scenario.name),
+        scenario.name,
+        from_file=False,
+    )
+
+
+def _still_true(plot: PlotSpec, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file says of its plot, of the y axis only if that stays."""
+    content = plot.model_dump(exclude_unset=True)
+    shown = ("measure", "compare", "relative")
+    if all(getattr(plot, key) == chosen.get(key, getattr(plot, key)) for key in shown):
+        return content
+    return {key: value for key, value in content.items() if not key.startswith("y_")}
+
+
+def _check_apart(figure: Figure, given: Mapping[str, Any]) -> None:
+    """Refuse options that set what is varied, or what panels or cases differ in."""
+    from edgesim.scenario.key_path import overlap
+    from edgesim.scenario.parameters import NAMED
+
+    parts: tuple[Panel | Case, ...] = (*figure.panel, *figure.sweep.cases)
+    for key in given:
+        for parameter in figure.parameters:
+            if parameter not in NAMED and overlap(key, parameter):
+                option = _SET_BY.get(key, f"--set {key}")
+                raise InputError(
+                    option, f"sets {parameter}, which is varied; give one of them"
+                )
+        for part in parts:
+            if key not in _EVERYWHERE and any(overlap(key, one) for one in part.set):
+                raise InputError(
+                    _SET_BY.get(key, f"--set {key}"),
+                    f"sets {key}, which {part.title!r} sets; give one of them",
+                )
+
+
+def _scenario_file(name: str) -> Path:
+    """Find a scenario; say so where a figure was meant."""
+    from edgesim.scenario.file import locate_scenario
+    from edgesim.shipped import shipped_names
+
+    try:
+        return locate_scenario(name)
+    except InputError as error:
+        if name.removesuffix(".toml") in shipped_names("figure"):
+            raise InputError(
+                error.where,
+                "is a figure, which says what it varies; --vary is for scenarios",
+            ) from error
+        raise
+
+
+def _opened(name: str, out: Path | None) -> FigureSource:
+    """Open a figure; say so where a scenario was meant."""
+    from edgesim.results.figure_source import open_figure
+    from edgesim.shipped import shipped_names
+
+    try:
+        return open_figure(name, out)
+    except InputError as error:
+        if name.removesuffix(".toml") in shipped_names("scenario"):
+            raise InputError(
+                error.where,
+                "is a scenario; say what to vary in it, such as --vary users=10:80:8",
+            ) from error
+        raise
+
+
+def _checked(content: Mapping[str, Any]) -> Figure:
+    """Check what was typed like a figure file."""
+    from pydantic import ValidationError
+
+    from edgesim.errors import from_validation
+    from edgesim.experiment.figure import Figure
+
+    try:
+        return Figure.model_validate(content)
+    except ValidationError as error:
+        found = from_validation("figure", error, Figure)
+        # What concerns two keys stands at neither; the message begins with one.
+        key = found.where.removeprefix("figure").removeprefix(": ")
+        begins = found.what if key in ("", "plot") else key
+        options = {
+            "set": "--set",
+            "plot.kind": "--map",
+            "plot.compare": "--compare",
+            "plot.measure": "--measure",
+            "plot.x_scale": "--log",
+            "plot.y_scale": "--log",
+            "y_scale": "--log",
+            "relative": "--relative",
+        }
+        option = next((o for k, o in options.items() if begins.startswith(k)), "--vary")
+        raise InputError(option, found.what) from None
+
+
+def _is_online(source: FigureSource) -> bool:
+    from edgesim.scenario.file import is_online
+
+    keys = [*source.figure.set]
+    return is_online(source.scenario_file) or any(k.startswith("online") for k in keys)
+
+
+def _set(
+    online: bool,
+    solver: str | None,
+    policy: str | None,
+    repeats: int | None,
+    files: Mapping[str, str | None],
+    settings: Sequence[str],
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the values that options set, and the solvers and policies typed."""
+    from edgesim.cli.options import policy_names, solver_names
+    from edgesim.cli.settings import read_settings, whole_paths
+    from edgesim.shipped import locate
+
+    names: tuple[str, ...] = ()
+    found: dict[str, Any] = {}
+    options: dict[str, str] = {}
+    given = (solver, policy, repeats, files["--trace"], files["--profile"])
+    for key, value in zip(_SET_BY, given, strict=True):
+        if value is not None:
+            options[key] = _SET_BY[key]
+    if solver is not None:
+        if online:
+            raise InputError("--solver", "is for plans, and this scenario is online")
+        names = solver_names("--solver", solver)
+        found["run.solvers"] = list(names)
+    if policy is not None:
+        if not online:
+            raise InputError("--policy", "is for online scenarios, and this one plans")
+        names = policy_names("--policy", policy)
+        found["online.policies"] = list(names)
+    if repeats is not None:
+        found["run.repeats"] = repeats
+    for option, key in (("--trace", "workload.trace"), ("--profile", "profile")):
+        path = files[option]
+        if path is not None:
+            there = locate(option.removeprefix("--"), path, where=option)
+            found[key] = str(there.absolute())
+    named = whole_paths(read_settings(settings, options))
+    typed = [*names, *_names_in(named)]
+    return {**found, **named}, typed
+
+
+def _names_in(named: Mapping[str, Any]) -> list[str]:
+    """List all texts among values: code named in them was typed."""
+    found: list[str] = []
+    waiting: list[Any] = list(named.values())
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+    return found
