@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from edgesim.errors import short
 from edgesim.profile.values import Tier, by_kind
 from edgesim.trace.scale import Scale
-from solvers.problem import Bytes, Name, Positive, Value, whole
+from solvers.problem import Bytes, Name, Positive, PositiveSeconds, Value, whole
 
 Count = Annotated[int, Field(gt=0, le=10_000), BeforeValidator(whole)]
 
@@ -97,6 +97,11 @@ class Backbone(Value):
     ``rank`` and ``targets`` (the adapted weights, ``"q,v"`` by default) if the profile
     holds ``lora`` sizes for the base. Layers are the blocks whose names start with
     ``layer_prefix``: by default the profile's prefix, or every block if it has none.
+
+    ``adapter_load_s`` is the load time of a whole adapter, from wherever adapters lie,
+    in equal parts at every layer; otherwise it follows from the profile: its load times
+    of adapters of this rank, or the bytes and copies. ``adapter_copies_per_layer``
+    says how many copies load an adapter's block, in place of the profile's number.
     """
 
     base: Bases
@@ -105,6 +110,8 @@ class Backbone(Value):
     targets: Name | None = None
     adapter_bytes_per_layer: Bytes | None = None
     layer_prefix: Name | None = None
+    adapter_load_s: PositiveSeconds | None = None
+    adapter_copies_per_layer: Count | None = None
     include_base: bool = False
 
     @model_validator(mode="after")
@@ -113,6 +120,11 @@ class Backbone(Value):
             raise ValueError("give one of rank and adapter_bytes_per_layer")
         if self.rank is None and self.targets is not None:
             raise ValueError("targets needs rank, not adapter_bytes_per_layer")
+        if self.adapter_load_s is not None and self.adapter_copies_per_layer:
+            raise ValueError(
+                "adapter_load_s is the time of all copies, so give no "
+                "adapter_copies_per_layer with it"
+            )
         return self
 
 
