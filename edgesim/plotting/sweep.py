@@ -65,6 +65,13 @@ class Mark(NamedTuple):
     repeats: int
 
 
+class Vertical(NamedTuple):
+    """A labelled line at a place of the x axis, in its unit."""
+
+    x: float
+    label: str
+
+
 @dataclass(frozen=True)
 class Frame:
     """What the axes say, and where they end.
@@ -89,6 +96,8 @@ class Frame:
         Whether the y axis begins at 0, or ends there for negative values.
     compared
         Whether differences are shown, around a line at 0.
+    verticals
+        Places on the x axis that lines with labels mark.
     """
 
     x_label: str = ""
@@ -105,6 +114,7 @@ class Frame:
     top: float | None = None
     from_zero: bool = True
     compared: bool = False
+    verticals: tuple[Vertical, ...] = ()
 
     def x(self, value: Place) -> Place:
         """Return where a value stands on the x axis."""
@@ -408,9 +418,29 @@ def _draw(
         if len(numbers) <= _MOST_LOG_TICKS:
             ax.set_xticks(numbers, [f"{place:g}" for place in numbers])
             ax.xaxis.set_minor_locator(NullLocator())
+    _draw_verticals(ax, frame.verticals)
     if frame.x_limits is not None:
         ax.set_xlim(frame.x_limits)
     return lines
+
+
+def _draw_verticals(ax: Axes, verticals: Iterable[Vertical]) -> None:
+    """Mark places on the x axis, with labels that hang from the top along the lines."""
+    for x, label in verticals:
+        ax.axvline(x, color=INK, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
+        ax.annotate(
+            as_text(label),
+            (x, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-1.5, -3),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="top",
+            fontsize=7,
+            color=INK,
+            annotation_clip=True,
+        )
 
 
 def _characters(ax: Axes, ticks: int) -> int:

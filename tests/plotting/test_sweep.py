@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from edgesim.measures.student import mean_interval
 from edgesim.plotting.online import plot_latency, plot_on_time
 from edgesim.plotting.style import style
+from edgesim.plotting.sweep import Vertical
 from edgesim.plotting.throughput import plot_throughput
 from tests.plotting.sweep_marks import SweepPoint
 from tests.plotting.sweep_marks import panels as panels_of
@@ -241,3 +242,14 @@ def test_legends_lie_over_nothing(series: int) -> None:
         for ax in figure.axes:
             width, height = cast("tuple[float, float]", ax.bbox.size)
             assert not ax.get_visible() or min(width, height) > 100
+
+
+def test_vertical_marks_stand_at_their_place_with_their_label() -> None:
+    """Also left of all values, where the axis is widened; data keep their y axis."""
+    marks = (Vertical(0.5, "memory"), Vertical(3.0, "disk"))
+    ax = sweep_of(rows_of(1), "x", log_x=True, verticals=marks)
+    upright = [line for line in ax.lines if len(set(line.get_xdata())) == 1]
+    assert [float(line.get_xdata()[0]) for line in upright] == [0.5, 3.0]
+    assert [text.get_text() for text in ax.texts] == ["memory", "disk"]
+    assert ax.get_xlim()[0] <= 0.5
+    assert ax.get_ylim() == sweep_of(rows_of(1), "x", log_x=True).get_ylim()
