@@ -91,6 +91,7 @@ _AXES: Mapping[str, Axis] = {
     "library.backbones.adapters": Axis("adapters on each base", 1.0),
     "library.backbones.rank": Axis("rank of adapters", 1.0),
     "library.backbones.adapter_bytes_per_layer": Axis("adapter, a layer (kB)", 1e3),
+    "library.backbones.adapter_load_s": Axis("load time of an adapter (ms)", 1e-3),
     "library.mixed.models": Axis("models of each base", 1.0),
     "library.mixed.pool": Axis("versions of each block", 1.0),
     "library.mixed.swap_probability": Axis("swap probability", 1.0),
