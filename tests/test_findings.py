@@ -64,7 +64,7 @@ def points(name: str, policy: str, value: float | str, panel: int) -> str:
     return f"{mean:+.1f} ± {half:.1f}"
 
 
-def extra(name: str, value: float, *solvers: str) -> str:
+def extra(name: str, value: float | str, *solvers: str) -> str:
     """Return how many more requests sharing serves, with intervals, and in percent."""
     cells = []
     for solver in solvers:
@@ -79,6 +79,12 @@ def extra(name: str, value: float, *solvers: str) -> str:
             f"{mean:+.1f} ± {half:.1f} ({100 * (sum(served) / sum(alone) - 1):.0f} %)"
         )
     return " | ".join(cells)
+
+
+def family_gain(case: str) -> str:
+    """Return what is served without sharing, and what sharing adds."""
+    alone = column("families", "greedy-noshare", case)
+    return f"{sum(alone) / len(alone):.1f} | {extra('families', case, 'greedy')}"
 
 
 def share(name: str, policy: str, value: float | str, panel: int | None = 0) -> str:
@@ -131,6 +137,20 @@ LIES = {
     "store of a diffusion service of 2026 (median)": 4.378,
 }
 """Where adapters lie, and the published load time of one in s."""
+
+FAMILIES = {
+    "frozen bottoms (`campus`)": "frozen bottoms",
+    "tuned bottoms, shared top: stem and first stage of ResNet-50": (
+        "tuned bottoms, shared top"
+    ),
+    "last stages merged: ResNet-18 and -34": "last stages merged",
+    "nested ranks: six adapters of BERT-base at ranks 1, 2, 4 and 8, an H200's disk": (
+        "nested ranks"
+    ),
+    "pool of shards: Llama 2 7B, 48 of 56 common shards and 8 of its own, times "
+    "synthetic, deadline 2 s": "pool of shards",
+}
+"""Families of models as the page has them, and cases of the figure."""
 
 LINES = tuple(
     f"throughput-vs-{what}"
@@ -241,6 +261,12 @@ FRAGMENTS: dict[str, Callable[[], str]] = {
         f"From a slow disk, 88 ms, it gains {percent(ADAPTERS, 0.088)}, and at 0.3 s "
         f"{percent(ADAPTERS, 0.3)}:"
     ),
+    **{
+        f"family {case}": (
+            lambda family=family, case=case: f"| {family} | {family_gain(case)} |"
+        )
+        for family, case in FAMILIES.items()
+    },
     "lora as it is": lambda: (
         f"from {share('what-to-buy-lora', 'greedy-noshare', 'as it is', 0)}"
     ),

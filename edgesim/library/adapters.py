@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 
 from edgesim.errors import InputError
 from edgesim.library.recipe import Recipe, base_recipe, each_base, numbered
@@ -18,6 +18,9 @@ DEFAULT_TARGETS = "q,v"
 def adapter_recipes(tables: Sequence[Backbone], profile: Profile) -> Iterator[Recipe]:
     """Make the adapters of each backbone: its blocks, and one of their own a layer.
 
+    With several ranks, a layer's adapter is cut where one ends: each slice is a block
+    that all models of the adapter with this rank or a higher one hold.
+
     Raises
     ------
     InputError
@@ -25,17 +28,59 @@ def adapter_recipes(tables: Sequence[Backbone], profile: Profile) -> Iterator[Re
     """
     names = numbered("a", ((table.base, table.adapters) for table in tables))
     for table, key, base, blocks in each_base(tables, "backbones", profile):
-        adapted = _adapter_blocks(table, profile, key, base)
         if table.include_base:
             yield base_recipe(base, blocks)
+        if table.ranks is None:
+            slices = [_adapter_blocks(table, profile, key, base)]
+            ends = [""]
+        else:
+            slices = _slices(table, table.ranks, profile, key, base)
+            ends = [f"-r{rank}" for rank in table.ranks]
         for name in islice(names[base], table.adapters):
-            parts: list[tuple[str, BlockProfile]] = []
-            for block in blocks:
-                parts.append((f"{base}/{block.name}", block))
-                own = adapted.get(block.name)
-                if own is not None:
-                    parts.append((f"{name}/{own.name}", own))
-            yield Recipe(name, base, parts)
+            for count, end in enumerate(ends, start=1):
+                parts: list[tuple[str, BlockProfile]] = []
+                for block in blocks:
+                    parts.append((f"{base}/{block.name}", block))
+                    parts += [
+                        (f"{name}/{own[block.name].name}", own[block.name])
+                        for own in slices[:count]
+                        if block.name in own
+                    ]
+                yield Recipe(f"{name}{end}", base, parts)
+
+
+def _slices(
+    table: Backbone, ranks: Sequence[int], profile: Profile, key: str, base: str
+) -> list[Mapping[str, BlockProfile]]:
+    """Make what each rank adds to the one below, by the layer's name."""
+    highest = table.adapter_bytes_per_layer
+    if highest is not None and any(rank * highest % ranks[-1] for rank in ranks):
+        raise InputError(
+            f"{key}.adapter_bytes_per_layer",
+            f"must give whole bytes at ranks {', '.join(map(str, ranks))}, "
+            f"found {highest}",
+        )
+    lora = profile.models[base].lora
+    if lora is not None and lora.adapter_load_s is not None:
+        raise InputError(
+            f"{key}.ranks",
+            f"needs loads by bytes, and profile {profile.name!r} knows those of whole "
+            f"adapters of {base!r}",
+        )
+    found: list[Mapping[str, BlockProfile]] = []
+    for low, high in pairwise((0, *ranks)):
+        one = table.model_copy(
+            update={"rank": high - low}
+            if highest is None
+            else {"adapter_bytes_per_layer": (high - low) * highest // ranks[-1]}
+        )
+        found.append(
+            {
+                layer: block.model_copy(update={"name": f"{block.name}.r{high}"})
+                for layer, block in _adapter_blocks(one, profile, key, base).items()
+            }
+        )
+    return found
 
 
 def _adapter_blocks(
@@ -80,7 +125,7 @@ def _bytes_per_layer(table: Backbone, profile: Profile, key: str, base: str) -> 
     lora = profile.models[base].lora
     if lora is None:
         raise InputError(
-            f"{key}.rank",
+            f"{key}.rank" + ("s" if table.ranks else ""),
             f"profile {profile.name!r} holds no lora sizes for {base!r}; "
             f"give adapter_bytes_per_layer",
         )

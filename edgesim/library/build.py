@@ -3,8 +3,10 @@
 The ``[library]`` section of a scenario names one kind:
 
 - ``clusters``: fine-tuned variants that keep the bottom blocks of their base
-  (bottom-layer sharing);
+  (bottom-layer sharing), or its top blocks;
 - ``adapters``: low-rank adapters on a common backbone (backbone sharing);
+- ``shards``: adapters made of shards from a common pool, so that sharing is crossing;
+- ``merged``: models with stated blocks merged, whatever their place;
 - ``mixed``: blocks swapped at arbitrary positions, so that sharing is crossing;
 - ``checkpoints``: the models of the profile, sharing blocks of identical content;
 - ``profile``: the models of the profile unchanged, sharing nothing.
@@ -22,6 +24,7 @@ import numpy as np
 
 from edgesim.errors import InputError
 from edgesim.library.adapters import adapter_recipes
+from edgesim.library.families import merged_recipes, shard_recipes
 from edgesim.library.recipe import (
     Recipe,
     base_recipe,
@@ -41,9 +44,11 @@ from edgesim.scenario.library import (
     ClustersSpec,
     LibrarySpec,
     LoadSource,
+    MergedSpec,
     MixedSpec,
     Mixture,
     ProfileSpec,
+    ShardsSpec,
 )
 from solvers.problem import Block, Model
 
@@ -103,6 +108,10 @@ def build_library(
         case AdaptersSpec():
             _check_load_source(spec.backbones, gpu_load)
             recipes = adapter_recipes(spec.backbones, profile)
+        case ShardsSpec():
+            recipes = shard_recipes(spec.pools, profile, rng)
+        case MergedSpec():
+            recipes = iter(merged_recipes(spec, profile))
         case MixedSpec():
             recipes = _mixed(spec.mixed, profile, rng)
         case CheckpointsSpec():
@@ -188,7 +197,12 @@ def _clusters(
             yield base_recipe(base, blocks)
         for name in islice(names[base], table.variants):
             frozen = int(rng.integers(low, high, endpoint=True))
-            owners = [base] * frozen + [name] * (len(blocks) - frozen)
+            own = len(blocks) - frozen
+            owners = (
+                [base] * frozen + [name] * own
+                if table.shares == "bottom"
+                else [name] * own + [base] * frozen
+            )
             parts = [
                 (f"{owner}/{block.name}", block)
                 for owner, block in zip(owners, blocks, strict=True)
@@ -205,6 +219,8 @@ def _depths(
         return math.floor(low * count + 0.5), math.floor(high * count + 0.5)
     if table.frozen_bytes_fraction is not None:
         low, high = _ends(table.frozen_bytes_fraction)
+        if table.shares == "top":
+            blocks = blocks[::-1]
         return _depth_within(low, blocks), _depth_within(high, blocks)
     assert table.frozen_blocks is not None  # Cluster holds one of the three
     low, high = _ends(table.frozen_blocks)
@@ -217,7 +233,7 @@ def _depths(
 
 
 def _depth_within(fraction: float, blocks: Sequence[BlockProfile]) -> int:
-    """Count the bottom blocks that take at most a fraction of all bytes."""
+    """Count the first blocks that take at most a fraction of all bytes."""
     held = np.cumsum([block.bytes for block in blocks], dtype=np.float64)
     # Rounding of a fraction that is exactly that of some blocks must not lose one.
     return int(np.searchsorted(held, (fraction + 1e-9) * held[-1], side="right"))

@@ -184,6 +184,12 @@ def _models(scenario: Scenario, parameter: str, value: Any) -> dict[str, Any]:
             bases = [table.base for table in tables]
             kept = [table.base for table in tables if table.include_base]
         case AdaptersSpec(backbones=tables):
+            if any(table.ranks for table in tables):
+                raise InputError(
+                    parameter,
+                    "needs adapters of one rank each; give the number of adapters "
+                    "by library.backbones[i].adapters",
+                )
             section, key = "backbones", "adapters"
             bases = [table.base for table in tables]
             kept = [table.base for table in tables if table.include_base]
