@@ -23,7 +23,8 @@ MARKS = [{"x": 10.5, "label": "here"}, {"x": 90, "label": "and there"}]
 
 def test_marks_reach_the_frame() -> None:
     """In the unit of the axis, whatever values are divided by."""
-    frame = frame_of(figure({"marks": MARKS, "unit": 2.0}), online=False)
+    plot = {"marks": MARKS, "unit": 2.0, "x_label": "pairs"}
+    frame = frame_of(figure(plot), online=False)
     assert frame.verticals == ((10.5, "here"), (90, "and there"))
     assert frame_of(figure({}), online=False).verticals == ()
 
