@@ -14,6 +14,9 @@ import pytest
 from edgesim.experiment.figure import read_figure
 from edgesim.measures.intervals import Estimate
 from edgesim.measures.point import mean_over
+from edgesim.measures.student import mean_interval
+from edgesim.profile.file import read_profile
+from tests.shared_data import require_shared
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -87,6 +90,29 @@ def gain(name: str, policy: str, value: float | str, panel: int) -> Estimate:
     return mean_over(with_, "on_time_ratio", online=True, others=without)
 
 
+def extra(name: str, value: float | str, *solvers: str) -> str:
+    """Return how many more requests sharing serves, with intervals, and in percent."""
+    cells = []
+    for solver in solvers:
+        served, alone = (
+            column(name, one, value) for one in (solver, f"{solver}-noshare")
+        )
+        mean, half = mean_interval([a - b for a, b in zip(served, alone, strict=True)])
+        if not any(served):
+            cells.append("0 (none served)")
+            continue
+        cells.append(
+            f"{mean:+.1f} ± {half:.1f} ({100 * (sum(served) / sum(alone) - 1):.0f} %)"
+        )
+    return " | ".join(cells)
+
+
+def family_gain(case: str) -> str:
+    """Return what is served without sharing, and what sharing adds."""
+    alone = column("families", "greedy-noshare", case)
+    return f"{sum(alone) / len(alone):.1f} | {extra('families', case, 'greedy')}"
+
+
 def share(name: str, policy: str, value: float | str, panel: int | None = 0) -> str:
     """Return the share of requests in time, as the figure shows it."""
     found = columns(name, policy, value, panel_title(name, panel))
@@ -143,6 +169,30 @@ def proven(solver: str, uplink: str) -> str:
     ]
     return f"{sum(found)} of {len(found)}"
 
+
+ADAPTERS = "lora-adapter-load"
+LIES = {
+    "host memory (vLLM, Qwen 2.5 7B, rank 16)": 0.00299,
+    "host memory (vLLM, Llama 3.1 8B, rank 16)": 0.006384,
+    "disk (vLLM, Qwen 2.5 7B, rank 16)": 0.015,
+    "disk (vLLM, Llama 3.1 8B, rank 16)": 0.088,
+    "store of a diffusion service of 2026 (median)": 4.378,
+}
+"""Where adapters lie, and the published load time of one in s."""
+
+FAMILIES = {
+    "frozen bottoms (`campus`)": "frozen bottoms",
+    "tuned bottoms, shared top: stem and first stage of ResNet-50": (
+        "tuned bottoms, shared top"
+    ),
+    "last stages merged: ResNet-18 and -34": "last stages merged",
+    "nested ranks: six adapters of BERT-base at ranks 1, 2, 4 and 8, an H200's disk": (
+        "nested ranks"
+    ),
+    "pool of shards: Llama 2 7B, 48 of 56 common shards and 8 of its own, times "
+    "synthetic, deadline 2 s": "pool of shards",
+}
+"""Families of models as the page has them, and cases of the figure."""
 
 LINES = tuple(
     f"throughput-vs-{what}"
@@ -247,6 +297,30 @@ FRAGMENTS: dict[str, Callable[[], str]] = {
     "robust shared": lambda: (
         f"{share('what-to-buy-robust', 'greedy', 1.3, 0)} with sharing"
     ),
+    **{
+        f"adapters in {where}": (
+            lambda where=where, load_s=load_s: (
+                f"| {where} | {1e3 * load_s:g} ms | "
+                f"{extra(ADAPTERS, load_s, 'dp', 'greedy')} |"
+            )
+        )
+        for where, load_s in LIES.items()
+    },
+    "adapters 30 ms": lambda: (
+        f"Up to 30 ms the load of an adapter hardly matters: backbones of 0.2 and 1.1 "
+        f"s do, and sharing gains {percent(ADAPTERS, 0.015)} to "
+        f"{percent(ADAPTERS, 0.03)}."
+    ),
+    "adapters disk": lambda: (
+        f"From a slow disk, 88 ms, it gains {percent(ADAPTERS, 0.088)}, and at 0.3 s "
+        f"{percent(ADAPTERS, 0.3)}:"
+    ),
+    **{
+        f"family {case}": (
+            lambda family=family, case=case: f"| {family} | {family_gain(case)} |"
+        )
+        for family, case in FAMILIES.items()
+    },
     "lora as it is": lambda: (
         f"from {share('what-to-buy-lora', 'greedy-noshare', 'as it is', 0)}"
     ),
@@ -276,6 +350,36 @@ def page() -> str:
 def test_what_is_stated_is_what_the_data_hold(about: str) -> None:
     """A number that is no longer right is found with what it should be."""
     assert FRAGMENTS[about]() in page()
+
+
+def test_sharing_gains_nothing_where_adapters_take_0_8_s() -> None:
+    """The page says so of 0.8 s and beyond; at 0.5 s it still gains."""
+    values = {float(row["value"]) for row in rows(ADAPTERS)}
+    for solver in ("dp", "greedy"):
+        for value in values:
+            served = sum(column(ADAPTERS, solver, value))
+            alone = sum(column(ADAPTERS, f"{solver}-noshare", value))
+            assert (served > alone) == (value < 0.8)
+
+
+def test_marked_load_times_are_those_of_the_table() -> None:
+    """And they are published: of adapters of rank 16, and of a service's median."""
+    plot = read_figure(REPOSITORY / "figures" / f"{ADAPTERS}.toml").plot
+    assert [mark.x / 1e3 for mark in plot.marks] == pytest.approx([*LIES.values()])
+    models = read_profile("vllm-lora-h100").models
+    published = [
+        (models[name].lora.adapter_load_s or {})["16"][tier].median_s
+        for tier in ("pinned", "disk")
+        for name in ("qwen-2.5-7b", "llama-3.1-8b")
+    ]
+    assert [*LIES.values()][:4] == pytest.approx(published)
+    with require_shared("reference/gentd26_loads.csv").open(newline="") as file:
+        (median,) = [
+            float(row["p50_ms"]) / 1e3
+            for row in csv.DictReader(file)
+            if row["component"] == "LoRA load"
+        ]
+    assert [*LIES.values()][4] == pytest.approx(median)
 
 
 def test_dp_is_the_optimum_where_that_is_claimed() -> None:

@@ -107,6 +107,16 @@ class Sweep(Value):
         return titles or tuple(map(place_of, self.values or ()))
 
 
+class VerticalMark(Value):
+    """``[[plot.marks]]``: a place on the x axis that is known from elsewhere.
+
+    ``x`` is in the unit of the axis, ``label`` what stands there.
+    """
+
+    x: Annotated[float, Field(allow_inf_nan=False)]
+    label: Name
+
+
 class PlotSpec(Value):
     """``[plot]``: what is shown, and the axes.
 
@@ -118,7 +128,8 @@ class PlotSpec(Value):
 
     Values of the swept axis are divided by ``unit``, those of the second parameter by
     ``second_unit``, those of the measure by ``y_unit``; labels say of what. Labels and
-    units that are not given are those of the parameter and the measure.
+    units that are not given are those of the parameter and the measure. ``marks`` are
+    labelled vertical lines, in the unit of the x axis.
     """
 
     kind: Literal["lines", "map"] = "lines"
@@ -135,6 +146,7 @@ class PlotSpec(Value):
     y_unit: Positive | None = None
     y_scale: Scale = "linear"
     y_limits: Limits | None = None
+    marks: Annotated[tuple[VerticalMark, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _check(self) -> PlotSpec:
@@ -152,6 +164,13 @@ class PlotSpec(Value):
         if self.kind == "map" and axes != ("linear", "linear", None, None):
             raise ValueError(
                 "scales and limits of axes are for lines, and kind is 'map'"
+            )
+        if self.kind == "map" and self.marks:
+            raise ValueError("marks are for lines, and kind is 'map'")
+        below = [mark.x for mark in self.marks if mark.x <= 0]
+        if self.x_scale == "log" and below:
+            raise ValueError(
+                f"marks must have an x above 0 on a log axis, found {below[0]:g}"
             )
         return self
 
@@ -227,6 +246,8 @@ class Figure(Value):
         plot = self.plot
         if plot.unit not in (None, 1.0) and words:
             raise ValueError("plot.unit needs sweep.values to be numbers")
+        if plot.marks and words:
+            raise ValueError("plot.marks needs sweep.values to be numbers")
         if plot.x_limits is not None and words:
             raise ValueError("plot.x_limits needs sweep.values to be numbers")
         if plot.x_scale == "log" and (words or any(float(n) <= 0 for n in numbers)):

@@ -43,6 +43,13 @@ class Mark(NamedTuple):
     repeats: int
 
 
+class Vertical(NamedTuple):
+    """A labelled line at a place of the x axis, in its unit."""
+
+    x: float
+    label: str
+
+
 @dataclass(frozen=True)
 class Frame:
     """What the axes say, and where they end.
@@ -70,6 +77,8 @@ class Frame:
         Whether the y axis begins at 0, or ends there for negative values.
     compared
         Whether differences are shown, around a line at 0.
+    verticals
+        Places on the x axis that lines with labels mark.
     """
 
     x_label: str = ""
@@ -87,6 +96,7 @@ class Frame:
     top: float | None = None
     from_zero: bool = True
     compared: bool = False
+    verticals: tuple[Vertical, ...] = ()
 
     def x(self, value: Place) -> Place:
         """Return where a value stands on the x axis."""

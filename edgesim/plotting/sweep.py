@@ -20,6 +20,7 @@ from edgesim.plotting.marks import (
     Frame,
     Mark,
     Place,
+    Vertical,
     label_of,
     places_of,
     put_title,
@@ -192,9 +193,29 @@ def _draw(
         if len(numbers) <= _MOST_LOG_TICKS:
             ax.set_xticks(numbers, [f"{place:g}" for place in numbers])
             ax.xaxis.set_minor_locator(NullLocator())
+    _draw_verticals(ax, frame.verticals)
     if frame.x_limits is not None:
         ax.set_xlim(frame.x_limits)
     return lines
+
+
+def _draw_verticals(ax: Axes, verticals: Iterable[Vertical]) -> None:
+    """Mark places on the x axis, with labels that hang from the top along the lines."""
+    for x, label in verticals:
+        ax.axvline(x, color=INK, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
+        ax.annotate(
+            as_text(label),
+            (x, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-1.5, -3),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="top",
+            fontsize=7,
+            color=INK,
+            annotation_clip=True,
+        )
 
 
 def _characters(ax: Axes, ticks: int) -> int:

@@ -11,7 +11,7 @@ from edgesim.errors import InputError, short
 from edgesim.experiment.figure import BEST, NOSHARE, Figure, place_of
 from edgesim.measures.intervals import Estimate
 from edgesim.measures.point import BY_KEY, Label, known_measure, mean_over
-from edgesim.plotting.marks import Frame, Mark
+from edgesim.plotting.marks import Frame, Mark, Vertical
 from edgesim.plugins import is_own
 from edgesim.scenario.parameters import axis_of
 from solvers.registry import NO_SHARING
@@ -229,6 +229,7 @@ def frame_of(figure: Figure, *, online: bool) -> Frame:
         top=1.02 if _is_share(figure, online=online) else None,
         compared=plot.compare is not None,
         from_zero=plot.y_scale == "linear",
+        verticals=tuple(Vertical(mark.x, mark.label) for mark in plot.marks),
     )
 
 

@@ -91,6 +91,7 @@ _AXES: Mapping[str, Axis] = {
     "library.backbones.adapters": Axis("adapters on each base", 1.0),
     "library.backbones.rank": Axis("rank of adapters", 1.0),
     "library.backbones.adapter_bytes_per_layer": Axis("adapter, a layer (kB)", 1e3),
+    "library.backbones.adapter_load_s": Axis("load time of an adapter (ms)", 1e-3),
     "library.mixed.models": Axis("models of each base", 1.0),
     "library.mixed.pool": Axis("versions of each block", 1.0),
     "library.mixed.swap_probability": Axis("swap probability", 1.0),
@@ -183,6 +184,12 @@ def _models(scenario: Scenario, parameter: str, value: Any) -> dict[str, Any]:
             bases = [table.base for table in tables]
             kept = [table.base for table in tables if table.include_base]
         case AdaptersSpec(backbones=tables):
+            if any(table.ranks for table in tables):
+                raise InputError(
+                    parameter,
+                    "needs adapters of one rank each; give the number of adapters "
+                    "by library.backbones[i].adapters",
+                )
             section, key = "backbones", "adapters"
             bases = [table.base for table in tables]
             kept = [table.base for table in tables if table.include_base]

@@ -14,7 +14,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from edgesim.measures.student import mean_interval
-from edgesim.plotting.marks import Frame, Mark
+from edgesim.plotting.marks import Frame, Mark, Vertical
 from edgesim.plotting.online import plot_latency, plot_on_time
 from edgesim.plotting.style import style
 from edgesim.plotting.sweep import plot_sweep
@@ -294,3 +294,14 @@ def test_values_that_differ_in_late_digits_have_titles_of_their_own() -> None:
     frame = Frame(second_label="seed")
     assert frame.panel_titles((1.0, 2.5)) == ["seed: 1", "seed: 2.5"]
     assert frame.panel_titles((1234567, 1234568)) == ["seed: 1234567", "seed: 1234568"]
+
+
+def test_vertical_marks_stand_at_their_place_with_their_label() -> None:
+    """Also left of all values, where the axis is widened; data keep their y axis."""
+    marks = (Vertical(0.5, "memory"), Vertical(3.0, "disk"))
+    ax = sweep_of(rows_of(1), "x", log_x=True, verticals=marks)
+    upright = [line for line in ax.lines if len(set(line.get_xdata())) == 1]
+    assert [float(line.get_xdata()[0]) for line in upright] == [0.5, 3.0]
+    assert [text.get_text() for text in ax.texts] == ["memory", "disk"]
+    assert ax.get_xlim()[0] <= 0.5
+    assert ax.get_ylim() == sweep_of(rows_of(1), "x", log_x=True).get_ylim()

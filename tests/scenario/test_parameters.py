@@ -184,6 +184,18 @@ def test_shares_replace_what_tables_had(parameter: str, key: str) -> None:
         (CAMPUS, "models", 2.5, "must be a whole number, found 2.5"),
         (CAMPUS, "models", True, "must be a whole number, found True"),
         (OWN, "models", 4, "needs a library of kind clusters, adapters or mixed"),
+        (
+            LORA.replace(
+                **{
+                    "library.backbones": [
+                        {"base": "llama-2-7b", "adapters": 2, "ranks": [1, 2]}
+                    ]
+                }
+            ),
+            "models",
+            4,
+            "needs adapters of one rank each",
+        ),
         (OWN, "frozen", 0.5, "needs a library of kind clusters"),
         (LORA, "shared", 0.5, "needs a library of kind clusters"),
         (CAMPUS, "shared", 1.5, "must be a number between 0 and 1, found 1.5"),
