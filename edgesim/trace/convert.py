@@ -220,14 +220,20 @@ def request_log(
     read_bytes = _size_of(columns)
     names: dict[str, int] = {}
     users: dict[str, int] = {}
+    named = [
+        (column, known)
+        for column, known in ((columns.model, names), (columns.user, users))
+        if column is not None
+    ]
 
     def parse(
         arrival: str, model: str, user: str, size: str, slo: str
     ) -> tuple[int, int, int, int, float]:
         time_ns = read_ns(arrival)
-        for column, name in ((columns.model, model), (columns.user, user)):
-            if column is not None and not is_name(name):
-                raise UnusableError(f"{column} is empty or not on one line", name)
+        for column, name in named:
+            text = model if name is names else user
+            if not is_name(text):
+                raise UnusableError(f"{column} is empty or not on one line", text)
         input_bytes = 0 if read_bytes is None else read_bytes(size)
         slo_s = 0.0
         if columns.slo is not None:
@@ -247,11 +253,11 @@ def request_log(
     )
     arrival_ns = from_first(times_ns, rows)
     if columns.model is None:
-        named = numbered("m", models)
+        model_names = numbered("m", models)
         codes = draw_models(len(times_ns), models, zipf, rng)
-        rows.notes.append(_drawn(named, zipf, fill.seed))
+        rows.notes.append(_drawn(model_names, zipf, fill.seed))
     else:
-        named, codes = tuple(names), np.array(model)
+        model_names, codes = tuple(names), np.array(model)
     if columns.bytes_per_token is not None:
         rows.notes.append(
             f"an input has {columns.bytes_per_token} bytes for each token of "
@@ -262,7 +268,7 @@ def request_log(
         rng,
         rows,
         arrival_ns,
-        named,
+        model_names,
         codes,
         no_users="the log names none",
         users=None if columns.user is None else (tuple(users), np.array(user)),

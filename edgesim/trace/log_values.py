@@ -19,13 +19,13 @@ DATE_FORMS = ("iso", "apache")
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _ISO = re.compile(
-    r"(\d{4})(?:([-/])(\d\d?)\2(\d\d?)|(\d\d)(\d\d))"  # year, month and day
+    r"(\d{4}(?:-\d\d?-\d\d?|/\d\d?/\d\d?|\d{4}))"  # the day
     r"[Tt ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?"  # hour, minute, second, fraction
     r"\s?([Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?)?",
     re.ASCII,
 )
 _APACHE = re.compile(
-    r"\[?(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d)(?:\.(\d+))?"
+    r"\[?(\d\d/[A-Z][a-z]{2}/\d{4}):(\d\d):(\d\d):(\d\d)(?:\.(\d+))?"
     r"(?: ([+-]\d{4}))?\]?",
     re.ASCII,
 )
@@ -117,7 +117,8 @@ class Clock:
         self.column = column
         self.has_offset: bool | None = None
         self._is_apache = form == "apache"
-        self._days: dict[tuple[str, str, str], int] = {}
+        self._pattern = _APACHE if self._is_apache else _ISO
+        self._days: dict[str, int] = {}
 
     def read_ns(self, text: str) -> int:
         """Convert a time to nanoseconds since 1970; further digits are truncated.
@@ -131,71 +132,61 @@ class Clock:
         """
         try:
             seconds, fraction, offset = self._split(text)
+            if offset:
+                seconds -= _offset_s(offset)
         except ValueError:
             form = "as Apache writes them" if self._is_apache else "as in ISO 8601"
             reason = f"not a date and time {form}" if text else "empty"
             raise UnusableError(f"{self.column} is {reason}", text) from None
         if self.has_offset is None:
             self.has_offset = bool(offset)
-        elif self.has_offset != bool(offset):
+        elif self.has_offset == (offset is None):
             rule = "have a UTC offset" if self.has_offset else "have no UTC offset"
             raise MixedTimesError(
                 f"{self.column} must {rule} as the times before, found {short(text)}"
             )
-        time_ns = (seconds - _offset_s(offset)) * 10**9
+        time_ns = seconds * 10**9
         if fraction:
             time_ns += int(fraction[:9].ljust(9, "0"))
-        if abs(time_ns) >= 2**62:
+        if not -(2**62) < time_ns < 2**62:
             raise UnusableError(f"{self.column} is out of range", text)
         return time_ns
 
     def _split(self, text: str) -> tuple[int, str | None, str | None]:
         """Return seconds since 1970 by the clock of the text, fraction and offset."""
-        if self._is_apache:
-            match = _APACHE.fullmatch(text)
-            if match is None:
-                raise ValueError(text)
-            day, name, year, hour, minute, second, fraction, offset = match.groups()
-            month = str(_MONTHS.index(name) + 1)
-        else:
-            match = _ISO.fullmatch(text)
-            if match is None:
-                raise ValueError(text)
-            year, _, month, day, month_2, day_2, *clock, fraction, offset = (
-                match.groups()
-            )
-            hour, minute, second = clock
-            month, day = month or month_2, day or day_2
-        h, m, s = int(hour), int(minute), int(second or 0)
-        if h > 23 or m > 59 or s > 59 or _is_no_offset(offset):
+        match = self._pattern.fullmatch(text)
+        if match is None:
             raise ValueError(text)
-        return (
-            self._day(year, month, day) * 86_400 + h * 3600 + m * 60 + s,
-            (fraction),
-            offset,
-        )
+        day, hour, minute, second, fraction, offset = match.groups()
+        seconds = self._days.get(day)
+        if seconds is None:
+            seconds = self._day_s(day)
+        h, m, s = int(hour), int(minute), int(second or 0)
+        if h > 23 or m > 59 or s > 59:
+            raise ValueError(text)
+        return seconds + h * 3600 + m * 60 + s, fraction, offset
 
-    def _day(self, year: str, month: str, day: str) -> int:
-        """Count the days since 1970; a log has few days, and many times of each."""
-        key = year, month, day
-        if key not in self._days:
-            # Whatever the log holds, this does not grow without end.
-            if len(self._days) > 10_000:
-                self._days.clear()
-            since = date(int(year), int(month), int(day)).toordinal() - _EPOCH_DAY
-            self._days[key] = since
-        return self._days[key]
+    def _day_s(self, text: str) -> int:
+        """Return when a day begins; a log has few days, and many times of each."""
+        if self._is_apache:
+            day, name, year = text.split("/")
+            month = str(_MONTHS.index(name) + 1)
+        elif text.isdigit():
+            year, month, day = text[:4], text[4:6], text[6:]
+        else:
+            year, month, day = text.split(text[4])
+        since = date(int(year), int(month), int(day)).toordinal() - _EPOCH_DAY
+        if len(self._days) > 10_000:  # whatever the log holds
+            self._days.clear()
+        self._days[text] = since * 86_400
+        return since * 86_400
 
 
-def _is_no_offset(offset: str | None) -> bool:
-    """Whether a text that stands where an offset does is none that a clock has."""
-    return bool(offset) and abs(_offset_s(offset)) >= 86_400
-
-
-def _offset_s(offset: str | None) -> int:
-    if not offset or offset[0] not in "+-":
+def _offset_s(offset: str) -> int:
+    """Return the seconds by which a clock with this offset is ahead of UTC."""
+    if offset[0] not in "+-":
         return 0
     hours, minutes = int(offset[1:3]), int(offset[-2:]) if len(offset) > 3 else 0
-    if minutes > 59:
+    if hours > 23 or minutes > 59:
         raise ValueError(offset)
     return (hours * 3600 + minutes * 60) * (-1 if offset[0] == "-" else 1)
