@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -510,3 +512,76 @@ def test_options_that_do_not_go_together(
     path = write(tmp_path, "t,m,b\n0,a,1\n")
     with pytest.raises(InputError, match=what):
         run("csv", path, tmp_path / "out", "--arrival", "t", "--slo-s", 1, *options)
+
+
+DOCUMENTED = {
+    "BurstGPT_1.csv": (
+        "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+        "5,ChatGPT,472,18,490,Conversation log\n"
+        "5,GPT-4,1087,230,1317,API log\n"
+        "45,ChatGPT,3,1,4,Conversation log\n"
+    ),
+    "AzureLLMInferenceTrace_code_1week.csv": (
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+        "2024-05-10 00:00:00.009930+00:00,2162,5\n"
+        "2024-05-10 00:00:00.017335+00:00,2399,6\n"
+        "2024-05-10 00:00:01+00:00,76,15\n"
+    ),
+    "AzureLMMInferenceTrace_multimodal.csv.gz": (
+        "TIMESTAMP,NumImages,ContextTokens,GeneratedTokens\n"
+        "2024-10-15 12:00:00.1,1,1054,7\n"
+        "2024-10-15 12:00:00.2,0,48,96\n"
+        "2024-10-15 12:00:09.2,2,48,96\n"
+    ),
+    "azurefunctions-accesses-2020.csv": (
+        "Timestamp,AnonRegion,AnonUserId,AnonAppName,AnonFunctionInvocationId,"
+        "AnonBlobName,BlobType,AnonBlobETag,BlobBytes,Read,Write\n"
+        "1606092900138,r,77,a,1,n,BlockBlob/,e,30.0,True,False\n"
+        "1606092900139,r,12,b,1,n,BlockBlob/,e,1938488.0,True,False\n"
+        "1606092901138,r,12,b,1,n,BlockBlob/,e,36.0,False,True\n"
+    ),
+    "qwen_traceA_blksz_16.jsonl": (
+        '{"chat_id": 1, "timestamp": 61.114, "input_length": 521, "hash_ids": [1]}\n'
+        '{"chat_id": 2, "timestamp": 61.2, "input_length": 9, "hash_ids": [1]}\n'
+        '{"chat_id": 3, "timestamp": 62, "input_length": 9, "hash_ids": []}\n'
+    ),
+    "lora_request_trace.csv": (
+        "gmt_create,predict_type,groupId,checkpoint_model_version_id,num_lora\n"
+        "2024-11-15 16:57:50,TXT_2_IMG,G0000,M0000,0\n"
+        "2024-11-15 16:57:50,TXT_2_IMG,G0001,M0001,2\n"
+        "2024-11-15 16:57:59,IMG_2_IMG,G0001,M0001,2\n"
+    ),
+    "R5.csv": (
+        "time_worker,time_frontend,requestID,funcName,userID,requestBodySize\n"
+        "2600186.994,2600186.995,76,296,224,1018\n"
+        "2600187.994,2600187.995,77,297,224,99\n"
+        "2600188.994,2600188.995,77,297,224,99\n"
+    ),
+    "upload.tsv.gz": (
+        "0\t12\tjpeg\t5120\t0.001\n0\t13\tpng\t99\t0.1\n3\t13\tpng\t99\t0.1\n"
+    ),
+    "access.log": (
+        '10.0.0.1 - - [10/Oct/2000:13:55:36 -0700] "GET /cats HTTP/1.0" 200 2326\n'
+        '10.0.0.2 - - [10/Oct/2000:13:55:36 -0700] "GET /dogs HTTP/1.0" 404 -\n'
+        '10.0.0.2 - - [10/Oct/2000:13:55:39 -0700] "GET /dogs HTTP/1.0" 200 9\n'
+    ),
+}
+"""Three rows of each public log of the documentation, with its documented columns."""
+
+
+def test_documented_commands_convert_the_documented_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command of the table in docs/traces.md, typed as it stands."""
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[2] / "docs" / "traces.md"
+    table = page.read_text(encoding="utf-8").split("### Other public logs")[1]
+    commands = re.findall(r"\| `edgesim trace convert ([^`]+)` \|", table)
+    assert len(commands) == len(DOCUMENTED)
+    for command in commands:
+        form, name, *options = shlex.split(command)
+        text = DOCUMENTED[name].encode()
+        write(tmp_path, gzip.compress(text) if name.endswith(".gz") else text, name)
+        said = run(form, name, *options)
+        assert said.startswith("3 of 3 rows used, 3 requests written\n"), name
+        assert len(set(read_trace(tmp_path / "out.csv").arrival_s.tolist())) == 3
