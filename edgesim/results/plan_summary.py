@@ -100,9 +100,8 @@ class PlanSummary:
 
         Each measure has its values, one a repeat, their mean, and half the width of its
         95 % interval (null for one repeat); ``goodput`` and ``dropped_by`` are summed
-        over repeats. A gain
-        is the difference of a solver and its twin without sharing in the same repeat.
-        ``lost_to`` is there if no request was in time.
+        over repeats. A gain is the difference of a solver and its twin without sharing
+        in the same repeat. ``lost_to`` is there if no request was in time.
         """
         scenario, trials = self._inputs.scenario, self._trials
         return {

@@ -154,8 +154,8 @@ def _online_method(summary: Mapping[str, Any]) -> list[str]:
 
 def _lost_to_all(summary: Mapping[str, Any], kind: str) -> list[str]:
     """Report requests that no policy, or no solver, can serve: a line each reason."""
-    first = next(iter(summary[kind].values()))
-    found = [(reason, first["dropped_by"].get(reason)) for reason in _FOR_ALL]
+    dropped_by = next(iter(summary[kind].values())).get("dropped_by", {})
+    found = [(reason, dropped_by.get(reason)) for reason in _FOR_ALL]
     return [
         f"{counted(count, 'request')} dropped by all: {reason}"
         for reason, count in found
