@@ -68,7 +68,7 @@ class Form:
     def __post_init__(self) -> None:
         if self.name not in FORMS:
             raise InputError(
-                Parameter("form"),
+                "form",
                 f"must be one of {', '.join(FORMS)}, found {self.name!r}",
             )
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n\0':
