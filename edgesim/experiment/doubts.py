@@ -1,4 +1,4 @@
-"""Numbers that are allowed but look as if another unit had been meant."""
+"""What is allowed but looks as if something else had been meant: units, one model."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ LONGER = 1.5
 
 
 def doubts(inputs: Inputs, typed: Mapping[str, str] | None = None) -> list[str]:
-    """Say which numbers look like another unit; they are run as they are.
+    """Say what looks as if something else were meant; it is run as it is.
+
+    Numbers that look like another unit, and a trace that asks for a single model.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ def doubts(inputs: Inputs, typed: Mapping[str, str] | None = None) -> list[str]:
         places = [place for one, place in (typed or {}).items() if overlap(one, key)]
         place, *_ = *places, f"{inputs.scenario_file}: {key}"
         found.append(f"{place}: {what}")
-    return found + list(_trace(inputs))
+    return [*found, *_trace(inputs), *_models(inputs)]
 
 
 def _unusual(inputs: Inputs) -> Iterator[str]:
@@ -108,4 +110,22 @@ def _trace(inputs: Inputs) -> Iterator[str]:
     if slo_s > MOST_SLO_S:
         yield (
             f"{file}: slo_s: the median is {number(slo_s)} s; is it in another unit?"
+        )
+
+
+def _models(inputs: Inputs) -> Iterator[str]:
+    trace, models = inputs.trace, len(inputs.library.models)
+    if inputs.scenario.workload.zipf is not None or models < 2:
+        return
+    per_model = (
+        np.bincount(trace.model, minlength=len(trace.models))
+        if isinstance(trace, Trace)
+        else trace.per_model
+    )
+    asked = {inputs.model_names[code] for code in np.flatnonzero(per_model).tolist()}
+    if len(asked) == 1:
+        yield (
+            f"{inputs.sources['trace'].path}: model: every request asks for "
+            f"{asked.pop()!r}, one of {models} models of the library; is that meant? "
+            f"workload.zipf draws models"
         )

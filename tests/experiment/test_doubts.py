@@ -72,3 +72,24 @@ def test_inputs_and_deadlines_of_a_trace(tmp_path: Path) -> None:
         f"{trace}: input_bytes",
         f"{trace}: slo_s",
     ]
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_a_trace_that_asks_for_one_of_many_models(tmp_path: Path, online: bool) -> None:
+    """It says so, in plans and online; not if models are drawn or two are asked for."""
+    file, trace = tmp_path / "small.toml", tmp_path / "small.csv"
+    text = SCENARIO.replace("variants = 3", "variants = 20")
+    text = text.replace("frozen_blocks = [12, 16]", "frozen_blocks = 12")
+    if online:
+        text += '[online]\npolicies = ["fcfs"]\n'
+        text = text.replace('solvers = ["dp", "dp-noshare"]\nrepeats = 2', "")
+    file.write_text(text)
+    trace.write_text(TRACE.replace("m001", "m000"))
+    (found,) = doubts(load_inputs(file))
+    assert found.startswith(f"{trace}: model: every request asks for 'resnet50")
+    assert found.endswith(
+        "', one of 20 models of the library; is that meant? workload.zipf draws models"
+    )
+    assert doubts(load_inputs(file, overrides={"workload.zipf": 1.0})) == []
+    trace.write_text(TRACE)
+    assert doubts(load_inputs(file)) == []
