@@ -135,7 +135,7 @@ def worst_ratio(solver: str, other: str, *names: str) -> float:
 
 
 def time_growth(uplink: str) -> str:
-    """Return how many times as long ``dp`` takes for 512 requests as for 8."""
+    """Return how many times as long ``dp`` takes for 480 requests as for 8."""
     few, many = (
         mean(float(row["runtime_s"]) for row in found)
         for found in (
@@ -144,7 +144,7 @@ def time_growth(uplink: str) -> str:
                 for row in rows("solver-time.times")
                 if (row["panel"], row["solver"], row["value"]) == (uplink, "dp", users)
             ]
-            for users in ("8", "512")
+            for users in ("8", "480")
         )
     )
     return f"{many / few:.0f} times under `{uplink}`"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgesim.cli.scenario_options import OPTIONS, given_keys, option_values
 from edgesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,15 +15,6 @@ if TYPE_CHECKING:
 
 COMMAND_LINE = Path("--vary")
 """What stands for the file of a figure that has none."""
-
-_SET_BY = {
-    "run.solvers": "--solver",
-    "online.policies": "--policy",
-    "run.repeats": "--repeats",
-    "workload.trace": "--trace",
-    "profile": "--profile",
-}
-"""Options that set a value, by its key."""
 
 _EVERYWHERE = {"run.solvers", "online.policies", "run.repeats"}
 """What options replace in panels and cases too."""
@@ -65,13 +57,10 @@ def own_models(
 def chosen_figure(
     name: str,
     *,
-    files: Mapping[str, str | None],
     vary: Sequence[str],
-    solver: str | None,
-    policy: str | None,
+    chosen: Mapping[str, Any],
     plot: Mapping[str, Any],
     log: str | None,
-    repeats: int | None,
     settings: Sequence[str],
     out: Path | None,
 ) -> FigureSource:
@@ -81,12 +70,10 @@ def chosen_figure(
     ----------
     name
         A figure file, a shipped figure, or with ``vary`` a scenario.
-    files
-        A trace and a profile instead of the scenario's, by option.
     vary
         Each ``KEY=VALUES``.
-    solver, policy, repeats
-        Used instead of the file's.
+    chosen
+        What each option of ``OPTIONS`` was given, None if it was not.
     plot
         Values of ``[plot]`` that are not None are used instead of the file's.
     log
@@ -111,18 +98,18 @@ def chosen_figure(
     as_map = plot.get("kind") == "map"
     base = _varying(name, vary, out, as_map) if vary else _opened(name, out)
     online = _is_online(base)
-    given, typed = _set(online, solver, policy, repeats, files, settings)
-    _check_apart(base.figure, given)
+    given, options, typed = _set(base.scenario_file, chosen, settings, online=online)
+    _check_apart(base.figure, options)
     axes = {f"{axis}_scale": "log" for axis in log or ""}
-    chosen = {k: v for k, v in {**plot, **axes}.items() if v is not None}
-    if not given and not chosen:
+    shown = {k: v for k, v in {**plot, **axes}.items() if v is not None}
+    if not given and not shown:
         return base
     content = base.figure.model_dump(exclude_unset=True)
     content["set"] = {**content.get("set", {}), **given}
     for part in (*content.get("panel", ()), *content["sweep"].get("cases", ())):
         for key in _EVERYWHERE & given.keys() & part.get("set", {}).keys():
             del part["set"][key]
-    content["plot"] = {**_still_true(base.figure.plot, chosen), **chosen}
+    content["plot"] = {**_still_true(base.figure.plot, shown), **shown}
     folder = base.folder
     if not vary:  # it is no longer the figure of its file
         folder = out or default_folder(base.stem)
@@ -167,23 +154,30 @@ def _still_true(plot: PlotSpec, chosen: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if not key.startswith("y_")}
 
 
-def _check_apart(figure: Figure, given: Mapping[str, Any]) -> None:
-    """Refuse options that set what is varied, or what panels or cases differ in."""
+def _check_apart(figure: Figure, options: Mapping[str, str]) -> None:
+    """Refuse options that set what is varied, or what panels or cases differ in.
+
+    Parameters
+    ----------
+    figure
+        The figure without them.
+    options
+        What was typed for a value, by its key path.
+    """
     from edgesim.scenario.key_path import overlap
     from edgesim.scenario.parameters import NAMED
 
     parts: tuple[Panel | Case, ...] = (*figure.panel, *figure.sweep.cases)
-    for key in given:
+    for key, option in options.items():
         for parameter in figure.parameters:
             if parameter not in NAMED and overlap(key, parameter):
-                option = _SET_BY.get(key, f"--set {key}")
                 raise InputError(
                     option, f"sets {parameter}, which is varied; give one of them"
                 )
         for part in parts:
             if key not in _EVERYWHERE and any(overlap(key, one) for one in part.set):
                 raise InputError(
-                    _SET_BY.get(key, f"--set {key}"),
+                    option,
                     f"sets {key}, which {part.title!r} sets; give one of them",
                 )
 
@@ -256,45 +250,31 @@ def _is_online(source: FigureSource) -> bool:
 
 
 def _set(
-    online: bool,
-    solver: str | None,
-    policy: str | None,
-    repeats: int | None,
-    files: Mapping[str, str | None],
+    scenario: Path,
+    chosen: Mapping[str, Any],
     settings: Sequence[str],
-) -> tuple[dict[str, Any], list[str]]:
-    """Return the values that options set, and the solvers and policies typed."""
-    from edgesim.cli.options import policy_names, solver_names
+    *,
+    online: bool,
+) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """Return the values that options set, what set each, and the names of code."""
     from edgesim.cli.settings import read_settings, whole_paths
-    from edgesim.shipped import locate
+    from edgesim.shipped import locate, shipped_file
 
-    names: tuple[str, ...] = ()
-    found: dict[str, Any] = {}
-    options: dict[str, str] = {}
-    given = (solver, policy, repeats, files["--trace"], files["--profile"])
-    for key, value in zip(_SET_BY, given, strict=True):
-        if value is not None:
-            options[key] = _SET_BY[key]
-    if solver is not None:
-        if online:
-            raise InputError("--solver", "is for plans, and this scenario is online")
-        names = solver_names("--solver", solver)
-        found["run.solvers"] = list(names)
-    if policy is not None:
-        if not online:
-            raise InputError("--policy", "is for online scenarios, and this one plans")
-        names = policy_names("--policy", policy)
-        found["online.policies"] = list(names)
-    if repeats is not None:
-        found["run.repeats"] = repeats
+    given = option_values(scenario, chosen, online=online)
+    names = given.get("run.solvers", ()) + given.get("online.policies", ())
+    found = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
     for option, key in (("--trace", "workload.trace"), ("--profile", "profile")):
-        path = files[option]
+        path = chosen[option]
         if path is not None:
-            there = locate(option.removeprefix("--"), path, where=option)
-            found[key] = str(there.absolute())
-    named = whole_paths(read_settings(settings, options))
+            kind = option.removeprefix("--")
+            there = locate(kind, path, where=option)
+            shipped = shipped_file(kind, path) == there
+            found[key] = path if shipped else str(there.absolute())
+    named = whole_paths(read_settings(settings, given_keys(chosen)))
     typed = [*names, *_names_in(named)]
-    return {**found, **named}, typed
+    options = {key: OPTIONS[key] for key in found}
+    options |= {key: f"--set {key}" for key in named}
+    return {**found, **named}, options, typed
 
 
 def _names_in(named: Mapping[str, Any]) -> list[str]:

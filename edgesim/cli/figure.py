@@ -10,6 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgesim.cli.own_code import OwnCode, Traceback
+from edgesim.cli.scenario_options import (
+    Bandwidth,
+    Deadline,
+    Iterations,
+    LoadFrom,
+    Memory,
+    Overlap,
+    PolicyNames,
+    ProfileFile,
+    Residency,
+    Seed,
+    SolverNames,
+    TimeLimit,
+    TraceFile,
+    UplinkName,
+)
 from edgesim.cli.settings import Settings
 from edgesim.errors import InputError
 
@@ -38,20 +54,17 @@ def figure(
             ":log for a logarithmic axis), or KEY=a,b,c. Twice for two parameters.",
         ),
     ] = None,
-    trace: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="A trace (CSV), or a shipped one's name."),
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="A profile (JSON), or a shipped one's name."),
-    ] = None,
-    solver: Annotated[
-        str | None, typer.Option(help="Solvers instead of the file's: dp,mine:solve.")
-    ] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="Online policies instead of the file's.")
-    ] = None,
+    trace: TraceFile = None,
+    profile: ProfileFile = None,
+    solver: SolverNames = None,
+    policy: PolicyNames = None,
+    uplink: UplinkName = None,
+    memory: Memory = None,
+    residency: Residency = None,
+    overlap: Overlap = None,
+    load_from: LoadFrom = None,
+    deadline: Deadline = None,
+    bandwidth: Bandwidth = None,
     measure: Annotated[
         str | None,
         typer.Option(help="Measure on the y axis (edgesim list measures)."),
@@ -74,6 +87,9 @@ def figure(
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Repeats instead of the file's.")
     ] = None,
+    seed: Seed = None,
+    time_limit: TimeLimit = None,
+    iterations: Iterations = None,
     settings: Settings = None,
     write: Annotated[
         Path | None,
@@ -145,22 +161,36 @@ def figure(
         own_models(profile, trace, policy, (*(settings or ()), *(vary or ())))
         if name is None
         else name,
-        files={"--trace": trace, "--profile": profile},
         vary=vary or (),
-        solver=solver,
-        policy=policy,
+        chosen={
+            "--solver": solver,
+            "--time-limit": time_limit,
+            "--iterations": iterations,
+            "--policy": policy,
+            "--uplink": uplink,
+            "--deadline": deadline,
+            "--memory": memory,
+            "--residency": residency,
+            "--overlap": overlap,
+            "--load-from": load_from,
+            "--bandwidth": bandwidth,
+            "--repeats": repeats,
+            "--seed": seed,
+            "--trace": trace,
+            "--profile": profile,
+        },
         plot=plot,
         log=log,
-        repeats=repeats,
         settings=settings or (),
         out=out,
     )
     if write is not None:
-        _write(write, source)
+        source = _written(write, source, out)
     before = replaced_text([source.data, source.times, source.shown])
 
     kept_in = store or source.points
     reached: Kept | None = None
+    doubtful: list[str] = []
 
     def advanced(done: int, total: int) -> None:
         nonlocal reached
@@ -189,8 +219,11 @@ def figure(
             merge=merge,
             done=advanced,
             stopped=lambda _kept: typer.echo(farewell(), err=True),
+            warn=doubtful.append,
         )
-    _report(source, written, before, part)
+    for doubt in doubtful:
+        typer.echo(f"warning: {doubt}", err=True)
+    _report(source, written, before, part, kept_in)
 
 
 def shard_of(text: str) -> Shard:
@@ -213,13 +246,17 @@ def shard_of(text: str) -> Shard:
 
 
 def _report(
-    source: FigureSource, written: tuple[Path, ...], before: str, shard: Shard | None
+    source: FigureSource,
+    written: tuple[Path, ...],
+    before: str,
+    shard: Shard | None,
+    kept_in: Path,
 ) -> None:
     """Say what was written, and what it replaces."""
     if shard is not None:
         typer.echo(
-            f"part {shard.number} of {shard.parts} of {source.stem} is kept; "
-            f"--merge writes the figure once all are"
+            f"part {shard.number} of {shard.parts} of {source.stem} is kept in "
+            f"{kept_in}; --merge writes the figure once all are"
         )
         return
     if before:
@@ -247,9 +284,21 @@ def _refuse_both(*pairs: dict[str, Any]) -> None:
             raise InputError(given[0], f"does not go together with {given[1]}")
 
 
-def _write(file: Path, source: FigureSource) -> None:
-    from edgesim.results.figure_file import write_figure
+def _written(file: Path, source: FigureSource, out: Path | None) -> FigureSource:
+    """Write the figure as a file, beside which its data go as if it were read.
+
+    Raises
+    ------
+    InputError
+        If another figure stands there.
+    """
+    from dataclasses import replace
+
+    from edgesim.results.figure_file import keep_figure
+    from edgesim.results.figure_source import open_figure
 
     if file.suffix != ".toml":
         raise InputError("--write", f"must end in .toml, found {str(file)!r}")
-    write_figure(file, source.figure, source.scenario_file)
+    keep_figure(file, source.figure, source.scenario_file)
+    kept = open_figure(file, out)
+    return replace(kept, from_file=False, typed=source.typed)

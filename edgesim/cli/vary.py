@@ -25,6 +25,7 @@ def values_of(key: str, text: str) -> tuple[tuple[Any, ...], bool]:
         Naming the parameter, what was found and what is allowed.
     """
     from edgesim.scenario.key_path import read_value
+    from edgesim.scenario.parameters import is_whole
 
     where = f"--vary {key}"
     if key in _SIZES:
@@ -32,7 +33,8 @@ def values_of(key: str, text: str) -> tuple[tuple[Any, ...], bool]:
     steps = text.split(":")
     one_word = "," not in text and '"' not in text
     if one_word and (len(steps) in (3, 4) or (steps[1:] and _is_number(steps[0]))):
-        return _range(where, text, steps), len(steps) == 4
+        spread = _range(where, text, steps)
+        return _whole(where, text, spread) if is_whole(key) else spread, len(steps) == 4
     found = []
     for one in _split(text):
         try:
@@ -101,6 +103,18 @@ def _range(where: str, text: str, steps: Sequence[str]) -> tuple[float | int, ..
     if whole and all(value == round(value) for value in values):
         return tuple(round(value) for value in values)
     return tuple(values)
+
+
+def _whole(where: str, text: str, values: Sequence[float | int]) -> tuple[int, ...]:
+    """Round to whole numbers, which the parameter takes alone."""
+    rounded = tuple(round(value) for value in values)
+    if len(set(rounded)) < len(rounded):
+        raise InputError(
+            where,
+            f"must have at least {len(rounded)} whole numbers between its ends, "
+            f"found {text!r}",
+        )
+    return rounded
 
 
 def varied(vary: Sequence[str]) -> tuple[dict[str, Any], bool]:

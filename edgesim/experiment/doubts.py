@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from edgesim.experiment.inputs import Inputs
 from edgesim.scenario.key_path import overlap
-from edgesim.text import number
+from edgesim.text import counted, number
 from edgesim.trace.requests import Trace
+from edgesim.trace.scale import window_rows
+
+_NUMBERS = re.compile(r"[-+]?[0-9][0-9,.]*(e[-+]?[0-9]+)?")
 
 
 class _Usual(NamedTuple):
@@ -64,12 +68,45 @@ def doubts(inputs: Inputs, typed: Mapping[str, str] | None = None) -> list[str]:
         A line each, naming file and key, or what was typed.
     """
     found = []
-    for text in (*_unusual(inputs), *_window(inputs)):
+    for text in (*_unusual(inputs), *_window(inputs), *_overlapping(inputs)):
         key, _, what = text.partition(": ")
         places = [place for one, place in (typed or {}).items() if overlap(one, key)]
         place, *_ = *places, f"{inputs.scenario_file}: {key}"
         found.append(f"{place}: {what}")
     return [*found, *_trace(inputs), *_models(inputs)]
+
+
+class Said(NamedTuple):
+    """A doubt about a figure: its place in the grid, the text, and how often it is so.
+
+    ``places`` is the number of places at which the same key is doubtful.
+    """
+
+    where: str
+    text: str
+    places: int
+
+    def __str__(self) -> str:
+        """Return one line."""
+        more = f" (and at {counted(self.places - 1, 'other value')})"
+        where = f"{self.where}: " if self.where else ""
+        return f"{where}{self.text}{more if self.places > 1 else ''}"
+
+
+def once_each(found: Iterable[tuple[str, str]]) -> list[Said]:
+    """Keep the first doubt of each key, and count the others.
+
+    Parameters
+    ----------
+    found
+        Places in the grid of a figure, and what :func:`doubts` says there.
+    """
+    kept: dict[str, Said] = {}
+    for where, text in found:
+        key = _NUMBERS.sub("", text)
+        first = kept.get(key, Said(where, text, 0))
+        kept[key] = first._replace(places=first.places + 1)
+    return list(kept.values())
 
 
 def _unusual(inputs: Inputs) -> Iterator[str]:
@@ -91,6 +128,25 @@ def _window(inputs: Inputs) -> Iterator[str]:
             f"workload.window_s: {workload.window_s:g} s is longer than the trace, "
             f"whose last request comes {left_s:g} s after workload.start_s; is it in "
             f"another unit?"
+        )
+
+
+def _overlapping(inputs: Inputs) -> Iterator[str]:
+    """Find repeats of a given number of requests that have some in common."""
+    workload, repeats = inputs.scenario.workload, inputs.scenario.run.repeats
+    if None in (workload.requests, workload.window_s) or repeats < 2:
+        return
+    firsts = [
+        window_rows(inputs.trace.arrival_s, workload.scaling(repeat))[0]
+        for repeat in range(repeats)
+    ]
+    assert workload.requests is not None
+    between = int(min(np.diff(firsts)))
+    if workload.requests > between:
+        yield (
+            f"workload.requests: {workload.requests} are more than come in each window "
+            f"of {workload.window_s:g} s ({between} in one), so repeats have requests "
+            f"in common and their intervals are too narrow; lengthen workload.window_s"
         )
 
 

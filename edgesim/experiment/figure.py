@@ -160,6 +160,10 @@ class PlotSpec(Value):
                 raise ValueError(
                     f"{axis}_limits must be above 0 on a log axis, found {limits[0]:g}"
                 )
+        if self.y_scale == "log" and self.compare is not None:
+            raise ValueError(
+                "y_scale must be 'linear' with compare: differences may be 0 or less"
+            )
         axes = (self.x_scale, self.y_scale, self.x_limits, self.y_limits)
         if self.kind == "map" and axes != ("linear", "linear", None, None):
             raise ValueError(

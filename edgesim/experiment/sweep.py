@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from edgesim.errors import InputError
 from edgesim.experiment.consent import check_consent
+from edgesim.experiment.doubts import Said, doubts, once_each
 from edgesim.experiment.figure import Case, Figure, Panel, place_of
 from edgesim.experiment.identity import identity
 from edgesim.experiment.inputs import Inputs, load_inputs
@@ -60,12 +61,15 @@ class Points(NamedTuple):
         The files read.
     models
         The models of all libraries.
+    doubts
+        What looks as if something else were meant.
     """
 
     points: tuple[Point, ...]
     online: bool
     files: tuple[Path, ...]
     models: tuple[str, ...]
+    doubts: tuple[Said, ...]
 
 
 def points_of(
@@ -109,6 +113,7 @@ def points_of(
     points: list[Point] = []
     files = [where]
     models: dict[str, None] = {}
+    doubtful: list[tuple[str, str]] = []
     online = False
     for setting in settings_of(where, figure, scenario_file):
         with _naming(where, setting.where):
@@ -129,8 +134,15 @@ def points_of(
         points += found
         files += [source.path for source in inputs.sources.values()]
         models |= dict.fromkeys(inputs.library.models)
+        doubtful += [(setting.where, text) for text in doubts(inputs)]
         online = inputs.scenario.online is not None
-    return Points(tuple(points), online, tuple(dict.fromkeys(files)), tuple(models))
+    return Points(
+        tuple(points),
+        online,
+        tuple(dict.fromkeys(files)),
+        tuple(models),
+        tuple(once_each(doubtful)),
+    )
 
 
 def settings_of(where: Path, figure: Figure, scenario_file: Path) -> Iterator[Setting]:

@@ -40,6 +40,7 @@ from edgesim.plotting.style import (
     side_legend,
     style,
 )
+from edgesim.text import counted
 from solvers.registry import NO_SHARING
 
 _MOST_TICKS = 6  # values of the parameter that each get a tick
@@ -86,7 +87,7 @@ def plot_sweep(
         set_title(ax, title)
         _fit_y(ax, frame)
         if legend:
-            _legend(ax, lines, marks)
+            _legend(ax, lines, marks, log_y=frame.log_y)
     return ax
 
 
@@ -132,7 +133,7 @@ def plot_panels(
                 ax.xaxis.set_tick_params(labelbottom=True)
                 ax.set_xlabel(as_text(frame.x_label))
         _fit_y(grid[0, 0], frame)
-        _legend(grid[0, across - 1], lines, every)
+        _legend(grid[0, across - 1], lines, every, log_y=frame.log_y)
         for spare in grid.flat[len(panels) :]:
             spare.set_visible(False)
         put_title(figure, title)
@@ -240,9 +241,9 @@ def _fit_y(ax: Axes, frame: Frame) -> None:
     low, high = ax.get_ylim()
     if frame.log_y:
         # An interval may reach below 0, which a logarithmic axis cannot show.
-        means = [*_positive_means(ax)]
+        means = [mean for mean in _means(ax) if mean > 0]
         if means:
-            ax.set_ylim(max(low, min(means) / 2), high)
+            ax.set_ylim(min(max(low, min(means) / 2), min(means) / 1.1), high)
         plain_ticks(ax.yaxis)
         return
     if frame.top is not None and drawn_limits(ax, "y")[1] <= frame.top:
@@ -250,21 +251,29 @@ def _fit_y(ax: Axes, frame: Frame) -> None:
     ax.set_ylim((min(0.0, low), max(0.0, high)) if frame.from_zero else (low, high))
 
 
-def _positive_means(ax: Axes) -> Iterator[float]:
-    """Go through the means above 0 on some axes and those that share theirs."""
+def _means(ax: Axes) -> Iterator[float]:
+    """Go through the means on some axes and those that share theirs."""
     for other in ax.get_shared_y_axes().get_siblings(ax):
         for container in other.containers:
             if isinstance(container, ErrorbarContainer):
                 ys = np.asarray(container.lines[0].get_ydata(), dtype=float)
-                yield from ys[ys > 0].tolist()
+                yield from ys.tolist()
 
 
 def _legend(
-    ax: Axes, lines: Mapping[str, ErrorbarContainer], marks: Iterable[Mark]
+    ax: Axes,
+    lines: Mapping[str, ErrorbarContainer],
+    marks: Sequence[Mark],
+    *,
+    log_y: bool,
 ) -> None:
-    """Explain beside some axes the lines of all panels."""
+    """Explain beside some axes the lines of all panels, and what they leave out."""
     handles = [lines[name] for name in sorted(lines, key=rank)]
-    side_legend(ax, handles, repeats_text([mark.repeats for mark in marks]))
+    text = repeats_text([mark.repeats for mark in marks])
+    hidden = sum(mark.mean <= 0 for mark in marks) if log_y else 0
+    if hidden:
+        text += f"\n{counted(hidden, 'mean')} of 0 or less\nnot shown on a log axis"
+    side_legend(ax, handles, text)
 
 
 def _line(

@@ -76,6 +76,7 @@ def run_figure(
     merge: bool = False,
     done: Callable[[int, int], None] | None = None,
     stopped: Callable[[Kept], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> tuple[Path, ...]:
     """Compute what is missing of a figure, and write its data and then its picture.
 
@@ -108,6 +109,8 @@ def run_figure(
         Called with the number of points done and the total.
     stopped
         Called when this is interrupted, with what is kept.
+    warn
+        Called with what looks as if something else were meant; it is computed as it is.
 
     Returns
     -------
@@ -148,6 +151,9 @@ def run_figure(
         _check_complete(source, kept, wanted)
     computing = nullcontext() if workers is None or merge else workers
     outcomes = _computed(wanted, kept, computing, done, stopped)
+    if warn is not None:
+        for doubt in points.doubts:
+            warn(str(doubt))
     if shard is not None:
         return ()
     make_folder(source.folder)

@@ -286,7 +286,7 @@ LibrarySpec: TypeAlias = Annotated[
 class LoadSource(Value):
     """Where blocks are loaded from, and what is assumed of their bytes and times.
 
-    ``load_from`` selects the profile's tier. ``load_rate_bytes_per_s``, if given,
+    ``load_from`` selects the profile's tier. ``load_rate_bytes_per_s``, given instead,
     replaces its load times by bytes / rate: an assumption, not a measurement. So are
     ``weight_scale``, a factor on the bytes of all blocks and on their load times, and
     ``load_time_scale``, one on load times alone.
@@ -296,3 +296,14 @@ class LoadSource(Value):
     load_rate_bytes_per_s: Positive | None = None
     weight_scale: Scale = 1.0
     load_time_scale: Scale = 1.0
+
+    @model_validator(mode="after")
+    def _check_source(self) -> LoadSource:
+        both = {"load_from", "load_rate_bytes_per_s"} <= self.model_fields_set
+        if both and self.load_rate_bytes_per_s is not None:
+            raise ValueError(
+                f"give load_from or load_rate_bytes_per_s, which replaces the load "
+                f"times of any tier; found both ({self.load_from}, "
+                f"{self.load_rate_bytes_per_s:g})"
+            )
+        return self

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from edgesim.errors import InputError, short
@@ -136,6 +137,30 @@ def axis_of(parameter: str) -> Axis:
             quantity = key.removesuffix(suffix).replace("_", " ")
             return Axis(f"{quantity} ({unit})", divisor)
     return Axis(parameter, 1.0)
+
+
+def is_whole(parameter: str) -> bool:
+    """Whether the values of a parameter are whole numbers, whatever the library.
+
+    Parameters
+    ----------
+    parameter
+        A name of ``NAMED``, or a key path.
+    """
+    path = _KEYS.get(parameter, parameter)
+    return path == "models" or path.rpartition(".")[2] in _whole_keys()
+
+
+@cache
+def _whole_keys() -> frozenset[str]:
+    """List the keys of a scenario that take whole numbers and no others."""
+    schema = Scenario.model_json_schema()
+    found: dict[str, set[str]] = {}
+    for table in (schema, *schema["$defs"].values()):
+        for key, of in table.get("properties", {}).items():
+            kinds = {one.get("type") for one in (of, *of.get("anyOf", ()))}
+            found.setdefault(key, set()).update(kinds & {"integer", "number"})
+    return frozenset(key for key, kinds in found.items() if kinds == {"integer"})
 
 
 def expand(scenario: Scenario, parameter: str, value: Any) -> dict[str, Any]:

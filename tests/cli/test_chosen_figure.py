@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from edgesim.cli.chosen_figure import chosen_figure
+from edgesim.cli.scenario_options import OPTIONS
 from edgesim.errors import InputError
 from edgesim.experiment.figure import Figure
 from edgesim.experiment.sweep import settings_of
@@ -44,16 +45,16 @@ def file(tmp_path: Path) -> Path:
 
 def _chosen(file: Path, plot: Mapping[str, Any] | None = None, **words: Any) -> Figure:
     """Return the figure that a command line asks for."""
-    options: dict[str, Any] = {"solver": None, "policy": None, "repeats": None}
+    settings = words.pop("settings", ())
+    options = dict.fromkeys(OPTIONS.values())
     return chosen_figure(
         str(file),
-        files={"--trace": None, "--profile": None},
         vary=(),
+        chosen={**options, **{f"--{key}": value for key, value in words.items()}},
         plot=plot or {},
         log=None,
-        settings=words.pop("settings", ()),
+        settings=settings,
         out=None,
-        **{**options, **words},
     ).figure
 
 
@@ -96,3 +97,14 @@ def test_a_table_of_a_panel_replaces_a_key_of_the_figure(file: Path) -> None:
         for setting in settings_of(file, _chosen(file), scenario_file)
     }
     assert memory == {"all": 4e9, "few": 8e9}
+
+
+def test_options_of_run_hold_in_figures_too(file: Path) -> None:
+    """By the same words, and in every panel unless panels differ in them."""
+    options = {"seed": 7, "iterations": 9, "deadline": 0.4}
+    figure = _chosen(file, **options)
+    assert figure.set["run.seed"] == 7
+    assert figure.set["run.iterations"] == 9
+    assert figure.set["workload.deadline_s"] == 0.4
+    with pytest.raises(InputError, match=r"--uplink: sets run\.uplink, which 'all' s"):
+        _chosen(file, uplink="static")

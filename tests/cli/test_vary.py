@@ -219,3 +219,15 @@ def test_sizes_with_units() -> None:
     assert values_of("memory", "1MB:3MB:3")[0] == (10**6, 2 * 10**6, 3 * 10**6)
     with pytest.raises(InputError, match="TOML value"):
         values_of("key", "8GB,9GB")
+
+
+def test_ranges_of_whole_numbers_are_rounded() -> None:
+    """Where a parameter takes no others; what then falls together is refused."""
+    assert values_of("users", "8:64:5:log") == ((8, 13, 23, 38, 64), True)
+    assert values_of("gpu.memory_bytes", "1e9:2e9:4")[0] == (
+        *(10**9, 1333333333),
+        *(1666666667, 2 * 10**9),
+    )
+    assert values_of("load", "1:2:3")[0] == (1.0, 1.5, 2.0)
+    with pytest.raises(InputError, match="must have at least 4 whole numbers between"):
+        values_of("users", "1:3:4")

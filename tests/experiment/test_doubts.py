@@ -8,6 +8,8 @@ import pytest
 
 from edgesim.experiment.doubts import doubts
 from edgesim.experiment.inputs import load_inputs
+from edgesim.experiment.sweep import settings_of
+from edgesim.results.figure_source import open_figure
 from edgesim.scenario.file import locate_scenario
 from edgesim.shipped import shipped_names
 from tests.command import edgesim
@@ -93,3 +95,31 @@ def test_a_trace_that_asks_for_one_of_many_models(tmp_path: Path, online: bool) 
     assert doubts(load_inputs(file, overrides={"workload.zipf": 1.0})) == []
     trace.write_text(TRACE)
     assert doubts(load_inputs(file)) == []
+
+
+def test_repeats_that_have_requests_in_common_are_told(tmp_path: Path) -> None:
+    """By run and by figure, there once for all values that are so."""
+    words = ("--repeats", 3, "--solver", "fcfs")
+    told = "are more than come in each window of 0.5 s ("
+    out = ("--out", tmp_path / "out")
+    run = edgesim("run", "campus", *words, "--set", "workload.requests=40", *out)
+    assert run.code == 0
+    assert run.err.startswith(f"warning: --set workload.requests: 40 {told}")
+    figure = edgesim(
+        "figure", "campus", "--vary", "users=4,40,50", *words, *out, "--jobs", 1
+    )
+    assert figure.code == 0
+    assert figure.err.startswith("warning: users = 40: ")
+    assert f"workload.requests: 40 {told}" in figure.err
+    assert figure.err.endswith(" (and at 1 other value)\n")
+    assert figure.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", shipped_names("figure"))
+def test_no_shipped_figure_is_doubtful(name: str) -> None:
+    """No two of its repeats have a request in common, and units are as they are."""
+    source = open_figure(name)
+    settings = settings_of(source.where, source.figure, source.scenario_file)
+    for setting in settings:
+        inputs = load_inputs(source.scenario_file, overrides=setting.overrides)
+        assert doubts(inputs) == []

@@ -305,3 +305,23 @@ def test_vertical_marks_stand_at_their_place_with_their_label() -> None:
     assert [text.get_text() for text in ax.texts] == ["memory", "disk"]
     assert ax.get_xlim()[0] <= 0.5
     assert ax.get_ylim() == sweep_of(rows_of(1), "x", log_x=True).get_ylim()
+
+
+def test_a_log_axis_shows_every_mean_that_it_can() -> None:
+    """Also where intervals reach below 0; it says how many means it cannot show."""
+    marks = [
+        Mark(1.0, "dp", 0.5, 1.0, 3),
+        Mark(2.0, "dp", 40.0, 1.0, 3),
+        Mark(3.0, "dp", 0.0, None, 3),
+    ]
+    ax = plot_sweep(marks, Frame(log_y=True))
+    low, high = ax.get_ylim()
+    assert 0 < low < 0.5
+    assert high > 41
+    legend = ax.get_legend()
+    assert legend is not None
+    assert (
+        legend.get_title()
+        .get_text()
+        .endswith("1 mean of 0 or less\nnot shown on a log axis")
+    )

@@ -13,7 +13,7 @@ from edgesim.errors import InputError
 from edgesim.experiment.sources import library_of
 from edgesim.profile.file import read_profile
 from edgesim.scenario import Scenario, read_scenario
-from edgesim.scenario.parameters import NAMED, Axis, axis_of, expand
+from edgesim.scenario.parameters import NAMED, Axis, axis_of, expand, is_whole
 from edgesim.shipped import locate, shipped_names
 from tests.command import edgesim
 
@@ -241,3 +241,11 @@ def test_listed() -> None:
     text = " ".join(finished.out.split())
     for name, what in NAMED.items():
         assert f"{name} {what}" in text
+
+
+def test_keys_of_whole_numbers_are_known() -> None:
+    """By the scenario's schema, whatever the library."""
+    whole = ("users", "memory", "models", "library.clusters[0].variants", "run.seed")
+    assert all(map(is_whole, whole))
+    others = ("bandwidth", "load", "popularity", "frozen", "workload.window_s")
+    assert not any(map(is_whole, others))
