@@ -148,7 +148,7 @@ def solve(
     schedule = make_schedule(tables, found.rounds, uplink, solver=name, bound=bound)
     if schedule is None:
         raise AssertionError(f"{name} returned rounds that are not feasible")
-    verify(problem, schedule, sharing=entry.sharing)
+    verify(problem, schedule)
     return Result(schedule, time.perf_counter() - started)
 
 

@@ -31,6 +31,9 @@ _EXACT: dict[str, Any] = {"mip_rel_gap": 0.0, "threads": 1}
 # PuLP 4 returns from ``solve`` how an engine ended, and comes without CBC.
 PULP_4 = hasattr(pulp, "LpSolveStats")
 
+# Room for rounding in rows in shares of the latest deadline or of the band.
+ROOM = 1e-8
+
 # The number of users served is integral: a bound this close below the next integer is
 # rounded up to it.
 INTEGRALITY_TOLERANCE = 1e-6

@@ -107,10 +107,11 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Serve the maximum number of users over all sequences of rounds.
 
     Supports any sharing, deadlines and (``dynamic``) releases; a model may recur in any
-    number of rounds. With one deadline and ``upfront`` only totals matter, and a small
-    program is exact. Otherwise time-bucket relaxations bound the users until the bound
-    meets the best rounds known; the exact program, with one slot per round, closes any
-    remaining gap.
+    number of rounds. The programs grant the whole tolerance, and what they choose is
+    timed by the problem. With one deadline and ``upfront`` only totals matter, and a
+    small program is exact. Otherwise time-bucket relaxations bound the users until the
+    bound meets the best rounds known; the exact program, with one slot per round,
+    closes any remaining gap.
 
     Returns
     -------
@@ -131,11 +132,12 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         return Solution([], proven=True)
     clock = Clock.of(options.time_limit_s)
     state = _State(_incumbent(tables, uplink, options), upper_bound(tables, uplink))
+    lenient = tables.granting()
     if one_deadline_upfront(tables, uplink):
-        state = _visits(tables, uplink, options.mip, clock, state)
+        state = _visits(tables, lenient, uplink, options.mip, clock, state)
     else:
-        state = _buckets(tables, uplink, options.mip, clock, state)
-        state = _slots(tables, uplink, options.mip, clock, state)
+        state = _buckets(tables, lenient, uplink, options.mip, clock, state)
+        state = _slots(tables, lenient, uplink, options.mip, clock, state)
     proven = not state.open
     return Solution(state.rounds, proven=proven, bound=None if proven else state.bound)
 
@@ -161,7 +163,12 @@ def _served(rounds: list[PlannedRound]) -> int:
 
 
 def _visits(
-    tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
+    tables: Tables,
+    lenient: Tables,
+    uplink: Uplink,
+    mip: str,
+    clock: Clock,
+    state: _State,
 ) -> _State:
     """Solve the program of visits, where only totals matter."""
     if not state.open:
@@ -170,16 +177,21 @@ def _visits(
     laminar = None if isinstance(forest, Crossing) else forest
 
     def build() -> VisitModel:
-        return VisitModel(tables, laminar, state.served + 1, state.bound, clock)
+        return VisitModel(lenient, laminar, state.served + 1, state.bound, clock)
 
     return state.after(*_solve_program(tables, uplink, build, mip, clock))
 
 
 def _slots(
-    tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
+    tables: Tables,
+    lenient: Tables,
+    uplink: Uplink,
+    mip: str,
+    clock: Clock,
+    state: _State,
 ) -> _State:
     """Solve the exact program, first with few slots for a better incumbent."""
-    most = max_rounds(tables)
+    most = max_rounds(lenient)
     if most == 0:
         return state.lowered(0)
     few = len(state.rounds) + 1
@@ -194,7 +206,7 @@ def _slots(
             slots: int = slots, part: Clock = part, state: _State = state
         ) -> RoundModel:
             return RoundModel(
-                tables, uplink, slots, state.served + 1, state.bound, part
+                lenient, uplink, slots, state.served + 1, state.bound, part
             )
 
         found, answer = _solve_program(tables, uplink, build, mip, part)
@@ -204,20 +216,25 @@ def _slots(
 
 
 def _buckets(
-    tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
+    tables: Tables,
+    lenient: Tables,
+    uplink: Uplink,
+    mip: str,
+    clock: Clock,
+    state: _State,
 ) -> _State:
     """Bound the users by relaxations, and try to convert their answers to schedules."""
-    if latest_start_s(tables) <= 0:
+    if latest_start_s(lenient) <= 0:
         return state
     small = _small(tables)
     for buckets, nodes, reloads, share in RELAXATIONS[uplink]:
         if not state.open or (small and nodes):
             break
         part = clock.part(share)
-        edges_s = bucket_edges(tables, uplink, buckets)
+        edges_s = bucket_edges(lenient, uplink, buckets)
         with suppress(OutOfTimeError):
             program = BucketModel(
-                tables, uplink, edges_s, state.served + 1, state.bound, reloads, part
+                lenient, uplink, edges_s, state.served + 1, state.bound, reloads, part
             )
             answer = run(program, mip, part, relaxed=nodes == 0, nodes=nodes)
             if answer.finished and answer.bound is None:

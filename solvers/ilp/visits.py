@@ -13,7 +13,7 @@ from solvers.core.forest import Forest
 from solvers.core.knapsack import batch_costs, batches, visit_rounds
 from solvers.core.orders import depth_first
 from solvers.core.tables import PlannedRound, Tables
-from solvers.ilp.engine import Clock
+from solvers.ilp.engine import ROOM, Clock
 from solvers.uplink import Uplink
 
 
@@ -77,7 +77,9 @@ class VisitModel:
         self.problem += -pulp.lpSum(self._x.values())
         self.problem += pulp.lpSum(self._x.values()) <= self.bound
         self.problem += pulp.lpSum(self._x.values()) >= self.wanted
-        self.problem += pulp.lpSum(seconds) <= t.common_deadline_s
+        # In shares of the deadline, as the engine's tolerances are.
+        room = 1 + ROOM
+        self.problem += pulp.lpSum(seconds) * (1 / t.deadline_s[t.users[0]]) <= room
 
     def _by_node(self, visited: dict[int, Any]) -> list[Any]:
         """Charge each node of the forest once if any model below it is visited."""
