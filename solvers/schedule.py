@@ -91,10 +91,13 @@ class Result:
         The schedule, which has passed ``verify``.
     runtime_s
         Wall-clock time of the solver, including timing and verification.
+    note
+        What the solver says of how it found the schedule; None for nothing.
     """
 
     schedule: Schedule
     runtime_s: float
+    note: str | None = None
 
     @property
     def served(self) -> int:
@@ -123,3 +126,6 @@ class Result:
             f"{schedule.served} served, bound {schedule.bound}, "
             f"gap {schedule.gap:.1%}, {schedule.status}, {self.runtime_s:.3g} s"
         )
+
+    def __repr__(self) -> str:
+        return f"<Result: {self}>"

@@ -149,7 +149,7 @@ def solve(
     if schedule is None:
         raise AssertionError(f"{name} returned rounds that are not feasible")
     verify(problem, schedule)
-    return Result(schedule, time.perf_counter() - started)
+    return Result(schedule, time.perf_counter() - started, found.note)
 
 
 def check(problem: Problem, solver: str, *, uplink: Uplink = "dynamic") -> None:

@@ -91,6 +91,9 @@ def solve(
         write_schedule(place, result.schedule)
     if results:
         typer.echo(_table(problem, results.values()))
+        for result in results.values():
+            if result.note is not None:
+                typer.echo(result.note)
     if failed:
         if results:
             typer.echo(kept_text(list(results), failed))

@@ -75,11 +75,11 @@ class RoundModel:
         self._demand = (t.demand_s / self._unit_s).tolist()
         self._deadline = (t.deadline_s / self._unit_s).tolist()
         users = t.users.tolist()
-        self._x = {
-            (k, r): self.problem.add_variable(f"x_{k}_{r}", cat="Binary")
-            for k in users
-            for r in self._slots
-        }
+        self._x = {}
+        for k in users:
+            self.clock.check()
+            for r in self._slots:
+                self._x[k, r] = self.problem.add_variable(f"x_{k}_{r}", cat="Binary")
         self._start = [
             self.problem.add_variable(f"start_{r}", 0, 1) for r in self._slots
         ]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pulp
 
-from solvers.core.forest import Forest
+from solvers.core.forest import Crossing, Forest, build_forest
 from solvers.core.knapsack import batch_costs, batches, visit_rounds
 from solvers.core.orders import depth_first
 from solvers.core.tables import PlannedRound, Tables
@@ -20,6 +20,11 @@ from solvers.uplink import Uplink
 def one_deadline_upfront(tables: Tables, uplink: Uplink) -> bool:
     """Whether a schedule is feasible iff Σw/W + ΣL + ΣC ≤ the one deadline."""
     return uplink == "upfront" and tables.common_deadline_s is not None
+
+
+def by_arcs(tables: Tables) -> bool:
+    """Whether loads are charged by the order of the visits, not by node."""
+    return bool(tables.initial_atoms) or isinstance(build_forest(tables), Crossing)
 
 
 @dataclass
