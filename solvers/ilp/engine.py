@@ -253,14 +253,25 @@ def cbc(**options: Any) -> Any:
     return pulp.COIN_CMD(path=path, msg=False, gapRel=0, **options)
 
 
+def check_engine(mip: str) -> None:
+    """Refuse CBC if its binary cannot be run.
+
+    Raises
+    ------
+    RefusalError
+        Saying what to use instead.
+    """
+    if mip == "cbc" and not cbc().available():
+        allowed = "use mip 'highs'" + (" or install pulp[cbc]" if PULP_4 else "")
+        raise RefusalError(f"ilp: the CBC engine cannot be run; {allowed}")
+
+
 def _run_cbc(problem: Any, clock: Clock, *, relaxed: bool) -> Answer:
     """Run CBC, whose bound is available only if it finishes."""
     left_s = clock.left_s()
     limit = {"timeLimit": left_s} if math.isfinite(left_s) else {}
+    check_engine("cbc")
     engine = cbc(mip=not relaxed, **limit)
-    if not engine.available():
-        allowed = "use mip 'highs'" + (" or install pulp[cbc]" if PULP_4 else "")
-        raise RefusalError(f"ilp: the CBC engine cannot be run; {allowed}")
     # PuLP leaves its files, and CBC running, when it is interrupted.
     with tempfile.TemporaryDirectory() as folder:
         engine.tmpDir = folder
