@@ -102,7 +102,7 @@ def run(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the run.")] = None,
     time_limit: Annotated[
         float | None,
-        typer.Option(help="Limit of ilp and local-search, in seconds a plan."),
+        typer.Option(help="Limit of branch, ilp and local-search, in seconds a plan."),
     ] = None,
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Limit of local-search, for each plan.")
