@@ -21,7 +21,7 @@ SHORTER, BELOW = 1 - 1e-12, 1e-9
 COARSE_WORK = 500_000
 GOOD_WORK = 3_000_000
 MAX_WORK = 60_000_000
-MIN_STEPS, MAX_STEPS = 300, 3000
+MIN_STEPS, MAX_STEPS = 300, 2000
 
 
 class _Columns(NamedTuple):
@@ -107,7 +107,8 @@ def _network(
     load_s = _loads_s(tables)
     load_steps = _steps(load_s, step_s)
     if tables.problem.overlap:
-        load_steps[:] = 0
+        # Only the first load hides behind no batch.
+        load_steps[:-1] = 0
     size = np.arange(1, sizes + 1)[:, None]
     possible = usable[:, columns.model_of]
     source = np.broadcast_to(np.arange(len(columns.model_of)), possible.shape)

@@ -32,7 +32,7 @@ NODE_ITERATIONS = 50
 NODE_SHARE = 0.3
 
 # Nodes if there is no time limit.
-MAX_NODES = 50
+MAX_NODES = 30
 
 
 class _Node(NamedTuple):
