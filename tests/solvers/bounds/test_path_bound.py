@@ -47,7 +47,7 @@ CASES = [
     if uplink == "dynamic" or not drawn.get("releases")
 ]
 # The long campaign compares so many problems of each case.
-MANY = 280
+MANY = 350
 
 
 def optimum_of(problem: Problem, uplink: Uplink, *, sharing: bool = True) -> int:
@@ -120,9 +120,9 @@ def test_never_below_the_optimum(kind: str, uplink: Uplink) -> None:
 @pytest.mark.parametrize(("kind", "uplink"), CASES)
 def test_never_below_the_optimum_of_thousands(kind: str, uplink: Uplink) -> None:
     """More than 3,000 problems in all."""
-    assert MANY * len(CASES) >= 3000
+    assert 0.8 * MANY * len(CASES) >= 3000
     seen = campaign(kind, uplink, MANY)
-    assert seen["compared"] >= 0.9 * MANY
+    assert seen["compared"] >= 0.8 * MANY
     assert seen["tight"] >= 0.25 * seen["compared"]
 
 
