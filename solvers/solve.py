@@ -62,9 +62,10 @@ def solve(
         ``"upfront"``, ``"static"`` or ``"dynamic"``. The first two require all releases
         to be 0.
     time_limit_s
-        Wall-clock limit for ``ilp`` and ``local-search``; None for no limit.
+        Wall-clock limit for ``branch``, ``ilp`` and ``local-search``; None for no
+        limit.
     seed
-        Seed for ``random`` and ``local-search``.
+        Seed for ``random``, ``local-search`` and ``branch``.
     mip
         MIP engine for ``ilp``: ``"highs"`` or ``"cbc"``.
     iterations

@@ -29,7 +29,8 @@ def solve(
         str, typer.Option(help="upfront, static or dynamic.")
     ] = "dynamic",
     time_limit: Annotated[
-        float | None, typer.Option(help="Limit of ilp and local-search, in seconds.")
+        float | None,
+        typer.Option(help="Limit of branch, ilp and local-search, in seconds."),
     ] = None,
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Limit of local-search.")

@@ -18,8 +18,8 @@ class Options:
     Parameters
     ----------
     time_limit_s
-        Wall-clock limit; None for no limit. Only ``ilp`` and ``local-search`` use it;
-        the others terminate by themselves.
+        Wall-clock limit; None for no limit. Only ``branch``, ``ilp`` and
+        ``local-search`` use it; the others terminate by themselves.
     seed
         Seed of every random choice.
     mip
