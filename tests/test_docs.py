@@ -39,6 +39,16 @@ PAGES = tuple(
 )
 """Pages of docs/, in the order in which a reader meets them."""
 
+QUOTING = (
+    "docs/own-models.md",
+    "docs/forty-checkpoints.md",
+    "docs/first-scenario.md",
+    "docs/first-solver.md",
+    "docs/first-policy.md",
+    "docs/a-day-of-requests.md",
+)
+"""Pages that quote what their commands print."""
+
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
@@ -74,7 +84,7 @@ def _script(document: str) -> str:
 
 def test_every_page_is_in_the_navigation() -> None:
     """Each page of docs/ once, and no others."""
-    there = {f"docs/{path.name}" for path in (REPOSITORY / "docs").iterdir()}
+    there = {f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md")}
     assert sorted(PAGES) == sorted(there)
 
 
@@ -102,7 +112,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         finished = edgesim(*_expanded(shlex.split(command)))
         assert finished.code == 0, (command, finished.err)
         printed[command] = finished.out
-    for document in ("docs/own-models.md", "docs/forty-checkpoints.md"):
+    for document in QUOTING:
         _check_quoted(document, "\n".join(printed.values()))
     assert (tmp_path / "results" / "campus" / "throughput.png").is_file()
     for name in ("finetunes.png", "mine.png", "shared.png", "tiny.png"):
@@ -116,14 +126,19 @@ def _expanded(words: list[str]) -> list[str]:
 
 
 def _check_quoted(document: str, printed: str) -> None:
-    """Check that a page's quotations and tables are printed by its commands."""
+    """Check that a page's quotations and tables are printed by its commands.
+
+    A line may leave out columns at its end: the run times of solvers.
+    """
     quoted = re.findall(r"^(?:> .*\n)+", _text(document), re.MULTILINE)
-    assert quoted
+    blocks = _blocks(document, "text")
+    assert quoted or blocks
     for text in quoted:
         assert " ".join(text.replace("> ", "").split()) in printed
-    for block in _blocks(document, "text"):
+    for block in blocks:
         for line in block.splitlines():
-            assert line in printed.splitlines(), line
+            begun = (one.startswith(line) for one in printed.splitlines())
+            assert any(begun), line
 
 
 def _commands_shown(document: str) -> list[str]:
@@ -220,14 +235,9 @@ def test_links(document: str) -> None:
             assert anchor in _anchors(there), target
 
 
-def test_pages_link_out_from_their_own_folder_only() -> None:
-    """A page in docs/ is one level deep, and the first one links to pages alone.
-
-    The site serves a page NAME.md as NAME/, where ../figures/ is what it is in the
-    files; index.md is served as the root, where it is not.
-    """
+def test_pages_stand_in_one_folder() -> None:
+    """A page in docs/ is one level deep, so that what lies beside docs/ is at ../."""
     assert all(page.count("/") == 1 for page in PAGES)
-    assert "](../" not in _text("docs/index.md")
 
 
 def test_code_refers_to_documents_that_are_there() -> None:
