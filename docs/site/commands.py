@@ -85,7 +85,7 @@ def _option(parameter: Any, kinds: dict[str, object]) -> str:
 
 
 def _kinds(command: Any) -> dict[str, object]:
-    """Return the type of each parameter, of whose None and lists no use is made."""
+    """Return the type of each parameter: X also of ``X | None`` and ``list[X]``."""
     hints = typing.get_type_hints(inspect.unwrap(command.callback))
     kinds: dict[str, object] = {}
     for name, hint in hints.items():

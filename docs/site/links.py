@@ -25,7 +25,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     root = Path(config.docs_dir).parent
     pages = {f"docs/{page.src_uri}" for page in files.documentation_pages()}
     waiting = [
-        *pages,
+        *sorted(pages),
         *(name for name in _named(config.nav) if f"docs/{name}" not in pages),
     ]
     seen = set(waiting)
