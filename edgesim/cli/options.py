@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TypeAlias, cast
 
+from edgesim.cli.units import without_units
 from edgesim.errors import InputError, short
 from edgesim.names import check_formats, check_policies, check_solvers
 from solvers import UPLINKS, Uplink
@@ -97,6 +98,27 @@ def positive(option: str, value: float | None) -> float | None:
     """
     if value is not None and not (value > 0 and math.isfinite(value)):
         raise InputError(option, f"must be a number above 0, found {value!r}")
+    return value
+
+
+def seconds(option: str, text: str | None) -> float | None:
+    """Parse a time, ``0.5``, ``500ms``, or nothing; a number alone is of seconds.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
+    if text is None:
+        return None
+    try:
+        value = float(without_units("_s", text))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise InputError(
+            option, f"must be a time above 0, as in 0.5 or 500ms, found {short(text)}"
+        )
     return value
 
 

@@ -79,8 +79,10 @@ LoadFrom = Annotated[
     typer.Option(help="Where blocks are loaded from: pinned, pageable or disk."),
 ]
 Deadline = Annotated[
-    float | None,
-    typer.Option(help="One deadline for all requests of a plan, in seconds."),
+    str | None,
+    typer.Option(
+        metavar="TIME", help="One deadline for all requests of a plan: 0.5 or 500ms."
+    ),
 ]
 Bandwidth = Annotated[
     str | None,
@@ -162,7 +164,7 @@ def _machine(chosen: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plan(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Map options to the values they replace in a scenario that plans."""
-    from edgesim.cli.options import positive, solver_names, uplink_name
+    from edgesim.cli.options import positive, seconds, solver_names, uplink_name
 
     why = "is for scenarios with an [online] section, which this has not"
     _refuse(scenario, chosen, why, "--policy")
@@ -172,7 +174,7 @@ def _plan(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
         "run.uplink": None if uplink is None else uplink_name("--uplink", uplink),
         "run.time_limit_s": positive("--time-limit", chosen["--time-limit"]),
         "run.iterations": chosen["--iterations"],
-        "workload.deadline_s": positive("--deadline", chosen["--deadline"]),
+        "workload.deadline_s": seconds("--deadline", chosen["--deadline"]),
     }
 
 

@@ -24,12 +24,12 @@ def values_of(key: str, text: str) -> tuple[tuple[Any, ...], bool]:
     InputError
         Naming the parameter, what was found and what is allowed.
     """
+    from edgesim.cli.units import without_units
     from edgesim.scenario.key_path import read_value
-    from edgesim.scenario.parameters import is_whole
+    from edgesim.scenario.parameters import is_whole, key_of
 
     where = f"--vary {key}"
-    if key in _SIZES:
-        text = _in_bytes(where, text)
+    text = without_units(key_of(key), text)
     steps = text.split(":")
     one_word = "," not in text and '"' not in text
     if one_word and (len(steps) in (3, 4) or (steps[1:] and _is_number(steps[0]))):
@@ -48,21 +48,6 @@ def values_of(key: str, text: str) -> tuple[tuple[Any, ...], bool]:
     if len(set(found)) < len(found):
         raise InputError(where, f"must be distinct values, found {text}")
     return tuple(found), False
-
-
-_SIZES = ("memory", "gpu.memory_bytes")
-
-
-def _in_bytes(where: str, text: str) -> str:
-    """Write sizes with a unit, ``16GB``, as bytes, as they are typed elsewhere."""
-    from edgesim.cli.options import byte_size
-
-    return re.sub(
-        r"[0-9][0-9.e+]* ?[kmgt]i?b",
-        lambda size: str(byte_size(where, size[0])),
-        text,
-        flags=re.IGNORECASE,
-    )
 
 
 def _split(text: str) -> list[str]:

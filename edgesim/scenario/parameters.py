@@ -139,6 +139,11 @@ def axis_of(parameter: str) -> Axis:
     return Axis(parameter, 1.0)
 
 
+def key_of(parameter: str) -> str:
+    """Return the key path that a named parameter stands for, or the parameter."""
+    return _KEYS.get(parameter, parameter)
+
+
 def is_whole(parameter: str) -> bool:
     """Whether the values of a parameter are whole numbers, whatever the library.
 
@@ -147,7 +152,7 @@ def is_whole(parameter: str) -> bool:
     parameter
         A name of ``NAMED``, or a key path.
     """
-    path = _KEYS.get(parameter, parameter)
+    path = key_of(parameter)
     return path == "models" or path.rpartition(".")[2] in _whole_keys()
 
 

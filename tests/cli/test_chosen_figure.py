@@ -101,7 +101,7 @@ def test_a_table_of_a_panel_replaces_a_key_of_the_figure(file: Path) -> None:
 
 def test_options_of_run_hold_in_figures_too(file: Path) -> None:
     """By the same words, and in every panel unless panels differ in them."""
-    options = {"seed": 7, "iterations": 9, "deadline": 0.4}
+    options = {"seed": 7, "iterations": 9, "deadline": "0.4"}
     figure = _chosen(file, **options)
     assert figure.set["run.seed"] == 7
     assert figure.set["run.iterations"] == 9

@@ -213,8 +213,13 @@ def test_values_of_any_kind(scenario: Path, vary: tuple[str, ...]) -> None:
     assert len(lines) == 1 + values[0] * (values[1] if len(values) > 1 else 1)
 
 
-def test_sizes_with_units() -> None:
-    """Sizes of memory are written as in --memory; other keys take no units."""
+def test_quantities_with_units() -> None:
+    """By the unit that the key's name ends with; other keys take no units."""
+    assert values_of("bandwidth", "5MHz,0.5 GHz")[0] == (5 * 10**6, 5 * 10**8)
+    assert values_of("load_rate", "1GB/s:3GB/s:3")[0] == (1e9, 2e9, 3e9)
+    assert values_of("deadline", "200ms,1s,2min")[0] == (0.2, 1, 120)
+    with pytest.raises(InputError, match="TOML value"):
+        values_of("deadline", "5MHz")
     assert values_of("memory", "8GB,24GiB,1e9")[0] == (8 * 10**9, 24 * 2**30, 1e9)
     assert values_of("memory", "1MB:3MB:3")[0] == (10**6, 2 * 10**6, 3 * 10**6)
     with pytest.raises(InputError, match="TOML value"):
