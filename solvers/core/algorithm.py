@@ -47,8 +47,11 @@ class Solution:
     bound
         An upper bound on users served, no weaker than the λ-bound, if the algorithm
         computed one and has not proven its rounds optimal.
+    note
+        What the user should know of how the rounds were found; None for nothing.
     """
 
     rounds: Rounds
     proven: bool = False
     bound: int | None = None
+    note: str | None = None
