@@ -26,7 +26,7 @@ COLOURS: Mapping[str, str] = {
     "random": "#7f7f7f",
     "clockwork": "#a43aef",
     "rolling": "#4c477c",
-    "branch": "#2cc7dc",
+    "branch": "#b8d98a",
 }
 """Colour by solver or policy.
 

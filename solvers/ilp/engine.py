@@ -35,8 +35,9 @@ _EXACT: dict[str, Any] = {"mip_rel_gap": 0.0, "threads": 1}
 # PuLP 4 returns from ``solve`` how an engine ended, and comes without CBC.
 PULP_4 = hasattr(pulp, "LpSolveStats")
 
-# Room for rounding in rows in shares of the latest deadline or of the band.
-ROOM = 1e-8
+# Room for rounding in rows in shares of the latest deadline or of the band: more than
+# HiGHS's own tolerance on rows (1e-6), within which it may call a program infeasible.
+ROOM = 2e-6
 
 # The number of users served is integral: a bound this close below the next integer is
 # rounded up to it.
