@@ -70,6 +70,10 @@ class InputError(EdgesimError):
         )
 
 
+class KeptWarning(UserWarning):
+    """Something was kept under another name; the command line prints it."""
+
+
 @contextmanager
 def in_file(file: str | Path) -> Iterator[None]:
     """Prefix the location in input errors with a file: ``day.toml: online.late``.

@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import traceback
-from typing import Annotated
+import warnings
+from typing import Annotated, TextIO
 
 import typer
 
@@ -21,7 +22,7 @@ from edgesim.cli.run import run
 from edgesim.cli.schema import schema
 from edgesim.cli.solve import solve
 from edgesim.cli.trace import app as trace_app
-from edgesim.errors import InputError
+from edgesim.errors import InputError, KeptWarning
 from edgesim.plugins import ConsentError
 from edgesim.text import plain
 
@@ -77,10 +78,28 @@ def main() -> None:
         for number in ends
     }
     try:
-        _run()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", KeptWarning)
+            warnings.showwarning = _show_warning
+            _run()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Say on one line what was kept; show other warnings as Python does."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    if issubclass(category, KeptWarning):
+        text = f"warning: {message}\n"
+    print(text, end="", file=file or sys.stderr)
 
 
 def _run() -> None:
