@@ -8,7 +8,7 @@ import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -264,6 +264,55 @@ def keep_inputs(out: Path, *inputs: Path) -> None:
             input_path = resolved(file)
             if place == input_path or (place.is_dir() and place in input_path.parents):
                 raise InputError(out, f"would replace the input {file}")
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before anything is computed for it.
+
+    Raises
+    ------
+    WriteError
+        If its folder does not exist or cannot be written to.
+    InputError
+        If the name is a folder's, or no name.
+    """
+    with writing(path):
+        final = resolved(path)
+        if path.is_dir():
+            raise InputError(path, "is a folder; a file name is needed")
+        if path.exists() and not path.is_file():
+            return  # a device or a pipe
+        handle, name = tempfile.mkstemp(prefix=f".{final.name[:50]}.", dir=final.parent)
+        os.close(handle)
+        Path(name).unlink()
+
+
+def write_or_save(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a result; where that fails, in the system's folder for temporary files.
+
+    Parameters
+    ----------
+    path
+        The file.
+    write
+        Writes the result to a path.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be written, saying where it is kept instead.
+    """
+    try:
+        write(path)
+    except WriteError as error:
+        try:
+            place = Path(tempfile.mkdtemp(prefix="edgesim-")) / path.name
+            write(place)
+        except (WriteError, OSError):  # the same disk, perhaps
+            raise error from None
+        raise WriteError(
+            error.where, f"{error.what}; the result is kept in {place}"
+        ) from error
 
 
 def make_folder(path: Path) -> None:

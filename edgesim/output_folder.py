@@ -110,18 +110,37 @@ def check_output_folder(path: Path, kind: Kind) -> None:
     InputError
         If the name is taken by a file, by a folder that holds no earlier result of this
         kind, or by one whose manifest is damaged.
+    WriteError
+        If nothing can be written there.
     """
     with writing(path):
-        if path.exists() and not path.is_dir():
-            raise InputError(path, "is a file; the name of a folder is needed")
+        _check_no_file(path)
         if resolved(path) in (Path.cwd(), *Path.cwd().parents):
             raise InputError(path, "is the folder you are in, or above it")
         first = min(path.iterdir(), default=None) if path.exists() else None
+        _try_to_write(path)
     if first is not None and not _known_files(path, kind):
         raise InputError(
             path,
             f"holds {first.name!r}, but no earlier result; choose another folder",
         )
+
+
+def check_addable(path: Path, kind: Kind) -> None:
+    """Check that files can be added to a folder, or that it can be made.
+
+    Raises
+    ------
+    InputError
+        If the name is a file's, or the folder's manifest is damaged or that of another
+        kind of result.
+    WriteError
+        If it cannot be written to, or made.
+    """
+    with writing(path):
+        _check_no_file(path)
+        _try_to_write(path)
+        _known_files(path, kind)
 
 
 @contextlib.contextmanager
@@ -303,6 +322,26 @@ def _known_files(folder: Path, kind: Kind) -> dict[str, str | None]:
             f"folder",
         )
     return dict(found.files)
+
+
+def _check_no_file(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise InputError(path, "is a file; the name of a folder is needed")
+
+
+def _try_to_write(path: Path) -> None:
+    """Make a folder and a file where those of a result would be made, and remove them.
+
+    Raises
+    ------
+    OSError
+        If that cannot be done.
+    """
+    place = _workplace(resolved(path))
+    while not os.path.lexists(place):
+        place = place.parent
+    with tempfile.TemporaryDirectory(prefix=".edgesim-", dir=place) as folder:
+        Path(folder, "file").write_bytes(b"1")
 
 
 def _is_of_input(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from edgesim.cli.own_code import Traceback
 from edgesim.text import shortened
 
 if TYPE_CHECKING:
-    from solvers import Problem, Result
+    from solvers import Problem, Result, Schedule
 
 
 def solve(
@@ -48,8 +49,9 @@ def solve(
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
     from edgesim.experiment.own_solvers import check_solvers_there, solve_by_name
-    from edgesim.files import keep_inputs, make_folder
-    from edgesim.instances import read_instance, write_schedule
+    from edgesim.files import check_writable, keep_inputs, write_or_save
+    from edgesim.instances import SCHEDULES_FOLDER, read_instance, write_schedule
+    from edgesim.output_folder import check_addable
     from edgesim.plugins import file_name, is_own
 
     names = solver_names("--solver", solver)
@@ -65,6 +67,10 @@ def solve(
                 solvers.check(problem, name, uplink=discipline)
     except solvers.RefusalError as error:
         raise InputError(instance, str(error)) from None
+    if len(names) > 1:
+        check_addable(out, SCHEDULES_FOLDER)
+    else:
+        check_writable(out)
     results: dict[str, solvers.Result] = {}
     failed: dict[str, solvers.EdgesimError] = {}
     with progress(problem.name) as advance:
@@ -84,17 +90,36 @@ def solve(
                 if not is_own(name):
                     raise InputError(instance, str(error)) from None
                 failed[name] = error
-    if len(names) > 1 and results:
-        make_folder(out)
-    for name, result in results.items():
-        place = out if len(names) == 1 else out / f"{file_name(name)}.json"
-        write_schedule(place, result.schedule)
+                continue
+            # At once: what ends this before the last one loses none that is done.
+            schedule = results[name].schedule
+            if len(names) == 1:
+                write_or_save(out, partial(write_schedule, schedule=schedule))
+            else:
+                _add(out, f"{file_name(name)}.json", schedule)
     if results:
         typer.echo(_table(problem, results.values()))
     if failed:
         if results:
             typer.echo(kept_text(list(results), failed))
         raise own_failures(str(instance), failed)
+
+
+def _add(folder: Path, name: str, schedule: Schedule) -> None:
+    """Add a schedule to the folder of all."""
+    from edgesim.files import make_folder, write_or_save
+    from edgesim.instances import SCHEDULES_FOLDER, dump_schedule, write_schedule
+    from edgesim.output_folder import add_output
+
+    def write(place: Path) -> None:
+        if place.parent != folder:
+            write_schedule(place, schedule)
+            return
+        with add_output(folder, name, SCHEDULES_FOLDER) as file:
+            dump_schedule(file, schedule)
+
+    make_folder(folder)
+    write_or_save(folder / name, write)
 
 
 def _table(problem: Problem, results: Iterable[Result]) -> str:

@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 from edgesim.errors import InputError, in_file
 from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.trial import Trial
-from edgesim.files import TEXT, write_json
+from edgesim.files import TEXT, write_json, write_or_save
 from edgesim.measures.series import check_samples
 from edgesim.output_folder import write_output_folder, write_sealed
 from edgesim.results.online_summary import OnlineSummary, OpenTable
@@ -104,7 +104,10 @@ def write_run(
     ------
     InputError
         As :func:`check_outputs` does, for formats that are none, and when the folder
-        holds no earlier run or cannot be written.
+        holds no earlier run.
+    WriteError
+        When it cannot be written; plans are then kept in the folder for temporary
+        files.
     PictureError
         When a picture cannot be drawn or written: then all else is written, and its
         ``report`` is what this would return.
@@ -115,8 +118,40 @@ def write_run(
     first = next(trials, None)
     if first is None:
         return None
-    waiting = [first]
-    del first
+    reports: list[_Written] = []
+    if inputs.scenario.online is None:
+        kept = [first]
+
+        def write(place: Path) -> None:
+            again = _kept_and_rest(kept, trials)
+            reports.append(_write_trials(place, inputs, again, failed, formats))
+
+        write_or_save(folder, write)
+    else:
+        waiting = [first]
+        del first
+        written = _first_and_rest(waiting, trials)
+        reports.append(_write_trials(folder, inputs, written, failed, formats))
+    report, undrawn = reports[0]
+    if undrawn is not None:
+        error = PictureError(undrawn.where, f"{undrawn.what}; all else is written")
+        error.report = report
+        raise error from undrawn.__cause__
+    return report
+
+
+class _Written(NamedTuple):
+    report: Report
+    undrawn: PictureError | None
+
+
+def _write_trials(
+    folder: Path,
+    inputs: Inputs,
+    trials: Iterable[Trial],
+    failed: Mapping[str, Exception] | None,
+    formats: Sequence[str],
+) -> _Written:
     done = _WholeTrials()
     with write_output_folder(folder, RUN_FOLDER, done.keep) as temporary:
         with done:
@@ -126,7 +161,7 @@ def write_run(
                 results = PlanSummary(inputs, temporary)
             else:
                 results = OnlineSummary(inputs, temporary, done.open)
-            for trial in _first_and_rest(waiting, trials):
+            for trial in trials:
                 tables.add(trial)
                 results.add(trial)
                 done.add()
@@ -142,12 +177,15 @@ def write_run(
         )
         write_sealed(temporary / "run.json", run)
         undrawn = write_pictures(temporary, results.pictures(), formats, folder)
-    report = Report(summary, run)
-    if undrawn is not None:
-        error = PictureError(undrawn.where, f"{undrawn.what}; all else is written")
-        error.report = report
-        raise error from undrawn.__cause__
-    return report
+    return _Written(Report(summary, run), undrawn)
+
+
+def _kept_and_rest(kept: list[Trial], rest: Iterator[Trial]) -> Iterator[Trial]:
+    """Chain the trials and keep all, so that they can be written a second time."""
+    yield from tuple(kept)
+    for trial in rest:
+        kept.append(trial)
+        yield trial
 
 
 def _first_and_rest(first: list[Trial], rest: Iterator[Trial]) -> Iterator[Trial]:

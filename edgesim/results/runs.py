@@ -199,8 +199,8 @@ class Runs:
             raise InputError(
                 place, "cannot be written: these runs are those of a folder"
             )
-        check_output_folder(place, RUN_FOLDER)
         keep_inputs(place, *self._read)
+        check_output_folder(place, RUN_FOLDER)
         write_run(place, inputs, self.trials, formats=formats)
         return place
 
