@@ -193,6 +193,9 @@ def write_output_folder(
             if saved is not None and not _is_of_input(error):
                 _keep_partial(temporary, path, saved)
             shutil.rmtree(temporary, ignore_errors=True)
+            if isinstance(error, WriteError):  # the temporary name tells nothing
+                where = error.where.replace(str(temporary), str(path), 1)
+                raise WriteError(where, *error.args[1:]) from error
             raise
         shutil.rmtree(temporary, ignore_errors=True)
     _warn_of_kept(path, kept)

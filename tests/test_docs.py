@@ -42,6 +42,7 @@ PAGES = tuple(
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     *PAGES,
     *(f"{d}/README.md" for d in ("traces", "profiles", "figures", "solvers")),
     "tests/instances/README.md",
