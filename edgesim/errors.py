@@ -70,6 +70,10 @@ class InputError(EdgesimError):
         )
 
 
+class KeptWarning(UserWarning):
+    """Something was kept under another name; the command line prints it."""
+
+
 @contextmanager
 def in_file(file: str | Path) -> Iterator[None]:
     """Prefix the location in input errors with a file: ``day.toml: online.late``.
@@ -98,7 +102,10 @@ def key_path(location: Sequence[str | int]) -> str:
 
 def short(value: object, limit: int = 60) -> str:
     """Format a found value, truncated so that the message stays on one line."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # the value may be of the user's code, and fail at this too
+        text = f"an unprintable {type(value).__name__}"
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import stat
 import tempfile
 import tomllib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -20,7 +18,19 @@ from pydantic import BaseModel, ValidationError
 from edgesim.errors import InputError, from_validation, in_file, short, unknown_key
 from solvers.spelling import closest
 
+
+class WriteError(InputError):
+    """A file cannot be written: the disk is full, or the place is no one's to write."""
+
+
 Checked = TypeVar("Checked", bound=BaseModel)
+
+
+TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}
+"""How text is written: the name of a file need not be UTF-8, and is escaped then.
+
+In JSON that is the escape which reads as the same name again.
+"""
 
 
 def read_text(path: Path) -> str:
@@ -194,25 +204,27 @@ def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
     Raises
     ------
-    InputError
+    WriteError
         If the folder does not exist or cannot be written to.
+    InputError
+        If the name is a folder's, or no name.
     """
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    with _written(path):
-        final = _resolved(path)
+    text = {} if "b" in mode else {**TEXT, "newline": "\n"}
+    with writing(path):
+        final = resolved(path)
         if path.is_dir():
             raise InputError(path, "is a folder; a file name is needed")
         # Checked on the path as given: the target of /dev/stdout may have no name.
         if path.exists() and not path.is_file():
-            with path.open(mode, **text) as file:  # type: ignore[call-overload]
+            with path.open(mode, **text) as file:
                 yield file
             return
         handle, name = tempfile.mkstemp(prefix=f".{final.name[:50]}.", dir=final.parent)
         temporary = Path(name)
         try:
-            with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
+            with os.fdopen(handle, mode, **text) as file:
                 yield file
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~permissions())
             temporary.replace(final)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -220,15 +232,15 @@ def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Convert errors of the file system to input errors that name the path."""
     try:
         yield
     except OSError as error:
-        raise InputError(path, f"cannot be written: {_reason(error)}") from None
+        raise WriteError(path, f"cannot be written: {_reason(error)}") from None
 
 
-def _resolved(path: Path) -> Path:
+def resolved(path: Path) -> Path:
     """Follow links to the file itself."""
     try:
         return path.resolve()
@@ -236,113 +248,6 @@ def _resolved(path: Path) -> Path:
         raise InputError(path, "is a loop of links") from None
     except ValueError:
         raise InputError(short(str(path)), "is not a file name") from None
-
-
-def check_replaceable(path: Path, known: Collection[str]) -> None:
-    """Check that a folder is absent, empty, or an earlier result.
-
-    Parameters
-    ----------
-    path
-        The folder.
-    known
-        Patterns of the files of a result, ``"plans/*/*.json"``; anything else in the
-        folder is the user's work.
-
-    Raises
-    ------
-    InputError
-        If the name is taken by a file, or by a folder that holds something else or
-        whose JSON files are not edgesim's.
-    """
-    with _written(path):
-        if path.exists() and not path.is_dir():
-            raise InputError(path, "is a file; the name of a folder is needed")
-        if _resolved(path) in (Path.cwd(), *Path.cwd().parents):
-            raise InputError(path, "is the folder you are in, or above it")
-        entries = sorted(path.rglob("*")) if path.exists() else []
-        names = {entry.relative_to(path).as_posix(): entry for entry in entries}
-    for name, entry in names.items():
-        if not _is_part(name, entry, known):
-            raise InputError(
-                path,
-                f"holds {name!r}, which this does not write; it would be deleted, so "
-                f"choose another folder",
-            )
-    ours = [name for name in names if name.endswith(".json") and "/" not in name]
-    could = any(one.endswith(".json") and "/" not in one for one in known)
-    if names and could and not any(_has_our_schema(names[name]) for name in ours):
-        raise InputError(
-            path,
-            f"holds {next(iter(names))!r}, but no earlier result; it would be deleted, "
-            f"so choose another folder",
-        )
-
-
-def _is_part(name: str, entry: Path, known: Collection[str]) -> bool:
-    """Whether a file fits a pattern, or a folder the beginning of one."""
-    parts = name.split("/")
-    is_folder = entry.is_dir() and not entry.is_symlink()
-    for pattern in known:
-        wanted = pattern.split("/")
-        deep = len(parts) < len(wanted) if is_folder else len(parts) == len(wanted)
-        if deep and all(map(fnmatchcase, parts, wanted)):
-            return True
-    return False
-
-
-def _has_our_schema(file: Path) -> bool:
-    """Whether a JSON file names a schema of edgesim's."""
-    try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    schema = content.get("schema") if isinstance(content, dict) else None
-    return isinstance(schema, str) and schema.startswith("edgesim.")
-
-
-@contextmanager
-def write_whole_folder(path: Path, known: Collection[str]) -> Iterator[Path]:
-    """Fill a folder that appears under its name only when it is complete.
-
-    Parameters
-    ----------
-    path
-        The final name. An earlier result there is replaced, at the end.
-    known
-        Patterns of the files of a result.
-
-    Yields
-    ------
-    Path
-        A temporary folder beside the final one.
-
-    Raises
-    ------
-    InputError
-        If the name is taken by something other than an earlier result, or cannot be
-        written.
-    """
-    check_replaceable(path, known)
-    with _written(path):
-        final = _resolved(path)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(
-            tempfile.mkdtemp(prefix=f".{final.name[:50]}.", dir=final.parent)
-        )
-        replaced = temporary.with_name(f"{temporary.name}.old")
-        try:
-            yield temporary
-            temporary.chmod(0o777 & ~_umask())
-            if final.exists():
-                final.rename(replaced)
-            temporary.rename(final)
-        except BaseException:
-            if replaced.exists() and not final.exists():
-                replaced.rename(final)
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def keep_inputs(out: Path, *inputs: Path) -> None:
@@ -353,12 +258,61 @@ def keep_inputs(out: Path, *inputs: Path) -> None:
     InputError
         Naming the input.
     """
-    with _written(out):
-        place = _resolved(out)
+    with writing(out):
+        place = resolved(out)
         for file in inputs:
-            input_path = _resolved(file)
+            input_path = resolved(file)
             if place == input_path or (place.is_dir() and place in input_path.parents):
                 raise InputError(out, f"would replace the input {file}")
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before anything is computed for it.
+
+    Raises
+    ------
+    WriteError
+        If its folder does not exist or cannot be written to.
+    InputError
+        If the name is a folder's, or no name.
+    """
+    with writing(path):
+        final = resolved(path)
+        if path.is_dir():
+            raise InputError(path, "is a folder; a file name is needed")
+        if path.exists() and not path.is_file():
+            return  # a device or a pipe
+        handle, name = tempfile.mkstemp(prefix=f".{final.name[:50]}.", dir=final.parent)
+        os.close(handle)
+        Path(name).unlink()
+
+
+def write_or_save(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a result; where that fails, in the system's folder for temporary files.
+
+    Parameters
+    ----------
+    path
+        The file.
+    write
+        Writes the result to a path.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be written, saying where it is kept instead.
+    """
+    try:
+        write(path)
+    except WriteError as error:
+        try:
+            place = Path(tempfile.mkdtemp(prefix="edgesim-")) / path.name
+            write(place)
+        except (WriteError, OSError):  # the same disk, perhaps
+            raise error from None
+        raise WriteError(
+            error.where, f"{error.what}; the result is kept in {place}"
+        ) from error
 
 
 def make_folder(path: Path) -> None:
@@ -375,7 +329,8 @@ def make_folder(path: Path) -> None:
         raise InputError(path, f"cannot be made: {_reason(error)}") from None
 
 
-def _umask() -> int:
+def permissions() -> int:
+    """Return the permissions that new files do not get: the process's umask."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
-from edgesim.files import check_file, read_json, write_json
+from edgesim.files import check_file, dump_json, read_json, write_json, write_whole
+from edgesim.output_folder import Kind, json_schema_name
 from solvers import Problem, Schedule
 from solvers.registry import NO_SHARING
 
@@ -41,7 +43,22 @@ def write_instance(path: Path, problem: Problem) -> None:
 
 def write_schedule(path: Path, schedule: Schedule) -> None:
     """Write a schedule file, whole or not at all; times are not rounded."""
+    with write_whole(path) as file:
+        dump_schedule(file, schedule)
+
+
+def dump_schedule(file: IO[str], schedule: Schedule) -> None:
+    """Write the content of a schedule file."""
     document = schedule.model_dump(exclude_none=True)
     if schedule.sharing and not schedule.solver.endswith(NO_SHARING):
         del document["sharing"]
-    write_json(path, {"schema": SCHEDULE, **document})
+    dump_json({"schema": SCHEDULE, **document}, file)
+
+
+def schedules_in(folder: Path) -> tuple[str, ...]:
+    """List the schedule files of a folder."""
+    files = sorted(folder.glob("*.json"))
+    return tuple(file.name for file in files if json_schema_name(file) == SCHEDULE)
+
+
+SCHEDULES_FOLDER = Kind("solve", schedules_in, replaces=False)

@@ -25,8 +25,21 @@ _OURS = tuple(Path(file).parent for file in (__file__, solvers.__file__))
 _INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib"))
 
 
-FAILURES = (Exception, SystemExit)
-"""What user code may raise: a call of ``sys.exit`` must not end a run in silence."""
+class Ending(SystemExit):
+    """The process is to end, by a signal: no failure of the code that was running."""
+
+
+FAILURES = BaseException
+"""What user code may raise: a call of ``sys.exit`` must not end a run in silence.
+
+Signals are among them, which :func:`pass_on_signal` raises again.
+"""
+
+
+def pass_on_signal(error: BaseException) -> None:
+    """Raise an error again if it is no failure, but a signal that came meanwhile."""
+    if isinstance(error, (KeyboardInterrupt, Ending)):
+        raise error
 
 
 class ConsentError(InputError):
@@ -130,6 +143,7 @@ def import_own(name: str) -> tuple[ModuleType, Any]:
         try:
             module = find_module(place)
         except FAILURES as error:
+            pass_on_signal(error)
             # Any exception of the user's module on import.
             raise InputError(
                 name, f"cannot be imported: {told_where(error)}"
@@ -146,7 +160,8 @@ def told(error: BaseException) -> str:
     name = type(error).__name__
     try:
         text = " ".join(str(error).split())
-    except Exception:  # its __str__ is foreign code too
+    except FAILURES as another:  # its __str__ is foreign code too
+        pass_on_signal(another)
         return name
     return f"{name}: {short(text, 200)}" if text else f"{name}()"
 

@@ -89,7 +89,9 @@ def test_several_solvers_make_a_folder(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "schedules"
     finished = edgesim("solve", file, "--solver", "dp,greedy,ilp", "--out", out)
     assert finished.code == 0, finished.err
-    assert {p.name for p in out.iterdir()} == {"dp.json", "greedy.json", "ilp.json"}
+    assert {p.name for p in out.iterdir()} == {
+        *(".edgesim.json", "dp.json", "greedy.json", "ilp.json")
+    }
     assert read_schedule(out / "ilp.json").served == 2
     assert [line.split()[0] for line in finished.out.splitlines()] == [
         *("solver", "dp", "greedy", "ilp", "of")

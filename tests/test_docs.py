@@ -70,6 +70,7 @@ PICTURES = {
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     *PAGES,
     *(f"{d}/README.md" for d in ("traces", "profiles", "figures", "solvers")),
     "tests/instances/README.md",

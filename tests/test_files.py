@@ -24,12 +24,6 @@ def _write_half(path: Path) -> None:
         raise InterruptedWorkError
 
 
-def _fill_half(path: Path) -> None:
-    with files.write_whole_folder(path, ("done", "half")) as folder:
-        (folder / "half").write_text("2")
-        raise InterruptedWorkError
-
-
 def test_file_is_whole_or_absent(tmp_path: Path) -> None:
     """A failure half-way leaves neither the file nor a temporary one."""
     with pytest.raises(InterruptedWorkError):
@@ -48,20 +42,6 @@ def test_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
         file.write("new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_folder_is_whole_or_absent(tmp_path: Path) -> None:
-    """A failure half-way leaves the earlier folder, and no temporary one."""
-    out = tmp_path / "deep" / "out"
-    with files.write_whole_folder(out, ("done",)) as folder:
-        (folder / "done").write_text("1")
-    with pytest.raises(InterruptedWorkError):
-        _fill_half(out)
-    assert [p.name for p in out.iterdir()] == ["done"]
-    assert list(out.parent.iterdir()) == [out]
-    with files.write_whole_folder(out, ("done",)) as folder:
-        (folder / "done").write_text("3")
-    assert (out / "done").read_text() == "3"
 
 
 def test_unwritable_places_are_refused(tmp_path: Path) -> None:
@@ -118,41 +98,6 @@ def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_strangers_in_a_folder_are_kept(tmp_path: Path) -> None:
-    """A folder that holds anything but a result is refused, whatever else it holds."""
-    out = tmp_path / "out"
-    with files.write_whole_folder(out, ("run.json",)) as folder:
-        (folder / "run.json").write_text('{"schema": "edgesim.run/1"}')
-    (out / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"notes\.txt"):
-        files.check_replaceable(out, ("run.json",))
-    assert (out / "notes.txt").read_text() == "mine"
-
-
-@pytest.mark.parametrize("name", ["plans/thesis.tex", "plans/0/notes.txt", "plans"])
-def test_strangers_below_a_result_are_kept(tmp_path: Path, name: str) -> None:
-    """A folder of a result may hold more than the result."""
-    known = ("summary.json", "plans/*/*.json")
-    out = tmp_path / "out"
-    with files.write_whole_folder(out, known) as folder:
-        (folder / "summary.json").write_text('{"schema": "edgesim.summary/1"}')
-        if name != "plans":
-            (folder / "plans" / "0").mkdir(parents=True)
-            (folder / "plans" / "0" / "dp.json").write_text("{}")
-    files.check_replaceable(out, known)
-    (out / name).write_text("mine")
-    with pytest.raises(InputError, match=f"holds '{name}', which this does not write"):
-        files.check_replaceable(out, known)
-
-
-@pytest.mark.parametrize("text", ["{}", "[]", "no JSON", '{"schema": "mine"}'])
-def test_what_only_looks_like_a_result_is_kept(tmp_path: Path, text: str) -> None:
-    """Somebody's own summary is not replaced because of its name."""
-    (tmp_path / "summary.json").write_text(text)
-    with pytest.raises(InputError, match="but no earlier result"):
-        files.check_replaceable(tmp_path, ("summary.json", "requests.csv"))
-
-
 def test_inputs_are_kept(tmp_path: Path) -> None:
     """Neither an input itself nor a folder that holds one may be an output."""
     file = tmp_path / "in" / "a.csv"
@@ -184,16 +129,6 @@ def test_impossible_names(name: str, tmp_path: Path) -> None:
         pass
 
 
-def test_the_current_folder_is_not_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody's working folder is pulled from under them, even an empty one."""
-    monkeypatch.chdir(tmp_path)
-    for out in (Path(), Path("..")):
-        with pytest.raises(InputError, match="the folder you are in"):
-            files.check_replaceable(out, ("run.json",))
-
-
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device here")
 def test_a_device_is_not_read() -> None:
     """A device, which may have no end, is refused by every reader."""
@@ -201,3 +136,11 @@ def test_a_device_is_not_read() -> None:
     for read in (files.read_text, files.read_bytes, files.read_json, read_trace):
         with pytest.raises(InputError, match="must be a file, found a device"):
             read(zero)
+
+
+def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:
+    """A file's name of any bytes can be written, and read back from JSON as it was."""
+    name = os.fsdecode(b"caf\xe9.json")
+    files.write_json(tmp_path / "a.json", {"file": name})
+    assert files.read_json(tmp_path / "a.json") == {"file": name}
+    assert b'"caf\\udce9.json"' in (tmp_path / "a.json").read_bytes()

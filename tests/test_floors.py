@@ -21,8 +21,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     tuple(
         f"edgesim.{name}"
         for name in (
-            *("errors", "files", "instances", "names", "own_sources", "plugins"),
-            *("shadow", "shipped", "text"),
+            *("errors", "files", "instances", "names", "output_folder", "own_sources"),
+            *("plugins", "shadow", "shipped", "text"),
         )
     ),
     ("edgesim.engine", "edgesim.radio"),

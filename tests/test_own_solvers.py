@@ -306,6 +306,7 @@ def test_solve_keeps_the_schedules_of_others() -> None:
     assert finished.code == 2
     assert finished.err.startswith("error: tiny.json: mine_for_test:twice: round ")
     assert {path.name for path in Path("out").iterdir()} == {
+        ".edgesim.json",
         "mine_for_test-good-noshare.json",
         "greedy-noshare.json",
         "dp.json",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 import traceback
-from typing import Annotated
+import warnings
+from typing import Annotated, TextIO
 
 import typer
 
@@ -21,8 +23,8 @@ from edgesim.cli.run import run
 from edgesim.cli.schema import schema
 from edgesim.cli.solve import solve
 from edgesim.cli.trace import app as trace_app
-from edgesim.errors import InputError
-from edgesim.plugins import ConsentError
+from edgesim.errors import InputError, KeptWarning
+from edgesim.plugins import ConsentError, Ending, pass_on_signal, told_where
 from edgesim.text import plain
 
 app = typer.Typer(
@@ -72,15 +74,37 @@ def main() -> None:
     ends = [signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         ends.append(signal.SIGHUP)
-    before = {
-        number: signal.signal(number, lambda found, _: sys.exit(128 + found))
-        for number in ends
-    }
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # the name of a file need not be UTF-8
+            stream.reconfigure(errors="backslashreplace")
+    before = {number: signal.signal(number, _end) for number in ends}
     try:
-        _run()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", KeptWarning)
+            warnings.showwarning = _show_warning
+            _run()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end(number: int, _: object) -> None:
+    raise Ending(128 + number)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Say on one line what was kept; show other warnings as Python does."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    if issubclass(category, KeptWarning):
+        text = f"warning: {message}\n"
+    print(text, end="", file=file or sys.stderr)
 
 
 def _run() -> None:
@@ -104,6 +128,10 @@ def _run() -> None:
         # A command without arguments: the exception is its help text.
         typer.echo(message)
         sys.exit(0)
+    except SystemExit as error:
+        pass_on_signal(error)
+        # Code of the user's: a network, a factory, or what these import.
+        _fail(f"code that was run ended the process: {told_where(error)}")
     except OSError as error:
         _fail(f"{error.filename or 'output'}: {error.strerror or error}")
     except (typer.Abort, KeyboardInterrupt):

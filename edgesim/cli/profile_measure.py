@@ -110,6 +110,7 @@ def measure(
     from edgesim.cli.progress import progress
 
     need_torch("edgesim profile measure")
+    from edgesim.files import check_writable, write_or_save
     from edgesim.library.profile_text import tables
     from edgesim.profile.file import write_profile
     from edgesim.profile.summary import tiers_of
@@ -186,6 +187,7 @@ def measure(
         note=_text("--note", note),
     )
     _check_out(out)
+    check_writable(out)
     measuring.check_job(job, out)
     for place in dict.fromkeys((folder, settings.disk_folder)):
         check_folder(place)
@@ -214,7 +216,7 @@ def measure(
             partial(progress, between_steps=True),
             keep,
         )
-        write_profile(out, profile)
+        write_or_save(out, partial(write_profile, profile=profile))
     except BaseException:
         if kept:
             typer.echo(f"the models that were done are in {unfinished}", err=True)

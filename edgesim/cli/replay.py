@@ -66,11 +66,18 @@ def replay(
     from edgesim.cli.options import one_of
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
-    from edgesim.files import check_replaceable, keep_inputs
+    from edgesim.files import keep_inputs
+    from edgesim.output_folder import check_output_folder
     from edgesim.profile.file import locate_profile, read_profile
     from edgesim.replay import inputs
     from edgesim.replay.plan import make_plan
-    from edgesim.replay.report import OUTPUTS, Replayed, Setting, text, write_report
+    from edgesim.replay.report import (
+        REPLAY_FOLDER,
+        Replayed,
+        Setting,
+        text,
+        write_report,
+    )
 
     need_torch("edgesim replay")
     if factories is not None:
@@ -87,7 +94,7 @@ def replay(
     plan = make_plan(problem, planned, chosen, factories=factories != "skip")
     inputs.check_factories(plan, profile_file, factories)
     folder = out if out is not None else Path("results") / f"replay-{schedule.stem}"
-    check_replaceable(folder, OUTPUTS)
+    check_output_folder(folder, REPLAY_FOLDER)
     keep_inputs(folder, *sources.values())
     read = inputs.hashes(sources)
     from edgesim.profiling.devices import open_device
@@ -154,6 +161,6 @@ def replay(
         ),
         times,
     )
+    typer.echo(text(replayed))  # first: it is there whatever becomes of the folder
     write_report(folder, replayed)
-    typer.echo(text(replayed))
     typer.echo(f"results in {folder}")

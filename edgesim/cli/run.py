@@ -81,10 +81,11 @@ def run(
     from edgesim.experiment.doubts import doubts
     from edgesim.experiment.inputs import open_inputs
     from edgesim.experiment.run import run_all
-    from edgesim.files import check_replaceable, keep_inputs
+    from edgesim.files import keep_inputs
+    from edgesim.output_folder import check_output_folder
     from edgesim.results.pictures import PictureError
-    from edgesim.results.replaced import replaced_run
-    from edgesim.results.report import outputs_of, write_run
+    from edgesim.results.replaced import RUN_FOLDER, replaced_run
+    from edgesim.results.report import write_run
     from edgesim.results.text import table
     from edgesim.scenario.file import is_online, locate_scenario
     from edgesim.scenario.key_path import overlap
@@ -132,7 +133,7 @@ def run(
         ) as inputs,
     ):
         folder = out or Path("results") / inputs.scenario.name
-        check_replaceable(folder, outputs_of(inputs))
+        check_output_folder(folder, RUN_FOLDER)
         keep_inputs(folder, *(source.path for source in inputs.sources.values()))
         before = replaced_run(folder)
         failed: dict[str, EdgesimError] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from edgesim.cli.own_code import Traceback
 from edgesim.text import shortened
 
 if TYPE_CHECKING:
-    from solvers import Problem, Result
+    from solvers import Problem, Result, Schedule
 
 
 def solve(
@@ -54,8 +55,9 @@ def solve(
         failure,
         solve_by_name,
     )
-    from edgesim.files import keep_inputs, make_folder
-    from edgesim.instances import read_instance, write_schedule
+    from edgesim.files import check_writable, keep_inputs, write_or_save
+    from edgesim.instances import SCHEDULES_FOLDER, read_instance, write_schedule
+    from edgesim.output_folder import check_addable
     from edgesim.plugins import file_name
 
     names = solver_names("--solver", solver)
@@ -70,6 +72,10 @@ def solve(
             check_by_name(problem, name, uplink=discipline, mip=engine)
     except solvers.RefusalError as error:
         raise InputError(instance, str(error)) from None
+    if len(names) > 1:
+        check_addable(out, SCHEDULES_FOLDER)
+    else:
+        check_writable(out)
     results: dict[str, solvers.Result] = {}
     failed: dict[str, solvers.EdgesimError] = {}
     with progress(problem.name) as advance:
@@ -88,13 +94,12 @@ def solve(
             except Exception as error:
                 failed[name] = failure(name, error)
                 continue
-            # Written at once: the next one may take long, or all of the memory.
-            place = out
-            if len(names) > 1:
-                make_folder(out)
-                place = out / f"{file_name(name)}.json"
-            write_schedule(place, result.schedule)
+            # At once: what ends this before the last one loses none that is done.
             results[name] = result
+            if len(names) == 1:
+                write_or_save(out, partial(write_schedule, schedule=result.schedule))
+            else:
+                _add(out, f"{file_name(name)}.json", result.schedule)
     if results:
         typer.echo(_table(problem, results.values()))
         for result in results.values():
@@ -104,6 +109,23 @@ def solve(
         if results:
             typer.echo(kept_text(list(results), failed))
         raise own_failures(str(instance), failed)
+
+
+def _add(folder: Path, name: str, schedule: Schedule) -> None:
+    """Add a schedule to the folder of all."""
+    from edgesim.files import make_folder, write_or_save
+    from edgesim.instances import SCHEDULES_FOLDER, dump_schedule, write_schedule
+    from edgesim.output_folder import add_output
+
+    def write(place: Path) -> None:
+        if place.parent != folder:
+            write_schedule(place, schedule)
+            return
+        with add_output(folder, name, SCHEDULES_FOLDER) as file:
+            dump_schedule(file, schedule)
+
+    make_folder(folder)
+    write_or_save(folder / name, write)
 
 
 def _table(problem: Problem, results: Iterable[Result]) -> str:

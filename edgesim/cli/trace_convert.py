@@ -6,6 +6,7 @@ fast.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -152,7 +153,7 @@ def _of_functions(name: str, about: str) -> None:
             duration_s=duration_s,
         )
         converter = getattr(formats, name.replace("-", "_"))
-        _finish(sources, out, *converter(sources, fill))
+        _write(sources, out, lambda: converter(sources, fill))
 
     convert.command(name, help=about, cls=command())(converted)
 
@@ -194,10 +195,8 @@ def _of_services(name: str, about: str) -> None:
             duration_s=duration_s,
         )
         converter = getattr(formats, name.replace("-", "_"))
-        trace, report = converter(
-            sources, fill, bytes_per_token=bytes_per_token, models=models, zipf=zipf
-        )
-        _finish(sources, out, trace, report)
+        more = {"bytes_per_token": bytes_per_token, "models": models, "zipf": zipf}
+        _write(sources, out, lambda: converter(sources, fill, **more))
 
     convert.command(name, help=about, cls=command())(converted)
 
@@ -341,21 +340,25 @@ def _convert_log(
         return {name: value for name, value in options.items() if value is not None}
 
     meaning = formats.LogColumns(**{"model": None, **told(columns)})
-    _finish(
+    filled = formats.Fill(**told(fill))
+    _write(
         sources,
         out,
-        *formats.request_log(
-            sources, meaning, formats.Fill(**told(fill)), **told(drawn)
-        ),
+        lambda: formats.request_log(sources, meaning, filled, **told(drawn)),
     )
 
 
-def _finish(
-    sources: list[Path], out: Path, trace: Trace, report: ConversionReport
+def _write(
+    sources: list[Path],
+    out: Path,
+    convert: Callable[[], tuple[Trace, ConversionReport]],
 ) -> None:
-    from edgesim.files import keep_inputs
+    """Convert, once it is known that the result can be written."""
+    from edgesim.files import check_writable, keep_inputs
     from edgesim.trace.requests import write_trace
 
     keep_inputs(out, *sources)
+    check_writable(out)
+    trace, report = convert()
     write_trace(trace, out)
     typer.echo(report, err=True)

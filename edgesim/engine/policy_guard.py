@@ -8,11 +8,14 @@ from typing import NoReturn, cast
 from edgesim.engine.policy import Choice, Policy, PolicyError, View
 from edgesim.engine.request import DONE, ActiveRequest
 from edgesim.errors import InputError, short
-from edgesim.plugins import FAILURES, told_where
+from edgesim.plugins import FAILURES, pass_on_signal, told_where
 from solvers import RefusalError
 
 # Raised on purpose: these are complete messages.
 _DELIBERATE = (InputError, PolicyError, RefusalError)
+
+_CHECKED_FIRST_AT = 1024
+"""Length of an answer at which it is looked at for repetition: it may be endless."""
 
 
 class PolicyGuard:
@@ -91,6 +94,7 @@ class PolicyGuard:
 
     def _fail(self, hook: str, error: BaseException) -> NoReturn:
         """Report what a policy raised, and where in its code."""
+        pass_on_signal(error)
         if isinstance(error, _DELIBERATE):
             raise error
         raise PolicyError(f"{hook} raised {told_where(error)}") from error
@@ -113,8 +117,14 @@ def check_reason(reason: object) -> None:
 def _requests(hook: str, answer: Sequence[ActiveRequest]) -> list[ActiveRequest]:
     if not hasattr(answer, "__iter__"):
         raise PolicyError(f"{hook} answered {short(answer)}, which is no sequence")
-    requests = list(answer)
-    for request in requests:
+    requests = []
+    checked_at = _CHECKED_FIRST_AT
+    for request in answer:
         if type(request) is not ActiveRequest:
             raise PolicyError(f"{hook} answered {short(request)}, which is no request")
+        requests.append(request)
+        if len(requests) == checked_at:
+            if len(set(map(id, requests))) < checked_at:
+                raise PolicyError(f"{hook} answered a request twice")
+            checked_at *= 2
     return requests

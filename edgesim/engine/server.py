@@ -41,7 +41,10 @@ class Parts:
 
 
 MOST_WAKES_AT_ONCE = 100_000
-"""Wakes of a policy in a row for which no time passes; with more it would never end."""
+"""Wakes of a policy for which next to no time passes; with more it would never end."""
+
+WAKES_WITHIN_S = MOST_WAKES_AT_ONCE * TIME_TOLERANCE_S
+"""Time that must pass until a policy has asked for as many."""
 
 
 class Server:
@@ -95,6 +98,7 @@ class Server:
             stalls = settings.faults.stalls
             self._stalls_s = [t for s in stalls for t in (s.start_s, s.end_s)]
         self._woken_at_once = 0
+        self._woken_since_s: float = env.now
         self._tables = tables
         if not self._trusts:
             problem = tables.problem.model_copy(deep=True)
@@ -215,14 +219,15 @@ class Server:
                 f"asked to be woken at {time_s!r} s, which must be finite and not "
                 f"before now, {self._env.now!r} s"
             )
-        if self._env.now + max(0.0, wait_s) > self._env.now:
-            self._woken_at_once = 0
-        else:
+        if wait_s <= TIME_TOLERANCE_S:
+            if self._env.now > self._woken_since_s + WAKES_WITHIN_S:
+                self._woken_since_s = self._env.now
+                self._woken_at_once = 0
             self._woken_at_once += 1
             if self._woken_at_once > MOST_WAKES_AT_ONCE:
                 raise PolicyError(
-                    f"asked {MOST_WAKES_AT_ONCE:,} times to be woken at once and did "
-                    f"nothing else, at {self._env.now!r} s: time cannot go on"
+                    f"asked {MOST_WAKES_AT_ONCE:,} times to be woken at once, "
+                    f"at {self._env.now!r} s: time cannot go on"
                 )
         event = self._env.timeout(max(0.0, wait_s))
         event.callbacks.append(self._awake)

@@ -14,6 +14,7 @@ from edgesim.plugins import (
     is_own,
     keeping_folder,
     own_line,
+    pass_on_signal,
     split_name,
     told_where,
 )
@@ -206,6 +207,7 @@ def solve_by_name(
         text = str(error).removeprefix(f"{name}: ")
         raise OwnSolverError(f"{name}: {text}") from error
     except FAILURES as error:
+        pass_on_signal(error)
         if own_line(error) is None and not _left_by_call(error):
             raise  # the error is edgesim's
         raise OwnSolverError(f"{name}: raised {told_where(error)}") from error

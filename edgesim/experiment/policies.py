@@ -10,7 +10,7 @@ from typing import Any
 from edgesim.engine.policy import Policy
 from edgesim.errors import InputError, short
 from edgesim.names import ALLOWED_POLICIES, plain
-from edgesim.plugins import FAILURES, import_own, split_name, told_where
+from edgesim.plugins import FAILURES, import_own, pass_on_signal, split_name, told_where
 
 # Imported on demand: policies import the solvers.
 _SHIPPED: dict[str, tuple[str, str]] = {
@@ -64,6 +64,7 @@ def make_policy(
     except InputError:
         raise
     except FAILURES as error:
+        pass_on_signal(error)
         # A constructor may raise anything: the cause is in the options, if any.
         what = "refuses its options" if options else "cannot be made"
         raise InputError(where, f"{what}: {_error_text(error)}") from error

@@ -59,6 +59,9 @@ def run_all(
     ------
     InputError
         If a solver or policy refuses its input, or fails.
+    BaseException
+        Whatever else ends it early, an interrupt above all: after the plans that were
+        made.
     """
     check_runs(inputs)
     scenario = inputs.scenario
@@ -66,15 +69,23 @@ def run_all(
     if scenario.online is None:
         plans = repeats * len(scenario.run.solvers)
         trials: list[Trial] = []
-        for repeat in range(repeats):
-            for trial in plan_repeat(inputs, repeat, failed):
-                trials.append(trial)
-                if advance is not None:
-                    advance(len(trials), plans)
-        if advance is not None:
-            advance(plans, plans)
+        ended: BaseException | None = None
+        try:
+            for repeat in range(repeats):
+                for trial in plan_repeat(inputs, repeat, failed):
+                    trials.append(trial)
+                    if advance is not None:
+                        advance(len(trials), plans)
+            if advance is not None:
+                advance(plans, plans)
+        except EdgesimError:
+            raise
+        except BaseException as error:  # an interrupt: what is done is to be kept
+            ended = error
         # A solver may fail in a later repeat than the first.
         yield from (trial for trial in trials if trial.name not in (failed or ()))
+        if ended is not None:
+            raise ended
         return
     for repeat in range(repeats):
         yield from serve_repeat(inputs, repeat, _within(inputs, repeat, advance))

@@ -12,11 +12,13 @@ import numpy as np
 import torch
 
 from edgesim.errors import InputError
-from edgesim.files import write_whole_folder
+from edgesim.output_folder import Kind, write_output_folder
 from edgesim.profiling.architecture import NetworkSpec, build_network
 from edgesim.profiling.blocks import numbered_block, state_tensors
 
 MOST_VARIANTS = 99
+
+VARIANTS = Kind("profile variants", replaces=False)
 
 _LEAST_DEVIATION = 0.02
 
@@ -64,7 +66,7 @@ def write_variants(
     spec
         The base network; its name is the prefix of the files' names.
     folder
-        Output folder; an earlier result with equally many variants is replaced.
+        Output folder; variants that this wrote there are replaced, and the rest stays.
     count
         Number of variants, up to ``MOST_VARIANTS``.
     frozen
@@ -76,15 +78,12 @@ def write_variants(
     Raises
     ------
     InputError
-        If the network cannot be built, or the folder contains something else.
+        If the network cannot be built, or the folder holds something, and no variants.
     """
     if Path(spec.name).name != spec.name:
         raise InputError(spec.name, "is no file name; give NAME=SPEC")
     names = [f"{spec.name}-v{number:02d}.safetensors" for number in range(1, count + 1)]
-    for name in names:
-        if (folder / name).is_dir():
-            raise InputError(folder / name, "is a folder, and a file is to be there")
-    with torch.no_grad(), write_whole_folder(folder, names) as temporary:
+    with torch.no_grad(), write_output_folder(folder, VARIANTS) as temporary:
         network = build_network(spec.architecture, dtype)
         tensors = {
             name: tensor.detach().contiguous()

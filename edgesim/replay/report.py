@@ -8,18 +8,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edgesim.files import write_json, write_whole, write_whole_folder
+from edgesim.files import write_json, write_whole
+from edgesim.output_folder import Kind, json_schema_name, write_output_folder
 from edgesim.plotting.replay import plot_replay
-from edgesim.plotting.style import save
 from edgesim.profile.values import Measured, Profile, Tier
 from edgesim.replay import accuracy
 from edgesim.replay import comparison as pairing
 from edgesim.replay import model_match as match
 from edgesim.replay.plan import ReplayPlan
+from edgesim.results.pictures import PictureError, write_pictures
 from edgesim.results.rows import write_csv
 from edgesim.text import counted
 
 OUTPUTS = ("rounds.csv", "errors.csv", "errors.md", "replay.png", "replay.json")
+REPLAY = "edgesim.replay/1"
 
 _TIER_WORDS = {
     "pinned": "page-locked host memory",
@@ -82,8 +84,19 @@ class Replayed:
         return pairing.users_in_time(self.plan, self.repeats, paced=self.setting.paced)
 
 
+def earlier_replay(folder: Path) -> tuple[str, ...]:
+    """List the files of a replay of a version that wrote no manifest."""
+    return OUTPUTS if json_schema_name(folder / "replay.json") == REPLAY else ()
+
+
+REPLAY_FOLDER = Kind("replay", earlier_replay)
+
+
 def write_report(folder: Path, replayed: Replayed) -> None:
-    """Write all outputs of a replay into a folder atomically.
+    """Write all outputs of a replay into a folder, or what can be written.
+
+    What ends it early, as a full disk does, leaves the whole files in a folder
+    ``NAME.partial``.
 
     ``rounds.csv`` (one row per round and repeat), ``errors.csv``, ``errors.md`` (text
     and table), ``replay.png`` and ``replay.json`` (versions, hashes, options).
@@ -91,10 +104,12 @@ def write_report(folder: Path, replayed: Replayed) -> None:
     Raises
     ------
     InputError
-        If the folder contains something else or cannot be written.
+        If the folder holds no earlier replay or cannot be written.
+    PictureError
+        If the picture cannot be drawn or written: then all else is written.
     """
     found = replayed.pairs
-    with write_whole_folder(folder, OUTPUTS) as temporary:
+    with write_output_folder(folder, REPLAY_FOLDER, _whole_files) as temporary:
         write_csv(temporary / "rounds.csv", pairing.rows(found), pairing.COLUMNS)
         write_csv(
             temporary / "errors.csv",
@@ -103,9 +118,18 @@ def write_report(folder: Path, replayed: Replayed) -> None:
         )
         with write_whole(temporary / "errors.md") as file:
             file.write(f"{text(replayed)}\n")
-        title = f"{_name(replayed)} on {replayed.setting.device}"
-        save(plot_replay(found, title=title), temporary / "replay.png")
         write_json(temporary / "replay.json", document(replayed))
+        title = f"{_name(replayed)} on {replayed.setting.device}"
+        drawing = {"replay": lambda: plot_replay(found, title=title)}
+        undrawn = write_pictures(temporary, drawing, ("png",), folder)
+    if undrawn is not None:
+        raise PictureError(
+            undrawn.where, f"{undrawn.what}; all else is written"
+        ) from undrawn.__cause__
+
+
+def _whole_files(folder: Path) -> str:
+    return ", ".join(sorted(path.name for path in folder.iterdir()))
 
 
 def text(replayed: Replayed) -> str:
@@ -282,7 +306,7 @@ def document(replayed: Replayed) -> dict[str, Any]:
     plan, setting = replayed.plan, replayed.setting
     in_time = replayed.in_time
     return {
-        "schema": "edgesim.replay/1",
+        "schema": REPLAY,
         "edgesim": version("edgesim"),
         "device": setting.device,
         "driver": setting.driver,

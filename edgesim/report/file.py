@@ -6,9 +6,10 @@ from pathlib import Path
 
 from edgesim.errors import InputError
 from edgesim.files import is_file, keep_inputs, write_whole
+from edgesim.output_folder import add_output
 from edgesim.report.figure_page import figure_page
 from edgesim.report.run_page import run_page
-from edgesim.results.report import PAGE
+from edgesim.results.replaced import PAGE, RUN_FOLDER
 
 _FIGURE_SUFFIXES = (".toml", ".csv")
 
@@ -46,7 +47,11 @@ def write_report(place: Path, out: Path | None = None) -> Path:
         read = [stem.with_name(f"{stem.name}{suffix}") for suffix in _FIGURE_SUFFIXES]
         html = figure_page(stem)
     keep_inputs(page, *read)
-    with write_whole(page) as file:
+    if page == place / PAGE and is_run(place):
+        writing = add_output(place, PAGE, RUN_FOLDER)
+    else:
+        writing = write_whole(page)
+    with writing as file:
         file.write(html)
     return page
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edgesim.errors import in_file
 from edgesim.experiment.inputs import Inputs
@@ -47,6 +47,9 @@ OUTPUTS = (
     *picture_files(PICTURES),
     "perfetto/*.json",
 )
+OpenTable = Callable[[Path], IO[str]]
+"""Opens a table to write to, and sees to it that it is closed."""
+
 SUMMARY = "edgesim.online-summary/1"
 
 
@@ -68,16 +71,16 @@ class OnlineSummary:
     ----------
     inputs
         The inputs of the run.
-    folder, stack
-        Destination of the time series, windows and pictures, and the context in which
-        the series stays open; None to write none of them.
+    folder, open_
+        Destination of the time series, windows and pictures, and what opens the series;
+        None to write none of them.
     """
 
     def __init__(
         self,
         inputs: Inputs,
         folder: Path | None = None,
-        stack: ExitStack | None = None,
+        open_: OpenTable | None = None,
     ) -> None:
         self._inputs = inputs
         self._folder = folder
@@ -85,10 +88,8 @@ class OnlineSummary:
         # Number of spans per run: batches of one run, or repeats undivided.
         self._batches = inputs.online.batches if inputs.scenario.run.repeats == 1 else 1
         self._series = None
-        if folder is not None and stack is not None:
-            self._series = stack.enter_context(
-                (folder / "series.csv").open("w", encoding="utf-8", newline="")
-            )
+        if folder is not None and open_ is not None:
+            self._series = open_(folder / "series.csv")
             dump_header(self._series, "policy", SERIES_COLUMNS)
 
     def add(self, trial: Trial) -> None:

@@ -17,7 +17,7 @@ Pictures = Mapping[str, Callable[[], Drawing]]
 
 
 class PictureError(InputError):
-    """A picture cannot be drawn; its data are written all the same.
+    """A picture cannot be drawn or written; its data are written all the same.
 
     Attributes
     ----------
@@ -74,11 +74,6 @@ def write_pictures(
     PictureError or None
         What kept the first picture that failed from being drawn, for the caller to
         raise once nothing is lost by it.
-
-    Raises
-    ------
-    InputError
-        When a file cannot be written.
     """
     failed: PictureError | None = None
     formats = tuple(formats)
@@ -89,11 +84,12 @@ def write_pictures(
                 drawing = draw()
                 for file in files:
                     save(drawing, folder / file)
-        except InputError:
-            raise
         except Exception as error:
-            # Whatever matplotlib makes of it: the data are worth more than a picture.
+            # Whatever matplotlib makes of it, or the disk: the data are worth more than
+            # a picture.
             what = f"cannot be drawn: {told(error)}"
+            if isinstance(error, InputError):
+                what = error.what
             if failed is None:
                 failed = PictureError((shown or folder) / files[0], what)
                 failed.__cause__ = error

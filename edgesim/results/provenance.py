@@ -13,6 +13,7 @@ from edgesim.library.build import Library
 from edgesim.scenario import Scenario
 from edgesim.text import counted, size_text
 
+RUN = "edgesim.run/1"
 PACKAGES = ("numpy", "simpy", "networkx", "pulp", "highspy", "matplotlib", "pydantic")
 
 
@@ -37,7 +38,7 @@ def provenance(
         User's own solvers that failed and are omitted, with the reason.
     """
     return {
-        "schema": "edgesim.run/1",
+        "schema": RUN,
         "edgesim": version("edgesim"),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},

@@ -1,4 +1,4 @@
-"""Say what a result replaces."""
+"""Find and say what a result replaces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from pathlib import Path
 
 from edgesim.errors import InputError
 from edgesim.files import read_json
+from edgesim.output_folder import Kind, json_schema_name
+from edgesim.plugins import file_name
+from edgesim.results import online_summary, plan_summary
+from edgesim.results.provenance import RUN
 from edgesim.text import counted
+
+PAGE = "report.html"
+"""What ``edgesim report`` adds to a run's folder; the next run there replaces it."""
 
 
 def replaced_text(files: Iterable[Path]) -> str:
@@ -46,6 +53,51 @@ def replaced_run(folder: Path) -> str:
     except (InputError, AttributeError, KeyError, TypeError, ValueError):
         return f"replaced the results of {date}"  # of another version, or damaged
     return f"replaced the results of {date}: {what}, {repeats}"
+
+
+def earlier_run(folder: Path) -> tuple[str, ...]:
+    """List the files of a run in a folder, as far as its ``run.json`` tells them.
+
+    For folders of versions that wrote no manifest.
+
+    Parameters
+    ----------
+    folder
+        The folder. If it holds no ``run.json`` of edgesim's, nothing is a run's.
+    """
+    if json_schema_name(folder / "run.json") != RUN:
+        return ()
+    try:
+        run = read_json(folder / "run.json")
+        plans = run["scenario"].get("online") is None
+        repeats = int(run["scenario"]["run"]["repeats"])
+        names = {file_name(name) for name in run["runtime_s"]}
+    except (InputError, AttributeError, KeyError, TypeError, ValueError):
+        return ()
+    if plans:
+        outputs, names = plan_summary.OUTPUTS, {"instance", *names}
+        parts = [(p, p.parent.name, p.stem) for p in folder.glob("plans/*/*.json")]
+    else:
+        outputs = online_summary.OUTPUTS
+        parts = [
+            (p, *p.stem.partition("-")[::2]) for p in folder.glob("perfetto/*.json")
+        ]
+    return (
+        *(name for name in outputs if "*" not in name),
+        *(
+            place.relative_to(folder).as_posix()
+            for place, repeat, name in parts
+            if name in names and _is_number_below(repeat, repeats)
+        ),
+        PAGE,
+    )
+
+
+RUN_FOLDER = Kind("run", earlier_run)
+
+
+def _is_number_below(text: str, limit: int) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) < limit
 
 
 def _date(files: Iterable[Path]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import IO, Any, NamedTuple
 from edgesim.errors import InputError, in_file
 from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.trial import Trial
-from edgesim.files import write_json, write_whole_folder
+from edgesim.files import TEXT, write_json, write_or_save
 from edgesim.measures.series import check_samples
-from edgesim.results import online_summary, plan_summary
-from edgesim.results.online_summary import OnlineSummary
+from edgesim.output_folder import write_output_folder, write_sealed
+from edgesim.results.online_summary import OnlineSummary, OpenTable
 from edgesim.results.pictures import PictureError, known_formats, write_pictures
 from edgesim.results.plan_summary import PlanSummary
 from edgesim.results.provenance import provenance
+from edgesim.results.replaced import RUN_FOLDER
 from edgesim.results.tables import (
     PLAN_REQUEST_COLUMNS,
     PLAN_ROUND_COLUMNS,
@@ -28,9 +30,7 @@ from edgesim.results.tables import (
     dump_requests,
     dump_rounds,
 )
-
-PAGE = "report.html"
-"""What ``edgesim report`` adds to a run's folder; the next run there replaces it."""
+from edgesim.text import counted
 
 
 class Report(NamedTuple):
@@ -38,12 +38,6 @@ class Report(NamedTuple):
 
     summary: dict[str, Any]
     run: dict[str, Any]
-
-
-def outputs_of(inputs: Inputs) -> tuple[str, ...]:
-    """List the files and folders of a run of these inputs, its page included."""
-    plans = inputs.scenario.online is None
-    return (*(plan_summary.OUTPUTS if plans else online_summary.OUTPUTS), PAGE)
 
 
 def check_outputs(inputs: Inputs) -> None:
@@ -77,6 +71,9 @@ def write_run(
 ) -> Report | None:
     """Write every output of a run into a folder, all of them or none.
 
+    What ends it early, an interrupt or a full disk, leaves the trials that were done:
+    their rows and schedules, in a folder ``NAME.partial``.
+
     ``summary.json``, ``requests.csv``, ``rounds.csv``, ``run.json`` and pictures. For
     plans also ``plans/REPEAT/`` with the instance and each schedule, and
     ``perfetto.json`` of the first solver's plan in repeat 0; online ``series.csv`` and
@@ -88,7 +85,7 @@ def write_run(
     Parameters
     ----------
     folder
-        Created, or replaced if it holds an earlier run.
+        Created. An earlier run there is replaced; what else it holds stays.
     inputs, trials
         The inputs of the run and its trials, repeat by repeat. Trials are consumed one
         by one.
@@ -107,10 +104,13 @@ def write_run(
     ------
     InputError
         As :func:`check_outputs` does, for formats that are none, and when the folder
-        holds something else or cannot be written.
+        holds no earlier run.
+    WriteError
+        When it cannot be written; plans are then kept in the folder for temporary
+        files.
     PictureError
-        When a picture cannot be drawn: then all else is written, and its ``report`` is
-        what this would return.
+        When a picture cannot be drawn or written: then all else is written, and its
+        ``report`` is what this would return.
     """
     formats = known_formats(formats)
     check_outputs(inputs)
@@ -118,19 +118,53 @@ def write_run(
     first = next(trials, None)
     if first is None:
         return None
-    waiting = [first]
-    del first
-    with write_whole_folder(folder, outputs_of(inputs)) as temporary:
-        with ExitStack() as stack:
-            tables = _Tables(temporary, inputs, stack)
+    reports: list[_Written] = []
+    if inputs.scenario.online is None:
+        kept = [first]
+
+        def write(place: Path) -> None:
+            again = _kept_and_rest(kept, trials)
+            reports.append(_write_trials(place, inputs, again, failed, formats))
+
+        write_or_save(folder, write)
+    else:
+        waiting = [first]
+        del first
+        written = _first_and_rest(waiting, trials)
+        reports.append(_write_trials(folder, inputs, written, failed, formats))
+    report, undrawn = reports[0]
+    if undrawn is not None:
+        error = PictureError(undrawn.where, f"{undrawn.what}; all else is written")
+        error.report = report
+        raise error from undrawn.__cause__
+    return report
+
+
+class _Written(NamedTuple):
+    report: Report
+    undrawn: PictureError | None
+
+
+def _write_trials(
+    folder: Path,
+    inputs: Inputs,
+    trials: Iterable[Trial],
+    failed: Mapping[str, Exception] | None,
+    formats: Sequence[str],
+) -> _Written:
+    done = _WholeTrials()
+    with write_output_folder(folder, RUN_FOLDER, done.keep) as temporary:
+        with done:
+            tables = _Tables(temporary, inputs, done.open)
             results: PlanSummary | OnlineSummary
             if inputs.scenario.online is None:
                 results = PlanSummary(inputs, temporary)
             else:
-                results = OnlineSummary(inputs, temporary, stack)
-            for trial in _first_and_rest(waiting, trials):
+                results = OnlineSummary(inputs, temporary, done.open)
+            for trial in trials:
                 tables.add(trial)
                 results.add(trial)
+                done.add()
                 del trial  # before the next one is simulated
         summary = results.summary()
         write_json(temporary / "summary.json", summary)
@@ -141,14 +175,17 @@ def write_run(
             inputs.assumed,
             failed,
         )
-        write_json(temporary / "run.json", run)
+        write_sealed(temporary / "run.json", run)
         undrawn = write_pictures(temporary, results.pictures(), formats, folder)
-    report = Report(summary, run)
-    if undrawn is not None:
-        error = PictureError(undrawn.where, f"{undrawn.what}; all else is written")
-        error.report = report
-        raise error from undrawn.__cause__
-    return report
+    return _Written(Report(summary, run), undrawn)
+
+
+def _kept_and_rest(kept: list[Trial], rest: Iterator[Trial]) -> Iterator[Trial]:
+    """Chain the trials and keep all, so that they can be written a second time."""
+    yield from tuple(kept)
+    for trial in rest:
+        kept.append(trial)
+        yield trial
 
 
 def _first_and_rest(first: list[Trial], rest: Iterator[Trial]) -> Iterator[Trial]:
@@ -157,16 +194,53 @@ def _first_and_rest(first: list[Trial], rest: Iterator[Trial]) -> Iterator[Trial
     yield from rest
 
 
-class _Tables:
-    """Tables of requests and rounds, trial by trial; open as long as the exit stack."""
+class _WholeTrials:
+    """Tables that are open while trials are added, and where the last whole one ends.
 
-    def __init__(self, folder: Path, inputs: Inputs, stack: ExitStack) -> None:
+    A context: it closes the tables.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._open: dict[Path, IO[str]] = {}
+        self._whole_bytes: dict[Path, int] = {}
+        self._trials = 0
+
+    def __enter__(self) -> _WholeTrials:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def open(self, path: Path) -> IO[str]:
+        """Open a table to write to."""
+        file: IO[str] = self._stack.enter_context(path.open("w", newline="", **TEXT))
+        self._open[path] = file
+        return file
+
+    def add(self) -> None:
+        """Take down that a trial is in all tables."""
+        self._trials += 1
+        for path, file in self._open.items():
+            file.flush()
+            self._whole_bytes[path] = path.stat().st_size
+
+    def keep(self, folder: Path) -> str:
+        """Cut the tables behind the last whole trial; say how many there are."""
+        del folder
+        for path, size in self._whole_bytes.items():
+            os.truncate(path, size)
+        return counted(self._trials, "run") if self._trials else ""
+
+
+class _Tables:
+    """Tables of requests and rounds, trial by trial."""
+
+    def __init__(self, folder: Path, inputs: Inputs, open_: OpenTable) -> None:
         online = inputs.scenario.online
 
         def begun(name: str, columns: Sequence[str]) -> IO[str]:
-            file = stack.enter_context(
-                (folder / name).open("w", encoding="utf-8", newline="")
-            )
+            file = open_(folder / name)
             dump_header(file, "solver" if online is None else "policy", columns)
             return file
 

@@ -9,14 +9,16 @@ from typing import Any
 from edgesim.errors import InputError, short
 from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.trial import Trial
-from edgesim.files import check_replaceable, keep_inputs, read_json
+from edgesim.files import keep_inputs, read_json
 from edgesim.measures.account import Account
 from edgesim.measures.measure import Measures, measure
+from edgesim.output_folder import check_output_folder
 from edgesim.results.columns import Columns, decoded, joined, read_columns
 from edgesim.results.online_summary import SUMMARY, OnlineSummary
 from edgesim.results.plan_summary import PlanSummary
 from edgesim.results.provenance import provenance
-from edgesim.results.report import Report, outputs_of, write_run
+from edgesim.results.replaced import RUN_FOLDER
+from edgesim.results.report import Report, write_run
 from edgesim.results.stored import check_stored
 from edgesim.results.tables import (
     PLAN_REQUEST_COLUMNS,
@@ -179,14 +181,14 @@ class Runs:
         Parameters
         ----------
         folder
-            Made, or replaced if it holds an earlier run.
+            Made. An earlier run there is replaced; what else it holds stays.
         formats
             Formats of the pictures: ``png``, ``pdf``, ``svg``.
 
         Raises
         ------
         InputError
-            If these runs were read from a folder, or the folder holds something else or
+            If these runs were read from a folder, or this one holds no earlier run or
             cannot be written.
         """
         if not isinstance(folder, (str, Path)):
@@ -197,8 +199,8 @@ class Runs:
             raise InputError(
                 place, "cannot be written: these runs are those of a folder"
             )
-        check_replaceable(place, outputs_of(inputs))
         keep_inputs(place, *self._read)
+        check_output_folder(place, RUN_FOLDER)
         write_run(place, inputs, self.trials, formats=formats)
         return place
 
@@ -257,6 +259,8 @@ def read_run(folder: Path) -> Runs:
     """
     summary = read_json(folder / "summary.json")
     run = read_json(folder / "run.json")
+    if isinstance(run, dict):
+        run.pop("sha256", None)  # of the file, not of the run
     check_stored(folder, summary, run)
     return Runs(Report(summary, run), folder=folder)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from edgesim.engine.request import ActiveRequest, Arrival
 from edgesim.engine.server import Server, simulate
 from edgesim.engine.settings import Settings
 from edgesim.errors import InputError
+from edgesim.plugins import Ending
 from solvers import RefusalError
 from tests.engine.test_server import A, B, make_tables
 
@@ -165,15 +166,107 @@ def test_a_policy_cannot_be_woken_at_no_time(time_s: float) -> None:
 
 def test_a_policy_that_wakes_itself_for_ever_is_told() -> None:
     """No time would pass, and the run would never end."""
-    with pytest.raises(PolicyError, match=r"times to be woken at once .* at 0\.0 s"):
+    with pytest.raises(PolicyError, match=r"times to be woken at once, at 0\.0 s"):
         run("choose", lambda server: server.wake_at(server.now_s))
 
 
+@pytest.mark.parametrize("step_s", [0.0, 1e-300, 1e-12, 1e-9])
+def test_a_policy_for_which_time_hardly_passes_is_told(step_s: float) -> None:
+    """Steps of which a second would take days, also beside a wake that is far."""
+
+    def wake(server: Server) -> None:
+        server.wake_at(server.now_s + 5)
+        server.wake_at(server.now_s + step_s)
+
+    with pytest.raises(PolicyError, match="100,000 times to be woken at once"):
+        run("choose", wake)
+
+
+def test_a_policy_may_wake_itself_often() -> None:
+    """If time passes all the same, or it asks a few times at each moment."""
+    wakes = 0
+
+    def wake(server: Server) -> None:
+        nonlocal wakes
+        wakes += 1
+        server.wake_at(server.now_s + (1e-3 if wakes % 200 == 0 else 0.0))
+
+    with pytest.raises(PolicyError, match="ZeroDivisionError"):
+        simulate(
+            make_tables(),
+            ARRIVALS,
+            Asks("choose", lambda s: wake(s) if wakes < 150_000 else 1 / 0),
+            Settings(),
+        )
+
+
+class ForeignError(BaseException):
+    """No Exception, and without a text."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise SystemExit(0)
+
+
 @pytest.mark.parametrize("hook", ["start", "admit", "ready", "choose", "join"])
-def test_a_policy_cannot_end_the_process(hook: str) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (SystemExit(0), "SystemExit: '0'"),
+        (GeneratorExit(), r"GeneratorExit\(\)"),
+        (ForeignError(), "ForeignError"),
+    ],
+)
+def test_a_policy_cannot_end_the_process(
+    hook: str, error: BaseException, said: str
+) -> None:
     """A command would end in silence, and with the exit code of success."""
-    with pytest.raises(PolicyError, match=f"{hook} raised SystemExit: '0'"):
-        run(hook, lambda server: sys.exit(0))
+
+    def end(_: Server) -> None:
+        raise error
+
+    with pytest.raises(PolicyError, match=f"^{hook} raised {said}, at test_policy"):
+        run(hook, end)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Ending(143)])
+def test_a_signal_is_no_failure_of_the_policy(error: BaseException) -> None:
+    """It comes while the policy is at work, and ends the process as it should."""
+
+    def interrupted(_: Server) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        run("choose", interrupted)
+
+
+@pytest.mark.parametrize("hook", ["choose", "join"])
+def test_an_answer_without_end_is_told(hook: str) -> None:
+    """Of the same request again and again, or of what is none."""
+
+    def endless(server: Server) -> Any:
+        waiting = [request for queue in server.waiting for request in queue]
+        return itertools.cycle(waiting) if waiting else None
+
+    with pytest.raises(PolicyError, match=f"{hook} answered a request twice"):
+        run(hook, endless)
+    with pytest.raises(PolicyError, match=f"{hook} answered 0, which is no request"):
+        run(hook, lambda _: itertools.count())
+
+
+class Unprintable(list[int]):
+    """Its text cannot be made."""
+
+    def __repr__(self) -> str:
+        """Fail."""
+        raise ValueError("no text")
+
+
+@pytest.mark.parametrize("hook", ["admit", "choose", "join"])
+def test_an_answer_that_has_no_text_is_told(hook: str) -> None:
+    """By its type."""
+    with pytest.raises(PolicyError, match=r"found an unprintable|no request"):
+        run(hook, lambda _: Unprintable([1]) if hook == "admit" else [Unprintable()])
 
 
 def test_a_reason_to_drop_is_a_text() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 FILES = {
+    ".edgesim.json",
     "summary.json",
     "requests.csv",
     "rounds.csv",

@@ -155,10 +155,10 @@ def test_records_of_a_window_or_none(served: Path, tmp_path: Path) -> None:
     )
 
 
-def test_ctrl_c_leaves_nothing(
+def test_ctrl_c_leaves_the_runs_that_were_done(
     served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither outputs nor a folder beside them, nor the trace's columns elsewhere."""
+    """They are told; nothing else is left, nor the trace's columns elsewhere."""
     (tmp_path / "stopped_for_test.py").write_text(
         "from edgesim import Policy\n"
         "class Stopped(Policy):\n"
@@ -174,11 +174,17 @@ def test_ctrl_c_leaves_nothing(
     finished = edgesim("run", served, "--policy", "stopped_for_test:Stopped")
     assert finished.code == 130
     assert set(tmp_path.rglob("*")) == before
-    # The second time tables are open already.
+    whole = edgesim("run", served, "--policy", "fcfs", "--out", "whole")
+    assert whole.code == 0
     finished = edgesim("run", served, "--policy", "fcfs,stopped_for_test:Stopped")
     assert finished.code == 130
-    assert set(tmp_path.rglob("*")) - before <= {tmp_path / "results"}
-    assert not list((tmp_path / "results").iterdir())
+    assert finished.err == (
+        "warning: what is done is kept in results/served.partial: 1 run\n"
+    )
+    assert [path.name for path in Path("results").iterdir()] == ["served.partial"]
+    kept = Path("results", "served.partial")
+    for table in ("requests.csv", "rounds.csv", "series.csv"):
+        assert (kept / table).read_bytes() == Path("whole", table).read_bytes()
 
 
 def test_every_output_is_explained(served: Path, tmp_path: Path) -> None:

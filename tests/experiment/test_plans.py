@@ -14,6 +14,7 @@ from edgesim.experiment.inputs import Inputs, load_inputs
 from edgesim.experiment.run import run_all
 from edgesim.experiment.trial import Trial
 from edgesim.instances import read_instance, read_schedule
+from edgesim.output_folder import MANIFEST
 from edgesim.profile.file import read_profile
 from solvers import UPLINKS, Result, solve, verify
 from tests.command import edgesim
@@ -21,6 +22,7 @@ from tests.engine.plan_records import records_of
 from tests.examples import SCENARIO, TRACE
 
 OUTPUTS = {
+    MANIFEST,
     "summary.json",
     "requests.csv",
     "rounds.csv",

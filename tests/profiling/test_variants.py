@@ -91,27 +91,27 @@ def test_command(tmp_path: Path) -> None:
     assert paths == [str(out / f"layered-v0{k}.safetensors") for k in (1, 2, 3)]
     assert {t.dtype for t in load_file(paths[0]).values()} == {torch.bfloat16}
     assert edgesim("profile", "sharing", *paths).code == 0
-    # As many replace them; fewer would delete what may be somebody's.
-    words = ("profile", "variants", LAYERED, "--out", out)
-    assert edgesim(*words, "--variants", 3).code == 0
-    refused = edgesim(*words, "--variants", 2)
-    assert refused.code == 2
-    assert "holds 'layered-v03.safetensors'" in refused.err
+    # It replaces its own files; others stay, and so do variants beyond.
+    words = ("profile", "variants", LAYERED, "--out", out, "--variants")
+    assert edgesim(*words, 3).code == 0
     (out / "thesis.tex").touch()
-    refused = edgesim(*words, "--variants", 3)
+    assert edgesim(*words, 2).code == 0
+    left = {path.name for path in out.iterdir()}
+    assert left == {".edgesim.json", "thesis.tex", *(Path(path).name for path in paths)}
+    (out / ".edgesim.json").unlink()
+    refused = edgesim(*words, 3)
     assert refused.code == 2
-    assert "holds 'thesis.tex'" in refused.err
-    assert len(list(out.iterdir())) == 4
+    assert "holds 'layered-v01.safetensors', but no earlier result" in refused.err
 
 
 def test_a_folder_where_a_file_is_to_be_is_left_alone(tmp_path: Path) -> None:
-    """Replacing the result would delete what is in it."""
+    """It is somebody's, as what is in it."""
     kept = tmp_path / "v" / "layered-v01.safetensors" / "kept.txt"
     kept.parent.mkdir(parents=True)
     kept.touch()
     refused = edgesim("profile", "variants", LAYERED, "--out", tmp_path / "v")
     assert refused.code == 2
-    assert "is a folder" in refused.err
+    assert "holds 'layered-v01.safetensors', but no earlier result" in refused.err
     assert kept.is_file()
 
 

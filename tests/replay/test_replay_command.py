@@ -13,6 +13,7 @@ import pytest
 
 from edgesim.cli.progress import progress
 from edgesim.instances import write_instance, write_schedule
+from edgesim.output_folder import MANIFEST
 from edgesim.profile.file import write_profile
 from edgesim.replay import session
 from edgesim.replay.report import OUTPUTS
@@ -53,7 +54,7 @@ def test_files_become_a_folder_and_a_table() -> None:
     done = _replay("--factories", "call", "--repeats", "2")
     assert done.code == 0, done.err
     folder = Path("results/replay-edf")
-    assert {path.name for path in folder.iterdir()} == set(OUTPUTS)
+    assert {path.name for path in folder.iterdir()} == {MANIFEST, *OUTPUTS}
     assert done.out == (folder / "errors.md").read_text() + f"results in {folder}\n"
     with (folder / "rounds.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -118,7 +119,10 @@ def test_no_rounds_are_a_valid_schedule() -> None:
     done = _replay()
     assert done.code == 0, done.err
     assert "no rounds" in done.out
-    assert {p.name for p in Path("results/replay-edf").iterdir()} == set(OUTPUTS)
+    assert {p.name for p in Path("results/replay-edf").iterdir()} == {
+        MANIFEST,
+        *OUTPUTS,
+    }
 
 
 def test_a_schedule_without_sharing_is_judged_without() -> None:

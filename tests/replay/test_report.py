@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edgesim.errors import InputError
+from edgesim.output_folder import MANIFEST
 from edgesim.profile.values import Measured, Profile, Tier
 from edgesim.replay import accuracy
 from edgesim.replay import comparison as pairs
@@ -172,7 +173,7 @@ def test_the_folder_holds_everything(tmp_path: Path) -> None:
     replayed = _replayed()
     write_report(tmp_path / "a", replayed)
     write_report(tmp_path / "b", replayed)
-    assert {path.name for path in (tmp_path / "a").iterdir()} == set(OUTPUTS)
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {MANIFEST, *OUTPUTS}
     for name in OUTPUTS:
         first, second = (tmp_path / folder / name for folder in "ab")
         assert first.read_bytes() == second.read_bytes()
@@ -208,7 +209,7 @@ def test_no_rounds_give_an_empty_table(tmp_path: Path) -> None:
     assert "The schedule has no rounds: nothing was executed." in words
     assert words.count("–") == 5 * (9 + 8)
     write_report(tmp_path / "out", replayed)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == set(OUTPUTS)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {MANIFEST, *OUTPUTS}
     assert (tmp_path / "out" / "rounds.csv").read_text().count("\n") == 1
 
 

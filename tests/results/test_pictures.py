@@ -91,7 +91,7 @@ def test_a_run_keeps_all_but_the_picture_that_cannot_be_drawn(
     left = {path.name for path in out.iterdir()}
     written = {f"{name}.json" for name in ("summary", "run", "perfetto")}
     tables = {"requests.csv", "rounds.csv", "plans"}
-    assert left == written | tables | {"timeline.png"}
+    assert left == written | tables | {"timeline.png", ".edgesim.json"}
     assert json.loads((out / "run.json").read_text())["runtime_s"]
 
 
