@@ -26,7 +26,7 @@ COLOURS: Mapping[str, str] = {
     "random": "#7f7f7f",
     "clockwork": "#a43aef",
     "rolling": "#4c477c",
-    "branch": "#b8d98a",
+    "branch": "#27d086",
 }
 """Colour by solver or policy.
 
