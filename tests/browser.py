@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMEDRIVER = Path("/usr/bin/chromedriver")
@@ -46,3 +47,16 @@ def started(profile: Path) -> Iterator[webdriver.Chrome]:
         yield driver
     finally:
         driver.quit()
+
+
+def open_page(browser: webdriver.Chrome, page: Path) -> None:
+    """Open a file and wait until it is loaded; for files, ``get`` may return before."""
+    address = page.as_uri()
+    browser.get(address)
+    WebDriverWait(browser, 60, poll_frequency=0.02).until(
+        lambda it: it.execute_script(
+            "return document.URL === arguments[0] "
+            "&& document.readyState === 'complete'",
+            address,
+        )
+    )

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import pytest
 from selenium import webdriver
 
-from tests.browser import started
+from tests.browser import open_page, started
 
 REPOSITORY = Path(__file__).parents[1]
 LINKS = {("a", "href"), ("img", "src"), ("script", "src"), ("link", "href")}
@@ -117,6 +117,12 @@ def browser(
         yield driver
 
 
+SETTLED = """
+const done = arguments[arguments.length - 1];
+jQuery(() => requestAnimationFrame(() => setTimeout(done)));
+"""
+"""Wait for the theme's script, which a page's load does not wait for."""
+
 UNFIT = """
 const width = document.documentElement.clientWidth;
 const flow = e => getComputedStyle(e).overflowX;
@@ -134,15 +140,24 @@ return document.documentElement.scrollWidth > width ? ['page', ...found] : found
 
 
 @pytest.mark.parametrize("width", [1200, 400])
-def test_pages_fit(browser: webdriver.Chrome, site: Path, width: int) -> None:
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_pages_fit(
+    browser: webdriver.Chrome, site: Path, width: int, scripts: bool
+) -> None:
     """On a screen and on a telephone nothing is cut off; what is wider scrolls."""
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
     )
+    browser.execute_cdp_cmd(
+        "Emulation.setScriptExecutionDisabled", {"value": not scripts}
+    )
     for page in sorted(site.rglob("*.html")):
         if page.name in ("404.html", "search.html"):
             continue
-        browser.get(page.as_uri())
+        open_page(browser, page)
+        if scripts:
+            browser.execute_async_script(SETTLED)
+        assert browser.execute_script("return !!window.jQuery") == scripts
         unfit = browser.execute_script(UNFIT)
         assert unfit == [], (page.name, unfit)

@@ -18,6 +18,7 @@ from mkdocs.structure.pages import Page
 
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)")
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
+TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -62,6 +63,11 @@ def on_page_markdown(
     return "".join(
         part if i % 2 else LINK.sub(rewritten, part) for i, part in enumerate(parts)
     )
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Put each table into a box that scrolls, with or without the theme's script."""
+    return TABLE.sub(lambda table: f'<div class="table">{table[0]}</div>', html)
 
 
 def _named(nav: object) -> Iterator[str]:

@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from edgesim.report.file import write_report
-from tests.browser import started
+from tests.browser import open_page, started
 from tests.report.conftest import Copied
 from tests.report.test_page import HOSTILE
 
@@ -28,7 +28,7 @@ def browser(
 
 def _open(browser: webdriver.Chrome, page: Path) -> None:
     """Open a page, and wait until its timeline is drawn."""
-    browser.get(page.as_uri())
+    open_page(browser, page)
     if browser.find_elements(By.ID, "timeline-plot"):
         WebDriverWait(browser, 60).until(
             lambda it: it.execute_script(
@@ -237,7 +237,7 @@ def test_without_scripts_all_but_the_timeline_is_there(
     browser.execute_cdp_cmd(off, {"value": True})
     try:
         page = write_report(copied("plan"))
-        browser.get(page.as_uri())
+        open_page(browser, page)
         said = browser.find_element(By.TAG_NAME, "main").text
         assert "Sharing gains dp" in said
         assert "The timeline needs JavaScript" in said
