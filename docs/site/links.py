@@ -66,7 +66,7 @@ def on_page_markdown(
 
 
 def on_page_content(html: str, **_: object) -> str:
-    """Put each table into a box that scrolls, whether the theme's script runs or not."""
+    """Put each table into a box that scrolls, with or without the theme's script."""
     return TABLE.sub(lambda table: f'<div class="table">{table[0]}</div>', html)
 
 
