@@ -370,9 +370,7 @@ def _appear(temporary: Path, final: Path, kind: Kind) -> Sequence[tuple[str, str
             return ()
     try:
         known = _known_files(final, kind)
-    except (
-        InputError
-    ):  # damaged since the work began: nothing there is known to be ours
+    except InputError:  # damaged since the work began: nothing is known to be ours
         known = {}
     new = {n: digest for n, digest in _hashes(temporary).items() if n != MANIFEST}
     if not kind.replaces:
