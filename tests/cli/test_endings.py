@@ -19,6 +19,7 @@ from edgesim.instances import read_schedule
 from edgesim.output_folder import MANIFEST
 from tests.command import edgesim
 from tests.examples import SCENARIO, TRACE, instance
+from tests.experiment.background import hear_signals
 
 HANGING = """\
 import sys
@@ -65,11 +66,7 @@ def test_what_was_solved_before_a_signal_is_there(number: signal.Signals) -> Non
     with _started(
         *("solve", "tiny.json", "--solver", "dp,greedy,hangs_for_test:hang"),
         *("--out", "out"),
-        before=lambda: (
-            signal.signal(number, signal.default_int_handler)
-            if number == signal.SIGINT
-            else None
-        ),
+        before=hear_signals,
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == b"hanging\n"

@@ -64,9 +64,10 @@ class Background(subprocess.Popen[str]):
         super().__exit__(kind, value, traceback)
 
 
-def _hear_interrupts() -> None:
-    """Undo what a shell does to what it runs in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def hear_signals() -> None:
+    """Undo what a shell or ``nohup`` does to what it runs in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def started(folder: Path, *words: object) -> Background:
@@ -79,7 +80,7 @@ def started(folder: Path, *words: object) -> Background:
         text=True,
         env=ENVIRONMENT,
         start_new_session=True,
-        preexec_fn=_hear_interrupts,
+        preexec_fn=hear_signals,
     )
 
 
