@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from edgesim.errors import InputError, from_validation, in_file, short, unknown_key
 from solvers.spelling import closest
+from solvers.temporary import is_temporary, temporary_file
 
 
 class WriteError(InputError):
@@ -219,16 +221,35 @@ def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             with path.open(mode, **text) as file:
                 yield file
             return
-        handle, name = tempfile.mkstemp(prefix=f".{final.name[:50]}.", dir=final.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, mode, **text) as file:
+        with temporary_file(final.name, final.parent) as temporary:
+            with temporary.open(mode, **text) as file:
                 yield file
             temporary.chmod(0o666 & ~permissions())
+            # What is in a temporary folder is written out with all that is in it.
+            if not is_temporary(final):
+                write_out(temporary)
             temporary.replace(final)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
+            if not is_temporary(final):
+                write_out(final.parent)
+
+
+def write_out(path: Path) -> None:
+    """Have the system write a file, or a folder's names, to the disk now.
+
+    Without it, a file may be empty after a power failure although it had its name long
+    before.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:  # a folder of Windows, or one that may not be read
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EROFS, errno.ENOTSUP):
             raise
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -282,9 +303,8 @@ def check_writable(path: Path) -> None:
             raise InputError(path, "is a folder; a file name is needed")
         if path.exists() and not path.is_file():
             return  # a device or a pipe
-        handle, name = tempfile.mkstemp(prefix=f".{final.name[:50]}.", dir=final.parent)
-        os.close(handle)
-        Path(name).unlink()
+        with temporary_file(final.name, final.parent):
+            pass
 
 
 def write_or_save(path: Path, write: Callable[[Path], None]) -> None:

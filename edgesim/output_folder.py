@@ -9,15 +9,16 @@ changed, or put where a file must go, is renamed, and a
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import io
 import json
 import os
 import re
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any
@@ -33,10 +34,13 @@ from edgesim.files import (
     read_json,
     resolved,
     sha256,
+    write_out,
     write_whole,
     writing,
 )
+from edgesim.rescue import rescued
 from edgesim.text import plain
+from solvers.temporary import temporary_file, temporary_folder
 
 MANIFEST = ".edgesim.json"
 MANIFEST_SCHEMA = "edgesim.manifest/1"
@@ -44,6 +48,9 @@ SEALED = "sealed"
 """Stands for the hash of a file that holds its own, as :func:`write_sealed` writes."""
 
 _SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n\}\n\Z')
+_WRITERS = 8
+"""How many files are written to the disk at a time."""
+
 _SEAL_BYTES = 100
 """No fewer than the bytes of a hash at the end of a file."""
 
@@ -182,22 +189,21 @@ def write_output_folder(
     with writing(path):
         final = resolved(path)
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(
-            tempfile.mkdtemp(prefix=f".{final.name[:50]}.", dir=_workplace(final))
-        )
-        try:
-            yield temporary
-            _write_manifest(temporary, kind, _hashes(temporary))
-            kept = _appear(temporary, final, kind)
-        except BaseException as error:
-            if saved is not None and not _is_of_input(error):
-                _keep_partial(temporary, path, saved)
-            shutil.rmtree(temporary, ignore_errors=True)
-            if isinstance(error, WriteError):  # the temporary name tells nothing
-                where = error.where.replace(str(temporary), str(path), 1)
-                raise WriteError(where, *error.args[1:]) from error
-            raise
-        shutil.rmtree(temporary, ignore_errors=True)
+        with temporary_folder(final.name, _workplace(final)) as temporary:
+            _recover(temporary, path)
+            try:
+                with rescued(lambda: _keep_partial(temporary, path, saved)):
+                    yield temporary
+                _write_manifest(temporary, kind, _hashes(temporary))
+                _write_out_all(temporary)
+                kept = _appear(temporary, final, kind)
+            except BaseException as error:
+                if not _is_of_input(error):
+                    _keep_partial(temporary, path, saved)
+                if isinstance(error, WriteError):  # the temporary name tells nothing
+                    where = error.where.replace(str(temporary), str(path), 1)
+                    raise WriteError(where, *error.args[1:]) from error
+                raise
     _warn_of_kept(path, kept)
 
 
@@ -223,27 +229,21 @@ def add_output(folder: Path, name: str, kind: Kind) -> Iterator[IO[str]]:
     """
     known = _known_files(folder, kind)
     place = folder / name
-    with writing(place):
-        handle, new = tempfile.mkstemp(prefix=f".{name[:50]}.", dir=folder)
-        os.close(handle)
-        written = Path(new)
-        try:
-            with write_whole(written) as file:
-                yield file
-            kept = []
-            if os.path.lexists(place) and not _is_unchanged(place, known.get(name, "")):
-                kept = [(name, place.rename(_free_name(place, "kept")).name)]
-            listed = {
-                other: _digest(folder / other) if digest is None else digest
-                for other, digest in known.items()
-                if _is_plain(folder, other)
-            }
-            listed[name] = _digest(written)
-            written.replace(place)
-            _write_manifest(folder, kind, listed)
-        except BaseException:
-            written.unlink(missing_ok=True)
-            raise
+    with writing(place), temporary_file(name, folder) as written:
+        with write_whole(written) as file:
+            yield file
+        write_out(written)
+        kept = []
+        if os.path.lexists(place) and not _is_unchanged(place, known.get(name, "")):
+            kept = [(name, place.rename(_free_name(place, "kept")).name)]
+        listed = {
+            other: _digest(folder / other) if digest is None else digest
+            for other, digest in known.items()
+            if _is_plain(folder, other)
+        }
+        listed[name] = _digest(written)
+        written.replace(place)
+        _write_manifest(folder, kind, listed)
     _warn_of_kept(folder, kept)
 
 
@@ -343,8 +343,8 @@ def _try_to_write(path: Path) -> None:
     place = _workplace(resolved(path))
     while not os.path.lexists(place):
         place = place.parent
-    with tempfile.TemporaryDirectory(prefix=".edgesim-", dir=place) as folder:
-        Path(folder, "file").write_bytes(b"1")
+    with temporary_folder(path.name, place) as folder:
+        (folder / "file").write_bytes(b"1")
 
 
 def _is_of_input(error: BaseException) -> bool:
@@ -377,7 +377,7 @@ def _appear(temporary: Path, final: Path, kind: Kind) -> Sequence[tuple[str, str
         stays = {n: d for n, d in known.items() if n not in new and d is not None}
         _write_manifest(temporary, kind, {**stays, **new})
         known = {name: d for name, d in known.items() if name in new}
-    replaced = temporary.with_name(f"{temporary.name}.old")
+    replaced = temporary.with_name(f"{temporary.name}{_REPLACED}")
     moves = _Moves()
     try:
         kept = _clear(moves, final, replaced, known)
@@ -390,9 +390,39 @@ def _appear(temporary: Path, final: Path, kind: Kind) -> Sequence[tuple[str, str
     except BaseException:
         moves.undo()
         raise
+    write_out(final)
+    write_out(final.parent)
     shutil.rmtree(replaced, ignore_errors=True)
     _remove_emptied(final, known)
     return kept
+
+
+_REPLACED = ".old"
+"""Added to the name of a temporary folder: where an earlier result waits."""
+
+
+def _recover(temporary: Path, path: Path) -> None:
+    """Give back what waits since a process was killed while it replaced a result.
+
+    Somebody may have changed it: it is renamed, not removed.
+    """
+    ours = temporary.name.rpartition(".")[0]
+    for left in sorted(temporary.parent.glob(f"{glob.escape(ours)}.*{_REPLACED}")):
+        if os.path.lexists(left.with_suffix("")):
+            continue  # of a process that is at it now
+        place = _free_name(resolved(path), "recovered")
+        left.rename(place)
+        _warn(
+            f"a run was killed while it replaced {path}: files of the earlier result "
+            f"are in {_shown(place, path)}"
+        )
+
+
+def _write_out_all(folder: Path) -> None:
+    """Have the system write a folder to the disk, before it replaces another."""
+    with ThreadPoolExecutor(_WRITERS) as pool:  # the system writes many in one go
+        for _ in pool.map(write_out, [*folder.rglob("*"), folder]):
+            pass
 
 
 class _Moves:
@@ -496,8 +526,12 @@ def _warn_of_kept(folder: Path, kept: Sequence[tuple[str, str]]) -> None:
     )
 
 
-def _keep_partial(temporary: Path, path: Path, saved: Callable[[Path], str]) -> None:
+def _keep_partial(
+    temporary: Path, path: Path, saved: Callable[[Path], str] | None
+) -> None:
     """Give what is done a name of its own, if there is anything."""
+    if saved is None:
+        return
     try:
         left = saved(temporary)
         if not left:

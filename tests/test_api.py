@@ -535,7 +535,7 @@ def test_a_result_does_not_replace_the_scenario_it_is_of(
     runs = es.run(value, solvers=["edf"], repeats=1)
     (tmp_path / "folder").mkdir()
     (tmp_path / "mine.toml").rename(tmp_path / "folder" / "mine.toml")
-    with pytest.raises(es.InputError, match=r"holds 'mine\.toml', which this does not"):
+    with pytest.raises(es.InputError, match=r"holds 'mine\.toml', but no earlier"):
         runs.write(tmp_path / "folder")
     with pytest.raises(es.InputError, match=r"^folder: must be a path"):
         runs.write(None)  # type: ignore[arg-type]

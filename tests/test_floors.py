@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         f"edgesim.{name}"
         for name in (
             *("errors", "files", "instances", "names", "output_folder", "own_sources"),
-            *("plugins", "shadow", "shipped", "text"),
+            *("plugins", "rescue", "shadow", "shipped", "text"),
         )
     ),
     ("edgesim.engine", "edgesim.radio"),

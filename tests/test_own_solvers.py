@@ -20,6 +20,7 @@ from edgesim.experiment.inputs import load_inputs
 from edgesim.experiment.own_solvers import own_solver, solve_by_name
 from edgesim.experiment.run import run_all
 from edgesim.instances import read_instance, read_schedule
+from edgesim.output_folder import MANIFEST
 from solvers import OwnSolverError, RefusalError, solve
 from tests.command import Finished, edgesim
 from tests.examples import FIGURE, SCENARIO, TRACE, instance
@@ -717,4 +718,4 @@ def test_a_schedule_is_written_before_the_next_solver_runs(
         "solve", "tiny.json", "--solver", "fcfs,greedy,edf", "--out", "out"
     )
     assert finished.code == 130
-    assert [path.name for path in Path("out").iterdir()] == ["fcfs.json"]
+    assert {path.name for path in Path("out").iterdir()} == {MANIFEST, "fcfs.json"}

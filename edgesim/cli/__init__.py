@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 import traceback
 import warnings
@@ -13,6 +12,7 @@ from typing import Annotated, TextIO
 import typer
 
 from edgesim.cli.command import command
+from edgesim.cli.ending import ending_on_signals
 from edgesim.cli.figure import figure
 from edgesim.cli.listing import list_
 from edgesim.cli.own_code import TRACEBACK, consenting
@@ -24,7 +24,7 @@ from edgesim.cli.schema import schema
 from edgesim.cli.solve import solve
 from edgesim.cli.trace import app as trace_app
 from edgesim.errors import InputError, KeptWarning
-from edgesim.plugins import ConsentError, Ending, pass_on_signal, told_where
+from edgesim.plugins import ConsentError, pass_on_signal, told_where
 from edgesim.text import plain
 
 app = typer.Typer(
@@ -69,27 +69,13 @@ app.add_typer(trace_app, name="trace")
 
 def main() -> None:
     """Run the command; invalid input gives one line on standard error, exit code 2."""
-    # Unwinding removes temporary files, which the signal's default action would leave.
-    # So does the end of the terminal; a command under nohup goes on, as it is told to.
-    ends = [signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        ends.append(signal.SIGHUP)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # the name of a file need not be UTF-8
             stream.reconfigure(errors="backslashreplace")
-    before = {number: signal.signal(number, _end) for number in ends}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", KeptWarning)
-            warnings.showwarning = _show_warning
-            _run()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _end(number: int, _: object) -> None:
-    raise Ending(128 + number)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", KeptWarning)
+        warnings.showwarning = _show_warning
+        _run()
 
 
 def _show_warning(
@@ -109,7 +95,8 @@ def _show_warning(
 
 def _run() -> None:
     try:
-        code = app(prog_name="edgesim", standalone_mode=False)
+        with ending_on_signals():
+            code = app(prog_name="edgesim", standalone_mode=False)
     except ConsentError as error:
         _fail(f"{error}; if you trust it: {consenting(sys.argv[1:])}")
     except InputError as error:

@@ -8,56 +8,103 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+
+from edgesim.plugins import Ending
+from edgesim.rescue import save_all
 
 GRACE_S = 1.0
-"""How long Python may take to handle a signal, and to unwind."""
+"""How long Python may take to hear of a signal."""
 
-_ENDING = {
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if hasattr(signal, name)
-}
+UNWINDING_S = 10.0
+"""How long it may then take to remove what is temporary, and to keep what is done."""
+
+_FAREWELLS: list[Callable[[], str]] = [lambda: "stopped"]
 
 
 @contextmanager
-def ending_soon(farewell: Callable[[], str]) -> Iterator[None]:
-    """End the process if a signal that ends it does not within ``GRACE_S``.
+def ending_on_signals() -> Iterator[None]:
+    """Unwind at a signal that ends the process; end without unwinding if that hangs.
 
-    Python handles signals between its own instructions: within the engine of ``ilp``
-    there are none for minutes, and a cluster may not answer.
+    The signals' default action would leave temporary files. A signal that is ignored
+    stays so: a command under ``nohup`` goes on when its terminal ends. Python handles
+    signals between its own instructions: within a compiled solver there may be none for
+    minutes, and a cluster may not answer.
 
-    Parameters
-    ----------
-    farewell
-        Returns what to say on standard error then.
+    Raises
+    ------
+    KeyboardInterrupt
+        At SIGINT.
+    Ending
+        At SIGTERM and SIGHUP, with the exit code that shells expect.
     """
+    numbers = [
+        getattr(signal, name)
+        for name in ("SIGINT", "SIGTERM", "SIGHUP")
+        if hasattr(signal, name)
+    ]
+    heard = threading.Event()
+
+    def end(number: int, _: FrameType | None) -> None:
+        heard.set()
+        raise KeyboardInterrupt if number == signal.SIGINT else Ending(128 + number)
+
+    before = {
+        number: signal.signal(number, end)
+        for number in numbers
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     ended = threading.Event()
     watcher = threading.Thread(
-        target=_watch, args=(reader, ended, farewell), daemon=True
+        target=_watch, args=(reader, frozenset(before), heard, ended), daemon=True
     )
-    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     watcher.start()
     try:
         yield
     finally:
         ended.set()
-        signal.set_wakeup_fd(before)
+        signal.set_wakeup_fd(woken)
         os.close(writer)
         watcher.join()
         os.close(reader)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _watch(reader: int, ended: threading.Event, farewell: Callable[[], str]) -> None:
+@contextmanager
+def with_farewell(farewell: Callable[[], str]) -> Iterator[None]:
+    """Say something else on standard error if the process ends without unwinding.
+
+    Parameters
+    ----------
+    farewell
+        Returns what to say.
+    """
+    _FAREWELLS.append(farewell)
+    try:
+        yield
+    finally:
+        _FAREWELLS.remove(farewell)
+
+
+def _watch(
+    reader: int,
+    numbers: frozenset[int],
+    heard: threading.Event,
+    ended: threading.Event,
+) -> None:
     """Wait for a signal that ends the process, and then for its end."""
     while found := os.read(reader, 1):
         number = found[0]
-        if number not in _ENDING or signal.getsignal(number) == signal.SIG_IGN:
+        if number not in numbers:
             continue
-        if ended.wait(GRACE_S):
+        if heard.wait(GRACE_S) and ended.wait(UNWINDING_S):
             return
         # Nothing is unwound: not even a cursor that a progress bar has hidden.
+        save_all()
         shown = "\n\x1b[?25h" if sys.stderr.isatty() else ""
-        print(f"{shown}{farewell()}", file=sys.stderr, flush=True)
+        print(f"{shown}{_FAREWELLS[-1]()}", file=sys.stderr, flush=True)
         os._exit(128 + number)

@@ -136,7 +136,7 @@ def figure(
     """
     del traceback
     from edgesim.cli.chosen_figure import chosen_figure, own_models
-    from edgesim.cli.ending import ending_soon
+    from edgesim.cli.ending import with_farewell
     from edgesim.cli.figure_errors import naming_options
     from edgesim.cli.options import picture_formats
     from edgesim.cli.progress import progress
@@ -204,7 +204,7 @@ def figure(
         return f"stopped: {reached}; {again} goes on from there"
 
     with (
-        ending_soon(farewell),
+        with_farewell(farewell),
         naming_options(source, settings or (), plot),
         progress(source.stem) as advance,
     ):

@@ -81,6 +81,7 @@ def run(
     from edgesim.experiment.doubts import doubts
     from edgesim.experiment.inputs import open_inputs
     from edgesim.experiment.run import run_all
+    from edgesim.experiment.trial import Trial
     from edgesim.files import keep_inputs
     from edgesim.output_folder import check_output_folder
     from edgesim.results.pictures import PictureError
@@ -138,10 +139,11 @@ def run(
         before = replaced_run(folder)
         failed: dict[str, EdgesimError] = {}
         with progress(inputs.scenario.name) as advance:
-            trials = run_all(inputs, advance, failed)
+            made: list[Trial] = []
+            trials = run_all(inputs, advance, failed, made)
             undrawn: PictureError | None = None
             try:
-                report = write_run(folder, inputs, trials, failed, wanted)
+                report = write_run(folder, inputs, trials, failed, wanted, made)
             except PictureError as error:
                 undrawn, report = error, error.report
         doubtful = doubts(inputs, typed)

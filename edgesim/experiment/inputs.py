@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from edgesim.scenario.online import OnlineSpec
 from edgesim.trace.requests import Trace, read_trace
 from edgesim.trace.scale import window_length_s
 from edgesim.trace.stored import StoredTrace, open_trace
+from solvers.temporary import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,10 @@ def open_inputs(
     InputError
         For any error in the files, naming file and place.
     """
-    with TemporaryDirectory(prefix="edgesim-") as folder:
+    with temporary_folder("trace") as folder:
         yield load_inputs(
             scenario,
-            Path(folder),
+            folder,
             trace=trace,
             profile=profile,
             overrides=overrides,

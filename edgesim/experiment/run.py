@@ -42,6 +42,7 @@ def run_all(
     inputs: Inputs,
     advance: Progress | None = None,
     failed: dict[str, EdgesimError] | None = None,
+    made: list[Trial] | None = None,
 ) -> Iterator[Trial]:
     """Run every repeat and yield its trials: online as they end, plans after the last.
 
@@ -54,6 +55,8 @@ def run_all(
     failed
         Filled with the solvers that fail, and the reason: none of their trials is
         yielded. If None, a failure ends the run.
+    made
+        Filled with the trials of plans as they are made.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def run_all(
     repeats = scenario.run.repeats
     if scenario.online is None:
         plans = repeats * len(scenario.run.solvers)
-        trials: list[Trial] = []
+        trials: list[Trial] = [] if made is None else made
         ended: BaseException | None = None
         try:
             for repeat in range(repeats):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from edgesim.profiling.copies import HostBlock, fill, make_cold, write_through
 from edgesim.profiling.device import Device
 from edgesim.profiling.plan import NetworkPlan
 from edgesim.profiling.sampling import Sampling
+from solvers.temporary import temporary_folder
 
 PROBE_BYTES = 32 * 2**20
 WAYS = 4
@@ -43,9 +43,9 @@ def tier_rates(
         fill(block.host)
         made_s = time.perf_counter() - start_s
         target = device.device_buffer(PROBE_BYTES)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".edgesim-") as place:
+        with temporary_folder("estimate", folder) as place:
             if tier == "disk":
-                path = Path(place) / "0.bin"
+                path = place / "0.bin"
                 write_through(path, block.host)
                 block = HostBlock(block.host, path)
             for _ in range(2):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ from edgesim.profiling.model_loads import (
 from edgesim.profiling.networks import Networks, computes_in
 from edgesim.profiling.plan import NetworkPlan
 from edgesim.profiling.sampling import Sampling
+from solvers.temporary import temporary_folder
 
 Number = TypeVar("Number", int, Timing)
 
@@ -194,10 +194,7 @@ def measure(
     tables: dict[tuple[str | None, ...], _NetworkTable] = {}
     models: dict[str, ModelProfile] = {}
     facts: Facts | None = None
-    with tempfile.TemporaryDirectory(
-        dir=settings.disk_folder, prefix=".edgesim-"
-    ) as place:
-        folder = Path(place)
+    with temporary_folder("measure", settings.disk_folder) as folder:
         copies = measure_copies(
             device, settings.tiers, settings.sampling, folder, ladder(device)
         )

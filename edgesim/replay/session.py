@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from edgesim.replay.execute import (
 )
 from edgesim.replay.memory_check import check_room, need, out_of_memory_refused
 from edgesim.replay.plan import ReplayPlan
+from solvers.temporary import temporary_folder
 
 
 def replay(
@@ -79,11 +79,11 @@ def replay(
         check_room(need(plan, profile, tier, own_memory=own_memory), device, place)
     clock = WallClock() if clock is None else clock
     with (
-        tempfile.TemporaryDirectory(prefix=".replay-", dir=place) as name,
+        temporary_folder("replay", place) as folder,
         out_of_memory_refused(),
     ):
         stage = Stage(
-            hosts=host_blocks(plan, device, tier, Path(name), seed),
+            hosts=host_blocks(plan, device, tier, folder, seed),
             buffer=device.device_buffer(plan.buffer_bytes),
             batches=networks.batch_steps(
                 plan.batches,

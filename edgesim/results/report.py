@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -14,6 +14,8 @@ from edgesim.experiment.trial import Trial
 from edgesim.files import TEXT, write_json, write_or_save
 from edgesim.measures.series import check_samples
 from edgesim.output_folder import write_output_folder, write_sealed
+from edgesim.plugins import Ending
+from edgesim.rescue import rescued
 from edgesim.results.online_summary import OnlineSummary, OpenTable
 from edgesim.results.pictures import PictureError, known_formats, write_pictures
 from edgesim.results.plan_summary import PlanSummary
@@ -68,6 +70,7 @@ def write_run(
     trials: Iterable[Trial],
     failed: Mapping[str, Exception] | None = None,
     formats: Iterable[str] = ("png",),
+    made: Sequence[Trial] = (),
 ) -> Report | None:
     """Write every output of a run into a folder, all of them or none.
 
@@ -94,6 +97,9 @@ def write_run(
         once all trials are consumed.
     formats
         Formats of the pictures: ``png``, ``pdf``, ``svg``.
+    made
+        Trials that are made before ``trials`` yields the first: they are kept if the
+        process must end meanwhile.
 
     Returns
     -------
@@ -115,7 +121,8 @@ def write_run(
     formats = known_formats(formats)
     check_outputs(inputs)
     trials = iter(trials)
-    first = next(trials, None)
+    with rescued(lambda: _keep_made(folder, inputs, made)):
+        first = next(trials, None)
     if first is None:
         return None
     reports: list[_Written] = []
@@ -143,6 +150,18 @@ def write_run(
 class _Written(NamedTuple):
     report: Report
     undrawn: PictureError | None
+
+
+def _keep_made(folder: Path, inputs: Inputs, made: Sequence[Trial]) -> None:
+    """Write trials as those of a run that ends after them."""
+
+    def cut_off() -> Iterator[Trial]:
+        yield from tuple(made)
+        raise Ending
+
+    if made:
+        with suppress(Ending, InputError):
+            _write_trials(folder, inputs, cut_off(), None, ())
 
 
 def _write_trials(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import subprocess
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pulp
 
 from solvers.core.tables import PlannedRound
 from solvers.errors import RefusalError
+from solvers.temporary import temporary_folder
 
 # HiGHS options for programs whose solutions are not schedules: skip the primal
 # heuristics and search only for a bound.
@@ -274,8 +274,8 @@ def _run_cbc(problem: Any, clock: Clock, *, relaxed: bool) -> Answer:
     check_engine("cbc")
     engine = cbc(mip=not relaxed, **limit)
     # PuLP leaves its files, and CBC running, when it is interrupted.
-    with tempfile.TemporaryDirectory() as folder:
-        engine.tmpDir = folder
+    with temporary_folder("cbc") as folder:
+        engine.tmpDir = str(folder)
         try:
             stats = problem.solve(engine)
         except BaseException as error:

@@ -17,6 +17,7 @@ import pytest
 import solvers
 from edgesim.instances import read_schedule
 from edgesim.output_folder import MANIFEST
+from solvers.temporary import MARK
 from tests.command import edgesim
 from tests.examples import SCENARIO, TRACE, instance
 from tests.experiment.background import hear_signals
@@ -185,7 +186,7 @@ def test_plans_that_cannot_be_written_are_kept_elsewhere(
     replace = Path.replace
 
     def full(self: Path, target: Path) -> Path:
-        if elsewhere not in self.parents and self.name.startswith(".edf.json"):
+        if elsewhere not in self.parents and self.name.startswith(f"{MARK}edf.json"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return replace(self, target)
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,10 @@ def hear_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def started(folder: Path, *words: object) -> Background:
-    """Start ``edgesim`` in a folder, in a session of its own."""
+def started(folder: Path, *words: object, under: Sequence[str] = ()) -> Background:
+    """Start ``edgesim`` in a folder, in a session of its own, under another command."""
     return Background(
-        [sys.executable, "-m", "edgesim", *map(str, words)],
+        [*under, sys.executable, "-m", "edgesim", *map(str, words)],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,0 +1,34 @@
+"""What is still saved when the process must end without unwinding.
+
+That happens after a signal, in code that no signal interrupts: a compiled solver of the
+user's, for example. Nothing that waits in ``finally`` runs then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_WAITING: list[Callable[[], None]] = []
+
+
+@contextmanager
+def rescued(save: Callable[[], None]) -> Iterator[None]:
+    """Have something saved if the process must end within the block, and only then.
+
+    Parameters
+    ----------
+    save
+        Called from another thread while the block stands still. It must not raise.
+    """
+    _WAITING.append(save)
+    try:
+        yield
+    finally:
+        _WAITING.remove(save)
+
+
+def save_all() -> None:
+    """Save what waits for it, the innermost first."""
+    for save in tuple(reversed(_WAITING)):
+        save()
