@@ -384,8 +384,9 @@ def _appear(temporary: Path, final: Path, kind: Kind) -> Sequence[tuple[str, str
         for name in new:
             kept += _make_way(moves, final, name)
             moves.move(temporary / name, final / name)
+        # In one step: without a manifest the folder would be no result's.
         if os.path.lexists(final / MANIFEST):
-            moves.move(final / MANIFEST, replaced / MANIFEST)
+            moves.copy(final / MANIFEST, replaced / MANIFEST)
         moves.move(temporary / MANIFEST, final / MANIFEST)
     except BaseException:
         moves.undo()
@@ -430,17 +431,28 @@ class _Moves:
 
     def __init__(self) -> None:
         self._done: list[tuple[Path, Path]] = []
+        self._copies: list[Path] = []
         self._made: list[Path] = []
 
     def move(self, source: Path, target: Path) -> None:
         """Rename a file, into folders that are made where they are missing."""
+        self._make_parents(target)
+        self._done.append((source, target))  # first: this may be interrupted in between
+        source.replace(target)
+
+    def copy(self, source: Path, target: Path) -> None:
+        """Copy a file that is about to be replaced."""
+        self._make_parents(target)
+        self._copies.append(target)
+        self._done.append((source, target))
+        shutil.copy2(source, target, follow_symlinks=False)
+
+    def _make_parents(self, target: Path) -> None:
         parents = (target.parent, *target.parent.parents)
         missing = [folder for folder in parents if not folder.exists()]
         for folder in reversed(missing):
             folder.mkdir()
             self._made.append(folder)
-        self._done.append((source, target))  # first: this may be interrupted in between
-        source.rename(target)
 
     def undo(self) -> None:
         """Rename all back, the last one first."""
@@ -448,6 +460,8 @@ class _Moves:
             if os.path.lexists(target) and not os.path.lexists(source):
                 source.parent.mkdir(parents=True, exist_ok=True)
                 target.rename(source)
+        for copy in self._copies:
+            copy.unlink(missing_ok=True)
         for folder in reversed(self._made):
             with contextlib.suppress(OSError):  # it holds something by now
                 folder.rmdir()

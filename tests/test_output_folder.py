@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
@@ -373,3 +376,48 @@ def test_the_current_folder_is_no_output(
     for out in (Path(), Path("..")):
         with _refused("the folder you are in"):
             check_output_folder(out, KIND)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from edgesim import output_folder
+from tests.test_output_folder import NEW, _write
+
+moves = output_folder._Moves.move
+left = int(sys.argv[2])
+
+def move(self, source, target):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    moves(self, source, target)
+
+output_folder._Moves.move = move
+_write(Path(sys.argv[1]), NEW)
+"""
+
+
+@pytest.mark.parametrize("moves", range(9))
+@pytest.mark.filterwarnings("ignore::edgesim.errors.KeptWarning")
+def test_nothing_is_lost_to_a_kill_while_results_are_replaced(
+    tmp_path: Path, moves: int
+) -> None:
+    """Neither what somebody changed nor what was theirs; the next run is whole."""
+    out = tmp_path / "out"
+    _write(out)
+    (out / "plans" / "0" / "dp.json").write_text("changed")
+    (out / "notes.txt").write_text("mine")
+    root = Path(output_folder.__file__).parents[1]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(out), str(moves)],
+        env=os.environ | {"PYTHONPATH": str(root)},
+        check=False,
+    )
+    assert killed.returncode in (0, -signal.SIGKILL)
+    assert killed.returncode == 0 or moves < 8
+    _write(out, NEW)
+    assert NEW.items() <= _texts(out).items()
+    assert {"changed", "mine"} <= set(_texts(tmp_path).values())
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
