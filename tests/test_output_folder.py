@@ -183,7 +183,7 @@ def test_what_fails_leaves_the_folder_as_it_was(
     manifest = (out / MANIFEST).read_bytes()
     with pytest.raises(InterruptedWorkError):
         _write_while(out, _interrupted)
-    rename, moves = Path.rename, 0
+    replace, moves = Path.replace, 0
     for limit in range(8):
         moves = 0
 
@@ -192,9 +192,9 @@ def test_what_fails_leaves_the_folder_as_it_was(
             moves += 1
             if moves > limit and moves <= limit + 1:
                 raise OSError(28, "no space left")
-            return rename(self, target)
+            return replace(self, target)
 
-        monkeypatch.setattr(Path, "rename", failing)
+        monkeypatch.setattr(Path, "replace", failing)
         with pytest.raises(WriteError, match="no space left"):
             _write(out, NEW)
         monkeypatch.undo()
