@@ -49,7 +49,11 @@ ALGORITHMS: dict[str, Entry] = {
     "ilp": Entry("solvers.ilp.solver", "solve"),
     "branch": Entry("solvers.branch.solver", "solve", extended=True),
     "exhaustive": Entry(
-        "solvers.exhaustive", "solve", check="check", takes="up to 12 users"
+        "solvers.exhaustive.solver",
+        "solve",
+        extended=True,
+        check="check",
+        takes="up to 12 users",
     ),
     "dp-noshare": Entry(
         "solvers.dp.solver",

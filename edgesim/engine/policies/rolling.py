@@ -20,7 +20,7 @@ from edgesim.engine.policy import Policy, PolicyError, View
 from edgesim.engine.request import CHOSEN, ActiveRequest
 from edgesim.errors import InputError
 from solvers import SOLVERS, OwnSolver, OwnSolverError, RefusalError, Uplink, solve
-from solvers.exhaustive import MOST_USERS
+from solvers.exhaustive.solver import MOST_USERS
 from solvers.own_solver import name_of
 from solvers.spelling import did_you_mean
 from solvers.tolerance import TIME_TOLERANCE_S

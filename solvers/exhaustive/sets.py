@@ -1,20 +1,17 @@
-"""Exhaustive search by dynamic programming over subsets of users: the test oracle."""
+"""Exhaustive search over sets of users, where a load depends on two rounds alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from solvers.core.algorithm import Options, Solution
+from solvers.core.algorithm import Solution
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import rank, upload_end_s
-from solvers.errors import RefusalError
+from solvers.exhaustive.batches import batches
 from solvers.tolerance import granted
 from solvers.uplink import Uplink
-
-MOST_USERS = 12
 
 
 class Label(NamedTuple):
@@ -26,7 +23,7 @@ class Label(NamedTuple):
     before: Label | None
 
 
-def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
+def solve(tables: Tables, uplink: Uplink) -> Solution:
     """Serve the maximum number of users over all sequences of rounds.
 
     A state is a set of served users and the model of the adjacent round; each state
@@ -42,15 +39,8 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     most users of any label are a bound. The rounds are those that the timing accepts,
     and proven unless rounding alone decides.
 
-    O(3^K · models) labels; more than 12 users are refused.
-
-    Raises
-    ------
-    RefusalError
-        If more than 12 users can be scheduled.
+    O(3^K · models) labels.
     """
-    del options
-    check(tables)
     users = [int(k) for k in tables.users]
     step = {"dynamic": _dynamic, "upfront": _upfront, "static": _static}[uplink]
     states: dict[int, dict[int | None, list[Label]]] = {
@@ -68,52 +58,18 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
             for label in labels
             if uplink != "static" or _first_load_fits(tables, label)
         ]
-        for model, batch_mask, batch in _batches(tables, users, served):
-            planned = PlannedRound(model, batch)
-            together = served | batch_mask
+        for planned, mask in batches(tables, served):
+            together = served | mask
             upload_s = _upload_s(tables, users, together)
             for neighbour, labels in here.items():
                 for label in labels:
                     new = step(tables, planned, neighbour, label, upload_s)
                     if new is not None:
-                        _keep(states.setdefault(together, {}), model, new)
+                        _keep(states.setdefault(together, {}), planned.model, new)
     rounds = _best(tables, uplink, done)
     most = max(served.bit_count() for served, labels in done.items() if labels)
     proven = most == sum(len(batch) for _, batch in rounds)
     return Solution(rounds, proven=proven, bound=None if proven else most)
-
-
-def check(tables: Tables) -> None:
-    """Refuse a problem that is too large.
-
-    Raises
-    ------
-    RefusalError
-        If more than 12 users can be scheduled.
-    """
-    if len(tables.users) > MOST_USERS:
-        raise RefusalError(
-            f"exhaustive: {len(tables.users)} users, at most {MOST_USERS} are taken; "
-            f"use ilp for a proven optimum"
-        )
-
-
-def _batches(
-    tables: Tables, users: list[int], served: int
-) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-    """Yield every batch of unserved users as (model, bit mask, users)."""
-    for model in tables.active:
-        bits = [
-            i
-            for i, k in enumerate(users)
-            if tables.user_model[k] == model and not served >> i & 1
-        ]
-        for choice in range(1, 1 << len(bits)):
-            chosen = [bit for i, bit in enumerate(bits) if choice >> i & 1]
-            latency = tables.latency_s[model]
-            if len(chosen) < len(latency) and np.isfinite(latency[len(chosen)]):
-                mask = sum(1 << bit for bit in chosen)
-                yield model, mask, tuple(users[bit] for bit in chosen)
 
 
 def _upload_s(tables: Tables, users: list[int], served: int) -> float:

@@ -1,0 +1,1 @@
+"""Exhaustive search: the oracle of the tests."""
