@@ -50,7 +50,8 @@ def ending_on_signals() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         if _is_finalizing(frame):  # Python would drop what is raised there
-            threading.Timer(AGAIN_S, signal.raise_signal, [number]).start()
+            main = threading.main_thread().ident
+            threading.Timer(AGAIN_S, signal.pthread_kill, [main, number]).start()
             return
         heard.set()
         raise KeyboardInterrupt if number == signal.SIGINT else Ending(128 + number)
