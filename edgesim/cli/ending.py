@@ -19,6 +19,9 @@ GRACE_S = 1.0
 UNWINDING_S = 10.0
 """How long it may then take to remove what is temporary, and to keep what is done."""
 
+AGAIN_S = 0.01
+"""When to try again where nothing can be raised."""
+
 _FAREWELLS: list[Callable[[], str]] = [lambda: "stopped"]
 
 
@@ -45,7 +48,11 @@ def ending_on_signals() -> Iterator[None]:
     ]
     heard = threading.Event()
 
-    def end(number: int, _: FrameType | None) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
+        if _is_finalizing(frame):  # Python would drop what is raised there
+            main = threading.main_thread().ident
+            threading.Timer(AGAIN_S, signal.pthread_kill, [main, number]).start()
+            return
         heard.set()
         raise KeyboardInterrupt if number == signal.SIGINT else Ending(128 + number)
 
@@ -88,6 +95,15 @@ def with_farewell(farewell: Callable[[], str]) -> Iterator[None]:
         yield
     finally:
         _FAREWELLS.remove(farewell)
+
+
+def _is_finalizing(frame: FrameType | None) -> bool:
+    """Whether a frame is that of a ``__del__``, or was called by one."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _watch(

@@ -36,6 +36,16 @@ def stuck(problem, uplink, options):
     system.pthread_mutex_lock(lock)
     system.pthread_mutex_lock(lock)
 
+class Slow:
+    def __del__(self):
+        print("stuck", file=sys.stderr, flush=True)
+        for _ in range(5):
+            time.sleep(0.1)
+
+def finalized(problem, uplink, options):
+    Slow()
+    time.sleep(600)
+
 def swallow(problem, uplink, options):
     print("stuck", file=sys.stderr, flush=True)
     while True:
@@ -178,3 +188,15 @@ def test_a_command_that_is_to_outlive_its_terminal_does(place: Path) -> None:
         process.terminate()
         process.communicate(timeout=LATER_S)
         assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_a_signal_within_a_finalizer_is_not_lost(place: Path) -> None:
+    """Python drops what is raised there, and shows it."""
+    words = ("run", "small.toml", "--solver", "stuck_for_test:finalized")
+    with started(place, *words, "--out", "out") as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "stuck\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=LATER_S)
+    assert process.returncode == 130
+    assert err == ""

@@ -49,7 +49,7 @@ class Cluster:
             *("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard"),
             *("--scheduler-file", self.file),
         )
-        wait_for(self.file.is_file)
+        wait_for(lambda: self.file.is_file() and self.file.read_bytes()[-1:] == b"}")
 
     @property
     def address(self) -> str:
