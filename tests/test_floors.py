@@ -33,6 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("edgesim.plotting",),
     ("edgesim.results", "edgesim.profiling"),
     ("edgesim.replay", "edgesim.campaign", "edgesim.report"),
+    ("edgesim.live",),
     ("edgesim.api", "edgesim.catalogue", "edgesim.online", "edgesim.schemas"),
     ("edgesim.cli",),
     ("edgesim.__main__", "edgesim.campaign.worker"),
@@ -46,7 +47,7 @@ is a process of its own that runs the command, as ``__main__`` does.
 TOGETHER = (1, 2)
 """Floors whose rooms are one."""
 
-_TORCH = ("edgesim.profiling.", "edgesim.replay.")
+_TORCH = ("edgesim.profiling.", "edgesim.replay.", "edgesim.live.")
 
 AT_HOME = {
     "torch": _TORCH,
