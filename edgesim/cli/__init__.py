@@ -13,6 +13,7 @@ import typer
 from edgesim.cli.command import command
 from edgesim.cli.figure import figure
 from edgesim.cli.listing import list_
+from edgesim.cli.live import live
 from edgesim.cli.own_code import TRACEBACK, consenting
 from edgesim.cli.profile import app as profile_app
 from edgesim.cli.replay import replay
@@ -59,6 +60,7 @@ app.command("solve", cls=command())(solve)
 app.command("figure", cls=command())(figure)
 app.command("report", cls=command())(report)
 app.command("replay", cls=command(instance_file="instance"))(replay)
+app.command("live", cls=command())(live)
 app.command("schema", cls=command())(schema)
 app.command("list", cls=command())(list_)
 app.add_typer(profile_app, name="profile")

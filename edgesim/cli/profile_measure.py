@@ -86,6 +86,10 @@ def measure(
     seconds: Annotated[
         float, typer.Option(help="Most seconds for each quantity (3 samples at least).")
     ] = 2.0,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads of torch on the host [as many as it likes]."),
+    ] = None,
     disk_folder: Annotated[
         Path | None,
         typer.Option(help="Where the tier disk is measured [the folder of --out]."),
@@ -122,6 +126,7 @@ def measure(
     from edgesim.profiling.plan import PlanOptions
     from edgesim.profiling.sampling import Sampling
     from edgesim.profiling.session import Settings
+    from edgesim.profiling.threads import set_threads
 
     # Nothing slow runs before all options are checked.
     if dtype is not None:
@@ -137,6 +142,8 @@ def measure(
     seconds = cast("float", positive("--seconds", seconds))
     given = measuring.parse_specs(specs)
     opened = open_device(device)
+    if threads is not None:
+        set_threads(threads)
     folder = out.resolve().parent
     settings = Settings(
         tiers=_tiers(tiers, opened.tiers),
@@ -164,6 +171,7 @@ def measure(
         ("--min-bytes", min_bytes, None),
         ("--repeats", repeats, 30),
         ("--seconds", seconds, 2.0),
+        ("--threads", threads, None),
         ("--disk-folder", disk_folder and measuring.shown_path(disk_folder), None),
         ("--name", name, None),
         ("--out", measuring.shown_path(out), None),

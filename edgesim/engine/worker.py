@@ -82,7 +82,12 @@ class Worker:
     clock
         Stamps the ends.
     prepare
-        Called by the thread before its first job.
+        Called by the thread before anything else; waited for.
+
+    Raises
+    ------
+    BaseException
+        What ``prepare`` raises.
     """
 
     def __init__(
@@ -91,8 +96,12 @@ class Worker:
         self._clock = clock
         self._prepare = prepare
         self._jobs: SimpleQueue[tuple[Work, Job] | None] = SimpleQueue()
+        self._prepared = SimpleQueue[BaseException | None]()
         self._thread = Thread(target=self._work, name="edgesim-device", daemon=True)
         self._thread.start()
+        failed = self._prepared.get()
+        if failed is not None:
+            raise failed
 
     def begin(self, work: Work, job: Job) -> None:
         """Begin a job once those before it have ended."""
@@ -115,14 +124,16 @@ class Worker:
         self.close()
 
     def _work(self) -> None:
-        prepared = False
+        try:
+            self._prepare()
+        except BaseException as error:
+            self._prepared.put(error)  # raised where the thread was made
+            return
+        self._prepared.put(None)
         while (found := self._jobs.get()) is not None:
             work, job = found
             took_s, failed = 0.0, None
             try:
-                if not prepared:
-                    self._prepare()
-                    prepared = True
                 took_s = job()
             except BaseException as error:
                 failed = error  # raised where the end is heard of

@@ -66,19 +66,7 @@ def serve_repeat(
         If a policy fails or makes a choice that cannot be run, or its solver refuses.
     """
     scenario, online = inputs.scenario, inputs.online
-    trace = inputs.trace
-    assert isinstance(trace, StoredTrace)
-    seed = np.random.SeedSequence(scenario.run.seed).spawn(3 + repeat)[2 + repeat]
-    stream_seed, noise_seed = seed.spawn(2)
-    stream = make_stream(
-        trace,
-        scenario,
-        inputs.scenario_file,
-        inputs.library,
-        inputs.model_names,
-        repeat,
-        np.random.default_rng(stream_seed),
-    )
+    stream, noise_seed = stream_of(inputs, repeat)
     faults = online_faults(str(inputs.scenario_file), online, stream.users)
     load_sigma, compute_sigma = inputs.sigmas()
     load_factor = 1.0 if scenario.noise is None else scenario.noise.load_factor
@@ -109,6 +97,24 @@ def serve_repeat(
         del run  # or its records would be in memory together with those of the next
         yield Trial(repeat, name, account, stream.users, runtime_s, stream.duration_s)
         del account
+
+
+def stream_of(inputs: Inputs, repeat: int) -> tuple[Stream, np.random.SeedSequence]:
+    """Prepare the requests of a repeat, and the seed of its noise."""
+    trace = inputs.trace
+    assert isinstance(trace, StoredTrace)
+    seed = np.random.SeedSequence(inputs.scenario.run.seed)
+    stream_seed, noise_seed = seed.spawn(3 + repeat)[2 + repeat].spawn(2)
+    stream = make_stream(
+        trace,
+        inputs.scenario,
+        inputs.scenario_file,
+        inputs.library,
+        inputs.model_names,
+        repeat,
+        np.random.default_rng(stream_seed),
+    )
+    return stream, noise_seed
 
 
 def tables_of(inputs: Inputs, *, sharing: bool) -> Tables:

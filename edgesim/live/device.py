@@ -105,8 +105,6 @@ class PoolDevice:
             self._give_up(wanted)
             self._bind(model)
             return None
-        self.copies += len(missing)
-        self.copied_bytes += sum(self._bytes(copy) for copy in missing)
         return self._begin(lambda: self._timed_load(model, wanted, missing))
 
     def compute(self, number: int, model: int, batch: int, nominal_s: float) -> Work:
@@ -249,6 +247,8 @@ class PoolDevice:
     def _place(self, copy: Copy) -> None:
         piece = self.pool.place(copy, self._bytes(copy))
         self._stage.hosts[copy.block].load(self._content(piece))
+        self.copies += 1
+        self.copied_bytes += piece.bytes
 
     def _bind(self, model: int) -> None:
         """Let a model's weights be views to where its blocks are now."""

@@ -176,7 +176,7 @@ _HEADS = ("mean", "p50", "p90", "p99", "size p90", "size p99")
 
 def markdown(table: Sequence[Accuracy]) -> str:
     """Format the table for people: errors in ms, then in % of the simulated time."""
-    ms = _table(
+    ms = markdown_table(
         ("ms", "number", "simulated", "measured", *_HEADS, "between repeats"),
         [
             (
@@ -190,7 +190,7 @@ def markdown(table: Sequence[Accuracy]) -> str:
             for one in table
         ],
     )
-    percent = _table(
+    percent = markdown_table(
         ("%", "number", "of the sum", *_HEADS, "between repeats"),
         [
             (
@@ -231,7 +231,7 @@ def _decimal(value: float, digits: int, sign: bool) -> str:
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"
 
 
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """Align a Markdown table, so that it is readable as plain text too."""
     columns = list(zip(head, *body, strict=True))
     widths = [max(map(len, column)) for column in columns]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -14,7 +14,12 @@ from edgesim.files import write_json, write_whole_folder
 from edgesim.measures.series import check_samples
 from edgesim.results import online_summary, plan_summary
 from edgesim.results.online_summary import OnlineSummary
-from edgesim.results.pictures import PictureError, known_formats, write_pictures
+from edgesim.results.pictures import (
+    PictureError,
+    Pictures,
+    known_formats,
+    write_pictures,
+)
 from edgesim.results.plan_summary import PlanSummary
 from edgesim.results.provenance import provenance
 from edgesim.results.tables import (
@@ -40,10 +45,29 @@ class Report(NamedTuple):
     run: dict[str, Any]
 
 
-def outputs_of(inputs: Inputs) -> tuple[str, ...]:
+class Beside(NamedTuple):
+    """What else goes into a run's folder, once all of its trials are there.
+
+    Parameters
+    ----------
+    outputs
+        Its files, pictures included.
+    write
+        Writes those that are no pictures into the folder.
+    pictures
+        Returns what draws the pictures.
+    """
+
+    outputs: tuple[str, ...]
+    write: Callable[[Path], None]
+    pictures: Callable[[], Pictures]
+
+
+def outputs_of(inputs: Inputs, beside: tuple[str, ...] = ()) -> tuple[str, ...]:
     """List the files and folders of a run of these inputs, its page included."""
     plans = inputs.scenario.online is None
-    return (*(plan_summary.OUTPUTS if plans else online_summary.OUTPUTS), PAGE)
+    own = plan_summary.OUTPUTS if plans else online_summary.OUTPUTS
+    return (*own, *beside, PAGE)
 
 
 def check_outputs(inputs: Inputs) -> None:
@@ -74,6 +98,7 @@ def write_run(
     trials: Iterable[Trial],
     failed: Mapping[str, Exception] | None = None,
     formats: Iterable[str] = ("png",),
+    beside: Beside | None = None,
 ) -> Report | None:
     """Write every output of a run into a folder, all of them or none.
 
@@ -97,6 +122,8 @@ def write_run(
         once all trials are consumed.
     formats
         Formats of the pictures: ``png``, ``pdf``, ``svg``.
+    beside
+        What else goes into the folder.
 
     Returns
     -------
@@ -120,7 +147,8 @@ def write_run(
         return None
     waiting = [first]
     del first
-    with write_whole_folder(folder, outputs_of(inputs)) as temporary:
+    more = () if beside is None else beside.outputs
+    with write_whole_folder(folder, outputs_of(inputs, more)) as temporary:
         with ExitStack() as stack:
             tables = _Tables(temporary, inputs, stack)
             results: PlanSummary | OnlineSummary
@@ -142,7 +170,11 @@ def write_run(
             failed,
         )
         write_json(temporary / "run.json", run)
-        undrawn = write_pictures(temporary, results.pictures(), formats, folder)
+        drawn = results.pictures()
+        if beside is not None:
+            beside.write(temporary)
+            drawn = {**drawn, **beside.pictures()}
+        undrawn = write_pictures(temporary, drawn, formats, folder)
     report = Report(summary, run)
     if undrawn is not None:
         error = PictureError(undrawn.where, f"{undrawn.what}; all else is written")

@@ -1,0 +1,379 @@
+"""What a live run leaves beside a run's own tables: how far its simulations are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from edgesim.files import write_json, write_whole
+from edgesim.live.comparison import (
+    Comparison,
+    Served,
+    percentiles,
+    signed_errors,
+    total_ratio,
+)
+from edgesim.plotting.live import LivePolicy, plot_live
+from edgesim.profile.values import Measured, Profile
+from edgesim.replay.accuracy import Errors, markdown_table
+from edgesim.results.pictures import Pictures, picture_files
+from edgesim.results.rows import Row, write_csv
+from edgesim.text import counted
+
+PICTURE = "compare"
+OUTPUTS = ("compare.md", "round-times.csv", "live.json", *picture_files([PICTURE]))
+
+_ERRORS = ("mean", "p50", "p90", "p99")
+
+ROUND_COLUMNS = ("policy", "quantity", "simulated_s", "live_s")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The settings of a live run.
+
+    Parameters
+    ----------
+    scenario, profile, tier
+        The scenario's name, the profile, and the tier that blocks are loaded from.
+    residency
+        What stays in memory.
+    late
+        What happens to requests that cannot be in time.
+    duration_s, threads
+        How long requests arrive, and torch's threads.
+    device, driver, versions, machine
+        As reported by the device.
+    date, command
+        Date of the run, in ISO 8601, and its command.
+    graphs
+        Whether the profile's batches were captured graphs.
+    """
+
+    scenario: str
+    profile: Profile
+    tier: str
+    residency: str
+    late: str
+    duration_s: float
+    threads: int
+    device: str
+    driver: str
+    versions: Mapping[str, str]
+    machine: Mapping[str, str]
+    date: str
+    command: str
+    graphs: bool
+
+
+def write_comparison(
+    folder: Path, setting: Setting, compared: Sequence[Comparison]
+) -> None:
+    """Write ``compare.md``, ``round-times.csv`` and ``live.json`` into a folder."""
+    with write_whole(folder / "compare.md") as file:
+        file.write(f"{text(setting, compared)}\n")
+    write_csv(folder / "round-times.csv", _rows(compared), ROUND_COLUMNS)
+    write_json(folder / "live.json", document(setting, compared))
+
+
+def pictures(setting: Setting, compared: Sequence[Comparison]) -> Pictures:
+    """Return what draws the picture of a comparison."""
+    title = f"{setting.scenario} on {setting.device}"
+    policies = [
+        LivePolicy(
+            c.measured.name,
+            c.live.on_time,
+            c.closed.on_time,
+            c.open.on_time,
+            c.loads,
+            c.batches,
+        )
+        for c in compared
+    ]
+    return {PICTURE: lambda: plot_live(policies, title=title)}
+
+
+def text(setting: Setting, compared: Sequence[Comparison]) -> str:
+    """Format the comparison for people: where the numbers are from, then tables."""
+    lines = [_first(setting), "", *(f"- {line}" for line in _facts(setting, compared))]
+    for head, about, table in (
+        ("Requests in time", _ABOUT_SHARES, _shares(compared)),
+        ("Latency of requests computed, in ms", "", _latencies(compared)),
+        ("Loads and batches, in ms", _ABOUT_ERRORS, _times(compared)),
+        ("Where the time went, in s", _ABOUT_SPLIT, _splits(compared)),
+        ("Deciding, and how late things were handled, in ms", "", _delays(compared)),
+        ("Memory", _ABOUT_MEMORY, _memory(compared)),
+    ):
+        lines += ["", f"## {head}", ""]
+        lines += [about, ""] if about else []
+        lines.append(table)
+    return "\n".join(lines)
+
+
+_ABOUT_SHARES = (
+    "In points, live − simulated. Closed: live run and simulation each decide for "
+    "themselves. Open: the live\nrun's rounds followed by the simulated engine, so "
+    "that nothing differs but times. Same rounds: of the live\nrun's, those equal to "
+    "the closed simulation's until the first that differs."
+)
+_ABOUT_ERRORS = (
+    "Live − simulated, round by round, where both did the same work; in % of the "
+    "simulated sum. As the device\nmeasures them."
+)
+_ABOUT_SPLIT = (
+    "Dispatch: what loads and batches took beyond themselves, from the engine to the "
+    "device and back. Deciding and\nhandling (the engine's own work): while the device "
+    "had nothing to do. All of them make the wall time."
+)
+_ABOUT_MEMORY = (
+    "A block lies in one piece, at the lowest offset with room for it (first fit, "
+    "multiples of 512 bytes). Scattered:\nmost bytes that were free but not in one "
+    "piece; if a block needed them, all blocks were moved together."
+)
+
+
+def _first(setting: Setting) -> str:
+    provenance = setting.profile.provenance
+    same = isinstance(provenance, Measured) and provenance.device == setting.device
+    if same:
+        return (
+            f"# {setting.scenario}: live and simulated\n\nProfile and live run are of "
+            f"the same kind of device: {setting.device}."
+        )
+    return (
+        f"# {setting.scenario}: live and simulated\n\nThe profile is of "
+        f"{provenance.device} ({provenance.kind}), the live run of {setting.device}: "
+        f"two devices."
+    )
+
+
+def _facts(setting: Setting, compared: Sequence[Comparison]) -> list[str]:
+    provenance = setting.profile.provenance
+    when = f" on {provenance.date}" if isinstance(provenance, Measured) else ""
+    machine = "; ".join(f"{name} {value}" for name, value in setting.machine.items())
+    versions = ", ".join(f"{name} {value}" for name, value in setting.versions.items())
+    lines = [
+        f"Requests arrive for {setting.duration_s:g} s; late requests: {setting.late}; "
+        f"residency: {setting.residency}; blocks from {setting.tier} memory.",
+        f"Profile: {setting.profile.name}, {provenance.kind}{when}; nothing of the "
+        f"live run entered the simulation, which was made before it.",
+        f"Device: {setting.device}; driver {setting.driver}; {versions}; {machine}; "
+        f"{counted(setting.threads, 'thread')} of torch.",
+        f"Run on {setting.date}: `{setting.command}`.",
+        "Every model's output was that of the model built by itself, on a fixed input: "
+        "before the run after a load over a relative, and at its end for what was in "
+        "memory. Bytes copied are bytes recorded.",
+    ]
+    if setting.graphs:
+        lines.append(
+            "The profile's batches were captured graphs; live they were launched "
+            "operator by operator."
+        )
+    for one in compared:
+        if one.measured.ended:
+            why = "a signal" if one.measured.interrupted else "its limit"
+            lines.append(
+                f"{one.measured.name}: ended by {why} after "
+                f"{one.measured.split.wall_s:.1f} s; what had arrived by then is "
+                f"compared."
+            )
+    return lines
+
+
+def _shares(compared: Sequence[Comparison]) -> str:
+    others = list(dict.fromkeys(what for c in compared for what in c.others))
+    head = ["policy", "requests", "live", "closed", "error", "open", "error"]
+    for what in others:
+        head += [what, "error"]
+    body = []
+    for c in compared:
+        row = [c.measured.name, f"{c.live.requests:,}", _percent(c.live.on_time)]
+        for one in (c.closed, c.open, *(c.others.get(what) for what in others)):
+            share = None if one is None else one.on_time
+            row += [_percent(share), _points(c.live.on_time, share)]
+        body.append([*row, _percent(c.same_rounds)])
+    return markdown_table([*head, "same rounds"], body)
+
+
+def _latencies(compared: Sequence[Comparison]) -> str:
+    body = []
+    for c in compared:
+        row = [c.measured.name]
+        for one in (c.live, c.closed, c.open):
+            row += [_ms(value) for value in one.latency_s or (None, None, None)]
+        body.append(row)
+    heads = [
+        f"{of} {p}" for of in ("live", "closed", "open") for p in ("p50", "p95", "p99")
+    ]
+    return markdown_table(["policy", *heads], body)
+
+
+def _times(compared: Sequence[Comparison]) -> str:
+    body = []
+    for c in compared:
+        for what, pairs in (("load", c.loads), ("batch", c.batches)):
+            found = signed_errors(pairs)
+            means = pairs.mean(axis=0).tolist() if len(pairs) else [None, None]
+            ratio = total_ratio(pairs) if len(pairs) else None
+            body.append(
+                [
+                    c.measured.name,
+                    what,
+                    f"{len(pairs):,}",
+                    *map(_ms, means),
+                    *(_signed_ms(found, name) for name in _ERRORS),
+                    "–" if ratio is None else f"{ratio * 100:+.1f}",
+                ]
+            )
+    head = ("policy", "of", "number", "simulated", "live", *_ERRORS, "% of the sum")
+    return markdown_table(head, body)
+
+
+def _splits(compared: Sequence[Comparison]) -> str:
+    names = ("wall", "load", "compute", "deciding", "idle", "dispatch", "handling")
+    body = [
+        [
+            c.measured.name,
+            *(f"{getattr(c.measured.split, f'{name}_s'):.3f}" for name in names),
+        ]
+        for c in compared
+    ]
+    return markdown_table(["policy", *names], body)
+
+
+def _delays(compared: Sequence[Comparison]) -> str:
+    body = []
+    for c in compared:
+        m = c.measured
+        row = [m.name]
+        for values in (m.choose_s, m.lateness_s, m.handover_s):
+            row += [_ms(value) for value in percentiles(values) or (None, None, None)]
+        busy_s = m.split.load_s + m.split.compute_s
+        row.append(_percent(m.deciding_s / busy_s if busy_s else None))
+        body.append(row)
+    heads = [
+        f"{of} {p}"
+        for of in ("a choice", "lateness", "end heard of")
+        for p in ("p50", "p99", "max")
+    ]
+    return markdown_table(["policy", *heads, "deciding of busy"], body)
+
+
+def _memory(compared: Sequence[Comparison]) -> str:
+    body = [
+        [
+            c.measured.name,
+            *(
+                f"{getattr(c.measured, name):,}"
+                for name in (
+                    "pool_bytes",
+                    "copied_bytes",
+                    "copies",
+                    "scattered_bytes",
+                    "compactions",
+                    "moved_bytes",
+                )
+            ),
+        ]
+        for c in compared
+    ]
+    head = ("policy", "pool (bytes)", "copied", "copies", "scattered", "compactions")
+    return markdown_table([*head, "moved"], body)
+
+
+def _rows(compared: Sequence[Comparison]) -> Iterator[Row]:
+    for c in compared:
+        for what, pairs in (("load", c.loads), ("batch", c.batches)):
+            for simulated_s, live_s in pairs.tolist():
+                yield {
+                    "policy": c.measured.name,
+                    "quantity": what,
+                    "simulated_s": simulated_s,
+                    "live_s": live_s,
+                }
+
+
+def document(setting: Setting, compared: Sequence[Comparison]) -> dict[str, Any]:
+    """Return ``live.json``: all that it takes to repeat it, and the numbers."""
+    return {
+        "schema": "edgesim.live/1",
+        "edgesim": version("edgesim"),
+        "scenario": setting.scenario,
+        "profile": setting.profile.name,
+        "tier": setting.tier,
+        "residency": setting.residency,
+        "late": setting.late,
+        "duration_s": setting.duration_s,
+        "torch_threads": setting.threads,
+        "device": setting.device,
+        "driver": setting.driver,
+        "versions": dict(setting.versions),
+        "machine": dict(setting.machine),
+        "date": setting.date,
+        "command": setting.command,
+        "policies": {c.measured.name: _policy(c) for c in compared},
+    }
+
+
+def _policy(c: Comparison) -> dict[str, Any]:
+    m = c.measured
+    return {
+        "live": _served(c.live),
+        "closed": _served(c.closed),
+        "open": _served(c.open),
+        **{what: _served(one) for what, one in c.others.items()},
+        "rounds": c.live_rounds,
+        "left_over": c.left_over,
+        "first_different_round": c.first_difference,
+        "load_error_ratio": total_ratio(c.loads) if len(c.loads) else None,
+        "batch_error_ratio": total_ratio(c.batches) if len(c.batches) else None,
+        "time": {**asdict(m.split), "handling_s": m.split.handling_s},
+        "deciding_s": m.deciding_s,
+        "decisions": len(m.choose_s),
+        "choose_s": _named(m.choose_s),
+        "lateness_s": _named(m.lateness_s),
+        "handover_s": _named(m.handover_s),
+        "pool_bytes": m.pool_bytes,
+        "copied_bytes": m.copied_bytes,
+        "copies": m.copies,
+        "scattered_bytes": m.scattered_bytes,
+        "compactions": m.compactions,
+        "moved_bytes": m.moved_bytes,
+        "ended": m.ended,
+        "interrupted": m.interrupted,
+    }
+
+
+def _served(one: Served) -> dict[str, Any]:
+    return {
+        "requests": one.requests,
+        "on_time_ratio": one.on_time,
+        "latency_s": None if one.latency_s is None else list(one.latency_s),
+    }
+
+
+def _named(values: Sequence[float]) -> dict[str, float] | None:
+    found = percentiles(values)
+    names = ("p50", "p99", "max")
+    return None if found is None else dict(zip(names, found, strict=True))
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value * 1e3:.3f}"
+
+
+def _signed_ms(found: Errors | None, name: str) -> str:
+    return "–" if found is None else f"{getattr(found, name) * 1e3 + 0.0:+.3f}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share * 100:.2f} %"
+
+
+def _points(live: float | None, simulated: float | None) -> str:
+    if live is None or simulated is None:
+        return "–"
+    return f"{(live - simulated) * 100 + 0.0:+.2f}"
