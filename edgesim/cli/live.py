@@ -194,6 +194,7 @@ def live(
             date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             command=shlex.join(words),
             graphs="graph" in networks,
+            dispatch_s=job.dispatch_s,
         )
         beside = Beside(
             live_report.OUTPUTS,

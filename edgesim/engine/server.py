@@ -265,6 +265,7 @@ def _simulated(env: Environment, settings: Settings) -> SimulatedDevice:
         None if load is None else in_turn(load),
         None if compute is None else in_turn(compute),
         settings.faults,
+        settings.dispatch_s,
     )
 
 

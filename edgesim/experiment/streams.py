@@ -82,6 +82,7 @@ def serve_repeat(
             faults=faults,
             load_factor=_factors(load_sigma, load_seed, load_factor),
             compute_factor=_factors(compute_sigma, compute_seed),
+            dispatch_s=scenario.gpu.dispatch_s or 0.0,
         )
         arrivals = stream if advance is None else _counted(stream, name, advance)
         began_s = time.perf_counter()

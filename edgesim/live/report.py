@@ -51,6 +51,8 @@ class Setting:
         Date of the run, in ISO 8601, and its command.
     graphs
         Whether the profile's batches were captured graphs.
+    dispatch_s
+        What it takes to dispatch work, measured before the runs.
     """
 
     scenario: str
@@ -67,6 +69,7 @@ class Setting:
     date: str
     command: str
     graphs: bool
+    dispatch_s: float
 
 
 def write_comparison(
@@ -162,6 +165,9 @@ def _facts(setting: Setting, compared: Sequence[Comparison]) -> list[str]:
         f"live run entered the simulation, which was made before it.",
         f"Device: {setting.device}; driver {setting.driver}; {versions}; {machine}; "
         f"{counted(setting.threads, 'thread')} of torch.",
+        f"Dispatch: {setting.dispatch_s * 1e6:.0f} µs to hand work to the device's "
+        f"thread and to hear of its end, measured before the run with work that does "
+        f"nothing.",
         f"Run on {setting.date}: `{setting.command}`.",
         "Every model's output was that of the model built by itself, on a fixed input: "
         "before the run after a load over a relative, and at its end for what was in "
@@ -308,6 +314,7 @@ def document(setting: Setting, compared: Sequence[Comparison]) -> dict[str, Any]
         "late": setting.late,
         "duration_s": setting.duration_s,
         "torch_threads": setting.threads,
+        "dispatch_s": setting.dispatch_s,
         "device": setting.device,
         "driver": setting.driver,
         "versions": dict(setting.versions),

@@ -13,6 +13,7 @@ from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.streams import serve_repeat, tables_of
 from edgesim.experiment.trial import Trial
 from edgesim.live.comparison import Comparison, compare
+from edgesim.live.dispatch import measure_dispatch
 from edgesim.live.session import (
     Interrupts,
     Limits,
@@ -33,6 +34,9 @@ from solvers.problem import Problem
 
 NOISE = "with noise"
 """The simulation with the spread that the profile measured."""
+
+DISPATCH = "with dispatch"
+"""The simulation in which loads and batches take what it takes to dispatch them."""
 
 _VIEWED_S = 10.0
 
@@ -61,6 +65,8 @@ class LiveJob:
         Policies compared so far.
     interrupts
         What ends a run before its time.
+    dispatch_s
+        What it takes to dispatch work, measured before the runs.
     """
 
     inputs: Inputs
@@ -72,6 +78,7 @@ class LiveJob:
     simulated: dict[str, dict[str, Run]] = field(default_factory=dict)
     compared: list[Comparison] = field(default_factory=list)
     interrupts: Interrupts = field(default_factory=Interrupts)
+    dispatch_s: float = 0.0
 
     @property
     def problem(self) -> Problem:
@@ -79,7 +86,7 @@ class LiveJob:
         return tables_of(self.inputs, sharing=True).problem
 
     def simulate(self) -> None:
-        """Simulate every policy, with nominal times and with the measured spread."""
+        """Simulate every policy: nominally, with the measured spread, with dispatch."""
         self.simulated[""] = {
             trial.name: trial.account.run for trial in serve_repeat(self.inputs, 0)
         }
@@ -90,6 +97,11 @@ class LiveJob:
             self.simulated[NOISE] = {
                 trial.name: trial.account.run for trial in serve_repeat(noisy, 0)
             }
+        self.dispatch_s = measure_dispatch()
+        slower = with_dispatch(self.inputs, self.dispatch_s)
+        self.simulated[DISPATCH] = {
+            trial.name: trial.account.run for trial in serve_repeat(slower, 0)
+        }
 
     def trials(self, done: Callable[[int, int], None]) -> Iterator[Trial]:
         """Run every policy live, until an interrupt, and compare each.
@@ -148,6 +160,12 @@ def with_noise(inputs: Inputs, noise: NoiseSpec) -> Inputs:
     """Return inputs with noise."""
     scenario = inputs.scenario.model_copy(update={"noise": noise})
     return replace(inputs, scenario=scenario)
+
+
+def with_dispatch(inputs: Inputs, dispatch_s: float) -> Inputs:
+    """Return inputs in which loads and batches take longer by a dispatch."""
+    gpu = inputs.scenario.gpu.model_copy(update={"dispatch_s": dispatch_s})
+    return replace(inputs, scenario=inputs.scenario.model_copy(update={"gpu": gpu}))
 
 
 def check_job(job: LiveJob, *, own_code: bool, check_memory: bool) -> None:
