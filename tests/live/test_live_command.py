@@ -114,6 +114,8 @@ def test_files_become_a_runs_folder_and_a_comparison() -> None:
         assert min(parts) >= 0
         assert not entry["ended"]
     assert document["torch_threads"] == 1
+    assert document["dispatch_s"] > 0
+    assert "with dispatch" in done.out
 
 
 def test_an_earlier_result_is_replaced() -> None:
