@@ -164,6 +164,8 @@ def serve_live(
     parts = Parts(memory=memory, device=lambda _: pool, stopwatch=watch)
 
     def prepare() -> None:
+        if device.device.type == "cuda":  # a thread begins with the first GPU
+            torch.cuda.set_device(device.device)
         set_threads(limits.threads)
         _check(pool.wrong_models(), "before the run")
         pool.warm_up()
