@@ -134,20 +134,32 @@ def worst_ratio(solver: str, other: str, *names: str) -> float:
     return least
 
 
+def mean_time_s(solver: str, uplink: str, users: int) -> float:
+    """Return the mean time of a plan of the figure of solver times."""
+    place = (uplink, solver, f"{users}")
+    return mean(
+        float(row["runtime_s"])
+        for row in rows("solver-time.times")
+        if (row["panel"], row["solver"], row["value"]) == place
+    )
+
+
 def time_growth(uplink: str) -> str:
     """Return how many times as long ``dp`` takes for 480 requests as for 8."""
-    few, many = (
-        mean(float(row["runtime_s"]) for row in found)
-        for found in (
-            [
-                row
-                for row in rows("solver-time.times")
-                if (row["panel"], row["solver"], row["value"]) == (uplink, "dp", users)
-            ]
-            for users in ("8", "480")
-        )
-    )
+    few, many = (mean_time_s("dp", uplink, users) for users in (8, 480))
     return f"{many / few:.0f} times under `{uplink}`"
+
+
+def greedy_times() -> str:
+    """Return how long ``greedy`` takes for few requests and for many."""
+    few, many = (
+        [mean_time_s("greedy", uplink, users) for uplink in ("upfront", "dynamic")]
+        for users in (8, 480)
+    )
+    return (
+        f"`greedy` takes {1000 * min(few):.0f} to {1000 * max(few):.0f} ms for 8 "
+        f"requests and at most {max(many):.2f} s for 480"
+    )
 
 
 def mean_gap(solver: str, uplink: str) -> str:
@@ -289,7 +301,10 @@ FRAGMENTS: dict[str, Callable[[], str]] = {
     **{f"buy {panel}": partial(bought, panel) for panel in range(4)},
     **{f"robust {panel}": partial(robust, panel) for panel in range(4)},
     "time upfront": lambda: time_growth("upfront"),
-    "time dynamic": lambda: time_growth("dynamic"),
+    "time dynamic": lambda: (
+        f"{time_growth('dynamic')}, to {mean_time_s('dp', 'dynamic', 480):.2f} s"
+    ),
+    "time greedy": greedy_times,
     "rate 0.25": lambda: f"{percent('throughput-vs-load-rate', 0.25e9)} at 0.25 GB/s",
     "static": lambda: (
         f"{percent('uplink-disciplines', 16e6, 'dp', 'static')} with `static`"

@@ -26,7 +26,7 @@ from edgesim.scenario.key_path import parts_of
 from edgesim.scenario.parameters import expand
 from solvers.registry import NO_SHARING
 
-_TIME_LIMITED = ("ilp", "local-search")
+_TIME_LIMITED = ("branch", "ilp", "local-search")
 """Solvers that a time limit may end."""
 
 

@@ -419,7 +419,7 @@ def test_stated_rate_replaces_measured_times() -> None:
     assert set(measured.load_sigma) == {"cat/in"}
     stem = TOY.models["cat"].blocks[0]
     assert measured.load_sigma["cat/in"] == stem.load_s["pinned"].spread
-    stated = build(CATS, load_from="disk", load_rate_bytes_per_s=1e6)
+    stated = build(CATS, load_rate_bytes_per_s=1e6)
     assert stated.blocks["cat/mid"].load_s == 2e-3
     assert stated.blocks["cat-v01/out"].load_s == 3e-3
     assert not stated.load_sigma
