@@ -128,11 +128,11 @@ def live(
         from edgesim.live import report as live_report
         from edgesim.live import run as running
         from edgesim.live.session import Limits
+        from edgesim.profiling.builder import builder
+        from edgesim.profiling.device import out_of_memory_refused
         from edgesim.profiling.devices import open_device
         from edgesim.profiling.job import shown_path
         from edgesim.profiling.threads import set_threads
-        from edgesim.replay.memory_check import out_of_memory_refused
-        from edgesim.replay.networks import builder
 
         folder = out or Path("results") / f"live-{read.scenario.name}"
         check_replaceable(folder, outputs_of(read, live_report.OUTPUTS))
@@ -203,7 +203,7 @@ def live(
         )
         with (
             progress("live", between_steps=True) as done,
-            out_of_memory_refused(),
+            out_of_memory_refused(str(path), "a live run of it"),
         ):
             trials = job.trials(done)
             found = write_run(folder, job.inputs, trials, None, wanted, beside)

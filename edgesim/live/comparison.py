@@ -13,7 +13,7 @@ import numpy as np
 
 from edgesim.engine.records import IN_TIME, Floats, Run
 from edgesim.engine.retraced import retraced
-from edgesim.replay.accuracy import Errors, errors
+from edgesim.measures.errors import Errors, errors
 from solvers.core.tables import Tables
 from solvers.tolerance import TIME_TOLERANCE_S
 

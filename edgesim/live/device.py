@@ -12,10 +12,10 @@ from edgesim.engine.memory import Memory
 from edgesim.engine.worker import Worker
 from edgesim.live.pool import Piece, Pool
 from edgesim.live.stage import LiveModel, Stage, difference, fixed_input
+from edgesim.profile.model_match import padded_batch
 from edgesim.profiling.device import Device, Step
 from edgesim.profiling.inputs import Example, forward
-from edgesim.replay.model_match import padded_batch
-from edgesim.replay.placement import aligned
+from edgesim.profiling.memory import aligned
 from solvers.core.tables import Tables
 
 WARM_UP = 3

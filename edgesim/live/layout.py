@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from edgesim.errors import InputError
+from edgesim.profile.model_match import NetworkSpec, block_names, match_model
 from edgesim.profile.values import Measured, Profile
 from edgesim.profiling.blocks import (
     BlockOf,
@@ -23,7 +24,6 @@ from edgesim.profiling.blocks import (
     numbered_block,
     state_tensors,
 )
-from edgesim.replay.model_match import NetworkSpec, block_names, match_model
 from solvers.problem import Problem
 
 _VERSION = re.compile(r"#[0-9]+$")

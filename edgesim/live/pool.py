@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-from edgesim.replay.placement import aligned
+from edgesim.profiling.memory import aligned
 
 Key = TypeVar("Key", bound=Hashable)
 

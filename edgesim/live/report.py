@@ -16,12 +16,12 @@ from edgesim.live.comparison import (
     signed_errors,
     total_ratio,
 )
+from edgesim.measures.errors import Errors
 from edgesim.plotting.live import LivePolicy, plot_live
 from edgesim.profile.values import Measured, Profile
-from edgesim.replay.accuracy import Errors, markdown_table
 from edgesim.results.pictures import Pictures, picture_files
 from edgesim.results.rows import Row, write_csv
-from edgesim.text import counted
+from edgesim.text import counted, markdown_table
 
 PICTURE = "compare"
 OUTPUTS = ("compare.md", "round-times.csv", "live.json", *picture_files([PICTURE]))

@@ -23,12 +23,11 @@ from edgesim.live.session import (
 )
 from edgesim.live.stage import Stage, make_stage
 from edgesim.plugins import ConsentError
+from edgesim.profile.model_match import NetworkSpec, match_model
 from edgesim.profile.values import Measured, Profile
+from edgesim.profiling.builder import Build
 from edgesim.profiling.device import Device
-from edgesim.profiling.memory import free_host_bytes, locked_bytes
-from edgesim.replay.model_match import NetworkSpec, match_model
-from edgesim.replay.networks import Build
-from edgesim.replay.placement import aligned
+from edgesim.profiling.memory import aligned, free_host_bytes, locked_bytes
 from edgesim.scenario.noise import NoiseSpec
 from solvers.problem import Problem
 

@@ -13,14 +13,14 @@ from torch import nn
 
 from edgesim.errors import InputError
 from edgesim.live.layout import ModelLayout, layout, views
+from edgesim.profile.model_match import NetworkSpec, match_model
 from edgesim.profile.values import Profile, Tier
 from edgesim.profiling.blocks import state_tensors
+from edgesim.profiling.builder import Build
 from edgesim.profiling.copies import HostBlock
 from edgesim.profiling.device import Device
 from edgesim.profiling.inputs import Example, example_input, outputs, weights_dtype
-from edgesim.replay.model_match import NetworkSpec, match_model
-from edgesim.replay.networks import Build
-from edgesim.replay.placement import aligned
+from edgesim.profiling.memory import aligned
 from solvers.problem import Problem
 
 _CHANGE = 0.05

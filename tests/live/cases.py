@@ -9,8 +9,8 @@ import torch
 from edgesim.live.device import PoolDevice, pool_bytes
 from edgesim.live.stage import Stage, make_stage
 from edgesim.profile.values import Profile
+from edgesim.profiling.builder import builder
 from edgesim.profiling.device import CpuDevice
-from edgesim.replay.networks import builder
 from solvers import Problem
 from solvers.core.tables import Tables
 from tests.small_networks import FIRST_LAYER, HEAD, LATER_LAYER

@@ -11,7 +11,7 @@ from edgesim.live.device import PoolDevice
 from edgesim.live.layout import places, views
 from edgesim.live.stage import make_stage
 from edgesim.profiling.blocks import TensorSize
-from edgesim.replay.placement import aligned
+from edgesim.profiling.memory import aligned
 from solvers.core.tables import Tables
 from tests.live import cases
 
