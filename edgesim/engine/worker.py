@@ -99,7 +99,11 @@ class Worker:
         self._prepared = SimpleQueue[BaseException | None]()
         self._thread = Thread(target=self._work, name="edgesim-device", daemon=True)
         self._thread.start()
-        failed = self._prepared.get()
+        try:
+            failed = self._prepared.get()
+        except BaseException:  # an interrupt: the thread is not to wait for jobs
+            self._jobs.put(None)
+            raise
         if failed is not None:
             raise failed
 

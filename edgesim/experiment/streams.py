@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from edgesim.engine.policy import PolicyError
+from edgesim.engine.policy import Policy, PolicyError
 from edgesim.engine.request import Arrival
 from edgesim.engine.server import simulate
 from edgesim.engine.settings import Settings
@@ -67,19 +69,13 @@ def serve_repeat(
     """
     scenario, online = inputs.scenario, inputs.online
     stream, noise_seed = stream_of(inputs, repeat)
-    faults = online_faults(str(inputs.scenario_file), online, stream.users)
     load_sigma, compute_sigma = inputs.sigmas()
     load_factor = 1.0 if scenario.noise is None else scenario.noise.load_factor
     load_seed, compute_seed = noise_seed.spawn(2)
     for name in online.policies if names is None else names:
-        tables = tables_of(inputs, sharing=shares(name))
-        options = with_solver(name, online.options(name))
-        policy = make_policy(name, options, inputs.own)
-        settings = Settings(
-            uplink=online.uplink,
-            late=online.late,
-            queue_limit=online.queue_limit,
-            faults=faults,
+        tables, policy, settings = service_of(inputs, name, stream)
+        settings = replace(
+            settings,
             load_factor=_factors(load_sigma, load_seed, load_factor),
             compute_factor=_factors(compute_sigma, compute_seed),
             dispatch_s=scenario.gpu.dispatch_s or 0.0,
@@ -98,6 +94,27 @@ def serve_repeat(
         del run  # or its records would be in memory together with those of the next
         yield Trial(repeat, name, account, stream.users, runtime_s, stream.duration_s)
         del account
+
+
+class Service(NamedTuple):
+    """What serves a stream: library and GPU, a new policy, and the rules of the run."""
+
+    tables: Tables
+    policy: Policy
+    settings: Settings
+
+
+def service_of(inputs: Inputs, name: str, stream: Stream) -> Service:
+    """Make what serves a stream under a policy, without noise or dispatch."""
+    online = inputs.online
+    settings = Settings(
+        uplink=online.uplink,
+        late=online.late,
+        queue_limit=online.queue_limit,
+        faults=online_faults(str(inputs.scenario_file), online, stream.users),
+    )
+    policy = make_policy(name, with_solver(name, online.options(name)), inputs.own)
+    return Service(tables_of(inputs, sharing=shares(name)), policy, settings)
 
 
 def stream_of(inputs: Inputs, repeat: int) -> tuple[Stream, np.random.SeedSequence]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgesim.engine.records import IN_TIME, Floats, Run
 from edgesim.engine.retraced import retraced
+from edgesim.live.error_split import ErrorSplit
 from edgesim.measures.errors import Errors, errors
 from solvers.core.tables import Tables
 from solvers.tolerance import TIME_TOLERANCE_S
@@ -34,6 +35,11 @@ class TimeSplit:
     deciding_s: float
     idle_s: float
     dispatch_s: float
+
+    @property
+    def beyond_s(self) -> float:
+        """All time that is neither work of the device nor waiting."""
+        return self.wall_s - self.load_s - self.compute_s - self.idle_s
 
     @property
     def handling_s(self) -> float:
@@ -134,7 +140,15 @@ class Comparison:
         simulation.
     loads, batches
         Simulated and live times of each load and batch of the same bytes, the same
-        requests, in seconds, shape (n, 2).
+        requests, in seconds, and these bytes or the number of these requests, shape
+        (n, 3). What the profile adds to batches for dispatch is left out.
+    other_deliveries
+        Requests whose inputs arrived at another time than in the closed simulation;
+        none where late requests are served and no queue is limited.
+    count
+        Number of the first requests that are compared.
+    split
+        Where the error of the closed simulation comes from.
     """
 
     measured: Measured
@@ -146,6 +160,9 @@ class Comparison:
     left_over: int
     loads: Floats
     batches: Floats
+    other_deliveries: int
+    count: int
+    split: ErrorSplit | None = None
     others: Mapping[str, Served] = field(default_factory=dict)
 
     @property
@@ -161,6 +178,7 @@ def compare(
     simulated: Run,
     warmup_s: float,
     others: Mapping[str, Run] | None = None,
+    overhead_s: float = 0.0,
 ) -> Comparison:
     """Compare a live run with its simulations.
 
@@ -174,6 +192,8 @@ def compare(
         Requests that arrive earlier are not compared.
     others
         Further simulations, by what differs in them.
+    overhead_s
+        What the profile adds to each batch for dispatch.
     """
     live = measured.run
     until_s = measured.split.wall_s if measured.ended else float("inf")
@@ -190,16 +210,18 @@ def compare(
     in_time = end_s <= records.deadline_s + TIME_TOLERANCE_S
     return Comparison(
         measured=measured,
-        live=_served(live, warmup_s, count),
-        closed=_served(simulated, warmup_s, count),
+        live=served(live, warmup_s, count),
+        closed=served(simulated, warmup_s, count),
         open=_share(records.arrival_s, in_time, end_s, computed, warmup_s, count),
         left_over=int((again.requests.round < 0).sum()),
         first_difference=_first_difference(live, simulated),
         live_rounds=len(live.rounds.model),
         loads=_pairs(again, live, "load_s", "loaded_bytes"),
-        batches=_pairs(again, live, "compute_s", "batch"),
+        batches=_pairs(again, live, "compute_s", "batch", overhead_s),
+        other_deliveries=_other_deliveries(live, simulated, count, until_s),
+        count=count,
         others={
-            what: _served(run, warmup_s, count) for what, run in (others or {}).items()
+            what: served(run, warmup_s, count) for what, run in (others or {}).items()
         },
     )
 
@@ -225,7 +247,8 @@ def percentiles(values: Sequence[float]) -> tuple[float, float, float] | None:
     return p50, p99, max(values)
 
 
-def _served(run: Run, warmup_s: float, count: int) -> Served:
+def served(run: Run, warmup_s: float, count: int) -> Served:
+    """Summarise how a run served its first requests, those of the warm-up left out."""
     records = run.requests
     return _share(
         records.arrival_s,
@@ -275,13 +298,27 @@ def _batches(run: Run) -> list[tuple[int, frozenset[int]]]:
     return [(model, frozenset(one)) for model, one in zip(models, of, strict=True)]
 
 
-def _pairs(simulated: Run, live: Run, time: str, work: str) -> Floats:
+def _other_deliveries(live: Run, simulated: Run, count: int, until_s: float) -> int:
+    """Count the first requests that are delivered at different times, until some."""
+    ours, theirs = (run.requests.upload_end_s[:count] for run in (live, simulated))
+    ours, theirs = (np.where(of <= until_s, of, np.inf) for of in (ours, theirs))
+    return int((ours != theirs).sum())
+
+
+def _pairs(
+    simulated: Run, live: Run, time: str, work: str, overhead_s: float = 0.0
+) -> Floats:
     """Pair the times of rounds whose work is the same, and is any."""
     one, other = simulated.rounds, live.rounds
     count = min(len(one.model), len(other.model))
     same = getattr(one, work)[:count] == getattr(other, work)[:count]
     same &= getattr(other, work)[:count] > 0
     pairs: Floats = np.stack(
-        [getattr(one, time)[:count][same], getattr(other, time)[:count][same]], axis=1
+        [
+            getattr(one, time)[:count][same] - overhead_s,
+            getattr(other, time)[:count][same],
+            getattr(one, work)[:count][same],
+        ],
+        axis=1,
     )
     return pairs

@@ -49,8 +49,9 @@ def pool_bytes(tables: Tables) -> int:
 class PoolDevice:
     """Loads blocks into a pool and computes batches of models whose weights lie there.
 
-    Everything that touches the device is done by the worker's thread. Blocks that the
-    memory of the run has given up are freed before others are placed.
+    Copies and forward passes are done by the worker's thread. The engine's thread reads
+    the pool's places when it begins work, and begins none while any is under way.
+    Blocks that the memory of the run has given up are freed before others are placed.
 
     Parameters
     ----------
@@ -103,7 +104,6 @@ class PoolDevice:
         missing = self._missing(wanted)
         if not missing:
             self._give_up(wanted)
-            self._bind(model)
             return None
         return self._begin(lambda: self._timed_load(model, wanted, missing))
 
@@ -115,6 +115,7 @@ class PoolDevice:
 
         def job() -> float:
             self._give_up(wanted)
+            self._bind(model)
             return self.forward(model, batch)
 
         return self._begin(job)
@@ -136,8 +137,7 @@ class PoolDevice:
         """
         self._check_bound(model)
         live = self._models[model]
-        sizes = self._stage.sizes[live.layout.name]
-        size = padded_batch([str(one) for one in sizes], batch)
+        size = padded_batch(self._stage.sizes[live.layout.name], batch)
         example = self._example(live, size)
         took_s = self._device.timed([lambda: forward(live.network, example)])[0]
         self._device.synchronise()
@@ -191,15 +191,26 @@ class PoolDevice:
         return wrong
 
     def wrong_at_end(self) -> list[str]:
-        """Check the models whose blocks are in memory, as they lie there."""
-        held = {copy.atom for copy in self.pool.in_order()}
-        wrong = []
-        for model, live in enumerate(self._models):
-            if self._tables.atoms_of[model] <= held:
-                self._bind(model)
-                if self.show(model) > TOLERANCE:
-                    wrong.append(live.layout.name)
-        return wrong
+        """Check every model on the memory that the run leaves.
+
+        Those in memory first, as they lie there; then each of the others, loaded over
+        what is left of the one before it.
+
+        Returns
+        -------
+        list of str
+            Models whose output is not that of the model built by itself.
+        """
+        held = frozenset(copy.atom for copy in self.pool.in_order())
+        atoms_of = self._tables.atoms_of
+        there = [model for model, of in enumerate(atoms_of) if of <= held]
+        others = [model for model, of in enumerate(atoms_of) if not of <= held]
+        wrong = set()
+        for model in (*there, *others):
+            self.fetch(model, held if model in there else atoms_of[model])
+            if self.show(model) > TOLERANCE:
+                wrong.add(model)
+        return [self._models[model].layout.name for model in sorted(wrong)]
 
     def clear(self) -> None:
         """Empty the pool; what it held may not be computed with."""

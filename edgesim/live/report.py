@@ -8,6 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from edgesim.engine.records import Floats
 from edgesim.files import write_json, write_whole
 from edgesim.live.comparison import (
     Comparison,
@@ -21,14 +24,17 @@ from edgesim.plotting.live import LivePolicy, plot_live
 from edgesim.profile.values import Measured, Profile
 from edgesim.results.pictures import Pictures, picture_files
 from edgesim.results.rows import Row, write_csv
-from edgesim.text import counted, markdown_table
+from edgesim.text import counted, markdown_table, size_text
 
 PICTURE = "compare"
 OUTPUTS = ("compare.md", "round-times.csv", "live.json", *picture_files([PICTURE]))
 
 _ERRORS = ("mean", "p50", "p90", "p99")
 
-ROUND_COLUMNS = ("policy", "quantity", "simulated_s", "live_s")
+ROUND_COLUMNS = ("policy", "quantity", "size", "simulated_s", "live_s")
+
+_SIZES = 4
+"""At most as many groups of loads of different bytes."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +110,10 @@ def text(setting: Setting, compared: Sequence[Comparison]) -> str:
     lines = [_first(setting), "", *(f"- {line}" for line in _facts(setting, compared))]
     for head, about, table in (
         ("Requests in time", _ABOUT_SHARES, _shares(compared)),
+        ("Where the error comes from, in points", _ABOUT_PARTS, _parts(compared)),
         ("Latency of requests computed, in ms", "", _latencies(compared)),
         ("Loads and batches, in ms", _ABOUT_ERRORS, _times(compared)),
+        ("Loads and batches by size, in ms", "", _by_size(compared)),
         ("Where the time went, in s", _ABOUT_SPLIT, _splits(compared)),
         ("Deciding, and how late things were handled, in ms", "", _delays(compared)),
         ("Memory", _ABOUT_MEMORY, _memory(compared)),
@@ -120,11 +128,19 @@ _ABOUT_SHARES = (
     "In points, live − simulated. Closed: live run and simulation each decide for "
     "themselves. Open: the live\nrun's rounds followed by the simulated engine, so "
     "that nothing differs but times. Same rounds: of the live\nrun's, those equal to "
-    "the closed simulation's until the first that differs."
+    "the closed simulation's until the first that differs. Other deliveries: requests "
+    "whose input arrived at another time;\nnone where late requests are served and "
+    "queues are not limited."
+)
+_ABOUT_PARTS = (
+    "Closed simulation made again after the run: with the live means of loads, with "
+    "those of batches too, and with\nwhat loads and batches took beyond themselves, "
+    "deciding and dispatch. It explains the error, it predicts nothing."
 )
 _ABOUT_ERRORS = (
     "Live − simulated, round by round, where both did the same work; in % of the "
-    "simulated sum. As the device\nmeasures them."
+    "simulated sum. As the device\nmeasures them; what the profile adds to a batch for "
+    "dispatch is left out."
 )
 _ABOUT_SPLIT = (
     "Dispatch: what loads and batches took beyond themselves, from the engine to the "
@@ -170,8 +186,8 @@ def _facts(setting: Setting, compared: Sequence[Comparison]) -> list[str]:
         f"nothing.",
         f"Run on {setting.date}: `{setting.command}`.",
         "Every model's output was that of the model built by itself, on a fixed input: "
-        "before the run after a load over a relative, and at its end for what was in "
-        "memory. Bytes copied are bytes recorded.",
+        "before the run after a load over a relative, and at its end on the memory "
+        "that it left. Bytes copied are bytes recorded.",
     ]
     if setting.graphs:
         lines.append(
@@ -200,8 +216,60 @@ def _shares(compared: Sequence[Comparison]) -> str:
         for one in (c.closed, c.open, *(c.others.get(what) for what in others)):
             share = None if one is None else one.on_time
             row += [_percent(share), _points(c.live.on_time, share)]
-        body.append([*row, _percent(c.same_rounds)])
-    return markdown_table([*head, "same rounds"], body)
+        body.append([*row, _percent(c.same_rounds), f"{c.other_deliveries:,}"])
+    return markdown_table([*head, "same rounds", "other deliveries"], body)
+
+
+def _parts(compared: Sequence[Comparison]) -> str:
+    body = []
+    for c in compared:
+        found = c.split
+        parts = (
+            (None,) * 5
+            if found is None
+            else (found.error, found.loads, found.batches, found.deciding, found.rest)
+        )
+        body.append([c.measured.name, *map(_signed_points, parts)])
+    head = ("policy", "error", "loads", "batches", "deciding and dispatch", "rest")
+    return markdown_table(head, body)
+
+
+def _by_size(compared: Sequence[Comparison]) -> str:
+    body = [
+        [
+            c.measured.name,
+            what,
+            size,
+            f"{len(pairs):,}",
+            *map(_ms, pairs[:, :2].mean(axis=0).tolist()),
+            _ratio(total_ratio(pairs)),
+        ]
+        for c in compared
+        for what, size, pairs in (
+            *(("load", size, pairs) for size, pairs in _loads_by_size(c.loads)),
+            *(("batch", size, pairs) for size, pairs in _batches_by_size(c.batches)),
+        )
+    ]
+    head = ("policy", "of", "size", "number", "simulated", "live", "% of the sum")
+    return markdown_table(head, body)
+
+
+def _batches_by_size(pairs: Floats) -> Iterator[tuple[str, Floats]]:
+    for size in np.unique(pairs[:, 2]):
+        yield f"{size:.0f}", pairs[pairs[:, 2] == size]
+
+
+def _loads_by_size(pairs: Floats) -> Iterator[tuple[str, Floats]]:
+    """Group loads of similar bytes, about as many in each group."""
+    if not len(pairs):
+        return
+    ordered = pairs[np.argsort(pairs[:, 2], kind="stable")]
+    sizes = np.unique(ordered[:, 2])
+    for group in np.array_split(sizes, min(_SIZES, len(sizes))):
+        least, most = int(group[0]), int(group[-1])
+        held = (ordered[:, 2] >= least) & (ordered[:, 2] <= most)
+        text = size_text(least)
+        yield text if least == most else f"{text}–{size_text(most)}", ordered[held]
 
 
 def _latencies(compared: Sequence[Comparison]) -> str:
@@ -222,7 +290,7 @@ def _times(compared: Sequence[Comparison]) -> str:
     for c in compared:
         for what, pairs in (("load", c.loads), ("batch", c.batches)):
             found = signed_errors(pairs)
-            means = pairs.mean(axis=0).tolist() if len(pairs) else [None, None]
+            means = pairs[:, :2].mean(axis=0).tolist() if len(pairs) else [None, None]
             ratio = total_ratio(pairs) if len(pairs) else None
             body.append(
                 [
@@ -231,7 +299,7 @@ def _times(compared: Sequence[Comparison]) -> str:
                     f"{len(pairs):,}",
                     *map(_ms, means),
                     *(_signed_ms(found, name) for name in _ERRORS),
-                    "–" if ratio is None else f"{ratio * 100:+.1f}",
+                    _ratio(ratio),
                 ]
             )
     head = ("policy", "of", "number", "simulated", "live", *_ERRORS, "% of the sum")
@@ -293,10 +361,11 @@ def _memory(compared: Sequence[Comparison]) -> str:
 def _rows(compared: Sequence[Comparison]) -> Iterator[Row]:
     for c in compared:
         for what, pairs in (("load", c.loads), ("batch", c.batches)):
-            for simulated_s, live_s in pairs.tolist():
+            for simulated_s, live_s, size in pairs.tolist():
                 yield {
                     "policy": c.measured.name,
                     "quantity": what,
+                    "size": int(size),
                     "simulated_s": simulated_s,
                     "live_s": live_s,
                 }
@@ -334,6 +403,8 @@ def _policy(c: Comparison) -> dict[str, Any]:
         **{what: _served(one) for what, one in c.others.items()},
         "rounds": c.live_rounds,
         "left_over": c.left_over,
+        "other_deliveries": c.other_deliveries,
+        "error_split": None if c.split is None else asdict(c.split),
         "first_different_round": c.first_difference,
         "load_error_ratio": total_ratio(c.loads) if len(c.loads) else None,
         "batch_error_ratio": total_ratio(c.batches) if len(c.batches) else None,
@@ -376,11 +447,19 @@ def _signed_ms(found: Errors | None, name: str) -> str:
     return "–" if found is None else f"{getattr(found, name) * 1e3 + 0.0:+.3f}"
 
 
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value * 100 + 0.0:+.1f}"
+
+
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share * 100:.2f} %"
 
 
 def _points(live: float | None, simulated: float | None) -> str:
     if live is None or simulated is None:
-        return "–"
-    return f"{(live - simulated) * 100 + 0.0:+.2f}"
+        return _signed_points(None)
+    return _signed_points(live - simulated)
+
+
+def _signed_points(share: float | None) -> str:
+    return "–" if share is None else f"{round(share * 100, 2) + 0.0:+.2f}"

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgesim.engine.records import Run
+from edgesim.engine.server import Parts, simulate
 from edgesim.errors import InputError
 from edgesim.experiment.inputs import Inputs
-from edgesim.experiment.streams import serve_repeat, tables_of
+from edgesim.experiment.streams import serve_repeat, service_of, stream_of, tables_of
 from edgesim.experiment.trial import Trial
-from edgesim.live.comparison import Comparison, compare
+from edgesim.live.comparison import Comparison, Measured, compare, served
 from edgesim.live.dispatch import measure_dispatch
+from edgesim.live.error_split import DeviceMaker, split_error
 from edgesim.live.session import (
     Interrupts,
     Limits,
@@ -24,7 +26,8 @@ from edgesim.live.session import (
 from edgesim.live.stage import Stage, make_stage
 from edgesim.plugins import ConsentError
 from edgesim.profile.model_match import NetworkSpec, match_model
-from edgesim.profile.values import Measured, Profile
+from edgesim.profile.values import Measured as MeasuredOn
+from edgesim.profile.values import Profile
 from edgesim.profiling.builder import Build
 from edgesim.profiling.device import Device
 from edgesim.profiling.memory import aligned, free_host_bytes, locked_bytes
@@ -119,18 +122,47 @@ class LiveJob:
                 done(number, len(policies))
                 if self.interrupts.received:
                     return
-                trial, measured = serve_live(
+                served = serve_live(
                     inputs, stage, device, buffer, name, self.limits, self.interrupts
                 )
-                self.compared.append(
-                    compare(
-                        measured,
-                        self.simulated[""][name],
-                        inputs.online.warmup_s,
-                        {w: of[name] for w, of in self.simulated.items() if w},
-                    )
-                )
+                if served is None:
+                    return
+                trial, measured = served
+                self.compared.append(self._compare(measured))
                 yield trial
+
+    def _compare(self, measured: Measured) -> Comparison:
+        """Compare a live run with its simulations; split the error of a whole one."""
+        name, warmup_s = measured.name, self.inputs.online.warmup_s
+        overhead_s = self.profile.round_overhead_s
+        found = compare(
+            measured,
+            self.simulated[""][name],
+            warmup_s,
+            {what: of[name] for what, of in self.simulated.items() if what},
+            overhead_s,
+        )
+        if measured.interrupted:
+            return found
+        works = len(measured.handover_s)
+
+        def again(device: DeviceMaker) -> float | None:
+            stream, _ = stream_of(self.inputs, 0)
+            tables, policy, settings = service_of(self.inputs, name, stream)
+            run = simulate(tables, stream, policy, settings, Parts(device=device))
+            return served(run, warmup_s, found.count).on_time
+
+        split = split_error(
+            found.live.on_time,
+            found.closed.on_time,
+            found.loads,
+            found.batches,
+            measured.split.beyond_s / works if works else 0.0,
+            overhead_s,
+            self.inputs.scenario.gpu.dispatch_s or 0.0,
+            again,
+        )
+        return replace(found, split=split)
 
     def _stage(self) -> Stage:
         return make_stage(
@@ -205,7 +237,7 @@ def profile_threads(profile: Profile, profile_file: Path, cores: int) -> int:
         If the profile does not state it, or this machine has fewer processors.
     """
     provenance = profile.provenance
-    machine = (provenance.machine or {}) if isinstance(provenance, Measured) else {}
+    machine = (provenance.machine or {}) if isinstance(provenance, MeasuredOn) else {}
     found = machine.get(THREADS)
     where = f"{profile_file}: provenance.machine"
     if found is None or not found.isdigit() or not int(found):

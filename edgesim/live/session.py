@@ -18,14 +18,10 @@ from edgesim.engine.policy import PolicyError
 from edgesim.engine.records import Run
 from edgesim.engine.request import Arrival
 from edgesim.engine.server import Parts, serve_by_clock
-from edgesim.engine.settings import Settings
 from edgesim.engine.worker import WallClock, Worker
 from edgesim.errors import InputError, Parameter
-from edgesim.experiment.faults import online_faults
 from edgesim.experiment.inputs import Inputs
-from edgesim.experiment.own_solvers import with_solver
-from edgesim.experiment.policies import make_policy
-from edgesim.experiment.streams import stream_of, tables_of
+from edgesim.experiment.streams import service_of, stream_of, tables_of
 from edgesim.experiment.trial import Trial
 from edgesim.live.comparison import Measured, TimeSplit
 from edgesim.live.device import PoolDevice, pool_bytes
@@ -123,7 +119,7 @@ def serve_live(
     name: str,
     limits: Limits,
     interrupts: Interrupts,
-) -> tuple[Trial, Measured]:
+) -> tuple[Trial, Measured] | None:
     """Run one policy live, checking models before and after.
 
     Parameters
@@ -137,6 +133,11 @@ def serve_live(
     limits, interrupts
         Threads and duration, and what ends the run before.
 
+    Returns
+    -------
+    tuple or None
+        None if an interrupt came before the first request.
+
     Raises
     ------
     InputError
@@ -145,17 +146,9 @@ def serve_live(
         If a model does not compute what it does when built by itself, or bytes copied
         are not those recorded.
     """
-    online = inputs.online
     stream, _ = stream_of(inputs, 0)
     arrivals = list(stream)
-    tables = tables_of(inputs, sharing=shares(name))
-    policy = make_policy(name, with_solver(name, online.options(name)), inputs.own)
-    settings = Settings(
-        uplink=online.uplink,
-        late=online.late,
-        queue_limit=online.queue_limit,
-        faults=online_faults(str(inputs.scenario_file), online, stream.users),
-    )
+    tables, policy, settings = service_of(inputs, name, stream)
     memory = GpuMemory(tables)
     pool = PoolDevice(stage, device, tables, buffer)
     clock = WallClock(limits.ends_s)
@@ -177,21 +170,22 @@ def serve_live(
             pool.connect(env, worker, memory)
             interrupts.clock = clock
             if interrupts.received:  # while all was prepared
-                clock.stop()
+                return None
             with _undisturbed():
                 run = serve_by_clock(env, tables, arrivals, policy, settings, parts)
     except (PolicyError, RefusalError) as error:
         raise InputError(
             f"{inputs.scenario_file}: online.policies", f"{name}: {error}"
         ) from error
-    _check(pool.wrong_at_end(), "at the end of the run")
     recorded = int(run.rounds.loaded_bytes.sum())
     if recorded != pool.copied_bytes:
         raise RuntimeError(
             f"{pool.copied_bytes:,} bytes were copied and {recorded:,} recorded"
         )
     measured = _measured(name, run, tables, arrivals, env, watch, pool)
-    measured = replace(measured, interrupted=interrupts.received, ended=clock.stopped)
+    _check(pool.wrong_at_end(), "at the end of the run")
+    ended = clock.stopped
+    measured = replace(measured, interrupted=ended and interrupts.received, ended=ended)
     duration_s = stream.duration_s
     if clock.stopped:
         duration_s = min(duration_s, env.wall_s)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import threading
 import time
 
@@ -121,6 +123,21 @@ def test_a_stop_from_outside_ends_the_run() -> None:
     assert env.wall_s < 3000
     assert len(run.requests.outcome) == 3
     assert clock.stopped
+
+
+def test_an_interrupt_while_a_worker_prepares_leaves_no_thread() -> None:
+    """The thread does not wait for jobs that nobody will give it."""
+    interrupted = threading.Event()
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        Worker(WallClock(), lambda: interrupted.wait(10) and None)
+    interrupted.set()
+    timer.join()
+    for thread in threading.enumerate():
+        if thread.name == "edgesim-device":
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 def test_what_a_device_raises_is_raised_by_the_run() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from edgesim.live.device import PoolDevice, pool_bytes
 from edgesim.live.stage import Stage, make_stage
+from edgesim.profile.file import write_profile
 from edgesim.profile.values import Profile
 from edgesim.profiling.builder import builder
 from edgesim.profiling.device import CpuDevice
@@ -22,6 +25,31 @@ SIZES = {
     "layers.3": LATER_LAYER,
     "head": HEAD,
 }
+SCENARIO = """
+schema = "edgesim.scenario/1"
+name = "small"
+profile = "small.json"
+[library]
+kind = "clusters"
+[[library.clusters]]
+base = "net"
+variants = 3
+frozen_blocks = 2
+[gpu]
+load_from = "pageable"
+[cell]
+bandwidth_hz = 20e6
+radius_m = 200.0
+[workload]
+trace = "small.csv"
+models = "name"
+[online]
+policies = ["fcfs", "greedy"]
+late = "serve"
+batches = 2
+sample_s = 0.5
+"""
+
 LOAD_S, ONE_S, FOUR_S = 0.0001, 0.002, 0.004
 
 
@@ -111,3 +139,23 @@ def pool_device(tables: Tables) -> PoolDevice:
     """Make a device with a pool of its own."""
     buffer = torch.zeros(pool_bytes(tables), dtype=torch.uint8)
     return PoolDevice(stage(tables.problem), cpu(), tables, buffer)
+
+
+def write_files(
+    scenario: str = SCENARIO,
+    *,
+    rate_per_s: float = 40,
+    slo_s: float = 60,
+    **changes: Any,
+) -> None:
+    """Write a scenario, its profile and 4 s of requests into the current folder."""
+    rng = random.Random(1)
+    rows = ["arrival_s,user,model,input_bytes,slo_s,spectral_efficiency"]
+    arrival_s = 0.0
+    while arrival_s < 4:
+        arrival_s += rng.expovariate(rate_per_s)
+        model = f"net-v0{rng.randrange(1, 4)}"
+        rows.append(f"{arrival_s:.6f},u,{model},1000,{slo_s},2.0")
+    Path("small.csv").write_text("\n".join(rows) + "\n")
+    Path("small.toml").write_text(scenario)
+    write_profile(Path("small.json"), profile(**changes))

@@ -60,6 +60,7 @@ def test_a_run_that_is_its_simulation_differs_in_nothing() -> None:
     for pairs in (found.loads, found.batches):
         assert len(pairs) > 10
         assert np.allclose(pairs[:, 0], pairs[:, 1], rtol=1e-9)
+        assert (pairs[:, 2] > 0).all()
 
 
 def test_open_differs_by_the_errors_of_times_alone() -> None:
@@ -73,6 +74,23 @@ def test_open_differs_by_the_errors_of_times_alone() -> None:
     assert found.open.on_time is not None
     assert found.live.on_time is not None
     assert found.open.on_time >= found.live.on_time
+
+
+def test_pairs_leave_out_what_the_profile_adds_for_dispatch() -> None:
+    """A batch as the device measures it has none of it."""
+    found = compare(_measured(_run()), _run(), 0.0, overhead_s=0.001)
+    assert np.allclose(found.batches[:, 1] - found.batches[:, 0], 0.001)
+    assert np.allclose(found.loads[:, 1], found.loads[:, 0])
+
+
+def test_deliveries_are_those_of_the_simulation_where_late_requests_are_served() -> (
+    None
+):
+    """Uploads depend on the device only by requests that are dropped."""
+    assert compare(_measured(_run(1.3)), _run(), 0.0).other_deliveries == 0
+    run = _run()
+    run.requests.upload_end_s[3] += 0.5
+    assert compare(_measured(run), _run(), 0.0).other_deliveries == 1
 
 
 def test_rounds_are_the_same_until_the_first_that_differs() -> None:

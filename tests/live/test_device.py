@@ -55,10 +55,22 @@ def test_a_block_that_breaks_in_memory_is_seen_at_the_end() -> None:
     everything = frozenset(range(len(tables.atom_blocks)))
     for model in range(len(tables.model_names)):
         device.fetch(model, everything)
-    assert device.wrong_at_end() == []
     copy = next(copy for copy in device.pool.in_order() if copy.block == "net-v01/head")
     device._content(device.pool[copy])[::3] = 0
     assert device.wrong_at_end() == ["net-v01"]
+
+
+def test_every_model_is_checked_at_the_end() -> None:
+    """Those in memory as they lie there, the others loaded over what is left."""
+    device = _device()
+    device.reset()
+    device.fetch(1, device._tables.atoms_of[1])
+    assert device.wrong_at_end() == []
+    for block in ("net-v02/layers.3", "net/head"):
+        device._stage.hosts[block].host[:400].zero_()
+    device.reset()
+    device.fetch(1, device._tables.atoms_of[1])
+    assert device.wrong_at_end() == ["net", "net-v02"]
 
 
 def test_weights_move_with_their_blocks() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import random
 import signal
 import threading
 from collections.abc import Mapping
@@ -17,35 +16,10 @@ import pytest
 from edgesim.engine.worker import WallClock
 from edgesim.live import device as live_device
 from edgesim.live.report import OUTPUTS
-from edgesim.profile.file import write_profile
 from edgesim.results import online_summary
 from tests.command import Finished, edgesim
 from tests.live import cases
-
-SCENARIO = """
-schema = "edgesim.scenario/1"
-name = "small"
-profile = "small.json"
-[library]
-kind = "clusters"
-[[library.clusters]]
-base = "net"
-variants = 3
-frozen_blocks = 2
-[gpu]
-load_from = "pageable"
-[cell]
-bandwidth_hz = 20e6
-radius_m = 200.0
-[workload]
-trace = "small.csv"
-models = "name"
-[online]
-policies = ["fcfs", "greedy"]
-late = "serve"
-batches = 2
-sample_s = 0.5
-"""
+from tests.live.cases import SCENARIO, write_files
 
 
 @pytest.fixture(autouse=True)
@@ -53,19 +27,6 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run in an empty folder; the tests' networks are found all the same."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
     monkeypatch.chdir(tmp_path)
-
-
-def _files(scenario: str = SCENARIO, **changes: Any) -> None:
-    """Write the scenario, its profile and 4 s of requests into the current folder."""
-    rng = random.Random(1)
-    rows = ["arrival_s,user,model,input_bytes,slo_s,spectral_efficiency"]
-    arrival_s = 0.0
-    while arrival_s < 4:
-        arrival_s += rng.expovariate(40)
-        rows.append(f"{arrival_s:.6f},u,net-v0{rng.randrange(1, 4)},1000,60,2.0")
-    Path("small.csv").write_text("\n".join(rows) + "\n")
-    Path("small.toml").write_text(scenario)
-    write_profile(Path("small.json"), cases.profile(**changes))
 
 
 def _live(*options: object) -> Finished:
@@ -84,7 +45,7 @@ def _rows(name: str, folder: str = "results/live-small") -> list[dict[str, str]]
 
 def test_files_become_a_runs_folder_and_a_comparison() -> None:
     """An outcome a request, bytes copied are bytes recorded, all time accounted for."""
-    _files()
+    write_files()
     done = _live("--duration-s", "1", "--own-code")
     assert done.code == 0, done.err
     folder = Path("results/live-small")
@@ -113,6 +74,10 @@ def test_files_become_a_runs_folder_and_a_comparison() -> None:
         assert sum(parts) == pytest.approx(time["wall_s"])
         assert min(parts) >= 0
         assert not entry["ended"]
+        assert entry["other_deliveries"] == 0
+        split = entry["error_split"]
+        error = entry["live"]["on_time_ratio"] - entry["closed"]["on_time_ratio"]
+        assert sum(split.values()) == pytest.approx(error)
     assert document["torch_threads"] == 1
     assert document["dispatch_s"] > 0
     assert "with dispatch" in done.out
@@ -120,7 +85,7 @@ def test_files_become_a_runs_folder_and_a_comparison() -> None:
 
 def test_an_earlier_result_is_replaced() -> None:
     """The folder may hold what a live run leaves, and nothing else."""
-    _files()
+    write_files()
     for _ in range(2):
         done = _live("--duration-s", "0.2", "--own-code", "--policy", "edf")
         assert done.code == 0, done.err
@@ -132,7 +97,7 @@ def test_an_earlier_result_is_replaced() -> None:
 @pytest.mark.parametrize("residency", ["previous", "cache"])
 def test_without_sharing_and_in_a_memory_that_is_short(residency: str) -> None:
     """Whole models are copied, each with blocks of its own."""
-    _files()
+    write_files()
     done = _live(
         *("--duration-s", "0.5", "--own-code", "--residency", residency),
         *("--policy", "fcfs,fcfs-noshare", "--memory", "300kB"),
@@ -146,7 +111,7 @@ def test_without_sharing_and_in_a_memory_that_is_short(residency: str) -> None:
 
 def test_an_interrupt_keeps_what_is_done() -> None:
     """The run in hand ends, later policies are not begun, the folder is there."""
-    _files()
+    write_files()
     timers: list[threading.Timer] = []
     began = WallClock.start
 
@@ -170,11 +135,46 @@ def test_an_interrupt_keeps_what_is_done() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_an_interrupt_while_models_are_prepared_ends_it_before_the_first_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is done, so nothing is written; no thread is left."""
+    write_files()
+    monkeypatch.setattr(
+        live_device.PoolDevice,
+        "warm_up",
+        lambda _: os.kill(os.getpid(), signal.SIGINT),
+    )
+    done = _live("--duration-s", "3", "--own-code")
+    assert done.code == 130, done.err
+    assert not Path("results/live-small").exists()
+    assert "edgesim-device" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_block_that_breaks_during_the_run_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every model is checked at the end, those that are not in memory then too."""
+    write_files()
+    reset = live_device.PoolDevice.reset
+
+    def breaking(self: live_device.PoolDevice) -> None:
+        reset(self)
+        self._stage.hosts["net-v02/head"].host[:4000] = 0
+
+    monkeypatch.setattr(live_device.PoolDevice, "reset", breaking)
+    with pytest.raises(
+        RuntimeError, match="at the end of the run net-v02 did not compute"
+    ):
+        _live("--duration-s", "0.2", "--own-code")
+    assert not Path("results/live-small").exists()
+
+
 def test_a_model_that_computes_something_else_ends_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Bytes that do not arrive are seen before any request is served."""
-    _files()
+    write_files()
     move = live_device.PoolDevice._place
 
     def broken(self: Any, copy: live_device.Copy) -> None:
@@ -219,19 +219,19 @@ def test_what_cannot_be_run_live_is_refused(
     changed: Mapping[str, Any], options: list[str], words: list[str]
 ) -> None:
     """Before anything is simulated or built."""
-    _files(**changed)
+    write_files(**changed)
     _refused(_live("--duration-s", "1", "--own-code", *options), *words)
 
 
 def test_code_that_a_profile_names_needs_consent() -> None:
     """With the command that gives it."""
-    _files()
+    write_files()
     _refused(_live("--duration-s", "1"), "tests.small_networks:convnet", "--own-code")
 
 
 def test_threads_are_those_of_the_profile() -> None:
     """Stated, and no more than there are processors."""
-    _files()
+    write_files()
     content = json.loads(Path("small.json").read_text())
     content["provenance"]["machine"] = {"torch threads": "4096"}
     Path("small.json").write_text(json.dumps(content))
@@ -243,7 +243,7 @@ def test_threads_are_those_of_the_profile() -> None:
 
 def test_a_scenario_that_plans_is_refused() -> None:
     """There is nothing to be served by the clock."""
-    _files(SCENARIO.partition("[online]")[0])
+    write_files(SCENARIO.partition("[online]")[0])
     _refused(_live("--own-code"), "[online]")
 
 
@@ -253,7 +253,7 @@ def test_a_measured_profile_is_run_with_its_blocks_and_threads(
     """Blocks by the rule of the command that measured it; threads as stated there."""
     monkeypatch.setattr("edgesim.profiling.session.LADDER_BYTES", (4096, 65536))
     monkeypatch.setattr("edgesim.profiling.estimate.PROBE_BYTES", 65536)
-    _files()
+    write_files()
     done = edgesim(
         *("profile", "measure", "net=tests.small_networks:convnet"),
         *("--device", "cpu", "--batch", "1,4", "--repeats", "10", "--seconds", "0.01"),

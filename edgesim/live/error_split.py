@@ -1,0 +1,163 @@
+"""Where the error of a share in time comes from: simulations with what was measured.
+
+They are made after the live run and hold its means: they explain, and predict nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from simpy import Environment, Event
+
+from edgesim.engine.device import Device
+from edgesim.engine.records import Floats
+
+DeviceMaker: TypeAlias = Callable[[Environment], Device]
+Again: TypeAlias = Callable[[DeviceMaker], float | None]
+"""Simulates the requests again on another device; returns the share in time."""
+
+_DIGITS = 9
+"""Nominal times are equal if they are so to the nanosecond."""
+
+
+@dataclass(frozen=True)
+class ErrorSplit:
+    """The error of the share in time, live − simulated, as the sum of four parts.
+
+    Each is the change from the simulation before it: with the live means of loads;
+    those of batches as well; and also what each load and batch took beyond itself,
+    deciding and dispatch. ``rest`` is what is left to the live run.
+    """
+
+    loads: float
+    batches: float
+    deciding: float
+    rest: float
+
+    @property
+    def error(self) -> float:
+        """The whole error."""
+        return self.loads + self.batches + self.deciding + self.rest
+
+
+class Means:
+    """The live mean of the works of each nominal time; their common ratio elsewhere.
+
+    Parameters
+    ----------
+    pairs
+        Nominal and live times in seconds, shape (n, at least 2).
+    """
+
+    def __init__(self, pairs: Floats) -> None:
+        nominal_s, live_s = pairs[:, 0], pairs[:, 1]
+        total_s = float(nominal_s.sum())
+        self._ratio = float(live_s.sum()) / total_s if total_s else 1.0
+        keys = np.round(nominal_s, _DIGITS)
+        self._mean_s = {
+            float(key): float(live_s[keys == key].mean()) for key in np.unique(keys)
+        }
+
+    def __call__(self, nominal_s: float) -> float:
+        """Return the mean live time of works of a nominal time."""
+        found = self._mean_s.get(round(nominal_s, _DIGITS))
+        return nominal_s * self._ratio if found is None else found
+
+
+class MeanDevice:
+    """A GPU in simulated time whose loads and batches take other than nominal times.
+
+    Parameters
+    ----------
+    env
+        The simulation.
+    load_s, compute_s
+        Duration by nominal duration.
+    beyond_s
+        What each load and each batch takes beyond that.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        load_s: Callable[[float], float],
+        compute_s: Callable[[float], float],
+        beyond_s: float = 0.0,
+    ) -> None:
+        self._env = env
+        self._load_s = load_s
+        self._compute_s = compute_s
+        self._beyond_s = beyond_s
+
+    def load(self, number: int, model: int, nominal_s: float) -> Event | None:
+        """Start to load, unless that takes no time."""
+        del number, model
+        if not nominal_s:
+            return None
+        load_s = self._load_s(nominal_s)
+        return self._env.timeout(self._beyond_s + load_s, load_s)
+
+    def compute(self, number: int, model: int, batch: int, nominal_s: float) -> Event:
+        """Start to compute."""
+        del number, model, batch
+        compute_s = self._compute_s(nominal_s)
+        return self._env.timeout(self._beyond_s + compute_s, compute_s)
+
+
+def split_error(
+    live: float | None,
+    closed: float | None,
+    loads: Floats,
+    batches: Floats,
+    beyond_s: float,
+    overhead_s: float,
+    dispatch_s: float,
+    again: Again,
+) -> ErrorSplit | None:
+    """Split the error of a simulation's share in time.
+
+    Parameters
+    ----------
+    live, closed
+        Share in time of the live run and of the simulation made before it.
+    loads, batches
+        Nominal and live times, shape (n, at least 2); batches without overhead.
+    beyond_s
+        What each load and each batch took live beyond itself, on average.
+    overhead_s, dispatch_s
+        What the profile adds to each batch for that, and the scenario to each load and
+        batch; ``beyond_s`` replaces both.
+    again
+        Simulates again on another device.
+
+    Returns
+    -------
+    ErrorSplit or None
+        None without requests.
+    """
+    load_s, batch_s = Means(loads), Means(batches)
+
+    def batch(nominal_s: float) -> float:
+        return batch_s(nominal_s - overhead_s)
+
+    def whole(nominal_s: float) -> float:
+        return batch(nominal_s) + overhead_s
+
+    shares = [
+        closed,
+        again(lambda env: MeanDevice(env, load_s, lambda s: s, dispatch_s)),
+        again(lambda env: MeanDevice(env, load_s, whole, dispatch_s)),
+        again(lambda env: MeanDevice(env, load_s, batch, beyond_s)),
+        live,
+    ]
+    return _differences(shares)
+
+
+def _differences(shares: Sequence[float | None]) -> ErrorSplit | None:
+    known = [share for share in shares if share is not None]
+    if len(known) < len(shares):
+        return None
+    return ErrorSplit(*np.diff(known).tolist())
