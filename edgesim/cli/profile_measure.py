@@ -90,6 +90,12 @@ def measure(
         int | None,
         typer.Option(min=1, help="Threads of torch on the host [as many as it likes]."),
     ] = None,
+    graphs: Annotated[
+        bool,
+        typer.Option(
+            help="Capture batches as graphs where the device can; live runs do not."
+        ),
+    ] = True,
     disk_folder: Annotated[
         Path | None,
         typer.Option(help="Where the tier disk is measured [the folder of --out]."),
@@ -142,6 +148,7 @@ def measure(
     seconds = cast("float", positive("--seconds", seconds))
     given = measuring.parse_specs(specs)
     opened = open_device(device)
+    opened.uses_graphs = graphs
     if threads is not None:
         set_threads(threads)
     folder = out.resolve().parent
@@ -180,6 +187,8 @@ def measure(
             words += [option, str(value)]
     if not check_memory:
         words.append("--no-check-memory")
+    if not graphs:
+        words.append("--no-graphs")
     job = measuring.Job(
         specs=given,
         settings=settings,

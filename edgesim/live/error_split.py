@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from simpy import Environment, Event
 
-from edgesim.engine.device import Device
+from edgesim.engine.mean_device import DeviceMaker, MeanDevice
 from edgesim.engine.records import Floats
 
-DeviceMaker: TypeAlias = Callable[[Environment], Device]
 Again: TypeAlias = Callable[[DeviceMaker], float | None]
 """Simulates the requests again on another device; returns the share in time."""
 
@@ -65,46 +63,6 @@ class Means:
         """Return the mean live time of works of a nominal time."""
         found = self._mean_s.get(round(nominal_s, _DIGITS))
         return nominal_s * self._ratio if found is None else found
-
-
-class MeanDevice:
-    """A GPU in simulated time whose loads and batches take other than nominal times.
-
-    Parameters
-    ----------
-    env
-        The simulation.
-    load_s, compute_s
-        Duration by nominal duration.
-    beyond_s
-        What each load and each batch takes beyond that.
-    """
-
-    def __init__(
-        self,
-        env: Environment,
-        load_s: Callable[[float], float],
-        compute_s: Callable[[float], float],
-        beyond_s: float = 0.0,
-    ) -> None:
-        self._env = env
-        self._load_s = load_s
-        self._compute_s = compute_s
-        self._beyond_s = beyond_s
-
-    def load(self, number: int, model: int, nominal_s: float) -> Event | None:
-        """Start to load, unless that takes no time."""
-        del number, model
-        if not nominal_s:
-            return None
-        load_s = self._load_s(nominal_s)
-        return self._env.timeout(self._beyond_s + load_s, load_s)
-
-    def compute(self, number: int, model: int, batch: int, nominal_s: float) -> Event:
-        """Start to compute."""
-        del number, model, batch
-        compute_s = self._compute_s(nominal_s)
-        return self._env.timeout(self._beyond_s + compute_s, compute_s)
 
 
 def split_error(

@@ -397,6 +397,7 @@ def document(setting: Setting, compared: Sequence[Comparison]) -> dict[str, Any]
 def _policy(c: Comparison) -> dict[str, Any]:
     m = c.measured
     return {
+        "requests": m.requests,
         "live": _served(c.live),
         "closed": _served(c.closed),
         "open": _served(c.open),

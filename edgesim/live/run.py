@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from edgesim.engine.mean_device import DeviceMaker
 from edgesim.engine.records import Run
 from edgesim.engine.server import Parts, simulate
 from edgesim.errors import InputError
@@ -15,7 +16,7 @@ from edgesim.experiment.streams import serve_repeat, service_of, stream_of, tabl
 from edgesim.experiment.trial import Trial
 from edgesim.live.comparison import Comparison, Measured, compare, served
 from edgesim.live.dispatch import measure_dispatch
-from edgesim.live.error_split import DeviceMaker, split_error
+from edgesim.live.error_split import split_error
 from edgesim.live.session import (
     Interrupts,
     Limits,

@@ -58,6 +58,9 @@ class Device(ABC):
     has_graphs = False
     """Whether batches can be captured as graphs."""
 
+    uses_graphs = True
+    """Whether batches are measured as graphs where they can be captured."""
+
     def __init__(self, device: torch.device) -> None:
         self.device = device
 

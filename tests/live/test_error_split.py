@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgesim.engine.mean_device import DeviceMaker
 from edgesim.engine.policies.in_order import Fcfs
 from edgesim.engine.records import IN_TIME, Run
 from edgesim.engine.server import Parts, simulate
 from edgesim.engine.settings import Settings
-from edgesim.live.error_split import DeviceMaker, Means, split_error
+from edgesim.live.error_split import Means, split_error
 from solvers.core.tables import Tables
 from tests.engine.handmade import seeded_tables
 from tests.engine.test_clock import _stream
