@@ -8,16 +8,20 @@ import signal
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from edgesim.engine.clock import ClockEnvironment, Stopwatch
 from edgesim.engine.policies.greedy import Greedy
 from edgesim.engine.policies.in_order import Fcfs
+from edgesim.engine.policies.rolling import Rolling
+from edgesim.engine.policy import Policy
 from edgesim.engine.records import Run
 from edgesim.engine.request import Arrival
 from edgesim.engine.server import Parts, serve_by_clock, simulate
 from edgesim.engine.settings import Settings
 from edgesim.engine.worker import WallClock, Worker
+from solvers import Problem
 from solvers.core.tables import Tables
 from tests.engine.handmade import make_problem
 from tests.engine.nominal import SleepingDevice
@@ -169,3 +173,52 @@ def test_what_a_device_raises_is_raised_by_the_run() -> None:
             Parts(device=lambda _: Broken(env, worker)),
         )
     assert "edgesim-device" not in {thread.name for thread in threading.enumerate()}
+
+
+def _busy_tables() -> Tables:
+    """Make 20 models of which one whole load and a batch of one take 5 ms."""
+    blocks = {"stem": {"bytes": 60, "load_s": 0.0012}}
+    models = {}
+    for number in range(20):
+        blocks[f"head{number}"] = {"bytes": 40, "load_s": 0.0008}
+        models[f"m{number}"] = {
+            "blocks": ["stem", f"head{number}"],
+            "latency_s": [0.003 + 0.0005 * more for more in range(8)],
+        }
+    problem = {
+        "name": "busy",
+        "bandwidth_hz": 1.0,
+        "blocks": blocks,
+        "models": models,
+        "users": [],
+        "gpu_memory_bytes": 300,
+        "residency": "cache",
+    }
+    return Tables(Problem.model_validate(problem))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("make", "most"), [(Greedy, 0.01), (Rolling, 0.10)])
+def test_deciding_is_short_beside_the_work(make: type[Policy], most: float) -> None:
+    """200 requests/s at load 1 for 60 s, on a machine that does nothing else."""
+    rng = random.Random(1)
+    arrivals = []
+    arrival_s = 0.0
+    while (arrival_s := arrival_s + rng.expovariate(200.0)) < 60:
+        arrivals.append(Arrival(arrival_s, 0, rng.randrange(20), 0.0005, 0.1))
+    clock = WallClock()
+    env = ClockEnvironment(clock)
+    watch = Stopwatch(env)
+    with Worker(clock) as worker:
+        run = serve_by_clock(
+            env,
+            _busy_tables(),
+            arrivals,
+            make(),
+            Settings(),
+            Parts(device=lambda _: SleepingDevice(env, worker), stopwatch=watch),
+        )
+    busy_s = float(run.rounds.load_s.sum() + run.rounds.compute_s.sum())
+    assert len(run.requests.outcome) == len(arrivals)
+    assert sum(watch.choose_s) / busy_s < most
+    assert np.percentile(env.lateness_s, 99) < 0.010
