@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -82,13 +83,8 @@ def serve_repeat(
         )
         arrivals = stream if advance is None else _counted(stream, name, advance)
         began_s = time.perf_counter()
-        try:
-            with keeping_folder():
-                run = simulate(tables, arrivals, policy, settings)
-        except (PolicyError, RefusalError) as error:
-            raise InputError(
-                f"{inputs.scenario_file}: online.policies", f"{name}: {error}"
-            ) from error
+        with policy_refused(inputs, name):
+            run = simulate(tables, arrivals, policy, settings)
         runtime_s = time.perf_counter() - began_s
         account = Account(run, tables)
         del run  # or its records would be in memory together with those of the next
@@ -115,6 +111,24 @@ def service_of(inputs: Inputs, name: str, stream: Stream) -> Service:
     )
     policy = make_policy(name, with_solver(name, online.options(name)), inputs.own)
     return Service(tables_of(inputs, sharing=shares(name)), policy, settings)
+
+
+@contextmanager
+def policy_refused(inputs: Inputs, name: str) -> Iterator[None]:
+    """Convert what a policy does wrong in a run to an input error.
+
+    Raises
+    ------
+    InputError
+        Naming the policy.
+    """
+    try:
+        with keeping_folder():
+            yield
+    except (PolicyError, RefusalError) as error:
+        raise InputError(
+            f"{inputs.scenario_file}: online.policies", f"{name}: {error}"
+        ) from error
 
 
 def stream_of(inputs: Inputs, repeat: int) -> tuple[Stream, np.random.SeedSequence]:

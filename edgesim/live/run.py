@@ -12,7 +12,13 @@ from edgesim.engine.records import Run
 from edgesim.engine.server import Parts, simulate
 from edgesim.errors import InputError
 from edgesim.experiment.inputs import Inputs
-from edgesim.experiment.streams import serve_repeat, service_of, stream_of, tables_of
+from edgesim.experiment.streams import (
+    policy_refused,
+    serve_repeat,
+    service_of,
+    stream_of,
+    tables_of,
+)
 from edgesim.experiment.trial import Trial
 from edgesim.live.comparison import Comparison, Measured, compare, served
 from edgesim.live.dispatch import measure_dispatch
@@ -150,7 +156,8 @@ class LiveJob:
         def again(device: DeviceMaker) -> float | None:
             stream, _ = stream_of(self.inputs, 0)
             tables, policy, settings = service_of(self.inputs, name, stream)
-            run = simulate(tables, stream, policy, settings, Parts(device=device))
+            with policy_refused(self.inputs, name):
+                run = simulate(tables, stream, policy, settings, Parts(device=device))
             return served(run, warmup_s, found.count).on_time
 
         split = split_error(

@@ -14,25 +14,27 @@ import torch
 
 from edgesim.engine.clock import ClockEnvironment, Stopwatch
 from edgesim.engine.memory import GpuMemory
-from edgesim.engine.policy import PolicyError
 from edgesim.engine.records import Run
 from edgesim.engine.request import Arrival
 from edgesim.engine.server import Parts, serve_by_clock
 from edgesim.engine.worker import WallClock, Worker
 from edgesim.errors import InputError, Parameter
 from edgesim.experiment.inputs import Inputs
-from edgesim.experiment.streams import service_of, stream_of, tables_of
+from edgesim.experiment.streams import (
+    policy_refused,
+    service_of,
+    stream_of,
+    tables_of,
+)
 from edgesim.experiment.trial import Trial
 from edgesim.live.comparison import Measured, TimeSplit
 from edgesim.live.device import PoolDevice, pool_bytes
 from edgesim.live.stage import Stage
 from edgesim.measures.account import Account
 from edgesim.names import shares
-from edgesim.plugins import keeping_folder
 from edgesim.profiling.device import Device
 from edgesim.profiling.threads import set_threads
 from edgesim.scenario.online import GpuStall, SlowLoad
-from solvers import RefusalError
 from solvers.core.tables import Tables
 
 DRAIN_S = 10.0
@@ -165,18 +167,13 @@ def serve_live(
         pool.reset()
         device.wake()
 
-    try:
-        with Worker(clock, prepare) as worker, keeping_folder():
-            pool.connect(env, worker, memory)
-            interrupts.clock = clock
-            if interrupts.received:  # while all was prepared
-                return None
-            with _undisturbed():
-                run = serve_by_clock(env, tables, arrivals, policy, settings, parts)
-    except (PolicyError, RefusalError) as error:
-        raise InputError(
-            f"{inputs.scenario_file}: online.policies", f"{name}: {error}"
-        ) from error
+    with policy_refused(inputs, name), Worker(clock, prepare) as worker:
+        pool.connect(env, worker, memory)
+        interrupts.clock = clock
+        if interrupts.received:  # while all was prepared
+            return None
+        with _undisturbed():
+            run = serve_by_clock(env, tables, arrivals, policy, settings, parts)
     recorded = int(run.rounds.loaded_bytes.sum())
     if recorded != pool.copied_bytes:
         raise RuntimeError(
