@@ -266,8 +266,9 @@ class Interrupts:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Take interrupts, in the main thread."""
-        if threading.current_thread() is not threading.main_thread():
+        """Take interrupts, in the main thread, unless the process is to ignore them."""
+        here = threading.current_thread() is threading.main_thread()
+        if not here or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
             yield
             return
         before = signal.signal(signal.SIGINT, lambda *_: self._stop(before))

@@ -132,12 +132,16 @@ def test_a_stop_from_outside_ends_the_run() -> None:
 def test_an_interrupt_while_a_worker_prepares_leaves_no_thread() -> None:
     """The thread does not wait for jobs that nobody will give it."""
     interrupted = threading.Event()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        Worker(WallClock(), lambda: interrupted.wait(10) and None)
-    interrupted.set()
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Worker(WallClock(), lambda: interrupted.wait(10) and None)
+    finally:
+        interrupted.set()
+        timer.join()
+        signal.signal(signal.SIGINT, before)
     for thread in threading.enumerate():
         if thread.name == "edgesim-device":
             thread.join(10)

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,15 @@ def test_without_sharing_and_in_a_memory_that_is_short(residency: str) -> None:
     assert policies["fcfs"]["copied_bytes"] < policies["fcfs-noshare"]["copied_bytes"]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Take interrupts as in a terminal, also where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_keeps_what_is_done() -> None:
     """The run in hand ends, later policies are not begun, the folder is there."""
     write_files()
@@ -135,6 +144,23 @@ def test_an_interrupt_keeps_what_is_done() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_interrupts_that_are_to_be_ignored_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run that was put into the background with them ignored goes on."""
+    write_files()
+    monkeypatch.setattr(
+        live_device.PoolDevice, "warm_up", lambda _: os.kill(os.getpid(), signal.SIGINT)
+    )
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        done = _live("--duration-s", "0.2", "--own-code", "--policy", "fcfs")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_while_models_are_prepared_ends_it_before_the_first_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
