@@ -141,3 +141,17 @@ def facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
             break_on_hyphens=False,
         )
     return lines
+
+
+def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Align a Markdown table, so that it is readable as plain text too."""
+    columns = list(zip(head, *body, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *rest = zip(cells, widths, strict=True)
+        padded = [first[0].ljust(first[1]), *(cell.rjust(w) for cell, w in rest)]
+        return f"| {' | '.join(padded)} |"
+
+    rule = ["-" * widths[0], *(f"{'-' * (width - 1)}:" for width in widths[1:])]
+    return "\n".join([line(head), line(rule), *map(line, body)])

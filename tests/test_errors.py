@@ -36,6 +36,8 @@ DATA = {
         *("--out", "--like", "--latency-from", "--policy", "--solver", "--factories"),
         "--own-code",
     },
+    # The command that measured a profile, in which it looks for these.
+    "live/layout.py": {"--blocks", "--depth"},
     # What nvidia-smi is called with.
     "profiling/hardware.py": {"--id", "--query-gpu", "--format"},
 }

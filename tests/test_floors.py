@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("edgesim.experiment", "edgesim.checkpoints"),
     ("edgesim.plotting",),
     ("edgesim.results", "edgesim.profiling"),
-    ("edgesim.replay", "edgesim.campaign", "edgesim.report"),
+    ("edgesim.replay", "edgesim.live", "edgesim.campaign", "edgesim.report"),
     ("edgesim.api", "edgesim.catalogue", "edgesim.online", "edgesim.schemas"),
     ("edgesim.cli",),
     ("edgesim.__main__", "edgesim.campaign.worker"),
@@ -46,7 +46,7 @@ is a process of its own that runs the command, as ``__main__`` does.
 TOGETHER = (1, 2)
 """Floors whose rooms are one."""
 
-_TORCH = ("edgesim.profiling.", "edgesim.replay.")
+_TORCH = ("edgesim.profiling.", "edgesim.replay.", "edgesim.live.")
 
 AT_HOME = {
     "torch": _TORCH,

@@ -8,6 +8,7 @@ from edgesim.text import (
     counted,
     duration_texts,
     facts,
+    markdown_table,
     memory_text,
     number,
     percent,
@@ -64,6 +65,13 @@ def test_tables_are_aligned() -> None:
     """First column to the left, the others to the right, nothing behind the last."""
     assert table(["m", "ms"], [["long", "1"], ["x", "200"]]) == [
         *("m      ms", "long    1", "x     200"),
+    ]
+
+
+def test_tables_in_markdown_are_aligned_too() -> None:
+    """The rule below the head says which columns are to the right."""
+    assert markdown_table(["m", "ms"], [["long", "1"], ["x", "200"]]).split("\n") == [
+        *("| m    |  ms |", "| ---- | --: |", "| long |   1 |", "| x    | 200 |"),
     ]
 
 

@@ -15,6 +15,8 @@ from edgesim.cli.command import command
 from edgesim.cli.ending import ending_on_signals
 from edgesim.cli.figure import figure
 from edgesim.cli.listing import list_
+from edgesim.cli.live import live
+from edgesim.cli.live_table import live_table
 from edgesim.cli.own_code import TRACEBACK, consenting
 from edgesim.cli.profile import app as profile_app
 from edgesim.cli.replay import replay
@@ -61,6 +63,8 @@ app.command("solve", cls=command())(solve)
 app.command("figure", cls=command())(figure)
 app.command("report", cls=command())(report)
 app.command("replay", cls=command(instance_file="instance"))(replay)
+app.command("live", cls=command())(live)
+app.command("live-table", cls=command(after="before"))(live_table)
 app.command("schema", cls=command())(schema)
 app.command("list", cls=command())(list_)
 app.add_typer(profile_app, name="profile")

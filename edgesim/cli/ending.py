@@ -65,7 +65,7 @@ def ending_on_signals() -> Iterator[None]:
     os.set_blocking(writer, False)
     ended = threading.Event()
     watcher = threading.Thread(
-        target=_watch, args=(reader, frozenset(before), heard, ended), daemon=True
+        target=_watch, args=(reader, end, heard, ended), daemon=True
     )
     woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     watcher.start()
@@ -108,15 +108,15 @@ def _is_finalizing(frame: FrameType | None) -> bool:
 
 def _watch(
     reader: int,
-    numbers: frozenset[int],
+    end: Callable[[int, FrameType | None], None],
     heard: threading.Event,
     ended: threading.Event,
 ) -> None:
     """Wait for a signal that ends the process, and then for its end."""
     while found := os.read(reader, 1):
         number = found[0]
-        if number not in numbers:
-            continue
+        if signal.getsignal(number) is not end:
+            continue  # ignored, or somebody else's to handle
         if heard.wait(GRACE_S) and ended.wait(UNWINDING_S):
             return
         # Nothing is unwound: not even a cursor that a progress bar has hidden.

@@ -86,6 +86,16 @@ def measure(
     seconds: Annotated[
         float, typer.Option(help="Most seconds for each quantity (3 samples at least).")
     ] = 2.0,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads of torch on the host [as many as it likes]."),
+    ] = None,
+    graphs: Annotated[
+        bool,
+        typer.Option(
+            help="Capture batches as graphs where the device can; live runs do not."
+        ),
+    ] = True,
     disk_folder: Annotated[
         Path | None,
         typer.Option(help="Where the tier disk is measured [the folder of --out]."),
@@ -123,6 +133,7 @@ def measure(
     from edgesim.profiling.plan import PlanOptions
     from edgesim.profiling.sampling import Sampling
     from edgesim.profiling.session import Settings
+    from edgesim.profiling.threads import set_threads
 
     # Nothing slow runs before all options are checked.
     if dtype is not None:
@@ -138,6 +149,9 @@ def measure(
     seconds = cast("float", positive("--seconds", seconds))
     given = measuring.parse_specs(specs)
     opened = open_device(device)
+    opened.uses_graphs = graphs
+    if threads is not None:
+        set_threads(threads)
     folder = out.resolve().parent
     settings = Settings(
         tiers=_tiers(tiers, opened.tiers),
@@ -165,6 +179,7 @@ def measure(
         ("--min-bytes", min_bytes, None),
         ("--repeats", repeats, 30),
         ("--seconds", seconds, 2.0),
+        ("--threads", threads, None),
         ("--disk-folder", disk_folder and measuring.shown_path(disk_folder), None),
         ("--name", name, None),
         ("--out", measuring.shown_path(out), None),
@@ -173,6 +188,8 @@ def measure(
             words += [option, str(value)]
     if not check_memory:
         words.append("--no-check-memory")
+    if not graphs:
+        words.append("--no-graphs")
     job = measuring.Job(
         specs=given,
         settings=settings,

@@ -68,6 +68,9 @@ class SimulatedDevice:
         Factors on the nominal times, evaluated once per round; None for nominal times.
     faults
         Stalls and slow loads; None if there are none.
+    dispatch_s
+        Time that each load and each batch takes beyond itself, from the engine to the
+        device and back.
     """
 
     def __init__(
@@ -76,11 +79,13 @@ class SimulatedDevice:
         load_factor: Factor | None = None,
         compute_factor: Factor | None = None,
         faults: Faults | None = None,
+        dispatch_s: float = 0.0,
     ) -> None:
         self._env = env
         self._load_factor = load_factor
         self._compute_factor = compute_factor
         self._faults = faults
+        self._dispatch_s = dispatch_s
 
     def load(self, number: int, model: int, nominal_s: float) -> Event | None:
         """Start loading the blocks that a round is missing."""
@@ -94,7 +99,7 @@ class SimulatedDevice:
             now_s = self._env.now
             load_s *= self._faults.load_factor(now_s)
             load_s = self._faults.gpu_s(now_s, load_s)
-        return self._env.timeout(load_s, load_s)
+        return self._env.timeout(self._dispatch_s + load_s, load_s)
 
     def compute(self, number: int, model: int, batch: int, nominal_s: float) -> Event:
         """Start computing a round's batch."""
@@ -104,7 +109,7 @@ class SimulatedDevice:
             compute_s *= self._compute_factor(number)
         if self._faults is not None:
             compute_s = self._faults.gpu_s(self._env.now, compute_s)
-        return self._env.timeout(compute_s, compute_s)
+        return self._env.timeout(self._dispatch_s + compute_s, compute_s)
 
 
 def in_turn(factors: Iterator[float]) -> Factor:

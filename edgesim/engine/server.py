@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from simpy import Environment, Event
 
+from edgesim.engine.clock import ClockEnvironment, Stopwatch
 from edgesim.engine.device import Device, SimulatedDevice, in_turn
 from edgesim.engine.gpu import Gpu
 from edgesim.engine.memory import GpuMemory, Memory
@@ -33,11 +34,14 @@ class Parts:
         GPU memory; by default managed by the rules of the problem.
     device
         Makes the device that loads and computes; by default a GPU in simulated time.
+    stopwatch
+        Measures what the policy takes to answer, where that is of interest.
     """
 
     uplink: UplinkMaker | None = None
     memory: Memory | None = None
     device: Callable[[Environment], Device] | None = None
+    stopwatch: Stopwatch | None = None
 
 
 MOST_WAKES_AT_ONCE = 100_000
@@ -105,6 +109,12 @@ class Server:
             self._tables = Tables(problem, sharing=tables.sharing)
         self._log = Log()
         guard = PolicyGuard(policy, self)
+        admit, ready, choose, join = guard.admit, guard.ready, guard.choose, guard.join
+        if parts.stopwatch is not None:
+            watch = parts.stopwatch
+            admit, ready = watch.other(admit), watch.other(ready)
+            join = watch.other(join)
+            choose = watch.choosing(choose)
         self._queue = RequestQueue(
             env,
             settings,
@@ -112,8 +122,8 @@ class Server:
             self.model_names,
             self.most,
             self.least_s,
-            admit=guard.admit if guard.has_admit else None,
-            ready=guard.ready if guard.has_ready else None,
+            admit=admit if guard.has_admit else None,
+            ready=ready if guard.has_ready else None,
             make_own_uplink=parts.uplink,
             checks=not self._trusts,
         )
@@ -127,8 +137,8 @@ class Server:
             self._queue,
             self._memory,
             _simulated(env, settings) if parts.device is None else parts.device(env),
-            choose=guard.choose,
-            join=guard.join,
+            choose=choose,
+            join=join,
             overlap=tables.problem.overlap,
             asked_when_empty=policy.asked_when_empty,
         )
@@ -248,6 +258,8 @@ class Server:
         self._gpu.close()
         self._queue.close()
         uplink = self._queue.uplink
+        if len(uplink.busy_s) % 2:  # a clock has stopped the run during an upload
+            uplink.busy_s.append(self._env.now)
         return self._log.run(uplink.busy_s, uplink.bands, self._stalls_s)
 
 
@@ -258,6 +270,7 @@ def _simulated(env: Environment, settings: Settings) -> SimulatedDevice:
         None if load is None else in_turn(load),
         None if compute is None else in_turn(compute),
         settings.faults,
+        settings.dispatch_s,
     )
 
 
@@ -294,4 +307,36 @@ def simulate(
     server = Server(env, tables, policy, settings, parts)
     server.serve(arrivals)
     env.run()
+    return server.close()
+
+
+def serve_by_clock(
+    env: ClockEnvironment,
+    tables: Tables,
+    arrivals: Iterable[Arrival],
+    policy: Policy,
+    settings: Settings,
+    parts: Parts,
+) -> Run:
+    """Run a stream of requests by a clock, until the last outcome or until it stops.
+
+    Whoever has arrived by then has an outcome: rounds in flight end without a batch.
+
+    Parameters
+    ----------
+    env
+        Holds the clock, and afterwards what was measured of it.
+    tables, arrivals, policy, settings
+        As for :func:`simulate`.
+    parts
+        The device, and other non-default parts of the server.
+
+    Raises
+    ------
+    PolicyError
+        If the policy fails, or makes a choice that cannot be run.
+    """
+    server = Server(env, tables, policy, settings, parts)
+    server.serve(arrivals)
+    env.run_by_clock()
     return server.close()

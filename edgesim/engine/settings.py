@@ -27,6 +27,8 @@ class Settings:
         Faults, and when they occur.
     load_factor, compute_factor
         Factors on the nominal times, drawn once per round; None for nominal times.
+    dispatch_s
+        Time that each load and each batch takes beyond itself; policies do not know.
     known_ahead
         Whether the server knows every request from the start, before it arrives. If so,
         the uplink, a non-default part, begins each upload when its request arrives.
@@ -38,4 +40,5 @@ class Settings:
     faults: Faults = field(default_factory=Faults)
     load_factor: Iterator[float] | None = None
     compute_factor: Iterator[float] | None = None
+    dispatch_s: float = 0.0
     known_ahead: bool = False

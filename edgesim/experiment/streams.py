@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from edgesim.engine.policy import PolicyError
+from edgesim.engine.policy import Policy, PolicyError
 from edgesim.engine.request import Arrival
 from edgesim.engine.server import simulate
 from edgesim.engine.settings import Settings
@@ -66,49 +69,84 @@ def serve_repeat(
         If a policy fails or makes a choice that cannot be run, or its solver refuses.
     """
     scenario, online = inputs.scenario, inputs.online
+    stream, noise_seed = stream_of(inputs, repeat)
+    load_sigma, compute_sigma = inputs.sigmas()
+    load_factor = 1.0 if scenario.noise is None else scenario.noise.load_factor
+    load_seed, compute_seed = noise_seed.spawn(2)
+    for name in online.policies if names is None else names:
+        tables, policy, settings = service_of(inputs, name, stream)
+        settings = replace(
+            settings,
+            load_factor=_factors(load_sigma, load_seed, load_factor),
+            compute_factor=_factors(compute_sigma, compute_seed),
+            dispatch_s=scenario.gpu.dispatch_s or 0.0,
+        )
+        arrivals = stream if advance is None else _counted(stream, name, advance)
+        began_s = time.perf_counter()
+        with policy_refused(inputs, name):
+            run = simulate(tables, arrivals, policy, settings)
+        runtime_s = time.perf_counter() - began_s
+        account = Account(run, tables)
+        del run  # or its records would be in memory together with those of the next
+        yield Trial(repeat, name, account, stream.users, runtime_s, stream.duration_s)
+        del account
+
+
+class Service(NamedTuple):
+    """What serves a stream: library and GPU, a new policy, and the rules of the run."""
+
+    tables: Tables
+    policy: Policy
+    settings: Settings
+
+
+def service_of(inputs: Inputs, name: str, stream: Stream) -> Service:
+    """Make what serves a stream under a policy, without noise or dispatch."""
+    online = inputs.online
+    settings = Settings(
+        uplink=online.uplink,
+        late=online.late,
+        queue_limit=online.queue_limit,
+        faults=online_faults(str(inputs.scenario_file), online, stream.users),
+    )
+    policy = make_policy(name, with_solver(name, online.options(name)), inputs.own)
+    return Service(tables_of(inputs, sharing=shares(name)), policy, settings)
+
+
+@contextmanager
+def policy_refused(inputs: Inputs, name: str) -> Iterator[None]:
+    """Convert what a policy does wrong in a run to an input error.
+
+    Raises
+    ------
+    InputError
+        Naming the policy.
+    """
+    try:
+        with keeping_folder():
+            yield
+    except (PolicyError, RefusalError) as error:
+        raise InputError(
+            f"{inputs.scenario_file}: online.policies", f"{name}: {error}"
+        ) from error
+
+
+def stream_of(inputs: Inputs, repeat: int) -> tuple[Stream, np.random.SeedSequence]:
+    """Prepare the requests of a repeat, and the seed of its noise."""
     trace = inputs.trace
     assert isinstance(trace, StoredTrace)
-    seed = np.random.SeedSequence(scenario.run.seed).spawn(3 + repeat)[2 + repeat]
-    stream_seed, noise_seed = seed.spawn(2)
+    seed = np.random.SeedSequence(inputs.scenario.run.seed)
+    stream_seed, noise_seed = seed.spawn(3 + repeat)[2 + repeat].spawn(2)
     stream = make_stream(
         trace,
-        scenario,
+        inputs.scenario,
         inputs.scenario_file,
         inputs.library,
         inputs.model_names,
         repeat,
         np.random.default_rng(stream_seed),
     )
-    faults = online_faults(str(inputs.scenario_file), online, stream.users)
-    load_sigma, compute_sigma = inputs.sigmas()
-    load_factor = 1.0 if scenario.noise is None else scenario.noise.load_factor
-    load_seed, compute_seed = noise_seed.spawn(2)
-    for name in online.policies if names is None else names:
-        tables = tables_of(inputs, sharing=shares(name))
-        options = with_solver(name, online.options(name))
-        policy = make_policy(name, options, inputs.own)
-        settings = Settings(
-            uplink=online.uplink,
-            late=online.late,
-            queue_limit=online.queue_limit,
-            faults=faults,
-            load_factor=_factors(load_sigma, load_seed, load_factor),
-            compute_factor=_factors(compute_sigma, compute_seed),
-        )
-        arrivals = stream if advance is None else _counted(stream, name, advance)
-        began_s = time.perf_counter()
-        try:
-            with keeping_folder():
-                run = simulate(tables, arrivals, policy, settings)
-        except (PolicyError, RefusalError) as error:
-            raise InputError(
-                f"{inputs.scenario_file}: online.policies", f"{name}: {error}"
-            ) from error
-        runtime_s = time.perf_counter() - began_s
-        account = Account(run, tables)
-        del run  # or its records would be in memory together with those of the next
-        yield Trial(repeat, name, account, stream.users, runtime_s, stream.duration_s)
-        del account
+    return stream, noise_seed
 
 
 def tables_of(inputs: Inputs, *, sharing: bool) -> Tables:

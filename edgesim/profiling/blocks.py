@@ -144,26 +144,38 @@ def group(
     InputError
         If the rule finds a block for none of the tensors.
     """
-    sizes: dict[str, list[int]] = {}
-    early: list[int] = []
-    last: list[int] | None = None
-    names = []
+    return tuple(
+        BlockPlan(name, tuple(tensor.bytes for tensor in found))
+        for name, found in members(tensors, block_of, where).items()
+    )
+
+
+def members(
+    tensors: Iterable[TensorSize], block_of: BlockOf, where: str
+) -> dict[str, list[TensorSize]]:
+    """List the tensors of each block, as :func:`group` assigns them.
+
+    Raises
+    ------
+    InputError
+        If the rule finds a block for none of the tensors.
+    """
+    found: dict[str, list[TensorSize]] = {}
+    early: list[TensorSize] = []
+    last: list[TensorSize] | None = None
     for tensor in tensors:
-        names.append(tensor.name)
         block = block_of(tensor.name)
         if block is not None:
-            last = sizes.setdefault(block, [])
-        (early if last is None else last).append(tensor.bytes)
+            last = found.setdefault(block, [])
+        (early if last is None else last).append(tensor)
     if last is None:
         raise InputError(
             Parameter("block_of"),
             f"matches no tensor of {where}, whose names are such as "
-            f"{', '.join(_some(names))}",
+            f"{', '.join(_some([tensor.name for tensor in early]))}",
         )
-    blocks = [BlockPlan(name, tuple(found)) for name, found in sizes.items()]
-    first = blocks[0]
-    blocks[0] = BlockPlan(first.name, (*early, *first.tensor_bytes))
-    return tuple(blocks)
+    next(iter(found.values()))[:0] = early
+    return found
 
 
 def _module_path(name: str) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
 
+from edgesim.errors import InputError
 from edgesim.profile.values import Tier
 from edgesim.profiling.activations import LiveBytes
 from edgesim.profiling.hardware import Facts, cpu_facts
@@ -55,6 +57,9 @@ class Device(ABC):
 
     has_graphs = False
     """Whether batches can be captured as graphs."""
+
+    uses_graphs = True
+    """Whether batches are measured as graphs where they can be captured."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -211,3 +216,26 @@ def is_out_of_memory(error: Exception) -> bool:
         isinstance(error, RuntimeError)
         and any(words in str(error) for words in _OUT_OF_MEMORY)
     )
+
+
+@contextmanager
+def out_of_memory_refused(where: str, what: str) -> Iterator[None]:
+    """Convert torch's out-of-memory errors to input errors.
+
+    Parameters
+    ----------
+    where, what
+        The input, and what memory was to hold of it.
+
+    Raises
+    ------
+    InputError
+        With torch's first sentence.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        first = str(error).strip().split("\n")[0]
+        raise InputError(where, f"memory cannot hold {what}: {first}") from None

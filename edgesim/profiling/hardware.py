@@ -72,6 +72,7 @@ def cuda_facts(properties: Any) -> Facts:
     machine = {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
+        "torch threads": str(torch.get_num_threads()),
         "GPU memory (bytes)": str(properties.total_memory),
         **_arithmetic(),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import torch
@@ -78,11 +79,31 @@ def forward(network: nn.Module, example: Example) -> None:
 
     Sequence-to-sequence networks of transformers decode the input itself.
     """
+    _result(network, example)
+
+
+def outputs(network: nn.Module, example: Example) -> list[torch.Tensor]:
+    """Run one forward pass as :func:`forward` does, and return the tensors it gives."""
+    return _tensors(_result(network, example))
+
+
+def _tensors(value: object) -> list[torch.Tensor]:
+    """List the tensors in tuples, lists and tables, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, (tuple, list)):
+        return [tensor for one in value for tensor in _tensors(one)]
+    return []
+
+
+def _result(network: nn.Module, example: Example) -> object:
     extra: dict[str, Any] = {}
     if getattr(getattr(network, "config", None), "is_encoder_decoder", False):
         extra["decoder_input_ids"] = example[0]
     with torch.inference_mode():
-        network(*example, **extra)
+        return network(*example, **extra)
 
 
 def weights_dtype(network: nn.Module) -> torch.dtype:

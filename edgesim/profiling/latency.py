@@ -222,7 +222,7 @@ def _batch(
     step = _eager(network, example)
     graph, no_graph = None, None
     try:
-        graph = device.captured(step)
+        graph = device.captured(step) if device.uses_graphs else None
     except NotCapturedError as error:
         no_graph = str(error)
     graph_s = None

@@ -1,4 +1,4 @@
-"""Free host memory, and the size of page-locked buffers in it."""
+"""Free host memory, the size of page-locked buffers in it, and alignment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from pathlib import Path
 
 _GROUP = Path("/sys/fs/cgroup")
 _MEMORY_INFO = Path("/proc/meminfo")
+
+ALIGN_BYTES = 512
+"""Blocks start at multiples of this, as separate buffers on a GPU would."""
 
 
 def free_host_bytes() -> int | None:
@@ -38,3 +41,8 @@ def free_host_bytes() -> int | None:
 def locked_bytes(size: int) -> int:
     """Return the bytes torch takes for a page-locked buffer: the next power of two."""
     return 1 << (size - 1).bit_length()
+
+
+def aligned(size: int) -> int:
+    """Round a size in bytes up to a multiple of ``ALIGN_BYTES``."""
+    return -(-size // ALIGN_BYTES) * ALIGN_BYTES

@@ -1,5 +1,5 @@
 """Execute a schedule on a device and compare planned with measured times.
 
-``model_match``, ``placement``, ``plan``, ``comparison``, ``accuracy`` and ``report``
+``placement``, ``plan``, ``comparison``, ``accuracy`` and ``report``
 are pure; ``networks``, ``memory_check``, ``execute`` and ``session`` use torch.
 """

@@ -6,29 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-import numpy as np
-
+from edgesim.measures.errors import Errors, errors
 from edgesim.replay.comparison import Pair
 from edgesim.results.rows import Row
+from edgesim.text import markdown_table
 
 QUANTITIES = ("load", "compute", "load + compute", "overhead", "end of the plan")
 
 _NUMBERS = ("mean", "p50", "p90", "p99", "size_p90", "size_p99")
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Signed errors, and percentiles of their magnitude, linearly interpolated.
-
-    In seconds, or as ratios to the simulated time.
-    """
-
-    mean: float
-    p50: float
-    p90: float
-    p99: float
-    size_p90: float
-    size_p99: float
 
 
 @dataclass(frozen=True)
@@ -129,13 +114,6 @@ def _accuracy(
     )
 
 
-def errors(values: Sequence[float]) -> Errors:
-    """Summarise at least one signed error."""
-    signed = np.percentile(values, [50, 90, 99]).tolist()
-    size = np.percentile(np.abs(values), [90, 99]).tolist()
-    return Errors(fmean(values), *signed, *size)
-
-
 COLUMNS = (
     "quantity",
     "number",
@@ -176,7 +154,7 @@ _HEADS = ("mean", "p50", "p90", "p99", "size p90", "size p99")
 
 def markdown(table: Sequence[Accuracy]) -> str:
     """Format the table for people: errors in ms, then in % of the simulated time."""
-    ms = _table(
+    ms = markdown_table(
         ("ms", "number", "simulated", "measured", *_HEADS, "between repeats"),
         [
             (
@@ -190,7 +168,7 @@ def markdown(table: Sequence[Accuracy]) -> str:
             for one in table
         ],
     )
-    percent = _table(
+    percent = markdown_table(
         ("%", "number", "of the sum", *_HEADS, "between repeats"),
         [
             (
@@ -229,17 +207,3 @@ def _percent(ratio: float | None, *, sign: bool = False) -> str:
 def _decimal(value: float, digits: int, sign: bool) -> str:
     """Round; a negative value that rounds to 0 is shown as 0, not as −0."""
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Align a Markdown table, so that it is readable as plain text too."""
-    columns = list(zip(head, *body, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-
-    def line(cells: Sequence[str]) -> str:
-        first, *rest = zip(cells, widths, strict=True)
-        padded = [first[0].ljust(first[1]), *(cell.rjust(w) for cell, w in rest)]
-        return f"| {' | '.join(padded)} |"
-
-    rule = ["-" * widths[0], *(f"{'-' * (width - 1)}:" for width in widths[1:])]
-    return "\n".join([line(head), line(rule), *map(line, body)])

@@ -14,8 +14,8 @@ import torch
 from edgesim.profile.values import Tier
 from edgesim.profiling.copies import HostBlock, fill, loads, make_cold, write_through
 from edgesim.profiling.device import Device, Step
+from edgesim.profiling.memory import aligned
 from edgesim.replay.comparison import RoundTime
-from edgesim.replay.placement import aligned
 from edgesim.replay.plan import Batch, ReplayPlan, Slot
 
 _OWN_BYTES = 4096

@@ -10,8 +10,8 @@ from edgesim.errors import InputError, Parameter, short
 from edgesim.files import sha256
 from edgesim.instances import read_instance, read_schedule
 from edgesim.plugins import ConsentError
+from edgesim.profile.model_match import common_tier
 from edgesim.profile.values import Profile, Tier
-from edgesim.replay.model_match import common_tier
 from edgesim.replay.plan import ReplayPlan
 from solvers.problem import Problem
 from solvers.schedule import Schedule

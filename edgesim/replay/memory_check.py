@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgesim.errors import InputError
+from edgesim.profile.model_match import NetworkSpec
 from edgesim.profile.values import Profile, Tier
-from edgesim.profiling.device import Device, is_out_of_memory
-from edgesim.profiling.memory import free_host_bytes, locked_bytes
-from edgesim.replay.model_match import NetworkSpec
-from edgesim.replay.placement import aligned
+from edgesim.profiling.device import Device
+from edgesim.profiling.memory import aligned, free_host_bytes, locked_bytes
 from edgesim.replay.plan import ReplayPlan
 
 
@@ -96,23 +93,3 @@ def _check(what: str, needed: int, free: int | None) -> None:
             "SCHEDULE",
             f"its replay needs {needed:,} bytes of {what}, free are {free:,}",
         )
-
-
-@contextmanager
-def out_of_memory_refused() -> Iterator[None]:
-    """Convert torch's out-of-memory errors to input errors.
-
-    Raises
-    ------
-    InputError
-        With torch's first sentence.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        first = str(error).strip().split("\n")[0]
-        raise InputError(
-            "SCHEDULE", f"memory cannot hold its replay: {first}"
-        ) from None

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-import torch
+from collections.abc import Sequence
 
 from edgesim.errors import InputError
 from edgesim.plugins import told
-from edgesim.profiling.architecture import build_network
+from edgesim.profiling.builder import Build
 from edgesim.profiling.device import Device, Step, is_out_of_memory
 from edgesim.profiling.latency import batch_step
-from edgesim.replay.model_match import NetworkSpec
 from edgesim.replay.plan import Batch
-
-Build = Callable[[NetworkSpec], torch.nn.Module]
 
 WARM_UP = 3
 """Warm-up forward passes of every batch before anything is timed."""
-
-
-def builder(device: Device) -> Build:
-    """Make a builder of networks on a device, each with its own random weights.
-
-    It raises ``InputError`` if a network cannot be built here.
-    """
-    return lambda spec: build_network(spec.architecture, spec.dtype, device.device)
 
 
 def batch_steps(

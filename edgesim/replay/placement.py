@@ -8,13 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from edgesim.errors import InputError
+from edgesim.profiling.memory import aligned
 from solvers.core import residency
 from solvers.core.tables import PlannedRound, Tables
 from solvers.problem import Problem
 from solvers.schedule import Schedule
-
-ALIGN_BYTES = 512
-"""Blocks start at multiples of this, as separate buffers on a GPU would."""
 
 MOST_BYTES = 2**62
 """Maximum total size of blocks: no memory is larger, and sums stay exact."""
@@ -143,8 +141,3 @@ def place(stays: Sequence[Stay]) -> tuple[list[int], int]:
         offset[i] = gap_starts[int(np.argmax(fits))]
         placed[i] = True
     return offset.tolist(), int((offset + size).max()) if number else 0
-
-
-def aligned(size: int) -> int:
-    """Round a size in bytes up to a multiple of ``ALIGN_BYTES``."""
-    return -(-size // ALIGN_BYTES) * ALIGN_BYTES

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from edgesim.profile.values import Profile
-from edgesim.replay.model_match import (
+from edgesim.profile.model_match import (
     Match,
     NetworkSpec,
     latency_agreement,
     match_model,
     padded_batch,
 )
+from edgesim.profile.values import Profile
 from edgesim.replay.placement import BEFORE, most_resident_bytes, owners, place, stays
 from solvers.problem import Problem
 from solvers.schedule import Schedule

@@ -11,10 +11,10 @@ from typing import Any
 from edgesim.files import write_json, write_whole
 from edgesim.output_folder import Kind, json_schema_name, write_output_folder
 from edgesim.plotting.replay import plot_replay
+from edgesim.profile import model_match as match
 from edgesim.profile.values import Measured, Profile, Tier
 from edgesim.replay import accuracy
 from edgesim.replay import comparison as pairing
-from edgesim.replay import model_match as match
 from edgesim.replay.plan import ReplayPlan
 from edgesim.results.pictures import PictureError, write_pictures
 from edgesim.results.rows import write_csv

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgesim.profile.values import Profile, Tier
-from edgesim.profiling.device import Device
+from edgesim.profiling.builder import Build, builder
+from edgesim.profiling.device import Device, out_of_memory_refused
 from edgesim.replay import networks
 from edgesim.replay.comparison import RoundTime
 from edgesim.replay.execute import (
@@ -17,7 +18,7 @@ from edgesim.replay.execute import (
     run_once,
     wrong_blocks,
 )
-from edgesim.replay.memory_check import check_room, need, out_of_memory_refused
+from edgesim.replay.memory_check import check_room, need
 from edgesim.replay.plan import ReplayPlan
 from solvers.temporary import temporary_folder
 
@@ -35,7 +36,7 @@ def replay(
     check_memory: bool = True,
     done: Callable[[int, int], None] = lambda _done, _total: None,
     clock: Clock | None = None,
-    build: networks.Build | None = None,
+    build: Build | None = None,
 ) -> list[list[RoundTime]]:
     """Execute a plan and return the times of every round, by repeat.
 
@@ -80,7 +81,7 @@ def replay(
     clock = WallClock() if clock is None else clock
     with (
         temporary_folder("replay", place) as folder,
-        out_of_memory_refused(),
+        out_of_memory_refused("SCHEDULE", "its replay"),
     ):
         stage = Stage(
             hosts=host_blocks(plan, device, tier, folder, seed),
@@ -88,7 +89,7 @@ def replay(
             batches=networks.batch_steps(
                 plan.batches,
                 device,
-                networks.builder(device) if build is None else build,
+                builder(device) if build is None else build,
             ),
         )
         device.wake()

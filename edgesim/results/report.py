@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -13,11 +13,16 @@ from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.trial import Trial
 from edgesim.files import TEXT, write_json, write_or_save
 from edgesim.measures.series import check_samples
-from edgesim.output_folder import write_output_folder, write_sealed
+from edgesim.output_folder import Kind, write_output_folder, write_sealed
 from edgesim.plugins import Ending
 from edgesim.rescue import rescued
 from edgesim.results.online_summary import OnlineSummary, OpenTable
-from edgesim.results.pictures import PictureError, known_formats, write_pictures
+from edgesim.results.pictures import (
+    PictureError,
+    Pictures,
+    known_formats,
+    write_pictures,
+)
 from edgesim.results.plan_summary import PlanSummary
 from edgesim.results.provenance import provenance
 from edgesim.results.replaced import RUN_FOLDER
@@ -40,6 +45,24 @@ class Report(NamedTuple):
 
     summary: dict[str, Any]
     run: dict[str, Any]
+
+
+class Beside(NamedTuple):
+    """What else goes into a run's folder, once all of its trials are there.
+
+    Parameters
+    ----------
+    kind
+        What the folder is with these.
+    write
+        Writes the files that are no pictures into the folder.
+    pictures
+        Returns what draws the pictures.
+    """
+
+    kind: Kind
+    write: Callable[[Path], None]
+    pictures: Callable[[], Pictures]
 
 
 def check_outputs(inputs: Inputs) -> None:
@@ -71,6 +94,7 @@ def write_run(
     failed: Mapping[str, Exception] | None = None,
     formats: Iterable[str] = ("png",),
     made: Sequence[Trial] = (),
+    beside: Beside | None = None,
 ) -> Report | None:
     """Write every output of a run into a folder, all of them or none.
 
@@ -100,6 +124,8 @@ def write_run(
     made
         Trials that are made before ``trials`` yields the first: they are kept if the
         process must end meanwhile.
+    beside
+        What else goes into the folder.
 
     Returns
     -------
@@ -131,14 +157,14 @@ def write_run(
 
         def write(place: Path) -> None:
             again = _kept_and_rest(kept, trials)
-            reports.append(_write_trials(place, inputs, again, failed, formats))
+            reports.append(_write_trials(place, inputs, again, failed, formats, beside))
 
         write_or_save(folder, write)
     else:
         waiting = [first]
         del first
         written = _first_and_rest(waiting, trials)
-        reports.append(_write_trials(folder, inputs, written, failed, formats))
+        reports.append(_write_trials(folder, inputs, written, failed, formats, beside))
     report, undrawn = reports[0]
     if undrawn is not None:
         error = PictureError(undrawn.where, f"{undrawn.what}; all else is written")
@@ -170,9 +196,11 @@ def _write_trials(
     trials: Iterable[Trial],
     failed: Mapping[str, Exception] | None,
     formats: Sequence[str],
+    beside: Beside | None = None,
 ) -> _Written:
     done = _WholeTrials()
-    with write_output_folder(folder, RUN_FOLDER, done.keep) as temporary:
+    kind = RUN_FOLDER if beside is None else beside.kind
+    with write_output_folder(folder, kind, done.keep) as temporary:
         with done:
             tables = _Tables(temporary, inputs, done.open)
             results: PlanSummary | OnlineSummary
@@ -195,7 +223,11 @@ def _write_trials(
             failed,
         )
         write_sealed(temporary / "run.json", run)
-        undrawn = write_pictures(temporary, results.pictures(), formats, folder)
+        drawn = results.pictures()
+        if beside is not None:
+            beside.write(temporary)
+            drawn = {**drawn, **beside.pictures()}
+        undrawn = write_pictures(temporary, drawn, formats, folder)
     return _Written(Report(summary, run), undrawn)
 
 

@@ -73,6 +73,7 @@ _AXES: Mapping[str, Axis] = {
     "gpu.load_rate_bytes_per_s": Axis("load rate (GB/s)", 1e9),
     "gpu.weight_scale": Axis("size of weights", 1.0),
     "gpu.load_time_scale": Axis("factor on load times", 1.0),
+    "gpu.dispatch_s": Axis("dispatch (ms)", 1e-3),
     "workload.requests": Axis("requests a plan", 1.0),
     "workload.rate_scale": Axis("load", 1.0),
     "workload.time_scale": Axis("factor on arrival times", 1.0),

@@ -59,13 +59,18 @@ RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$")]
 
 
 class Gpu(LoadSource):
-    """``[gpu]``: memory, residency, and the source of block loads."""
+    """``[gpu]``: memory, residency, and the source of block loads.
+
+    Online, each load and each batch takes ``dispatch_s`` beyond itself, which policies
+    do not know of: the time from the server to the device and back.
+    """
 
     memory_bytes: Bytes | None = None
     resident_model: Name | None = None
     residency: Residency = "previous"
     eviction: Eviction = "lru"
     overlap: bool = False
+    dispatch_s: NonNegative | None = None
 
 
 _COUNT_SCALES = ("rate_scale", "cv_scale")
@@ -320,6 +325,11 @@ class Scenario(Value):
             raise ValueError(
                 "run.solvers is needed to plan, or a section [online] to serve "
                 "requests as they come; found neither"
+            )
+        elif self.gpu.dispatch_s is not None:
+            raise ValueError(
+                f"gpu.dispatch_s is for scenarios with a section [online], found "
+                f"{self.gpu.dispatch_s!r}"
             )
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +113,27 @@ def test_own_code_is_recognised(command: str, word: str | None) -> None:
     assert own_code(["edgesim", *command.split()]) == word
 
 
-def test_shipped_campaign() -> None:
-    """The campaign gpu is found by name, valid by its schema, and no own code."""
-    path = locate_campaign("gpu")
+@pytest.mark.parametrize("name", ["gpu", "live"])
+def test_shipped_campaigns(name: str) -> None:
+    """Found by name, valid by the schema, no own code."""
+    path = locate_campaign(name)
     jsonschema.validate(read_toml(path), json_schema("campaign"))
     for task in tasks_of(read_campaign(path), device="cuda:0", out=Path("gpu")):
         assert own_code(task.words) is None
+
+
+@pytest.mark.parametrize("name", ["gpu", "live"])
+def test_shipped_campaigns_run_every_case_twice_live(name: str) -> None:
+    """Four policies a command, half the commands serving late requests; one table."""
+    tasks = tasks_of(read_campaign(locate_campaign(name)), device="cpu", out=Path("x"))
+    live = [task for task in tasks if task.words[1] == "live"]
+    asked = Counter(task.words[: task.words.index("--out")] for task in live)
+    assert set(asked.values()) == {2}
+    assert len(asked) == 4
+    late = [word for words in asked for word in words if "online.late" in word]
+    assert sorted(late) == ["online.late=drop"] * 2 + ["online.late=serve"] * 2
+    (table,) = [task for task in tasks if task.words[1] == "live-table"]
+    assert {str(task.outputs[0]) for task in live} <= set(table.words)
 
 
 def test_unknown_campaign() -> None:

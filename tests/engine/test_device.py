@@ -93,6 +93,16 @@ def test_free_s_is_a_forecast_from_nominal_times() -> None:
     assert run.rounds.end_s.tolist()[0] == 2.5
 
 
+def test_dispatch_is_beyond_loads_and_batches() -> None:
+    """Each begins and ends later by it; what they take themselves stays the same."""
+    arrivals = [Arrival(0.0, 0, 0, 0.25, 10.0), Arrival(0.0, 1, 0, 3.0, 10.0)]
+    run = simulate(Tables(make_problem()), arrivals, Fcfs(), Settings(dispatch_s=0.125))
+    assert run.rounds.load_s.tolist() == [0.5, 0.0]
+    assert run.rounds.compute_start_s.tolist() == [0.625, 3.25]
+    assert run.rounds.compute_s.tolist() == [0.5, 0.5]
+    assert run.rounds.end_s.tolist() == [1.25, 3.875]
+
+
 def test_servers_share_an_environment() -> None:
     """Two servers in one simulation: each does what it does alone."""
     tables = Tables(make_problem())

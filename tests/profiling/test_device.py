@@ -10,7 +10,7 @@ import torch
 
 from edgesim.errors import InputError
 from edgesim.profiling.cuda_device import CudaDevice
-from edgesim.profiling.device import is_out_of_memory
+from edgesim.profiling.device import is_out_of_memory, out_of_memory_refused
 from edgesim.profiling.devices import open_device
 from edgesim.profiling.hardware import nvidia_smi
 
@@ -251,3 +251,18 @@ def test_what_out_of_memory_looks_like() -> None:
     )
     assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_running_out_of_memory_is_one_line_and_other_errors_stay() -> None:
+    """Torch's words for it are known; any other error is a mistake of ours."""
+    with (
+        pytest.raises(InputError, match="CUDA out of memory, 5 GiB") as caught,
+        out_of_memory_refused("SCHEDULE", "its replay"),
+    ):
+        raise RuntimeError("CUDA out of memory, 5 GiB\nmore lines")
+    assert "more lines" not in str(caught.value)
+    with (
+        pytest.raises(RuntimeError, match="shapes"),
+        out_of_memory_refused("SCHEDULE", "its replay"),
+    ):
+        raise RuntimeError("shapes differ")

@@ -168,6 +168,20 @@ def test_batches_are_graphs_where_all_of_them_can_be(tmp_path: Path) -> None:
     assert device.disturbed == 2 * (3 + 20 + 3 + 10)
 
 
+def test_batches_are_launched_one_by_one_where_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    """As live runs launch them; no graph is captured."""
+    plans = [_plan("s", 100, architecture=STACK, input="8")]
+    device = Graphs()
+    device.uses_graphs = False
+    found = session.measure(device, plans, _settings(tmp_path, batches=(1, 2)))
+    model = found.models["s"]
+    assert model.latency_mode == "eager"
+    assert [time.median_s for time in model.latency_s.values()] == [3e-3] * 2  # type: ignore[union-attr]
+    assert device.captures == 0
+
+
 def test_one_batch_that_is_no_graph_makes_all_eager(tmp_path: Path) -> None:
     """One model has one kind of latencies, and the note says which batch and why."""
     plans = [_plan("s", 100, architecture=STACK, input="8")]

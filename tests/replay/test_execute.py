@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgesim.profile.model_match import NetworkSpec
 from edgesim.profile.values import Tier
 from edgesim.profiling.copies import HostBlock
 from edgesim.profiling.device import CpuDevice, Device
@@ -17,7 +18,6 @@ from edgesim.profiling.devices import open_device
 from edgesim.replay import execute, networks
 from edgesim.replay.comparison import RoundTime
 from edgesim.replay.execute import Stage, WallClock, host_blocks, run_once
-from edgesim.replay.model_match import NetworkSpec
 from edgesim.replay.plan import ReplayPlan, make_plan
 from edgesim.replay.session import replay
 from solvers import Problem

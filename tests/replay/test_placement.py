@@ -7,11 +7,10 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgesim.profiling.memory import ALIGN_BYTES, aligned
 from edgesim.replay.placement import (
-    ALIGN_BYTES,
     BEFORE,
     Stay,
-    aligned,
     most_resident_bytes,
     place,
     stays,

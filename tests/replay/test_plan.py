@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgesim.replay.model_match import NetworkSpec
+from edgesim.profile.model_match import NetworkSpec
 from edgesim.replay.plan import Batch, make_plan
 from tests.replay import cases
 

@@ -224,6 +224,14 @@ ONLINE = SCENARIO.replace('solvers = ["dp", "dp-noshare"]\n', "").replace(
 )
 
 
+def test_a_plan_takes_no_dispatch(tmp_path: Path) -> None:
+    """It would not be told of it, and slip."""
+    file = tmp_path / "plan.toml"
+    file.write_text(SCENARIO.replace("[gpu]", "[gpu]\ndispatch_s = 0.001", 1))
+    with pytest.raises(InputError, match=r"gpu\.dispatch_s is for scenarios with"):
+        read_scenario(file)
+
+
 def test_a_scenario_is_one_or_the_other(tmp_path: Path) -> None:
     """It plans with solvers or serves online; ``[run]`` may be left out online."""
     file = tmp_path / "online.toml"

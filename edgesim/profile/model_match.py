@@ -125,13 +125,13 @@ def block_names(
     ]
 
 
-def padded_batch(sizes: Collection[str], batch: int) -> int:
+def padded_batch(sizes: Collection[str] | Collection[int], batch: int) -> int:
     """Return the measured batch size that a batch is padded to.
 
     Parameters
     ----------
     sizes
-        Measured batch sizes, as a profile's keys.
+        Measured batch sizes; a profile's keys, or numbers.
     batch
         The planned batch size. It is not padded if no size as large was measured.
     """

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from edgesim.library.build import build_library
+from edgesim.profile import model_match as match
 from edgesim.profile.values import Profile
 from edgesim.profiling import zoo
-from edgesim.replay import model_match as match
 from edgesim.scenario.library import (
     AdaptersSpec,
     CheckpointsSpec,

@@ -1,0 +1,307 @@
+"""The device of a live run: copies into a pool, and forward passes over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+
+from edgesim.engine.clock import ClockEnvironment, Work
+from edgesim.engine.memory import Memory
+from edgesim.engine.worker import Worker
+from edgesim.live.pool import Piece, Pool
+from edgesim.live.stage import LiveModel, Stage, difference, fixed_input
+from edgesim.profile.model_match import padded_batch
+from edgesim.profiling.device import Device, Step
+from edgesim.profiling.inputs import Example, forward
+from edgesim.profiling.memory import aligned
+from solvers.core.tables import Tables
+
+WARM_UP = 3
+"""Forward passes of each batch size and network before a run."""
+
+TOLERANCE = 1e-5
+"""Most that a model's output may differ from that of the model built by itself,
+relative to its largest number; the same kernels on the same bytes give 0."""
+
+
+class Copy(NamedTuple):
+    """A block in memory: without sharing, each model's atom has a copy of its own."""
+
+    atom: int
+    block: str
+
+
+def pool_bytes(tables: Tables) -> int:
+    """Return the size of a pool that holds whatever a run's memory may hold.
+
+    The GPU's memory, or all blocks if they are less or it is not limited, and what
+    aligning every block may cost.
+    """
+    total = sum(tables.atom_bytes)
+    limit = tables.problem.gpu_memory_bytes
+    pieces = sum(map(len, tables.atom_blocks))
+    most = total if limit is None else min(total, limit)
+    return aligned(most) + aligned(1) * pieces
+
+
+class PoolDevice:
+    """Loads blocks into a pool and computes batches of models whose weights lie there.
+
+    Copies and forward passes are done by the worker's thread. The engine's thread reads
+    the pool's places when it begins work, and begins none while any is under way.
+    Blocks that the memory of the run has given up are freed before others are placed.
+
+    Parameters
+    ----------
+    stage
+        Host blocks and models.
+    device
+        The device, for its clock and its buffers.
+    tables
+        The library and the GPU, with or without sharing.
+    buffer
+        The pool's bytes: uint8, at least ``pool_bytes(tables)``.
+
+    Attributes
+    ----------
+    pool
+        Where blocks lie.
+    copied_bytes, copies
+        Bytes and blocks copied from the host in the run's loads.
+    """
+
+    def __init__(
+        self, stage: Stage, device: Device, tables: Tables, buffer: torch.Tensor
+    ) -> None:
+        size = pool_bytes(tables)
+        self._stage = stage
+        self._device = device
+        self._tables = tables
+        self._buffer = buffer[:size]
+        self.pool: Pool[Copy] = Pool(size, self._move)
+        self.copied_bytes = self.copies = 0
+        self._models = [stage.models[name] for name in tables.model_names]
+        self._copies = [
+            tuple(Copy(atom, block) for block in blocks)
+            for atom, blocks in enumerate(tables.atom_blocks)
+        ]
+        self._inputs: dict[tuple[str, int], Example] = {}
+        self._env: ClockEnvironment | None = None
+        self._worker: Worker | None = None
+        self._memory: Memory | None = None
+
+    def connect(self, env: ClockEnvironment, worker: Worker, memory: Memory) -> None:
+        """Take part in a run: its environment, the thread, what its memory holds."""
+        self._env, self._worker, self._memory = env, worker, memory
+
+    def load(self, number: int, model: int, nominal_s: float) -> Work | None:
+        """Begin to copy what the round's model is missing; None if nothing is."""
+        del number, nominal_s
+        assert self._memory is not None
+        wanted = self._memory.resident_atoms()
+        missing = self._missing(wanted)
+        if not missing:
+            self._give_up(wanted)
+            return None
+        return self._begin(lambda: self._timed_load(model, wanted, missing))
+
+    def compute(self, number: int, model: int, batch: int, nominal_s: float) -> Work:
+        """Begin a forward pass of a batch, padded to the next measured size."""
+        del number, nominal_s
+        assert self._memory is not None
+        wanted = self._memory.resident_atoms()
+
+        def job() -> float:
+            self._give_up(wanted)
+            self._bind(model)
+            return self.forward(model, batch)
+
+        return self._begin(job)
+
+    def _begin(self, job: Callable[[], float]) -> Work:
+        assert self._env is not None
+        assert self._worker is not None
+        work = self._env.begin()
+        self._worker.begin(work, job)
+        return work
+
+    def forward(self, model: int, batch: int) -> float:
+        """Run a batch of a model that is loaded; return its duration in seconds.
+
+        Raises
+        ------
+        RuntimeError
+            If a block of the model is not where its weights are read.
+        """
+        self._check_bound(model)
+        live = self._models[model]
+        size = padded_batch(self._stage.sizes[live.layout.name], batch)
+        example = self._example(live, size)
+        took_s = self._device.timed([lambda: forward(live.network, example)])[0]
+        self._device.synchronise()
+        return took_s
+
+    def show(self, model: int) -> float:
+        """Run a loaded model on the fixed input; return how far its answer is off."""
+        self._check_bound(model)
+        return difference(self._models[model], self._device)
+
+    def fetch(self, model: int, wanted: frozenset[int]) -> None:
+        """Load a model outside a run; memory then holds these atoms, its own too."""
+        self._timed_load(model, wanted, self._missing(wanted))
+
+    def warm_up(self) -> None:
+        """Run every network at every measured batch size, a few times."""
+        seen = set()
+        for model, live in enumerate(self._models):
+            spec = live.layout.network
+            if spec in seen:
+                continue
+            seen.add(spec)
+            self.clear()
+            self.fetch(model, self._tables.atoms_of[model])
+            for size in self._stage.sizes[live.layout.name]:
+                if size <= len(self._tables.problem.models[live.layout.name].latency_s):
+                    for _ in range(WARM_UP):
+                        self.forward(model, size)
+        self.clear()
+
+    def wrong_models(self) -> list[str]:
+        """Load every model beside what is left of one before it, and check its answer.
+
+        Returns
+        -------
+        list of str
+            Models whose output is not that of the model built by itself.
+        """
+        wrong = []
+        atoms_of = self._tables.atoms_of
+        for model, live in enumerate(self._models):
+            self.clear()
+            own = atoms_of[model]
+            relatives = [m for m, of in enumerate(atoms_of) if m != model and of & own]
+            for relative in relatives[:1]:
+                self.fetch(relative, atoms_of[relative])
+            self.fetch(model, atoms_of[model])
+            if self.show(model) > TOLERANCE:
+                wrong.append(live.layout.name)
+        self.clear()
+        return wrong
+
+    def wrong_at_end(self) -> list[str]:
+        """Check every model on the memory that the run leaves.
+
+        Those in memory first, as they lie there; then each of the others, loaded over
+        what is left of the one before it.
+
+        Returns
+        -------
+        list of str
+            Models whose output is not that of the model built by itself.
+        """
+        held = frozenset(copy.atom for copy in self.pool.in_order())
+        atoms_of = self._tables.atoms_of
+        there = [model for model, of in enumerate(atoms_of) if of <= held]
+        others = [model for model, of in enumerate(atoms_of) if not of <= held]
+        wrong = set()
+        for model in (*there, *others):
+            self.fetch(model, held if model in there else atoms_of[model])
+            if self.show(model) > TOLERANCE:
+                wrong.add(model)
+        return [self._models[model].layout.name for model in sorted(wrong)]
+
+    def clear(self) -> None:
+        """Empty the pool; what it held may not be computed with."""
+        self.pool.clear()
+        for live in self._models:
+            live.bound.clear()
+
+    def reset(self) -> None:
+        """Begin anew: memory holds what it holds before the first round."""
+        self.clear()
+        self._copy(self._missing(self._tables.initial_atoms))
+        self.pool.counts = type(self.pool.counts)()
+        self.copied_bytes = self.copies = 0
+
+    def _missing(self, wanted: Iterable[int]) -> list[Copy]:
+        """List the copies of some atoms that are not in memory, in order."""
+        return [
+            copy
+            for atom in sorted(wanted)
+            for copy in self._copies[atom]
+            if copy not in self.pool
+        ]
+
+    def _give_up(self, wanted: frozenset[int]) -> None:
+        """Free what memory no longer holds."""
+        for copy in self.pool.in_order():
+            if copy.atom not in wanted:
+                self.pool.free(copy)
+
+    def _timed_load(
+        self, model: int, wanted: frozenset[int], missing: Sequence[Copy]
+    ) -> float:
+        self._give_up(wanted)
+        took_s = self._copy(missing)
+        self._bind(model)
+        return took_s
+
+    def _copy(self, missing: Sequence[Copy]) -> float:
+        """Place blocks and copy them; return the duration, compaction included."""
+        steps: list[Step] = [lambda copy=copy: self._place(copy) for copy in missing]  # type: ignore[misc]
+        took_s = sum(self._device.timed([_sequence(steps)])) if steps else 0.0
+        self._device.synchronise()
+        return took_s
+
+    def _place(self, copy: Copy) -> None:
+        piece = self.pool.place(copy, self._bytes(copy))
+        self._stage.hosts[copy.block].load(self._content(piece))
+        self.copies += 1
+        self.copied_bytes += piece.bytes
+
+    def _bind(self, model: int) -> None:
+        """Let a model's weights be views to where its blocks are now."""
+        live = self._models[model]
+        for atom in self._tables.atoms_of[model]:
+            for copy in self._copies[atom]:
+                piece = self.pool[copy]
+                if live.bound.get(copy.block) != piece.offset:
+                    live.bind(copy.block, self._content(piece), piece.offset)
+
+    def _check_bound(self, model: int) -> None:
+        live = self._models[model]
+        for atom in self._tables.atoms_of[model]:
+            for copy in self._copies[atom]:
+                there = copy in self.pool
+                if not there or live.bound.get(copy.block) != self.pool[copy].offset:
+                    raise RuntimeError(
+                        f"{live.layout.name!r} would be computed without its block "
+                        f"{copy.block!r}"
+                    )
+
+    def _content(self, piece: Piece) -> torch.Tensor:
+        return self._buffer[piece.offset : piece.offset + piece.bytes]
+
+    def _move(self, piece: Piece, offset: int) -> None:
+        """Move a block within the buffer; the two pieces may overlap."""
+        content = self._content(piece).clone()
+        self._content(Piece(offset, piece.bytes)).copy_(content)
+
+    def _bytes(self, copy: Copy) -> int:
+        return self._tables.problem.blocks[copy.block].bytes
+
+    def _example(self, live: LiveModel, size: int) -> Example:
+        key = live.layout.base, size
+        if key not in self._inputs:
+            self._inputs[key] = fixed_input(live, self._device, size)
+        return self._inputs[key]
+
+
+def _sequence(steps: Sequence[Step]) -> Step:
+    def step() -> None:
+        for one in steps:
+            one()
+
+    return step

@@ -1,0 +1,207 @@
+"""A batch runs on the bytes that were loaded."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edgesim.errors import InputError
+from edgesim.live.device import PoolDevice
+from edgesim.live.layout import places, views
+from edgesim.live.stage import make_stage
+from edgesim.profiling.blocks import TensorSize
+from edgesim.profiling.memory import aligned
+from solvers.core.tables import Tables
+from tests.live import cases
+
+
+def _device(*, sharing: bool = True, **rules: object) -> PoolDevice:
+    return cases.pool_device(Tables(cases.problem(**rules), sharing=sharing))
+
+
+@pytest.mark.parametrize("sharing", [True, False])
+def test_every_model_answers_as_the_one_built_by_itself(sharing: bool) -> None:
+    """After a load over a relative, the blocks that they share stay where they are."""
+    device = _device(sharing=sharing)
+    assert device.wrong_models() == []
+    device.warm_up()
+
+
+def test_the_models_differ() -> None:
+    """A model that answered for another would be seen."""
+    device = _device()
+    answers = [live.expected[0] for live in device._models]
+    for number, one in enumerate(answers):
+        for other in answers[:number]:
+            assert float((one - other).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("block", ["net/layers.0", "net-v02/layers.3", "net-v02/head"])
+def test_one_block_that_is_broken_is_seen(block: str) -> None:
+    """By the models that hold it, and by no others."""
+    device = _device()
+    host = device._stage.hosts[block].host
+    host[: host.numel() // 8].zero_()
+    holders = [name for name, m in cases.problem().models.items() if block in m.blocks]
+    assert device.wrong_models() == holders
+
+
+def test_a_block_that_breaks_in_memory_is_seen_at_the_end() -> None:
+    """The models in memory are checked as they lie there."""
+    device = _device()
+    device.reset()
+    tables = device._tables
+    everything = frozenset(range(len(tables.atom_blocks)))
+    for model in range(len(tables.model_names)):
+        device.fetch(model, everything)
+    copy = next(copy for copy in device.pool.in_order() if copy.block == "net-v01/head")
+    device._content(device.pool[copy])[::3] = 0
+    assert device.wrong_at_end() == ["net-v01"]
+
+
+def test_every_model_is_checked_at_the_end() -> None:
+    """Those in memory as they lie there, the others loaded over what is left."""
+    device = _device()
+    device.reset()
+    device.fetch(1, device._tables.atoms_of[1])
+    assert device.wrong_at_end() == []
+    for block in ("net-v02/layers.3", "net/head"):
+        device._stage.hosts[block].host[:400].zero_()
+    device.reset()
+    device.fetch(1, device._tables.atoms_of[1])
+    assert device.wrong_at_end() == ["net", "net-v02"]
+
+
+def test_weights_move_with_their_blocks() -> None:
+    """A memory of little more than a model: blocks are moved together, and follow."""
+    device = _device(sharing=False)
+    device.reset()
+    device.pool.size = sum(map(aligned, cases.SIZES.values())) + 20_480
+    device.fetch(0, frozenset({0}))
+    first = next(
+        copy for copy in device.pool.in_order() if copy.block == "net/layers.1"
+    )
+    device.pool.free(first)
+    others = device._copies[1][:2]
+    for copy in others:  # the second fits neither below nor above the other blocks
+        device._place(copy)
+    assert device.pool.counts.compactions == 1
+    assert device.pool.counts.moved > 0
+    for copy in others:
+        device.pool.free(copy)
+    device._place(first)
+    with pytest.raises(RuntimeError, match="without its block"):
+        device.show(0)
+    device._bind(0)
+    assert device.show(0) == 0.0
+
+
+def test_a_model_is_not_computed_without_its_blocks() -> None:
+    """Bytes that were given up are not read."""
+    device = _device()
+    device.reset()
+    atoms_of = device._tables.atoms_of
+    device.fetch(1, atoms_of[1])
+    device.forward(1, 3)
+    device.fetch(2, atoms_of[2])
+    with pytest.raises(RuntimeError, match="'net-v01' would be computed without"):
+        device.forward(1, 1)
+
+
+def test_tensors_lie_in_a_block_without_gaps_and_aligned() -> None:
+    """Each at a multiple of the power of two that divides its size."""
+    tensors = [
+        TensorSize("step", 8),
+        TensorSize("bias", 40),
+        TensorSize("weight", 4096),
+        TensorSize("half", 6),
+        TensorSize("byte", 3),
+    ]
+    there = dict(places(tensors))
+    assert there == {
+        "weight": 0,
+        "step": 4096,
+        "bias": 4104,
+        "half": 4144,
+        "byte": 4150,
+    }
+    like = {"weight": torch.empty(32, 32), "half": torch.empty(3, dtype=torch.float16)}
+    content = torch.arange(4153).to(torch.uint8)
+    found = views(content, [p for p in places(tensors) if p.name in like], like)
+    assert found["weight"].shape == (32, 32)
+    assert found["half"].view(torch.uint8).tolist() == [
+        4144 % 256 + i for i in range(6)
+    ]
+
+
+class Tied(nn.Module):
+    """Two names for one weight, a counter, and a buffer that is not saved."""
+
+    edgesim_input = "8"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(8, 8)
+        self.norm = nn.BatchNorm1d(8)
+        self.two = nn.Linear(8, 8)
+        self.two.weight = self.one.weight
+        self.register_buffer("scale", torch.full((1,), 3.0), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Use all of it."""
+        return {"answer": self.two(self.norm(self.one(x))) * self.scale}
+
+
+def test_tied_weights_are_one_and_unsaved_buffers_stay() -> None:
+    """The views of both names are the same bytes; outputs may be in a table."""
+    network = Tied().eval()
+    sizes = {"one": 8 * 8 * 4 + 32, "norm": 4 * 32 + 8, "two": 32}
+    profile = cases.profile(
+        blocks=[
+            {"name": name, "bytes": size, "load_s": {"pageable": {"median_s": 1e-4}}}
+            for name, size in sizes.items()
+        ],
+        input="8",
+    )
+    blocks = {f"net/{n}": {"bytes": s, "load_s": 1e-4} for n, s in sizes.items()}
+    problem = cases.problem(
+        blocks=blocks,
+        models={"net": {"blocks": list(blocks), "latency_s": [0.002]}},
+    )
+    tables = Tables(problem)
+    device = cases.cpu()
+    stage = make_stage(
+        "p.json", problem, profile, device, "pageable", lambda _: network
+    )
+    buffer = torch.zeros(100_000, dtype=torch.uint8)
+    pool = PoolDevice(stage, device, tables, buffer)
+    assert pool.wrong_models() == []
+    pool.fetch(0, tables.atoms_of[0])
+    bound = stage.models["net"].network
+    assert bound.one.weight.data_ptr() == bound.two.weight.data_ptr()
+    base = buffer.data_ptr()
+    assert base <= bound.one.weight.data_ptr() < base + buffer.numel()
+
+
+def test_blocks_that_are_not_the_networks_are_refused() -> None:
+    """Other sizes, an adapter's block, a model without a network."""
+    wrong = cases.profile(
+        blocks=[
+            {
+                "name": name,
+                "bytes": size + 4,
+                "load_s": {"pageable": {"median_s": 1e-4}},
+            }
+            for name, size in cases.SIZES.items()
+        ]
+    )
+    with pytest.raises(InputError, match="its blocks are not those of its network's"):
+        cases.stage(cases.problem(), wrong)
+    with pytest.raises(InputError, match="the profile states no input of 'net'"):
+        cases.stage(cases.problem(), cases.profile(input=None))
+    extra = cases.problem().model_dump()
+    extra["blocks"]["adapter"] = {"bytes": 10, "load_s": 0.0}
+    extra["models"]["net"]["blocks"] += ("adapter",)
+    with pytest.raises(InputError, match="its block 'adapter' is no part"):
+        cases.stage(type(cases.problem()).model_validate(extra))
