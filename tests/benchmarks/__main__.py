@@ -139,6 +139,7 @@ def large() -> None:
         rng, users=10_000, models=300, deadline_s=20.0, bandwidth_hz=1e8
     )
     runs = [("dp", "upfront", "< 1 s"), *(("greedy", u, "< 2 s") for u in UPLINKS)]
+    runs += [(name, "dynamic", "< 1 s") for name in ("fcfs", "edf", "random")]
     for name, uplink, wanted in runs:
         wall_s = statistics.median(
             _time_s(lambda n=name, u=uplink: solve(problem, n, uplink=u))
