@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 
-.PHONY: run test test-long test-lowest test-gpu bench compare check figures clean
+.PHONY: run test test-long test-lowest test-gpu bench compare check docs figures clean
 
 run: $(VENV)/.run        ## the main job: campus scenario, six solvers, pictures
 	$(BIN)/edgesim run traces/campus.toml --out results/campus
@@ -41,6 +41,10 @@ check: $(VENV)/.dev      ## what a person forgets: lint, types, tests
 	$(BIN)/mypy
 	$(MAKE) test
 
+docs: $(VENV)/.dev       ## the manual as a site in site/; open site/index.html
+	$(BIN)/python docs/site/commands.py
+	$(BIN)/python -m mkdocs build --quiet
+
 figures: $(VENV)/.run    ## the committed figures; FRESH=1 computes every point anew
 	for f in figures/*.toml; do \
 		$(BIN)/edgesim figure $$f --store results/.points $(if $(FRESH),--fresh) || exit 1; \
@@ -67,4 +71,4 @@ $(LOWEST)/.dev: pyproject.toml tests/lowest.txt
 	touch $@
 
 clean:
-	rm -rf results build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf results build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgesim.files import check_file, read_json, write_json
 from solvers import Problem, Schedule
+from solvers.registry import NO_SHARING
 
 INSTANCE = "edgesim.instance/1"
 SCHEDULE = "edgesim.schedule/1"
@@ -40,4 +41,7 @@ def write_instance(path: Path, problem: Problem) -> None:
 
 def write_schedule(path: Path, schedule: Schedule) -> None:
     """Write a schedule file, whole or not at all; times are not rounded."""
-    write_json(path, {"schema": SCHEDULE, **schedule.model_dump(exclude_none=True)})
+    document = schedule.model_dump(exclude_none=True)
+    if schedule.sharing and not schedule.solver.endswith(NO_SHARING):
+        del document["sharing"]
+    write_json(path, {"schema": SCHEDULE, **document})

@@ -11,13 +11,10 @@ from solvers.core.algorithm import Options, Solution
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import rank, upload_end_s
 from solvers.errors import RefusalError
-from solvers.tolerance import TIME_TOLERANCE_S
+from solvers.tolerance import granted
 from solvers.uplink import Uplink
 
 MOST_USERS = 12
-
-# Half of the tolerance that verification grants, so that rounding never decides.
-SLACK_S = TIME_TOLERANCE_S / 2
 
 
 class Label(NamedTuple):
@@ -41,6 +38,10 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     - ``static``, built backwards from the last round: the negated latest compute start
       of the earliest round so far, and the band used.
 
+    Labels may use all that a proof grants (:func:`solvers.tolerance.granted`), so the
+    most users of any label are a bound. The rounds are those that the timing accepts,
+    and proven unless rounding alone decides.
+
     O(3^K · models) labels; more than 12 users are refused.
 
     Raises
@@ -61,7 +62,12 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         here = states.pop(served, None)
         if here is None:
             continue
-        done[served] = [label for labels in here.values() for label in labels]
+        done[served] = [
+            label
+            for labels in here.values()
+            for label in labels
+            if uplink != "static" or _first_load_fits(tables, label)
+        ]
         for model, batch_mask, batch in _batches(tables, users, served):
             planned = PlannedRound(model, batch)
             together = served | batch_mask
@@ -71,7 +77,10 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
                     new = step(tables, planned, neighbour, label, upload_s)
                     if new is not None:
                         _keep(states.setdefault(together, {}), model, new)
-    return Solution(_best(tables, uplink, done), proven=True)
+    rounds = _best(tables, uplink, done)
+    most = max(served.bit_count() for served, labels in done.items() if labels)
+    proven = most == sum(len(batch) for _, batch in rounds)
+    return Solution(rounds, proven=proven, bound=None if proven else most)
 
 
 def check(tables: Tables) -> None:
@@ -112,6 +121,15 @@ def _upload_s(tables: Tables, users: list[int], served: int) -> float:
     return upload_end_s(tables.release_s[chosen], tables.demand_s[chosen])
 
 
+def _latest_end_s(tables: Tables, users: tuple[int, ...]) -> float:
+    return granted(float(tables.deadline_s[list(users)].min()))
+
+
+def _first_load_fits(tables: Tables, label: Label) -> bool:
+    """Whether the load before the earliest round of a ``static`` label fits."""
+    return label.round is None or -label.first >= tables.load_s(None, label.round.model)
+
+
 def _dynamic(
     tables: Tables,
     planned: PlannedRound,
@@ -122,7 +140,7 @@ def _dynamic(
     model, users = planned
     loaded_s = label.first + tables.load_s(before, model)
     end_s = max(loaded_s, upload_s) + float(tables.latency_s[model][len(users)])
-    if end_s > tables.deadline_s[list(users)].min() + SLACK_S:
+    if end_s > _latest_end_s(tables, users):
         return None
     return Label(end_s, 0.0, planned, label)
 
@@ -137,9 +155,9 @@ def _upfront(
     model, users = planned
     gpu_s = label.first + tables.load_s(before, model)
     gpu_s += float(tables.latency_s[model][len(users)])
-    slack_s = min(-label.second, float(tables.deadline_s[list(users)].min()) - gpu_s)
+    slack_s = min(-label.second, _latest_end_s(tables, users) - gpu_s)
     # A superset's uploads only take longer.
-    if upload_s > slack_s + SLACK_S:
+    if upload_s > slack_s:
         return None
     return Label(gpu_s, -slack_s, planned, label)
 
@@ -154,7 +172,7 @@ def _static(
     del upload_s
     model, users = planned
     chosen = list(users)
-    end_s = float(tables.deadline_s[chosen].min())
+    end_s = _latest_end_s(tables, users)
     band = 0.0
     if after is not None:
         end_s = min(end_s, -label.first - tables.load_s(model, after))
@@ -163,7 +181,7 @@ def _static(
     if start_s <= 0:
         return None
     band += float(tables.demand_s[chosen].sum()) / start_s
-    if band > 1 + SLACK_S:
+    if band > granted(1.0):
         return None
     return Label(-start_s, band, planned, label)
 

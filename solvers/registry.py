@@ -47,6 +47,7 @@ ALGORITHMS: dict[str, Entry] = {
     "greedy": Entry("solvers.greedy.solver", "solve", extended=True),
     "local-search": Entry("solvers.local_search.solver", "solve", extended=True),
     "ilp": Entry("solvers.ilp.solver", "solve"),
+    "branch": Entry("solvers.branch.solver", "solve", extended=True),
     "exhaustive": Entry(
         "solvers.exhaustive", "solve", check="check", takes="up to 12 users"
     ),

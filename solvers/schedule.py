@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from solvers.problem import Count, Name, NonNegative, Value
+from solvers.registry import NO_SHARING
 from solvers.uplink import Uplink
 
 Status = Literal["optimal", "feasible"]
@@ -55,10 +56,13 @@ class Schedule(Value):
     ``bound`` is a proven upper bound on users served under the same rules; ``gap`` is
     (bound − served) / bound, and 0 when the bound is 0. ``slack_s`` (static only) is
     how far the rounds could be moved ahead of their latest possible starts.
+    ``sharing`` is false where every change of model loads the whole model; if it is not
+    given, the ending of the solver's name decides.
     """
 
     instance: Name
     solver: Name
+    sharing: bool = True
     uplink: Uplink
     status: Status
     served: Count
@@ -67,6 +71,14 @@ class Schedule(Value):
     slack_s: NonNegative | None = None
     rounds: Annotated[tuple[Round, ...], Field(strict=False)]
     bandwidth: Annotated[tuple[Allocation, ...], Field(strict=False)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sharing_by_name(cls, given: Any) -> Any:
+        """Read schedules of before there was ``sharing`` by their solver's name."""
+        if not isinstance(given, dict) or "sharing" in given:
+            return given
+        return {**given, "sharing": not str(given.get("solver")).endswith(NO_SHARING)}
 
 
 @dataclass(frozen=True)
@@ -79,10 +91,13 @@ class Result:
         The schedule, which has passed ``verify``.
     runtime_s
         Wall-clock time of the solver, including timing and verification.
+    note
+        What the solver says of how it found the schedule; None for nothing.
     """
 
     schedule: Schedule
     runtime_s: float
+    note: str | None = None
 
     @property
     def served(self) -> int:
@@ -111,3 +126,6 @@ class Result:
             f"{schedule.served} served, bound {schedule.bound}, "
             f"gap {schedule.gap:.1%}, {schedule.status}, {self.runtime_s:.3g} s"
         )
+
+    def __repr__(self) -> str:
+        return f"<Result: {self}>"

@@ -62,9 +62,10 @@ def solve(
         ``"upfront"``, ``"static"`` or ``"dynamic"``. The first two require all releases
         to be 0.
     time_limit_s
-        Wall-clock limit for ``ilp`` and ``local-search``; None for no limit.
+        Wall-clock limit for ``branch``, ``ilp`` and ``local-search``; None for no
+        limit.
     seed
-        Seed for ``random`` and ``local-search``.
+        Seed for ``random``, ``local-search`` and ``branch``.
     mip
         MIP engine for ``ilp``: ``"highs"`` or ``"cbc"``.
     iterations
@@ -101,10 +102,7 @@ def solve(
             f"name and sharing are for a solver of your own, found solver {solver!r}"
         )
     _check_uplink(uplink)
-    if mip not in MIP_ENGINES:
-        raise ArgumentError(
-            f"mip must be one of {', '.join(MIP_ENGINES)}, found {mip!r}"
-        )
+    _check_mip(mip)
     if time_limit_s is not None and not (
         isinstance(time_limit_s, Real) and time_limit_s > 0
     ):
@@ -148,38 +146,53 @@ def solve(
     schedule = make_schedule(tables, found.rounds, uplink, solver=name, bound=bound)
     if schedule is None:
         raise AssertionError(f"{name} returned rounds that are not feasible")
-    verify(problem, schedule, sharing=entry.sharing)
-    return Result(schedule, time.perf_counter() - started)
+    verify(problem, schedule)
+    return Result(schedule, time.perf_counter() - started, found.note)
 
 
-def check(problem: Problem, solver: str, *, uplink: Uplink = "dynamic") -> None:
+def check(
+    problem: Problem,
+    solver: str | OwnSolver,
+    *,
+    uplink: Uplink = "dynamic",
+    mip: str = "highs",
+) -> None:
     """Refuse a problem that a solver does not support, without solving it.
 
     Parameters
     ----------
-    problem, uplink
+    problem, uplink, mip
         As for :func:`solve`.
     solver
-        One of ``SOLVERS``.
+        One of ``SOLVERS``, or a user-supplied solver, which is not called.
 
     Raises
     ------
     RefusalError
-        If :func:`solve` would raise it, unless it is about the engine of ``ilp``.
+        If :func:`solve` would raise it, or what a user-supplied solver answers would be
+        refused whatever it is.
     ArgumentError
-        For an unknown solver or discipline.
+        For an unknown solver, discipline or engine.
 
     Notes
     -----
     O(K + Σ blocks), unlike any solver.
     """
-    _check_name(solver)
     _check_uplink(uplink)
+    _check_mip(mip)
+    if not isinstance(solver, str):
+        _supported(problem, OWN, name_of(solver), uplink)
+        return
+    _check_name(solver)
     entry = ALGORITHMS[solver]
     tables = _supported(problem, entry, solver, uplink)
     refuse = check_of(entry)
     if refuse is not None:
         refuse(tables)
+    if mip != "highs" and solver.removesuffix(NO_SHARING) == "ilp":
+        from solvers.ilp.engine import check_engine
+
+        check_engine(mip)
 
 
 def _check_name(solver: str) -> None:
@@ -187,6 +200,13 @@ def _check_name(solver: str) -> None:
         raise ArgumentError(
             f"solver must be one of {', '.join(SOLVERS)}, or a callable, found "
             f"{solver!r}{did_you_mean(solver, SOLVERS)}"
+        )
+
+
+def _check_mip(mip: str) -> None:
+    if mip not in MIP_ENGINES:
+        raise ArgumentError(
+            f"mip must be one of {', '.join(MIP_ENGINES)}, found {mip!r}"
         )
 
 

@@ -7,6 +7,7 @@ timing or with any solver, so that a mistake there cannot go unnoticed here.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -15,16 +16,19 @@ from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
 
 if TYPE_CHECKING:
     from solvers.problem import Problem
-    from solvers.schedule import Allocation, Round, Schedule
+    from solvers.schedule import Allocation, Round, Schedule, Segment
 
 
-def verify(problem: Problem, schedule: Schedule, *, sharing: bool = True) -> None:
+def verify(
+    problem: Problem, schedule: Schedule, *, sharing: bool | None = None
+) -> None:
     """Accept a feasible schedule and report every violation of an infeasible one.
 
-    The tolerance is 1e-9 s on times and 1e-9 relative on spectrum. A round may load
-    more than it must (the baselines without sharing do), never less. The rounds, with
-    the problem's residency and eviction, determine what stays in memory and whether
-    memory allows a load to overlap the previous round.
+    The tolerance is 1e-9 s on times and 1e-9 relative on spectrum; a user's uploads may
+    overlap others for 1e-9 s in total, however many segments they have. A round may
+    load more than it must (the baselines without sharing do), never less. The rounds,
+    with the problem's residency and eviction, determine what stays in memory and
+    whether memory allows a load to overlap the previous round.
 
     Parameters
     ----------
@@ -32,7 +36,8 @@ def verify(problem: Problem, schedule: Schedule, *, sharing: bool = True) -> Non
         The problem, and the schedule to verify.
     sharing
         If false, apply the rules of the baselines without sharing: every model has
-        private copies of its blocks, which stay resident or are evicted as a whole.
+        private copies of its blocks, which stay resident or are evicted as a whole. If
+        None, what the schedule says.
 
     Raises
     ------
@@ -45,7 +50,7 @@ def verify(problem: Problem, schedule: Schedule, *, sharing: bool = True) -> Non
 
 
 def violations(
-    problem: Problem, schedule: Schedule, *, sharing: bool = True
+    problem: Problem, schedule: Schedule, *, sharing: bool | None = None
 ) -> Iterator[str]:
     """Yield a sentence for every rule that a schedule violates; nothing if feasible.
 
@@ -55,7 +60,8 @@ def violations(
     if schedule.instance != problem.name:
         yield f"the schedule is for {schedule.instance!r}, not {problem.name!r}"
     yield from _claims(problem, schedule)
-    yield from _rounds(problem, schedule, sharing)
+    known = schedule.sharing if sharing is None else sharing
+    yield from _rounds(problem, schedule, known)
     yield from _spectrum(problem, schedule)
 
 
@@ -70,6 +76,8 @@ def _claims(problem: Problem, schedule: Schedule) -> Iterator[str]:
         yield f"served says {schedule.served}, the rounds serve {len(served)}"
     if schedule.bound < schedule.served:
         yield f"bound {schedule.bound} is below served {schedule.served}"
+    if schedule.bound > len(problem.users):
+        yield f"bound {schedule.bound} is above the {len(problem.users)} users"
     gap = (schedule.bound - schedule.served) / schedule.bound if schedule.bound else 0
     if not math.isclose(schedule.gap, gap, abs_tol=1e-12):
         yield f"gap says {schedule.gap}, it is {gap}"
@@ -102,6 +110,42 @@ def _rounds(problem: Problem, schedule: Schedule, sharing: bool) -> Iterator[str
                 yield f"round {r}: user {user!r} wants another model"
             if round_.end_s > users[user].deadline_s + TIME_TOLERANCE_S:
                 yield f"round {r}: user {user!r} is late"
+    if schedule.slack_s is not None:
+        beside = [need.beside for need in needs]
+        yield from _slack(problem, schedule, schedule.slack_s, beside)
+
+
+def _slack(
+    problem: Problem, schedule: Schedule, said_s: float, beside: Sequence[bool]
+) -> Iterator[str]:
+    """Check how far the rounds are ahead of their latest possible starts.
+
+    Going backwards, a batch ends by its deadlines, by the next batch, and by the next
+    load unless that runs beside it; a load ends by its batch and by the next load.
+    """
+    if schedule.uplink != "static":
+        yield f"slack_s is for static, not {schedule.uplink}"
+        return
+    deadlines = {user.id: user.deadline_s for user in problem.users}
+    next_load_s = next_start_s = later_load_s = math.inf
+    next_beside = False
+    slack_s = 0.0
+    for round_, here in reversed(list(zip(schedule.rounds, beside, strict=True))):
+        due_s = min(deadlines.get(user, math.inf) for user in round_.users)
+        end_s = min(due_s, next_start_s, later_load_s)
+        if not next_beside:
+            end_s = min(end_s, next_load_s)
+        start_s = end_s - round_.compute_s
+        slack_s = max(slack_s, start_s - round_.compute_start_s)
+        loaded_s = min(start_s, next_load_s) if next_beside else start_s
+        # What loads beside the next batch waits for this one.
+        later_load_s = next_load_s if next_beside else math.inf
+        next_load_s, next_start_s = loaded_s - round_.load_s, start_s
+        next_beside = here
+    # The deadlines themselves have a tolerance, and so have the starts.
+    rounding_s = 1e-12 * max((round_.end_s for round_ in schedule.rounds), default=0.0)
+    if abs(said_s - slack_s) > 2 * TIME_TOLERANCE_S + rounding_s:
+        yield f"slack_s says {said_s}, it is {slack_s}"
 
 
 def _order(
@@ -268,7 +312,7 @@ def _spectrum(problem: Problem, schedule: Schedule) -> Iterator[str]:
     if sorted(holders) != sorted(round_of):
         yield "bandwidth does not hold exactly one entry for every served user"
         return
-    events: list[tuple[float, float]] = []
+    uploads: dict[str, tuple[Segment, ...]] = {}
     for allocation in schedule.bandwidth:
         user = users.get(allocation.user)
         if user is None:
@@ -283,24 +327,47 @@ def _spectrum(problem: Problem, schedule: Schedule) -> Iterator[str]:
             if segment.end_s > round_.compute_start_s + TIME_TOLERANCE_S:
                 yield f"user {user.id!r}: uploads after its batch has started"
             carried += segment.hz * (segment.end_s - segment.start_s)
-            events.append((segment.start_s, segment.hz))
-            # Adjacent segments may overlap by the tolerance.
-            end_s = max(segment.start_s, segment.end_s - TIME_TOLERANCE_S)
-            events.append((end_s, -segment.hz))
+        uploads[user.id] = allocation.segments
         rounding = max(s.hz for s in allocation.segments) * TIME_TOLERANCE_S
         if carried < user.demand_hz_s * (1 - SPECTRUM_TOLERANCE) - rounding:
             yield f"user {user.id!r}: its spectrum does not carry its input"
-    # A segment shorter than the tolerance ends as it starts and is counted separately.
-    peak_hz = max((s.hz for a in schedule.bandwidth for s in a.segments), default=0.0)
-    held_hz = 0.0
-    for _, hz in sorted(events):
-        held_hz += hz
-        peak_hz = max(peak_hz, held_hz)
+    yield from _band(problem, uploads)
+    yield from _discipline(problem, schedule, round_of)
+
+
+def _band(problem: Problem, uploads: Mapping[str, Sequence[Segment]]) -> Iterator[str]:
+    """Check that the users hold no more than the band at once.
+
+    No segment may be wider than the band. Together they may be, where one begins as
+    another ends, but nobody for more than the tolerance in total.
+    """
+    segments = [segment for held in uploads.values() for segment in held]
+    events = [(s.start_s, s.hz) for s in segments] + [
+        (s.end_s, -s.hz) for s in segments
+    ]
     # A running sum of n terms accumulates up to about n rounding errors.
     rounding = len(events) * 2.3e-16
-    if peak_hz > problem.bandwidth_hz * (1 + SPECTRUM_TOLERANCE + rounding):
+    limit_hz = problem.bandwidth_hz * (1 + SPECTRUM_TOLERANCE + rounding)
+    peak_hz = max((segment.hz for segment in segments), default=0.0)
+    # Times at which what is held changes, and for how long before each it was too much.
+    at_s, over_s = [0.0], [0.0]
+    held_hz = most_hz = 0.0
+    for time_s, hz in sorted(events):
+        at_s.append(time_s)
+        over_s.append(over_s[-1])
+        if held_hz > limit_hz:
+            over_s[-1] += time_s - at_s[-2]
+        held_hz += hz
+        most_hz = max(most_hz, held_hz)
+    for held in uploads.values():
+        beyond_s = math.fsum(
+            over_s[bisect_left(at_s, s.end_s)] - over_s[bisect_left(at_s, s.start_s)]
+            for s in held
+        )
+        if beyond_s > TIME_TOLERANCE_S:
+            peak_hz = max(peak_hz, most_hz)
+    if peak_hz > limit_hz:
         yield f"the users hold {peak_hz:g} Hz at once of {problem.bandwidth_hz:g} Hz"
-    yield from _discipline(problem, schedule, round_of)
 
 
 def _discipline(

@@ -228,7 +228,22 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "swept parameter",
     ),
     "unit of words": ("[5e6, 20e6]", '["a", "b"]', "plot.unit"),
-    "unit without a name": ('x_label = "bandwidth (MHz)"', "", "unit needs x_label"),
+    "unit without a name": (
+        'x_label = "bandwidth (MHz)"\nunit = 1e6',
+        "unit = 1.0",
+        "plot.unit needs x_label, which says what it is, unless it is 1e+06",
+    ),
+    "second unit without a name": (
+        "[plot]",
+        "[second]\nparameter = 'memory'\nvalues = [1e9]\n[plot]\nsecond_unit = 1e6",
+        "plot.second_unit needs second_label",
+    ),
+    "unit of a measure without a name": (
+        "unit = 1e6",
+        "unit = 1e6\nmeasure = 'bytes_loaded'\ny_unit = 1e6",
+        "plot.y_unit: needs y_label, which says what it is, unless it is 1e+09",
+    ),
+    "true twice": ("[5e6, 20e6]", "[true, 'true']", "sweep.values"),
     "no such measure": ("unit = 1e6", 'unit = 1e6\nmeasure = "in_tim"', "'in_time'?"),
     "no such twin": (
         "unit = 1e6",

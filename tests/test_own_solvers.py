@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -634,3 +635,85 @@ def test_the_examples_of_its_documentation() -> None:
     )
     assert len(test.examples) >= 5
     assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def _crossing(folder: Path, **changes: Any) -> None:
+    """Write the tiny instance with a user of another deadline and release."""
+    document = json.loads(Path("tiny.json").read_text())
+    document["users"][0] |= changes
+    (folder / "other.json").write_text(json.dumps(document))
+
+
+def test_refusals_of_all_are_found_before_any_solves() -> None:
+    """Of the user's own too, whose answers could not be taken; nothing is solved."""
+    _crossing(Path(), release_s=0.001)
+    words = ("solve", "other.json", "--uplink", "static", "--out", "out", "--solver")
+    for last in ("greedy", "mine_for_test:good"):
+        finished = edgesim(*words, f"mine_for_test:raises,{last}")
+        said = "other.json: mine_for_test:raises: uplink 'static' needs every release_s"
+        _refused(finished, f"{said} to be 0; use 'dynamic'")
+    _crossing(Path(), deadline_s=0.4321)
+    finished = edgesim(
+        *("solve", "other.json", "--out", "out"), "--solver", "mine_for_test:raises,dp"
+    )
+    _refused(
+        finished,
+        "other.json: dp: deadlines differ between users; use greedy or ilp",
+    )
+    assert not Path("out").exists()
+
+
+def test_an_engine_that_is_not_there_is_found_before_any_solves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So nothing waits for the solvers before it."""
+    from solvers.ilp import engine
+
+    monkeypatch.setattr(
+        engine, "cbc", lambda **_: SimpleNamespace(available=lambda: False)
+    )
+    finished = edgesim(
+        *("solve", "tiny.json", "--mip", "cbc", "--out", "out"),
+        *("--solver", "mine_for_test:raises,ilp-noshare"),
+    )
+    assert finished.code == 2
+    assert finished.err.startswith(
+        "error: tiny.json: ilp: the CBC engine cannot be run"
+    )
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("command", ["solve tiny.json", "run small.toml"])
+def test_what_is_finished_is_kept_when_one_of_ours_fails(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Exit 2, whatever it raised; the table and the files are those of the others."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no memory\nleft")
+
+    monkeypatch.setattr("solvers.greedy.solver.solve", broken)
+    finished = edgesim(*command.split(), "--solver", "fcfs,greedy,edf", "--out", "out")
+    assert finished.code == 2
+    assert "greedy: raised RuntimeError: no memory left" in finished.err
+    assert finished.err.count("\n") == 1
+    assert "kept fcfs, edf; failed: greedy" in finished.out
+    written = {path.name for path in Path("out").rglob("*.json")}
+    assert {"fcfs.json", "edf.json"} <= written
+    assert "greedy.json" not in written
+
+
+def test_a_schedule_is_written_before_the_next_solver_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An interrupt later loses nothing of it."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("solvers.greedy.solver.solve", interrupted)
+    finished = edgesim(
+        "solve", "tiny.json", "--solver", "fcfs,greedy,edf", "--out", "out"
+    )
+    assert finished.code == 130
+    assert [path.name for path in Path("out").iterdir()] == ["fcfs.json"]

@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -55,6 +56,40 @@ def test_schedule_round_trip(tiny: Path, tmp_path: Path, uplink: str) -> None:
     again = read_schedule(tmp_path / "s.json")
     assert again == schedule
     verify(problem, again)
+
+
+def test_a_schedule_says_whether_it_was_made_without_sharing(
+    tiny: Path, tmp_path: Path
+) -> None:
+    """A file says so where absence would mean the other; older ones by name."""
+    place = tmp_path / "s.json"
+    problem = read_instance(tiny)
+
+    def written(name: str, *, sharing: bool) -> dict[str, Any]:
+        def nothing(*_: object) -> list[Any]:
+            return []
+
+        found = solve(problem, nothing, name=name, sharing=sharing).schedule
+        assert found.sharing == sharing
+        write_schedule(place, found)
+        assert read_schedule(place) == found
+        document: dict[str, Any] = json.loads(place.read_text())
+        return document
+
+    assert "sharing" not in written("mine", sharing=True)
+    assert written("mine", sharing=False)["sharing"] is False
+    assert written("mine-noshare", sharing=True)["sharing"] is True
+    older = written("mine-noshare", sharing=False)
+    assert older.pop("sharing") is False
+    place.write_text(json.dumps(older))
+    assert not read_schedule(place).sharing
+    place.write_text(json.dumps({**older, "solver": "mine"}))
+    assert read_schedule(place).sharing
+    place.write_text(json.dumps({**older, "sharing": 0}))
+    with pytest.raises(InputError, match="sharing"):
+        read_schedule(place)
+    assert json_schema("schedule")["properties"]["sharing"]["type"] == "boolean"
+    assert "sharing" not in json_schema("schedule")["required"]
 
 
 def test_schedule_file_holds_what_the_format_says(tiny: Path, tmp_path: Path) -> None:

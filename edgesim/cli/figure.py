@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,12 +10,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgesim.cli.own_code import OwnCode, Traceback
+from edgesim.cli.scenario_options import (
+    Bandwidth,
+    Deadline,
+    Iterations,
+    LoadFrom,
+    Memory,
+    Overlap,
+    PolicyNames,
+    ProfileFile,
+    Residency,
+    Seed,
+    SolverNames,
+    TimeLimit,
+    TraceFile,
+    UplinkName,
+)
 from edgesim.cli.settings import Settings
 from edgesim.errors import InputError
 
 if TYPE_CHECKING:
-    from edgesim.results.figure import FigureSource, Shard
+    from edgesim.results.figure import Shard
+    from edgesim.results.figure_source import FigureSource
 
+_SHARD = re.compile(r"([0-9]+)/([0-9]+)")
 _ANEW = "Compute all points, whatever is stored."
 
 
@@ -35,20 +54,17 @@ def figure(
             ":log for a logarithmic axis), or KEY=a,b,c. Twice for two parameters.",
         ),
     ] = None,
-    trace: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="A trace (CSV), or a shipped one's name."),
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="A profile (JSON), or a shipped one's name."),
-    ] = None,
-    solver: Annotated[
-        str | None, typer.Option(help="Solvers instead of the file's: dp,mine:solve.")
-    ] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="Online policies instead of the file's.")
-    ] = None,
+    trace: TraceFile = None,
+    profile: ProfileFile = None,
+    solver: SolverNames = None,
+    policy: PolicyNames = None,
+    uplink: UplinkName = None,
+    memory: Memory = None,
+    residency: Residency = None,
+    overlap: Overlap = None,
+    load_from: LoadFrom = None,
+    deadline: Deadline = None,
+    bandwidth: Bandwidth = None,
     measure: Annotated[
         str | None,
         typer.Option(help="Measure on the y axis (edgesim list measures)."),
@@ -71,6 +87,9 @@ def figure(
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Repeats instead of the file's.")
     ] = None,
+    seed: Seed = None,
+    time_limit: TimeLimit = None,
+    iterations: Iterations = None,
     settings: Settings = None,
     write: Annotated[
         Path | None,
@@ -116,15 +135,11 @@ def figure(
     values, solvers or repeats compute only what is missing.
     """
     del traceback
+    from edgesim.cli.chosen_figure import chosen_figure, own_models
     from edgesim.cli.ending import ending_soon
+    from edgesim.cli.figure_errors import naming_options
     from edgesim.cli.options import picture_formats
     from edgesim.cli.progress import progress
-    from edgesim.cli.vary import (
-        chosen_figure,
-        naming_options,
-        own_models,
-        shard_of,
-    )
     from edgesim.results.figure import Kept, run_figure
     from edgesim.results.replaced import replaced_text
 
@@ -146,22 +161,36 @@ def figure(
         own_models(profile, trace, policy, (*(settings or ()), *(vary or ())))
         if name is None
         else name,
-        files={"--trace": trace, "--profile": profile},
         vary=vary or (),
-        solver=solver,
-        policy=policy,
+        chosen={
+            "--solver": solver,
+            "--time-limit": time_limit,
+            "--iterations": iterations,
+            "--policy": policy,
+            "--uplink": uplink,
+            "--deadline": deadline,
+            "--memory": memory,
+            "--residency": residency,
+            "--overlap": overlap,
+            "--load-from": load_from,
+            "--bandwidth": bandwidth,
+            "--repeats": repeats,
+            "--seed": seed,
+            "--trace": trace,
+            "--profile": profile,
+        },
         plot=plot,
         log=log,
-        repeats=repeats,
         settings=settings or (),
         out=out,
     )
     if write is not None:
-        _write(write, source)
+        source = _written(write, source, out)
     before = replaced_text([source.data, source.times, source.shown])
 
     kept_in = store or source.points
     reached: Kept | None = None
+    doubtful: list[str] = []
 
     def advanced(done: int, total: int) -> None:
         nonlocal reached
@@ -190,18 +219,44 @@ def figure(
             merge=merge,
             done=advanced,
             stopped=lambda _kept: typer.echo(farewell(), err=True),
+            warn=doubtful.append,
         )
-    _report(source, written, before, part)
+    for doubt in doubtful:
+        typer.echo(f"warning: {doubt}", err=True)
+    _report(source, written, before, part, kept_in)
+
+
+def shard_of(text: str) -> Shard:
+    """Read ``i/n``.
+
+    Raises
+    ------
+    InputError
+        If it is not of that form, or i does not lie between 1 and n.
+    """
+    from edgesim.results.figure import Shard
+
+    found = _SHARD.fullmatch(text.strip())
+    shard = Shard(int(found[1]), int(found[2])) if found else Shard(0, 0)
+    if not 1 <= shard.number <= shard.parts:
+        raise InputError(
+            "--shard", f"must be i/n with i from 1 to n, such as 1/4, found {text!r}"
+        )
+    return shard
 
 
 def _report(
-    source: FigureSource, written: tuple[Path, ...], before: str, shard: Shard | None
+    source: FigureSource,
+    written: tuple[Path, ...],
+    before: str,
+    shard: Shard | None,
+    kept_in: Path,
 ) -> None:
     """Say what was written, and what it replaces."""
     if shard is not None:
         typer.echo(
-            f"part {shard.number} of {shard.parts} of {source.stem} is kept; "
-            f"--merge writes the figure once all are"
+            f"part {shard.number} of {shard.parts} of {source.stem} is kept in "
+            f"{kept_in}; --merge writes the figure once all are"
         )
         return
     if before:
@@ -229,9 +284,21 @@ def _refuse_both(*pairs: dict[str, Any]) -> None:
             raise InputError(given[0], f"does not go together with {given[1]}")
 
 
-def _write(file: Path, source: FigureSource) -> None:
-    from edgesim.results.figure_file import write_figure
+def _written(file: Path, source: FigureSource, out: Path | None) -> FigureSource:
+    """Write the figure as a file, beside which its data go as if it were read.
+
+    Raises
+    ------
+    InputError
+        If another figure stands there.
+    """
+    from dataclasses import replace
+
+    from edgesim.results.figure_file import keep_figure
+    from edgesim.results.figure_source import open_figure
 
     if file.suffix != ".toml":
         raise InputError("--write", f"must end in .toml, found {str(file)!r}")
-    write_figure(file, source.figure, source.scenario_file)
+    keep_figure(file, source.figure, source.scenario_file)
+    kept = open_figure(file, out)
+    return replace(kept, from_file=False, typed=source.typed)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TypeAlias, cast
 
+from edgesim.cli.units import without_units
 from edgesim.errors import InputError, short
 from edgesim.names import check_formats, check_policies, check_solvers
 from solvers import UPLINKS, Uplink
@@ -15,12 +16,7 @@ from solvers.spelling import did_you_mean
 
 Check: TypeAlias = Callable[[tuple[str, ...]], tuple[str, ...]]
 
-_NUMBER = r" *(?P<number>[0-9]+(\.[0-9]*)?(e\+?[0-9]{1,2})?) *"
-_SIZE = re.compile(
-    rf"{_NUMBER}((?P<prefix>[kmgt])?(?P<binary>(?<=[kmgt])i)?b)? *",
-    re.IGNORECASE | re.ASCII,
-)
-_HERTZ = re.compile(rf"{_NUMBER}((?P<prefix>[kmgt])?hz)? *", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?(e[+-]?[0-9]{1,2})?", re.IGNORECASE)
 
 
 def names_of(option: str, text: str, check: Check) -> tuple[str, ...]:
@@ -100,6 +96,24 @@ def positive(option: str, value: float | None) -> float | None:
     return value
 
 
+def seconds(option: str, text: str | None) -> float | None:
+    """Parse a time, ``0.5``, ``500ms``, or nothing; a number alone is of seconds.
+
+    Raises
+    ------
+    InputError
+        Naming the option, what was found and what is allowed.
+    """
+    if text is None:
+        return None
+    value = float(_quantity("_s", text))
+    if not 0 < value < math.inf:
+        raise InputError(
+            option, f"must be a time above 0, as in 0.5 or 500ms, found {short(text)}"
+        )
+    return value
+
+
 def byte_sizes(option: str, text: str) -> tuple[int, ...]:
     """Parse ``8GB,24GiB,1e9``: sizes, commas between, each once, smallest first.
 
@@ -126,11 +140,8 @@ def byte_size(option: str, text: str, allowed: str = _ONE_SIZE) -> int:
     InputError
         Naming the option, what was found and what is allowed.
     """
-    found = _SIZE.fullmatch(text)
-    size = 0
-    if found is not None:
-        base = 1024 if found["binary"] else 1000
-        size = round(Decimal(found["number"]) * base ** _power(found["prefix"]))
+    value = _quantity("_bytes", text)
+    size = round(value) if value < 2**63 else 0
     if not 0 < size < 2**63:
         raise InputError(option, f"must be {allowed}, found {short(text)}")
     return size
@@ -144,10 +155,7 @@ def hertz(option: str, text: str) -> float:
     InputError
         Naming the option, what was found and what is allowed.
     """
-    found = _HERTZ.fullmatch(text)
-    value = 0.0
-    if found is not None:
-        value = float(Decimal(found["number"]) * 1000 ** _power(found["prefix"]))
+    value = float(_quantity("_hz", text))
     if not 0 < value < math.inf:
         raise InputError(
             option, f"must be Hz, as in 20e6, 20MHz or 1GHz, found {short(text)}"
@@ -155,5 +163,7 @@ def hertz(option: str, text: str) -> float:
     return value
 
 
-def _power(prefix: str | None) -> int:
-    return "_kmgt".index((prefix or "_").lower())
+def _quantity(end: str, text: str) -> Decimal:
+    """Parse a number with or without a unit of keys with this end; 0 if it is none."""
+    plain = without_units(end, text).strip()
+    return Decimal(plain) if _NUMBER.fullmatch(plain) else Decimal(0)

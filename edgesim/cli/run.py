@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated
 
 import typer
 
 from edgesim.cli.own_code import OwnCode, Traceback
+from edgesim.cli.scenario_options import (
+    LIKE_NAMED,
+    OPTIONS,
+    Bandwidth,
+    Deadline,
+    Iterations,
+    LoadFrom,
+    Memory,
+    Overlap,
+    PolicyNames,
+    ProfileFile,
+    Residency,
+    Seed,
+    SolverNames,
+    TimeLimit,
+    TraceFile,
+    UplinkName,
+    given_keys,
+    option_values,
+)
 from edgesim.cli.settings import Settings
-from edgesim.errors import InputError
-
-_OPTIONS = {
-    "run.repeats": "--repeats",
-    "run.seed": "--seed",
-    "run.solvers": "--solver",
-    "run.uplink": "--uplink",
-    "run.time_limit_s": "--time-limit",
-    "run.iterations": "--iterations",
-    "online.policies": "--policy",
-    "online.uplink": "--uplink",
-    "workload.trace": "--trace",
-    "profile": "--profile",
-    "gpu.memory_bytes": "--memory",
-    "gpu.residency": "--residency",
-    "gpu.overlap": "--overlap",
-    "gpu.load_from": "--load-from",
-    "workload.deadline_s": "--deadline",
-    "cell.bandwidth_hz": "--bandwidth",
-}
-"""Keys of a scenario that options of their own set."""
 
 
 def run(
@@ -41,72 +39,23 @@ def run(
             "or own-models with --profile; with --policy the online ones of these]."
         ),
     ] = None,
-    trace: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="A trace (CSV) instead of the scenario's, or a shipped one's name.",
-        ),
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="A profile (JSON) instead of the scenario's, or a shipped one's name.",
-        ),
-    ] = None,
-    solver: Annotated[
-        str | None,
-        typer.Option(help="Solvers instead of the scenario's: dp,mine:solve."),
-    ] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(help="Online policies instead of the scenario's: fcfs,mine:Mine."),
-    ] = None,
-    uplink: Annotated[
-        str | None,
-        typer.Option(
-            help="upfront, static or dynamic; online fifo, edf or equal-share."
-        ),
-    ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="GPU memory: 1e9, 1GB or 24GiB."),
-    ] = None,
-    residency: Annotated[
-        str | None,
-        typer.Option(
-            help="Blocks that stay in GPU memory: cache (while it has room) or "
-            "previous (those of the round before)."
-        ),
-    ] = None,
-    overlap_: Annotated[
-        bool | None,
-        typer.Option("--overlap/--no-overlap", help="Load while a batch is computed."),
-    ] = None,
-    load_from: Annotated[
-        str | None,
-        typer.Option(help="Where blocks are loaded from: pinned, pageable or disk."),
-    ] = None,
-    deadline: Annotated[
-        float | None,
-        typer.Option(help="One deadline for all requests of a plan, in seconds."),
-    ] = None,
-    bandwidth: Annotated[
-        str | None,
-        typer.Option(metavar="HZ", help="The cell's bandwidth: 20e6 or 20MHz."),
-    ] = None,
+    trace: TraceFile = None,
+    profile: ProfileFile = None,
+    solver: SolverNames = None,
+    policy: PolicyNames = None,
+    uplink: UplinkName = None,
+    memory: Memory = None,
+    residency: Residency = None,
+    overlap_: Overlap = None,
+    load_from: LoadFrom = None,
+    deadline: Deadline = None,
+    bandwidth: Bandwidth = None,
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Windows to run, one after another.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the run.")] = None,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(help="Limit of ilp and local-search, in seconds a plan."),
-    ] = None,
-    iterations: Annotated[
-        int | None, typer.Option(min=1, help="Limit of local-search, for each plan.")
-    ] = None,
+    seed: Seed = None,
+    time_limit: TimeLimit = None,
+    iterations: Iterations = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results [results/NAME].")
     ] = None,
@@ -155,37 +104,21 @@ def run(
         "--policy": policy,
         "--uplink": uplink,
         "--deadline": deadline,
-    }
-    machine = {
         "--memory": memory,
         "--residency": residency,
         "--overlap": overlap_,
         "--load-from": load_from,
         "--bandwidth": bandwidth,
-    }
-    values = {
-        **chosen,
-        **machine,
         "--repeats": repeats,
         "--seed": seed,
         "--trace": trace,
         "--profile": profile,
     }
-    named = read_settings(
-        settings or (),
-        {key: one for key, one in _OPTIONS.items() if values[one] is not None},
-    )
+    named = read_settings(settings or (), given_keys(chosen))
     online = is_online(path) or any(overlap(key, "online") for key in named)
-    overrides = {
-        "run.repeats": repeats,
-        "run.seed": seed,
-        **_machine(machine),
-        **(_online(path, chosen) if online else _plan(path, chosen)),
-    }
-    given = {key: value for key, value in overrides.items() if value is not None}
+    given = option_values(path, chosen, online=online)
     typed = {key: f"--set {key}" for key in named}
-    named_alike = ("run.solvers", "run.uplink", "online.policies", "online.uplink")
-    typed |= {key: _OPTIONS[key] for key in given if key not in named_alike}
+    typed |= {key: OPTIONS[key] for key in given if key not in LIKE_NAMED}
     files = typed_files(named)
     named = {key: value for key, value in named.items() if key not in files}
     with (
@@ -228,65 +161,3 @@ def run(
         raise own_failures(where, failed)
     if undrawn is not None:
         raise undrawn
-
-
-def _refuse(scenario: Path, chosen: Mapping[str, Any], why: str, *odd: str) -> None:
-    """Refuse options that do not apply to a scenario of this kind."""
-    for option in odd:
-        if chosen[option] is not None:
-            raise InputError(option, f"{why}: {scenario}")
-
-
-def _machine(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Map options about GPU and cell to the values they replace, by key path."""
-    from edgesim.cli.options import byte_size, hertz, one_of
-    from edgesim.profile.values import Tier
-    from solvers.problem import Residency
-
-    words = {
-        "gpu.residency": ("--residency", get_args(Residency)),
-        "gpu.load_from": ("--load-from", get_args(Tier)),
-    }
-    found: dict[str, Any] = {"gpu.overlap": chosen["--overlap"]}
-    if chosen["--memory"] is not None:
-        found["gpu.memory_bytes"] = byte_size("--memory", chosen["--memory"])
-    if chosen["--bandwidth"] is not None:
-        found["cell.bandwidth_hz"] = hertz("--bandwidth", chosen["--bandwidth"])
-    found |= {
-        key: one_of(option, chosen[option], allowed)
-        for key, (option, allowed) in words.items()
-        if chosen[option] is not None
-    }
-    return found
-
-
-def _plan(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Map options to the values they replace in a scenario that plans, by key path."""
-    from edgesim.cli.options import positive, solver_names, uplink_name
-
-    why = "is for scenarios with an [online] section, which this has not"
-    _refuse(scenario, chosen, why, "--policy")
-    solver, uplink = chosen["--solver"], chosen["--uplink"]
-    return {
-        "run.solvers": None if solver is None else solver_names("--solver", solver),
-        "run.uplink": None if uplink is None else uplink_name("--uplink", uplink),
-        "run.time_limit_s": positive("--time-limit", chosen["--time-limit"]),
-        "run.iterations": chosen["--iterations"],
-        "workload.deadline_s": positive("--deadline", chosen["--deadline"]),
-    }
-
-
-def _online(scenario: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Map options to the values they replace in an online scenario, by key path."""
-    from edgesim.cli.options import one_of, policy_names
-    from edgesim.names import UPLINK_RULES
-
-    why = "is for plans, and this scenario has an [online] section"
-    odd = ("--solver", "--time-limit", "--iterations", "--deadline")
-    _refuse(scenario, chosen, why, *odd)
-    policy, uplink = chosen["--policy"], chosen["--uplink"]
-    rules = UPLINK_RULES
-    return {
-        "online.policies": None if policy is None else policy_names("--policy", policy),
-        "online.uplink": None if uplink is None else one_of("--uplink", uplink, rules),
-    }

@@ -43,6 +43,7 @@ def read_settings(texts: Iterable[str], options: Mapping[str, str]) -> dict[str,
         Naming the key, or the option that sets it too.
     """
     # Imported here, so that help need not wait for it.
+    from edgesim.cli.units import without_units
     from edgesim.scenario.key_path import overlap, parts_of, read_value
 
     found: dict[str, Any] = {}
@@ -65,7 +66,7 @@ def read_settings(texts: Iterable[str], options: Mapping[str, str]) -> dict[str,
             if overlap(key, other):
                 raise InputError(where, f"is what --set {other} sets; give one of them")
         try:
-            found[key] = read_value(value.strip())
+            found[key] = read_value(without_units(key, value.strip()))
         except ValueError as error:
             raise InputError(where, str(error)) from None
     return found

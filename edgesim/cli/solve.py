@@ -29,7 +29,8 @@ def solve(
         str, typer.Option(help="upfront, static or dynamic.")
     ] = "dynamic",
     time_limit: Annotated[
-        float | None, typer.Option(help="Limit of ilp and local-search, in seconds.")
+        float | None,
+        typer.Option(help="Limit of branch, ilp and local-search, in seconds."),
     ] = None,
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Limit of local-search.")
@@ -47,10 +48,15 @@ def solve(
     from edgesim.cli.own_code import kept_text, own_failures
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
-    from edgesim.experiment.own_solvers import check_solvers_there, solve_by_name
+    from edgesim.experiment.own_solvers import (
+        check_by_name,
+        check_solvers_there,
+        failure,
+        solve_by_name,
+    )
     from edgesim.files import keep_inputs, make_folder
     from edgesim.instances import read_instance, write_schedule
-    from edgesim.plugins import file_name, is_own
+    from edgesim.plugins import file_name
 
     names = solver_names("--solver", solver)
     discipline = uplink_name("--uplink", uplink)
@@ -61,8 +67,7 @@ def solve(
     check_solvers_there(names)
     try:
         for name in names:
-            if not is_own(name):
-                solvers.check(problem, name, uplink=discipline)
+            check_by_name(problem, name, uplink=discipline, mip=engine)
     except solvers.RefusalError as error:
         raise InputError(instance, str(error)) from None
     results: dict[str, solvers.Result] = {}
@@ -71,7 +76,7 @@ def solve(
         for number, name in enumerate(names):
             advance(number, len(names))
             try:
-                results[name] = solve_by_name(
+                result = solve_by_name(
                     problem,
                     name,
                     uplink=discipline,
@@ -80,17 +85,21 @@ def solve(
                     mip=engine,
                     iterations=iterations,
                 )
-            except (solvers.RefusalError, solvers.OwnSolverError) as error:
-                if not is_own(name):
-                    raise InputError(instance, str(error)) from None
-                failed[name] = error
-    if len(names) > 1 and results:
-        make_folder(out)
-    for name, result in results.items():
-        place = out if len(names) == 1 else out / f"{file_name(name)}.json"
-        write_schedule(place, result.schedule)
+            except Exception as error:
+                failed[name] = failure(name, error)
+                continue
+            # Written at once: the next one may take long, or all of the memory.
+            place = out
+            if len(names) > 1:
+                make_folder(out)
+                place = out / f"{file_name(name)}.json"
+            write_schedule(place, result.schedule)
+            results[name] = result
     if results:
         typer.echo(_table(problem, results.values()))
+        for result in results.values():
+            if result.note is not None:
+                typer.echo(result.note)
     if failed:
         if results:
             typer.echo(kept_text(list(results), failed))

@@ -7,206 +7,30 @@ fast.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from edgesim.cli.command import command
+from edgesim.cli.trace_convert import (
+    InputBytes,
+    InputBytesCv,
+    Seed,
+    Target,
+    Users,
+    Zipf,
+    convert,
+)
 from edgesim.errors import InputError
-
-if TYPE_CHECKING:
-    from edgesim.trace.convert import ConversionReport
-    from edgesim.trace.requests import Trace
 
 app = typer.Typer(
     help="Convert, generate, scale and show request traces.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-convert = typer.Typer(
-    help="Turn a request log into a trace: edgesim trace convert FORMAT IN OUT.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 app.add_typer(convert, name="convert")
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="The source file.")]
-Target = Annotated[Path, typer.Argument(metavar="OUT", help="The trace (CSV).")]
-Slo = Annotated[
-    float, typer.Option("--slo-s", help="Deadline of all, in seconds after arrival.")
-]
-InputBytes = Annotated[
-    int, typer.Option("--input-bytes", help="Mean input size in bytes.")
-]
-InputBytesCv = Annotated[
-    float,
-    typer.Option("--input-bytes-cv", help="Lognormal sizes of this CV; 0: all equal."),
-]
-Users = Annotated[
-    int, typer.Option("--users", help="Users; each request's is drawn uniformly.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn.")]
-Start = Annotated[
-    float, typer.Option("--start-s", help="Keep arrivals from this second on, as 0.")
-]
-Duration = Annotated[
-    float | None, typer.Option("--duration-s", help="Keep this many seconds.")
-]
-Zipf = Annotated[
-    float, typer.Option("--zipf", help="Zipf exponent of the models' popularity.")
-]
-
-
-def _of_functions(name: str, about: str) -> None:
-    """Add the command of a source whose models are functions."""
-
-    def converted(
-        source: Source,
-        out: Target,
-        slo_s: Slo,
-        input_bytes: InputBytes = 150_528,
-        input_bytes_cv: InputBytesCv = 0.0,
-        users: Users = 100,
-        seed: Seed = 0,
-        start_s: Start = 0.0,
-        duration_s: Duration = None,
-    ) -> None:
-        from edgesim.trace import convert as sources
-
-        fill = sources.Fill(
-            slo_s=slo_s,
-            input_bytes=input_bytes,
-            input_bytes_cv=input_bytes_cv,
-            users=users,
-            seed=seed,
-            start_s=start_s,
-            duration_s=duration_s,
-        )
-        converter = getattr(sources, name.replace("-", "_"))
-        _finish(source, out, *converter(source, fill))
-
-    convert.command(name, help=about, cls=command())(converted)
-
-
-_of_functions(
-    "azure-functions-2019",
-    "Convert calls per minute; functions become models by popularity.",
-)
-_of_functions(
-    "azure-functions-2021",
-    "Convert single calls; functions become models by popularity.",
-)
-
-
-@convert.command("azure-llm-2023", cls=command())
-def azure_llm_2023(
-    source: Source,
-    out: Target,
-    slo_s: Slo,
-    bytes_per_token: Annotated[
-        int, typer.Option(help="Input bytes for each context token.")
-    ] = 4,
-    models: Annotated[
-        int, typer.Option(help="Models, drawn for each request (the source has one).")
-    ] = 1,
-    zipf: Zipf = 1.0,
-    users: Users = 100,
-    seed: Seed = 0,
-    start_s: Start = 0.0,
-    duration_s: Duration = None,
-) -> None:
-    """Convert calls of one language model service."""
-    from edgesim.trace import convert as sources
-
-    fill = sources.Fill(
-        slo_s, users=users, seed=seed, start_s=start_s, duration_s=duration_s
-    )
-    _finish(
-        source,
-        out,
-        *sources.azure_llm_2023(
-            source, fill, bytes_per_token=bytes_per_token, models=models, zipf=zipf
-        ),
-    )
-
-
-@convert.command("csv", cls=command())
-def csv(
-    source: Source,
-    out: Target,
-    arrival: Annotated[str, typer.Option(help="Column of arrival times.")],
-    model: Annotated[str, typer.Option(help="Column of models.")],
-    arrival_unit: Annotated[
-        str, typer.Option(help="s, ms, us, ns, or iso for ISO 8601.")
-    ] = "s",
-    user: Annotated[
-        str | None, typer.Option(help="Column of users; else see --users.")
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option(help="Column of input sizes; else see --input-bytes.")
-    ] = None,
-    size_unit: Annotated[str, typer.Option(help="B, kB, MB, KiB or MiB.")] = "B",
-    slo: Annotated[
-        str | None, typer.Option(help="Column of deadlines (s); else see --slo-s.")
-    ] = None,
-    delimiter: Annotated[str, typer.Option(help="One character, or tab.")] = ",",
-    slo_s: Annotated[
-        float | None, typer.Option(help="Deadline of all, in seconds after arrival.")
-    ] = None,
-    input_bytes: Annotated[
-        int | None, typer.Option(help="Mean input size in bytes (150528).")
-    ] = None,
-    input_bytes_cv: Annotated[
-        float | None, typer.Option(help="Lognormal sizes of this CV (0: all equal).")
-    ] = None,
-    users: Annotated[
-        int | None, typer.Option(help="Users; each request's is drawn (100).")
-    ] = None,
-    seed: Seed = 0,
-    start_s: Start = 0.0,
-    duration_s: Duration = None,
-) -> None:
-    """Convert any request log: CSV with a header, one request per row."""
-    for column, is_given, instead, value in (
-        ("--slo", slo is not None, "--slo-s", slo_s),
-        ("--size", size is not None, "--input-bytes", input_bytes),
-        ("--size", size is not None, "--input-bytes-cv", input_bytes_cv),
-        ("--user", user is not None, "--users", users),
-    ):
-        if is_given and value is not None:
-            raise InputError(instead, f"must not be given together with {column}")
-    from edgesim.trace import convert as sources
-    from edgesim.trace.generate import IMAGE_BYTES
-
-    fill = sources.Fill(
-        slo_s=slo_s,
-        input_bytes=IMAGE_BYTES if input_bytes is None else input_bytes,
-        input_bytes_cv=0.0 if input_bytes_cv is None else input_bytes_cv,
-        users=100 if users is None else users,
-        seed=seed,
-        start_s=start_s,
-        duration_s=duration_s,
-    )
-    columns = sources.LogColumns(
-        arrival=arrival,
-        model=model,
-        arrival_unit=arrival_unit,
-        user=user,
-        size=size,
-        size_unit=size_unit,
-        slo=slo,
-        delimiter="\t" if delimiter in ("tab", r"\t") else delimiter,
-    )
-    _finish(source, out, *sources.request_log(source, columns, fill))
-
-
-def _finish(source: Path, out: Path, trace: Trace, report: ConversionReport) -> None:
-    from edgesim.files import keep_inputs
-    from edgesim.trace.requests import write_trace
-
-    keep_inputs(out, source)
-    write_trace(trace, out)
-    typer.echo(report, err=True)
 
 
 @app.command("generate", cls=command(rate_per_s="rate"))

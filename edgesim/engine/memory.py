@@ -188,7 +188,8 @@ class GpuMemory:
 class PlannedMemory:
     """GPU memory in which a schedule determines what each round loads.
 
-    There are no evictions and no batch limits but the schedule's.
+    There are no evictions and no batch limits but the schedule's; only a model that
+    does not fit at all has the limit 0.
 
     Parameters
     ----------
@@ -202,7 +203,10 @@ class PlannedMemory:
         problem = tables.problem
         models = [problem.models[name] for name in tables.model_names]
         self.batch_s = [[0.0, *model.latency_s] for model in models]
-        self.most = [len(model.latency_s) for model in models]
+        self.most = [
+            len(model.latency_s) if math.isfinite(latency_s[1]) else 0
+            for model, latency_s in zip(models, tables.latency_s, strict=True)
+        ]
         self.model: int | None = None
         self._tables = tables
         self._loads = iter([_planned_load(problem, r) for r in schedule.rounds])

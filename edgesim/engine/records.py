@@ -117,6 +117,9 @@ class Run:
         order.
     bands
         Bands held, if the uplink is that of a plan.
+    stalls_s
+        Start and end of the periods in which the GPU was stalled, shape (n, 2), in
+        order.
     """
 
     requests: RequestLog
@@ -124,6 +127,7 @@ class Run:
     reasons: tuple[str, ...]
     busy_s: Floats
     bands: BandLog = field(default_factory=_no_bands)
+    stalls_s: Floats = field(default_factory=lambda: _periods(()))
 
 
 class Log:
@@ -147,6 +151,7 @@ class Log:
         self,
         busy_s: Sequence[float],
         bands: Sequence[tuple[int, float, float, float]] = (),
+        stalls_s: Sequence[float] = (),
     ) -> Run:
         """Convert the records to columns, and check that no request is missing.
 
@@ -156,6 +161,8 @@ class Log:
             Times at which the band alternately began and ceased to be in use.
         bands
             Request, start, end and Hz of every band held, in order.
+        stalls_s
+            Start and end of every stall of the GPU, in order.
 
         The log is empty afterwards: the simulation that refers to it lives on until its
         reference cycles are collected, and must not hold all this twice.
@@ -190,7 +197,12 @@ class Log:
         )
         self._clear()
         return Run(
-            requests, rounds, tuple(self._reasons), _periods(busy_s), _bands(bands)
+            requests,
+            rounds,
+            tuple(self._reasons),
+            _periods(busy_s),
+            _bands(bands),
+            _periods(stalls_s),
         )
 
     def _clear(self) -> None:

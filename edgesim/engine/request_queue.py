@@ -270,7 +270,7 @@ class RequestQueue:
                 # By deadline, so the first of its model to expire is at the head.
                 self.waiting[request.model].remove(request)
                 self.waiting_count -= 1
-                self.finish(request, self._too_late)
+                self.too_late(request)
 
     def _check_unchanged(self, request: ActiveRequest) -> None:
         number = request.number
@@ -284,8 +284,14 @@ class RequestQueue:
                 f"policy to read"
             )
 
-    def finish(self, request: ActiveRequest, outcome: int, index: int = -1) -> None:
-        """Record the single outcome of a request.
+    def finish(
+        self,
+        request: ActiveRequest,
+        outcome: int,
+        index: int = -1,
+        end_s: float | None = None,
+    ) -> None:
+        """Record the single outcome of a request, of now or of ``end_s``.
 
         Raises
         ------
@@ -307,7 +313,7 @@ class RequestQueue:
                 request.upload_start_s,
                 request.upload_end_s,
                 index,
-                self._env.now,
+                self._env.now if end_s is None else end_s,
                 outcome,
             )
         )
@@ -332,8 +338,12 @@ class RequestQueue:
         self.uplink.remove(request)
 
     def too_late(self, request: ActiveRequest) -> None:
-        """Drop a chosen request, its input present, that can no longer be in time."""
-        self.finish(request, self._too_late)
+        """Drop a request, its input present, that can no longer be in time.
+
+        It is noticed when the GPU can take a batch, and dated when its time ran out.
+        """
+        end_s = max(request.latest_s, request.upload_end_s)
+        self.finish(request, self._too_late, end_s=end_s)
 
     def claim(self, batch: Sequence[ActiveRequest], settled: Callable[[], None]) -> int:
         """Claim a batch: its requests are chosen and no longer wait.

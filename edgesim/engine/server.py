@@ -90,6 +90,10 @@ class Server:
             for table, most in zip(self.batch_s, self.most, strict=True)
         )
         self._env = env
+        self._stalls_s: list[float] = []
+        if parts.device is None:  # another device does not stall
+            stalls = settings.faults.stalls
+            self._stalls_s = [t for s in stalls for t in (s.start_s, s.end_s)]
         self._woken_at_once = 0
         self._tables = tables
         if not self._trusts:
@@ -239,7 +243,7 @@ class Server:
         self._gpu.close()
         self._queue.close()
         uplink = self._queue.uplink
-        return self._log.run(uplink.busy_s, uplink.bands)
+        return self._log.run(uplink.busy_s, uplink.bands, self._stalls_s)
 
 
 def _simulated(env: Environment, settings: Settings) -> SimulatedDevice:

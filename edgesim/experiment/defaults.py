@@ -24,6 +24,7 @@ from edgesim.scenario import Scenario, read_scenario
 from edgesim.scenario.key_path import overlap
 from edgesim.shipped import data_file
 from edgesim.text import counted
+from edgesim.trace.requests import Trace
 from solvers.registry import ALGORITHMS, OWN
 
 OWN_MODELS = "own-models"
@@ -94,11 +95,12 @@ def choose(
     """
     values: dict[str, Any] = {
         "library.kind": "checkpoints" if profile.shares_content else "profile",
-        "gpu.load_from": _tier(profile_file, profile),
         "workload.models": (
             "name" if profile.models.keys() >= set(trace.models) else "round-robin"
         ),
     }
+    if scenario.gpu.load_rate_bytes_per_s is None:
+        values["gpu.load_from"] = _tier(profile_file, profile)
     if scenario.noise is None or not scenario.noise.fading:
         values["cell"] = wide_cell(scenario.cell).model_dump()
     if scenario.gpu.memory_bytes is not None and all(
@@ -210,7 +212,7 @@ def assumptions(
         return (
             *_hardware(scenario),
             f"requests: {_windows(scenario, trace)}",
-            f"deadlines: {_deadlines(scenario)}",
+            f"deadlines: {_deadlines(scenario, trace)}",
             models,
         )
     return (*_hardware(scenario), models)
@@ -287,10 +289,24 @@ def _windows(scenario: Scenario, trace: Demand) -> str:
     )
 
 
-def _deadlines(scenario: Scenario) -> str:
-    if scenario.workload.deadline_s is not None:
-        return f"{scenario.workload.deadline_s:g} s for all"
-    return "each request's own (slo_s), from when its window is planned"
+def _deadlines(scenario: Scenario, trace: Demand) -> str:
+    window_s, deadline_s = scenario.workload.window_s, scenario.workload.deadline_s
+    if deadline_s is not None:
+        said = f"{deadline_s:g} s for all"
+    else:
+        said = "each request's own (slo_s), from when its window is planned"
+        if isinstance(trace, Trace) and len(trace):
+            deadline_s = float(np.median(trace.slo_s))
+    if scenario.workload.requests is not None or None in (window_s, deadline_s):
+        return said
+    assert window_s is not None
+    assert deadline_s is not None
+    if deadline_s < window_s:
+        said += (
+            f"; {deadline_s:g} s is less than a window, so more requests must be "
+            f"served at once than ever wait; policies serve them as they come"
+        )
+    return said
 
 
 def _models(

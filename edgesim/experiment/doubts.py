@@ -1,16 +1,20 @@
-"""Numbers that are allowed but look as if another unit had been meant."""
+"""What is allowed but looks as if something else had been meant: units, one model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from edgesim.experiment.inputs import Inputs
 from edgesim.scenario.key_path import overlap
-from edgesim.text import number
+from edgesim.text import counted, number
 from edgesim.trace.requests import Trace
+from edgesim.trace.scale import window_rows
+
+_NUMBERS = re.compile(r"[-+]?[0-9][0-9,.]*(e[-+]?[0-9]+)?")
 
 
 class _Usual(NamedTuple):
@@ -47,7 +51,9 @@ LONGER = 1.5
 
 
 def doubts(inputs: Inputs, typed: Mapping[str, str] | None = None) -> list[str]:
-    """Say which numbers look like another unit; they are run as they are.
+    """Say what looks as if something else were meant; it is run as it is.
+
+    Numbers that look like another unit, and a trace that asks for a single model.
 
     Parameters
     ----------
@@ -62,12 +68,45 @@ def doubts(inputs: Inputs, typed: Mapping[str, str] | None = None) -> list[str]:
         A line each, naming file and key, or what was typed.
     """
     found = []
-    for text in (*_unusual(inputs), *_window(inputs)):
+    for text in (*_unusual(inputs), *_window(inputs), *_overlapping(inputs)):
         key, _, what = text.partition(": ")
         places = [place for one, place in (typed or {}).items() if overlap(one, key)]
         place, *_ = *places, f"{inputs.scenario_file}: {key}"
         found.append(f"{place}: {what}")
-    return found + list(_trace(inputs))
+    return [*found, *_trace(inputs), *_models(inputs)]
+
+
+class Said(NamedTuple):
+    """A doubt about a figure: its place in the grid, the text, and how often it is so.
+
+    ``places`` is the number of places at which the same key is doubtful.
+    """
+
+    where: str
+    text: str
+    places: int
+
+    def __str__(self) -> str:
+        """Return one line."""
+        more = f" (and at {counted(self.places - 1, 'other value')})"
+        where = f"{self.where}: " if self.where else ""
+        return f"{where}{self.text}{more if self.places > 1 else ''}"
+
+
+def once_each(found: Iterable[tuple[str, str]]) -> list[Said]:
+    """Keep the first doubt of each key, and count the others.
+
+    Parameters
+    ----------
+    found
+        Places in the grid of a figure, and what :func:`doubts` says there.
+    """
+    kept: dict[str, Said] = {}
+    for where, text in found:
+        key = _NUMBERS.sub("", text)
+        first = kept.get(key, Said(where, text, 0))
+        kept[key] = first._replace(places=first.places + 1)
+    return list(kept.values())
 
 
 def _unusual(inputs: Inputs) -> Iterator[str]:
@@ -92,6 +131,25 @@ def _window(inputs: Inputs) -> Iterator[str]:
         )
 
 
+def _overlapping(inputs: Inputs) -> Iterator[str]:
+    """Find repeats of a given number of requests that have some in common."""
+    workload, repeats = inputs.scenario.workload, inputs.scenario.run.repeats
+    if None in (workload.requests, workload.window_s) or repeats < 2:
+        return
+    firsts = [
+        window_rows(inputs.trace.arrival_s, workload.scaling(repeat))[0]
+        for repeat in range(repeats)
+    ]
+    assert workload.requests is not None
+    between = int(min(np.diff(firsts)))
+    if workload.requests > between:
+        yield (
+            f"workload.requests: {workload.requests} are more than come in each window "
+            f"of {workload.window_s:g} s ({between} in one), so repeats have requests "
+            f"in common and their intervals are too narrow; lengthen workload.window_s"
+        )
+
+
 def _trace(inputs: Inputs) -> Iterator[str]:
     trace, file = inputs.trace, inputs.sources["trace"].path
     if not len(trace):
@@ -108,4 +166,22 @@ def _trace(inputs: Inputs) -> Iterator[str]:
     if slo_s > MOST_SLO_S:
         yield (
             f"{file}: slo_s: the median is {number(slo_s)} s; is it in another unit?"
+        )
+
+
+def _models(inputs: Inputs) -> Iterator[str]:
+    trace, models = inputs.trace, len(inputs.library.models)
+    if inputs.scenario.workload.zipf is not None or models < 2:
+        return
+    per_model = (
+        np.bincount(trace.model, minlength=len(trace.models))
+        if isinstance(trace, Trace)
+        else trace.per_model
+    )
+    asked = {inputs.model_names[code] for code in np.flatnonzero(per_model).tolist()}
+    if len(asked) == 1:
+        yield (
+            f"{inputs.sources['trace'].path}: model: every request asks for "
+            f"{asked.pop()!r}, one of {models} models of the library; is that meant? "
+            f"workload.zipf draws models"
         )

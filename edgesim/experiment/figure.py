@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from edgesim.files import check_file, read_toml
+from edgesim.scenario.parameters import axis_of
 from edgesim.scenario.scenario import FileName
 from solvers.problem import Name, Positive, Value
 from solvers.registry import NO_SHARING
@@ -41,7 +42,7 @@ Limits = Annotated[
 
 
 def _distinct(values: tuple[Swept, ...]) -> tuple[Swept, ...]:
-    if len(set(values)) < len(values):
+    if len({*map(place_of, values)}) < len(values) or len({*values}) < len(values):
         raise ValueError(f"must be distinct, found {list(values)}")
     return values
 
@@ -106,6 +107,16 @@ class Sweep(Value):
         return titles or tuple(map(place_of, self.values or ()))
 
 
+class VerticalMark(Value):
+    """``[[plot.marks]]``: a place on the x axis that is known from elsewhere.
+
+    ``x`` is in the unit of the axis, ``label`` what stands there.
+    """
+
+    x: Annotated[float, Field(allow_inf_nan=False)]
+    label: Name
+
+
 class PlotSpec(Value):
     """``[plot]``: what is shown, and the axes.
 
@@ -117,7 +128,8 @@ class PlotSpec(Value):
 
     Values of the swept axis are divided by ``unit``, those of the second parameter by
     ``second_unit``, those of the measure by ``y_unit``; labels say of what. Labels and
-    units that are not given are those of the parameter and the measure.
+    units that are not given are those of the parameter and the measure. ``marks`` are
+    labelled vertical lines, in the unit of the x axis.
     """
 
     kind: Literal["lines", "map"] = "lines"
@@ -134,6 +146,7 @@ class PlotSpec(Value):
     y_unit: Positive | None = None
     y_scale: Scale = "linear"
     y_limits: Limits | None = None
+    marks: Annotated[tuple[VerticalMark, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _check(self) -> PlotSpec:
@@ -147,16 +160,22 @@ class PlotSpec(Value):
                 raise ValueError(
                     f"{axis}_limits must be above 0 on a log axis, found {limits[0]:g}"
                 )
+        if self.y_scale == "log" and self.compare is not None:
+            raise ValueError(
+                "y_scale must be 'linear' with compare: differences may be 0 or less"
+            )
         axes = (self.x_scale, self.y_scale, self.x_limits, self.y_limits)
         if self.kind == "map" and axes != ("linear", "linear", None, None):
             raise ValueError(
                 "scales and limits of axes are for lines, and kind is 'map'"
             )
-        for axis, unit in (("x", self.unit), ("second", self.second_unit)):
-            label = self.x_label if axis == "x" else self.second_label
-            if unit not in (None, 1.0) and label is None:
-                key = "unit" if axis == "x" else "second_unit"
-                raise ValueError(f"{key} needs {axis}_label, which says what it is")
+        if self.kind == "map" and self.marks:
+            raise ValueError("marks are for lines, and kind is 'map'")
+        below = [mark.x for mark in self.marks if mark.x <= 0]
+        if self.x_scale == "log" and below:
+            raise ValueError(
+                f"marks must have an x above 0 on a log axis, found {below[0]:g}"
+            )
         return self
 
 
@@ -183,13 +202,18 @@ class Figure(Value):
     panel: Annotated[tuple[Panel, ...], Field(strict=False)] = ()
     plot: PlotSpec = PlotSpec()
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters that it varies."""
+        second = None if self.second is None else self.second.parameter
+        return tuple(p for p in (self.sweep.parameter, second) if p is not None)
+
     @model_validator(mode="after")
     def _check(self) -> Figure:
-        swept = [self.sweep.parameter, self.second and self.second.parameter]
         sets = [self.set, *(panel.set for panel in self.panel)]
         sets += [case.set for case in self.sweep.cases]
-        for parameter in swept:
-            if parameter is not None and any(parameter in one for one in sets):
+        for parameter in self.parameters:
+            if any(parameter in one for one in sets):
                 raise ValueError(f"set must not fix the swept parameter {parameter!r}")
         if self.second is not None and self.second.parameter == self.sweep.parameter:
             raise ValueError(
@@ -202,7 +226,23 @@ class Figure(Value):
         if self.plot.kind == "map" and self.second is None:
             raise ValueError("plot.kind 'map' needs a second parameter ([second])")
         self._check_axes()
+        self._check_units()
         return self
+
+    def _check_units(self) -> None:
+        """Refuse a unit under the parameter's own label, which names another one."""
+        plot, second = self.plot, self.second
+        other = None if second is None else second.parameter
+        for key, unit, label_key, label, parameter in (
+            ("unit", plot.unit, "x_label", plot.x_label, self.sweep.parameter),
+            ("second_unit", plot.second_unit, "second_label", plot.second_label, other),
+        ):
+            known = 1.0 if parameter is None else axis_of(parameter).unit
+            if label is None and unit not in (None, known):
+                raise ValueError(
+                    f"plot.{key} needs {label_key}, which says what it is, "
+                    f"unless it is {known:g}"
+                )
 
     def _check_axes(self) -> None:
         numbers = self.sweep.at or self.sweep.places
@@ -210,6 +250,8 @@ class Figure(Value):
         plot = self.plot
         if plot.unit not in (None, 1.0) and words:
             raise ValueError("plot.unit needs sweep.values to be numbers")
+        if plot.marks and words:
+            raise ValueError("plot.marks needs sweep.values to be numbers")
         if plot.x_limits is not None and words:
             raise ValueError("plot.x_limits needs sweep.values to be numbers")
         if plot.x_scale == "log" and (words or any(float(n) <= 0 for n in numbers)):

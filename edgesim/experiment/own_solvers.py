@@ -25,6 +25,7 @@ from solvers import (
     Problem,
     Result,
     Uplink,
+    check,
     solve,
 )
 from solvers import own_solver as own_solver_module
@@ -109,6 +110,57 @@ def check_solvers_there(names: Iterable[str]) -> None:
     """
     for name in filter(is_own, names):
         own_solver(name)
+
+
+def check_by_name(
+    problem: Problem,
+    name: str,
+    own: Mapping[str, OwnSolver] | None = None,
+    *,
+    uplink: Uplink,
+    mip: str = "highs",
+) -> None:
+    """Refuse what a solver by name does not take, without solving it.
+
+    Parameters
+    ----------
+    problem, name, own
+        As for :func:`solve_by_name`.
+    uplink, mip
+        As for :func:`solvers.check`.
+
+    Raises
+    ------
+    RefusalError
+        Naming the condition that fails.
+    OwnSolverError
+        If an object cannot be called as a solver is.
+    InputError
+        As for :func:`own_solver`.
+    """
+    given = (own or {}).get(name)
+    if given is not None:
+        wrong = _refusal(given)
+        if wrong is not None:
+            raise OwnSolverError(f"{name}: {wrong}")
+        check(problem, NamedSolver(name, given), uplink=uplink, mip=mip)
+    elif is_own(name):
+        check(problem, own_solver(name), uplink=uplink, mip=mip)
+    else:
+        check(problem, name, uplink=uplink, mip=mip)
+
+
+def failure(name: str, error: Exception, where: str = "") -> EdgesimError:
+    """Return what to say of a solver that failed, whatever it raised, and where."""
+    said = str(error)
+    if not isinstance(error, EdgesimError):
+        said = f"{name}: raised {type(error).__name__}: {' '.join(said.split())}"
+    elif not where:
+        return error
+    kind = OwnSolverError if isinstance(error, OwnSolverError) else EdgesimError
+    found = kind(f"{said}{where}")
+    found.__cause__ = error
+    return found
 
 
 def solve_by_name(

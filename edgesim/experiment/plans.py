@@ -12,13 +12,12 @@ from edgesim.engine import noise
 from edgesim.engine.plan import simulate_plan
 from edgesim.errors import InputError
 from edgesim.experiment.inputs import Inputs
-from edgesim.experiment.own_solvers import solve_by_name
+from edgesim.experiment.own_solvers import check_by_name, failure, solve_by_name
 from edgesim.experiment.trial import Trial
 from edgesim.experiment.workload import Epoch, plan_epoch
 from edgesim.measures.account import Account
-from edgesim.plugins import is_own
 from edgesim.trace.requests import Trace
-from solvers import SOLVERS, EdgesimError, OwnSolverError, RefusalError, check
+from solvers import EdgesimError, OwnSolverError, RefusalError
 from solvers.core.tables import Tables
 
 
@@ -40,8 +39,8 @@ def plan_repeat(
     repeat
         Number of the repeat, from 0.
     failed
-        User's own solvers that are skipped, with the reason; one that fails is added.
-        If None, its failure ends the run.
+        Solvers that are skipped, with the reason; one that fails is added. If None, a
+        failure ends the run.
     names
         The solvers; by default the scenario's, in its order.
 
@@ -74,14 +73,15 @@ def plan_repeat(
                 seed=scenario.run.seed + repeat,
                 iterations=scenario.run.iterations,
             )
-        except (RefusalError, OwnSolverError) as refusal:
-            if failed is not None and (name in inputs.own or is_own(name)):
-                failed[name] = refusal
-                if scenario.run.repeats > 1:
-                    failed[name] = OwnSolverError(f"{refusal} (repeat {repeat})")
-                    failed[name].__cause__ = refusal
+        except Exception as error:
+            if failed is not None:
+                several = scenario.run.repeats > 1
+                where = f" (repeat {repeat})" if several else ""
+                failed[name] = failure(name, error, where)
                 continue
-            raise _refused(inputs, refusal) from refusal
+            if isinstance(error, RefusalError | OwnSolverError):
+                raise _refused(inputs, error) from error
+            raise
         run = simulate_plan(problem, result.schedule, realisation, tables)
         yield Trial(
             repeat,
@@ -95,7 +95,7 @@ def plan_repeat(
 
 
 def check_plans(inputs: Inputs) -> None:
-    """Refuse what a solver that edgesim ships does not take, before any of them works.
+    """Refuse what a solver does not take in any repeat, before any of them works.
 
     Raises
     ------
@@ -103,15 +103,12 @@ def check_plans(inputs: Inputs) -> None:
         As for :func:`plan_repeat`.
     """
     run = inputs.scenario.run
-    shipped = [name for name in run.solvers if name in SOLVERS]
     for repeat in range(run.repeats):
         problem = _epoch(inputs, repeat)[0].problem
-        for name in shipped:
-            if name in inputs.own:
-                continue
+        for name in run.solvers:
             try:
-                check(problem, name, uplink=run.uplink)
-            except RefusalError as error:
+                check_by_name(problem, name, inputs.own, uplink=run.uplink)
+            except (RefusalError, OwnSolverError) as error:
                 raise _refused(inputs, error) from error
 
 

@@ -52,8 +52,8 @@ def run_all(
     advance
         Called with the number of plans made, or requests arrived, and the total.
     failed
-        Filled with the user's own solvers that fail, and the reason: none of their
-        trials is yielded. If None, a failure ends the run.
+        Filled with the solvers that fail, and the reason: none of their trials is
+        yielded. If None, a failure ends the run.
 
     Raises
     ------

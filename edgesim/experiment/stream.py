@@ -16,12 +16,20 @@ from numpy.typing import NDArray
 
 from edgesim import radio
 from edgesim.engine.request import Arrival
+from edgesim.errors import InputError
 from edgesim.experiment.links import place_users
 from edgesim.experiment.popularity import drawn_ranks
 from edgesim.library.build import Library
 from edgesim.scenario import Scenario
 from edgesim.trace.rows import REQUIRED
-from edgesim.trace.scale import Burst, Scaling, scaled, window_length_s, window_rows
+from edgesim.trace.scale import (
+    MOST_WINDOW_S,
+    Burst,
+    Scaling,
+    scaled,
+    window_length_s,
+    window_rows,
+)
 from edgesim.trace.stored import Columns, Floats, StoredTrace
 
 
@@ -54,6 +62,10 @@ class Stream:
         Seeds of the draws that scale the window, of fading, and of models.
     zipf
         Exponent of the popularity of models, if their ranks are drawn.
+    serves_late
+        Whether late requests are served, so that every upload runs to its end.
+    trace_file, scenario_file
+        For messages.
     """
 
     users: tuple[str, ...]
@@ -70,6 +82,9 @@ class Stream:
     fading_seed: int
     model_seed: int
     zipf: float | None
+    serves_late: bool
+    trace_file: Path
+    scenario_file: Path
 
     def __iter__(self) -> Iterator[Arrival]:
         """Iterate over the requests in order of arrival."""
@@ -79,7 +94,13 @@ class Stream:
             yield from cast("Iterator[Arrival]", rows)
 
     def chunks(self) -> Iterator[tuple[NDArray[Any], ...]]:
-        """Iterate over the requests as columns, in the order of :class:`Arrival`."""
+        """Iterate over the requests as columns, in the order of :class:`Arrival`.
+
+        Raises
+        ------
+        InputError
+            At an upload that would take longer than any run.
+        """
         fading_rng = np.random.default_rng(self.fading_seed)
         for piece in self.pieces():
             if self.mean_snr_db is None:
@@ -91,6 +112,7 @@ class Stream:
                 demand_s = (
                     8.0 * piece["input_bytes"] / (efficiency * self.cell.bandwidth_hz)
                 )
+            self._check_uploads(piece, efficiency, demand_s)
             yield (
                 piece["arrival_s"],
                 piece["user"],
@@ -98,6 +120,30 @@ class Stream:
                 demand_s,
                 piece["slo_s"],
             )
+
+    def _check_uploads(
+        self, piece: Columns, efficiency: Floats, demand_s: Floats
+    ) -> None:
+        """Refuse an upload longer than a run, unless it is cut short or has no link."""
+        takes_s = np.where(np.isfinite(demand_s), demand_s, 0.0)
+        if not self.serves_late:
+            takes_s = np.minimum(takes_s, piece["slo_s"])
+        if takes_s.max(initial=0.0) <= MOST_WINDOW_S:
+            return
+        at = int(takes_s.argmax())
+        size, band_hz = int(piece["input_bytes"][at]), self.cell.bandwidth_hz
+        if 8.0 * size / band_hz > MOST_WINDOW_S:
+            where = f"{self.trace_file}: input_bytes"
+        elif self.mean_snr_db is None:
+            where = f"{self.trace_file}: spectral_efficiency"
+        else:
+            where = f"{self.scenario_file}: cell"
+        raise InputError(
+            where,
+            f"must let every upload end within {MOST_WINDOW_S:g} s, found one of "
+            f"{size} bytes at {efficiency[at]:g} bit/s/Hz that takes "
+            f"{demand_s[at]:g} s of all {band_hz:g} Hz",
+        )
 
     def pieces(self) -> Iterator[Columns]:
         """Iterate over the scaled rows of the window, with the models drawn if any."""
@@ -179,6 +225,9 @@ def make_stream(
         fading_seed=fading_seed,
         model_seed=model_seed,
         zipf=scenario.workload.zipf,
+        serves_late=scenario.online is not None and scenario.online.late == "serve",
+        trace_file=trace.path,
+        scenario_file=scenario_file,
     )
     per_model = np.zeros(len(number), dtype=np.int64)
     for piece in stream.pieces():

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from edgesim.errors import InputError
 from edgesim.experiment.consent import check_consent
+from edgesim.experiment.doubts import Said, doubts, once_each
 from edgesim.experiment.figure import Case, Figure, Panel, place_of
 from edgesim.experiment.identity import identity
 from edgesim.experiment.inputs import Inputs, load_inputs
@@ -25,7 +26,7 @@ from edgesim.scenario.key_path import parts_of
 from edgesim.scenario.parameters import expand
 from solvers.registry import NO_SHARING
 
-_TIME_LIMITED = ("ilp", "local-search")
+_TIME_LIMITED = ("branch", "ilp", "local-search")
 """Solvers that a time limit may end."""
 
 
@@ -60,12 +61,15 @@ class Points(NamedTuple):
         The files read.
     models
         The models of all libraries.
+    doubts
+        What looks as if something else were meant.
     """
 
     points: tuple[Point, ...]
     online: bool
     files: tuple[Path, ...]
     models: tuple[str, ...]
+    doubts: tuple[Said, ...]
 
 
 def points_of(
@@ -109,6 +113,7 @@ def points_of(
     points: list[Point] = []
     files = [where]
     models: dict[str, None] = {}
+    doubtful: list[tuple[str, str]] = []
     online = False
     for setting in settings_of(where, figure, scenario_file):
         with _naming(where, setting.where):
@@ -129,14 +134,21 @@ def points_of(
         points += found
         files += [source.path for source in inputs.sources.values()]
         models |= dict.fromkeys(inputs.library.models)
+        doubtful += [(setting.where, text) for text in doubts(inputs)]
         online = inputs.scenario.online is not None
-    return Points(tuple(points), online, tuple(dict.fromkeys(files)), tuple(models))
+    return Points(
+        tuple(points),
+        online,
+        tuple(dict.fromkeys(files)),
+        tuple(models),
+        tuple(once_each(doubtful)),
+    )
 
 
 def settings_of(where: Path, figure: Figure, scenario_file: Path) -> Iterator[Setting]:
     """Go through the grid of a figure: panels or second values, and values of each."""
     for outer, inner in product(_outer(figure), _inner(figure)):
-        fixed = {**figure.set, **outer.set, **inner.set}
+        fixed = _over(figure.set, outer.set, inner.set)
         place = {**outer.place, **inner.place}
         said = ", ".join(filter(None, (outer.said, inner.said)))
         swept: dict[str, Any] = {}
@@ -149,6 +161,15 @@ def settings_of(where: Path, figure: Figure, scenario_file: Path) -> Iterator[Se
                 _check_apart(parameter, given, {**fixed, **swept})
                 swept |= given
         yield Setting(place, said, {**fixed, **swept})
+
+
+def _over(*sets: Mapping[str, Any]) -> dict[str, Any]:
+    """Put values over others, which are replaced in order: a table may hold a key."""
+    found: dict[str, Any] = {}
+    for one in sets:
+        found = {key: value for key, value in found.items() if key not in one}
+        found |= one
+    return found
 
 
 class _Step(NamedTuple):

@@ -3,8 +3,10 @@
 The ``[library]`` section of a scenario names one kind:
 
 - ``clusters``: fine-tuned variants that keep the bottom blocks of their base
-  (bottom-layer sharing);
+  (bottom-layer sharing), or its top blocks;
 - ``adapters``: low-rank adapters on a common backbone (backbone sharing);
+- ``shards``: adapters made of shards from a common pool, so that sharing is crossing;
+- ``merged``: models with stated blocks merged, whatever their place;
 - ``mixed``: blocks swapped at arbitrary positions, so that sharing is crossing;
 - ``checkpoints``: the models of the profile, sharing blocks of identical content;
 - ``profile``: the models of the profile unchanged, sharing nothing.
@@ -13,16 +15,25 @@ The ``[library]`` section of a scenario names one kind:
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
 
 from edgesim.errors import InputError
-from edgesim.profile.fit import copy_time, scaled
+from edgesim.library.adapters import adapter_recipes
+from edgesim.library.families import merged_recipes, shard_recipes
+from edgesim.library.recipe import (
+    Recipe,
+    base_recipe,
+    each_base,
+    find_base,
+    listed,
+    numbered,
+)
+from edgesim.profile.fit import block_load
 from edgesim.profile.values import BlockProfile, Profile
 from edgesim.scenario.library import (
     AdaptersSpec,
@@ -33,12 +44,13 @@ from edgesim.scenario.library import (
     ClustersSpec,
     LibrarySpec,
     LoadSource,
+    MergedSpec,
     MixedSpec,
     Mixture,
     ProfileSpec,
+    ShardsSpec,
 )
 from solvers.problem import Block, Model
-from solvers.spelling import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -54,17 +66,6 @@ class Library:
     models: Mapping[str, Model]
     load_sigma: Mapping[str, float] = field(default_factory=dict)
     compute_sigma: Mapping[str, float] = field(default_factory=dict)
-
-
-class _Recipe(NamedTuple):
-    """A model to build: its name, its base, and its blocks under their final names."""
-
-    name: str
-    base: str
-    parts: list[tuple[str, BlockProfile]]
-
-
-Table = TypeVar("Table", Cluster, Backbone, Mixture)
 
 
 def build_library(
@@ -105,14 +106,19 @@ def build_library(
         case ClustersSpec():
             recipes = _clusters(spec.clusters, profile, rng)
         case AdaptersSpec():
-            recipes = _adapters(spec.backbones, profile)
+            _check_load_source(spec.backbones, gpu_load)
+            recipes = adapter_recipes(spec.backbones, profile)
+        case ShardsSpec():
+            recipes = shard_recipes(spec.pools, profile, rng)
+        case MergedSpec():
+            recipes = iter(merged_recipes(spec, profile))
         case MixedSpec():
             recipes = _mixed(spec.mixed, profile, rng)
         case CheckpointsSpec():
             recipes = _checkpoints(_models(spec.models, profile), profile)
         case ProfileSpec():
             recipes = (
-                _base(name, profile.models[name].blocks)
+                base_recipe(name, profile.models[name].blocks)
                 for name in _models(spec.models, profile)
             )
     return _assemble(recipes, profile, gpu_load)
@@ -147,7 +153,18 @@ def content_parts(
     return parts
 
 
-def _checkpoints(models: Sequence[str], profile: Profile) -> Iterator[_Recipe]:
+def _check_load_source(tables: Sequence[Backbone], gpu_load: LoadSource) -> None:
+    """Refuse load times of adapters beside a rate that would replace them."""
+    for position, table in enumerate(tables):
+        if table.adapter_load_s and gpu_load.load_rate_bytes_per_s is not None:
+            raise InputError(
+                f"library.backbones[{position}].adapter_load_s",
+                "is not taken with gpu.load_rate_bytes_per_s, by which all blocks "
+                "load, adapters too",
+            )
+
+
+def _checkpoints(models: Sequence[str], profile: Profile) -> Iterator[Recipe]:
     parts = content_parts(profile, models)
     if not any(block.content for of in parts.values() for _, block in of):
         which = "any block" if len(parts) > 1 else f"the blocks of {models[0]!r}"
@@ -159,33 +176,38 @@ def _checkpoints(models: Sequence[str], profile: Profile) -> Iterator[_Recipe]:
             f"which shares nothing",
         )
     for name, of in parts.items():
-        yield _Recipe(name, name, of)
+        yield Recipe(name, name, of)
 
 
 def _models(names: Bases | None, profile: Profile) -> list[str]:
     """List the models that a section names, or all of the profile if it names none."""
-    chosen = list(profile.models if names is None else _listed(names))
+    chosen = list(profile.models if names is None else listed(names))
     for name in chosen:
-        _find(profile, name, "library.models")
+        find_base(profile, name, "library.models")
     return chosen
 
 
 def _clusters(
     tables: Sequence[Cluster], profile: Profile, rng: np.random.Generator
-) -> Iterator[_Recipe]:
-    names = _numbered("v", ((table.base, table.variants) for table in tables))
-    for table, key, base, blocks in _each(tables, "clusters", profile):
+) -> Iterator[Recipe]:
+    names = numbered("v", ((table.base, table.variants) for table in tables))
+    for table, key, base, blocks in each_base(tables, "clusters", profile):
         low, high = _depths(table, blocks, key, base)
         if table.include_base:
-            yield _base(base, blocks)
+            yield base_recipe(base, blocks)
         for name in islice(names[base], table.variants):
             frozen = int(rng.integers(low, high, endpoint=True))
-            owners = [base] * frozen + [name] * (len(blocks) - frozen)
+            own = len(blocks) - frozen
+            owners = (
+                [base] * frozen + [name] * own
+                if table.shares == "bottom"
+                else [name] * own + [base] * frozen
+            )
             parts = [
                 (f"{owner}/{block.name}", block)
                 for owner, block in zip(owners, blocks, strict=True)
             ]
-            yield _Recipe(name, base, parts)
+            yield Recipe(name, base, parts)
 
 
 def _depths(
@@ -197,6 +219,8 @@ def _depths(
         return math.floor(low * count + 0.5), math.floor(high * count + 0.5)
     if table.frozen_bytes_fraction is not None:
         low, high = _ends(table.frozen_bytes_fraction)
+        if table.shares == "top":
+            blocks = blocks[::-1]
         return _depth_within(low, blocks), _depth_within(high, blocks)
     assert table.frozen_blocks is not None  # Cluster holds one of the three
     low, high = _ends(table.frozen_blocks)
@@ -209,75 +233,17 @@ def _depths(
 
 
 def _depth_within(fraction: float, blocks: Sequence[BlockProfile]) -> int:
-    """Count the bottom blocks that take at most a fraction of all bytes."""
+    """Count the first blocks that take at most a fraction of all bytes."""
     held = np.cumsum([block.bytes for block in blocks], dtype=np.float64)
     # Rounding of a fraction that is exactly that of some blocks must not lose one.
     return int(np.searchsorted(held, (fraction + 1e-9) * held[-1], side="right"))
 
 
-def _adapters(tables: Sequence[Backbone], profile: Profile) -> Iterator[_Recipe]:
-    names = _numbered("a", ((table.base, table.adapters) for table in tables))
-    for table, key, base, blocks in _each(tables, "backbones", profile):
-        size = _adapter_bytes(table, profile, key, base)
-        lora = profile.models[base].lora
-        prefix = table.layer_prefix or (lora.layer_prefix if lora else "")
-        if not any(block.name.startswith(prefix) for block in blocks):
-            raise InputError(
-                f"{key}.layer_prefix",
-                f"must begin the name of a block of {base!r} "
-                f"({blocks[0].name}, …, {blocks[-1].name}), found {prefix!r}",
-            )
-        if table.include_base:
-            yield _base(base, blocks)
-        for name in islice(names[base], table.adapters):
-            parts: list[tuple[str, BlockProfile]] = []
-            for block in blocks:
-                parts.append((f"{base}/{block.name}", block))
-                if block.name.startswith(prefix):
-                    own = _adapter(block, size, profile)
-                    parts.append((f"{name}/{own.name}", own))
-            yield _Recipe(name, base, parts)
-
-
-def _adapter_bytes(table: Backbone, profile: Profile, key: str, base: str) -> int:
-    if table.adapter_bytes_per_layer is not None:
-        return table.adapter_bytes_per_layer
-    assert table.rank is not None  # Backbone holds one of the two
-    lora = profile.models[base].lora
-    if lora is None:
-        raise InputError(
-            f"{key}.rank",
-            f"profile {profile.name!r} holds no lora sizes for {base!r}; "
-            f"give adapter_bytes_per_layer",
-        )
-    targets = table.targets or "q,v"
-    if targets not in lora.bytes_per_rank:
-        known = ", ".join(repr(name) for name in lora.bytes_per_rank)
-        raise InputError(
-            f"{key}.targets", f"must be one of {known} for {base!r}, found {targets!r}"
-        )
-    return table.rank * lora.bytes_per_rank[targets]
-
-
-def _adapter(block: BlockProfile, size: int, profile: Profile) -> BlockProfile:
-    """Make an adapter's block, timed as a copy of its size if the profile has copies.
-
-    It is one of hundreds of copies in a row, so it costs what a copy in a chain does.
-    Without measured copies it is loaded at the byte rate of its layer, which neglects
-    the overhead of every copy.
-    """
-    loads = {
-        tier: copy_time(profile, tier, size) or scaled(time, size / block.bytes)
-        for tier, time in block.load_s.items()
-    }
-    return BlockProfile(name=f"{block.name}.adapter", bytes=size, load_s=loads)
-
-
 def _mixed(
     tables: Sequence[Mixture], profile: Profile, rng: np.random.Generator
-) -> Iterator[_Recipe]:
-    names = _numbered("m", ((table.base, table.models) for table in tables))
-    for table, _, base, blocks in _each(tables, "mixed", profile):
+) -> Iterator[Recipe]:
+    names = numbered("m", ((table.base, table.models) for table in tables))
+    for table, _, base, blocks in each_base(tables, "mixed", profile):
         for name in islice(names[base], table.models):
             swapped = rng.random(len(blocks)) < table.swap_probability
             others = rng.integers(2, table.pool, len(blocks), endpoint=True)
@@ -285,41 +251,11 @@ def _mixed(
                 (f"{base}/{block.name}" + (f"#{other}" if swap else ""), block)
                 for block, swap, other in zip(blocks, swapped, others, strict=True)
             ]
-            yield _Recipe(name, base, parts)
-
-
-def _base(base: str, blocks: Sequence[BlockProfile]) -> _Recipe:
-    return _Recipe(base, base, [(f"{base}/{block.name}", block) for block in blocks])
-
-
-def _numbered(
-    letter: str, tables: Iterable[tuple[str | tuple[str, ...], int]]
-) -> dict[str, Iterator[str]]:
-    """Generate names per base, with as many digits as the last one needs."""
-    totals: Counter[str] = Counter()
-    for bases, count in tables:
-        for base in _listed(bases):
-            totals[base] += count
-    return {
-        base: iter(
-            [f"{base}-{letter}{n + 1:0{max(2, len(str(total)))}}" for n in range(total)]
-        )
-        for base, total in totals.items()
-    }
-
-
-def _each(
-    tables: Sequence[Table], section: str, profile: Profile
-) -> Iterator[tuple[Table, str, str, tuple[BlockProfile, ...]]]:
-    """Iterate over tables and their bases: table, key path, base, the base's blocks."""
-    for position, table in enumerate(tables):
-        key = f"library.{section}[{position}]"
-        for base in _listed(table.base):
-            yield table, key, base, _find(profile, base, f"{key}.base")
+            yield Recipe(name, base, parts)
 
 
 def _assemble(
-    recipes: Iterable[_Recipe], profile: Profile, gpu_load: LoadSource
+    recipes: Iterable[Recipe], profile: Profile, gpu_load: LoadSource
 ) -> Library:
     tier, rate = gpu_load.load_from, gpu_load.load_rate_bytes_per_s
     weight, time_scale = gpu_load.weight_scale, gpu_load.load_time_scale
@@ -349,7 +285,7 @@ def _assemble(
             sources[part] = source
             size = max(1, round(source.bytes * weight)) if weight != 1 else source.bytes
             if rate is None:
-                time = source.load_s[tier]
+                time = block_load(profile, source, tier)
                 load_s = time.median_s * weight * time_scale
                 if time.spread is not None:
                     load_sigma[part] = time.spread
@@ -365,27 +301,6 @@ def _assemble(
         if spread is not None:
             compute_sigma[name] = spread
     return Library(blocks, models, load_sigma, compute_sigma)
-
-
-def _find(profile: Profile, base: str, key: str) -> tuple[BlockProfile, ...]:
-    if base not in profile.models:
-        raise InputError(
-            key,
-            f"must be a model of profile {profile.name!r} "
-            f"({', '.join(profile.models)}), found {base!r}"
-            f"{did_you_mean(base, profile.models)}",
-        )
-    if not profile.models[base].latency_s:
-        raise InputError(
-            key,
-            f"profile {profile.name!r} holds no latency of {base!r}; edgesim "
-            f"profile measure takes it from an architecture or from another profile",
-        )
-    return profile.models[base].blocks
-
-
-def _listed(names: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else names
 
 
 def _ends(span: Any) -> tuple[Any, Any]:

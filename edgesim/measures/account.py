@@ -35,7 +35,7 @@ class Account:
     @cached_property
     def gpu(self) -> GpuTime:
         """Activity of the GPU over time."""
-        return gpu_time(self.run.rounds)
+        return gpu_time(self.run.rounds, self.run.stalls_s)
 
     @cached_property
     def band(self) -> Cover:

@@ -78,9 +78,19 @@ class GpuTime(NamedTuple):
     wait: Cover
 
 
-def gpu_time(rounds: RoundLog) -> GpuTime:
+def gpu_time(rounds: RoundLog, stalls_s: Floats | None = None) -> GpuTime:
     """Split the time of the GPU by activity.
 
+    Parameters
+    ----------
+    rounds
+        The rounds.
+    stalls_s
+        Start and end of each stall, shape (n, 2), in order: a load or a batch that is
+        under way does not go on, and the GPU is idle.
+
+    Notes
+    -----
     A load counts while the batch of the preceding round is not computing. A round waits
     from when it is loaded and the preceding round has ended until its batch starts,
     less the part during which the next round loads. With at most two rounds in flight,
@@ -93,17 +103,35 @@ def gpu_time(rounds: RoundLog) -> GpuTime:
     wait_start_s = loaded_until_s(rounds)
     next_start_s = _shifted(load_start_s, -1, np.inf)
     next_end_s = _shifted(load_end_s, -1, np.inf)
+    loads_s = (
+        np.concatenate([load_start_s, np.maximum(load_start_s, before_end_s)]),
+        np.concatenate([np.minimum(load_end_s, before_start_s), load_end_s]),
+    )
     return GpuTime(
-        load=cover(
-            np.concatenate([load_start_s, np.maximum(load_start_s, before_end_s)]),
-            np.concatenate([np.minimum(load_end_s, before_start_s), load_end_s]),
-        ),
-        compute=cover(start_s, end_s),
+        load=cover(*_outside(*loads_s, stalls_s)),
+        compute=cover(*_outside(start_s, end_s, stalls_s)),
         wait=cover(
             np.concatenate([wait_start_s, np.maximum(wait_start_s, next_end_s)]),
             np.concatenate([np.minimum(start_s, next_start_s), start_s]),
         ),
     )
+
+
+def _outside(
+    starts_s: Floats, ends_s: Floats, stalls_s: Floats | None
+) -> tuple[Floats, Floats]:
+    """Cut some periods out of others."""
+    for start_s, end_s in () if stalls_s is None else stalls_s.tolist():
+        cut = (starts_s < end_s) & (ends_s > start_s)
+        starts_s, ends_s = (
+            np.concatenate(
+                [starts_s[~cut], starts_s[cut], np.maximum(starts_s[cut], end_s)]
+            ),
+            np.concatenate(
+                [ends_s[~cut], np.minimum(ends_s[cut], start_s), ends_s[cut]]
+            ),
+        )
+    return starts_s, ends_s
 
 
 def gpu_split(rounds: RoundLog) -> tuple[float, float, float, float]:

@@ -77,6 +77,10 @@ class Estimate:
         Half-width of the 95 % interval; None for fewer than two spans.
     values
         The measure of each span, None if undefined.
+    spans
+        Number of spans behind the mean: those in which the measure is defined. A share
+        of another measure may be undefined in one of them, where the other is 0, and
+        the share of both sums is not.
     lag1
         Correlation of the contributions of neighbouring spans to the mean's error: near
         0 if they are independent. None for fewer than three spans or without spread.
@@ -85,6 +89,7 @@ class Estimate:
     mean: float | None
     half_width: float | None
     values: tuple[float | None, ...]
+    spans: int
     lag1: float | None
 
 
@@ -254,12 +259,13 @@ def estimate(
             None if value is None or not math.isfinite(value) else value
             for value in listed
         ),
+        spans=int(defined.sum()),
         lag1=_lag1(spread),
     )
 
 
 def _undefined(spans: int) -> Estimate:
-    return Estimate(None, None, (None,) * spans, None)
+    return Estimate(None, None, (None,) * spans, 0, None)
 
 
 def _half_width(errors: Floats) -> float | None:

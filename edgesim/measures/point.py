@@ -79,7 +79,12 @@ TIME_LABELS: Mapping[str, Label] = {
 }
 """Wall-clock times: these are never the same twice."""
 
-BY_KEY = ("offered", "goodput", "dropped_by")
+_KEYED: Mapping[str, Label] = {
+    "offered": Label("requests for"),
+    "goodput": Label("requests in time for"),
+    "dropped_by": Label("requests dropped:", less_is_better=True),
+}
+BY_KEY = tuple(_KEYED)
 """Measures with a value for each model or reason: ``goodput.MODEL``."""
 
 _OVER_SPAN = ("_share", "_per_s")
@@ -114,11 +119,14 @@ def known_measure(name: str, *, online: bool) -> Label:
         Naming what is allowed.
     """
     known = {**LABELS, **TIME_LABELS, **({} if online else PLAN_LABELS)}
+    if online and name == "span_s":
+        return Label("time measured (s)")
     if name in known:
         return known[name]
     group, dot, key = name.partition(".")
-    if dot and key and group in BY_KEY:
-        return Label(f"{group.replace('_', ' ')} of {key}")
+    if dot and key and group in _KEYED:
+        label = _KEYED[group]
+        return label._replace(text=f"{label.text} {key}")
     if online and name in PLAN_LABELS:
         raise ValueError(f"{name} is a measure of plans, and this scenario is online")
     raise ValueError(

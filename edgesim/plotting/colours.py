@@ -26,6 +26,7 @@ COLOURS: Mapping[str, str] = {
     "random": "#7f7f7f",
     "clockwork": "#a43aef",
     "rolling": "#4c477c",
+    "branch": "#27d086",
 }
 """Colour by solver or policy.
 
@@ -45,6 +46,7 @@ MARKERS: Mapping[str, str] = {
     "random": "p",
     "clockwork": "d",
     "rolling": "*",
+    "branch": "H",
 }
 """Marker by solver or policy."""
 

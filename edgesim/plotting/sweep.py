@@ -1,27 +1,36 @@
-"""Figures of a sweep: a measure over a parameter, one line per solver or policy."""
+"""Lines of a sweep: a measure over a parameter, one line per solver or policy."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from textwrap import wrap
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cbook import is_math_text
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from edgesim.plotting.colours import COLOURS, INK, Look, looks
+from edgesim.plotting.colours import INK, Look, looks
+from edgesim.plotting.marks import (
+    CHARACTERS_PER_INCH,
+    Frame,
+    Mark,
+    Place,
+    Vertical,
+    label_of,
+    places_of,
+    put_title,
+    rank,
+    tick_texts,
+)
 from edgesim.plotting.style import (
     as_text,
     drawn_limits,
     height_for,
-    legend_label,
     new_axes,
     plain_ticks,
     repeats_text,
@@ -31,99 +40,12 @@ from edgesim.plotting.style import (
     side_legend,
     style,
 )
-from edgesim.text import shortened
+from edgesim.text import counted
 from solvers.registry import NO_SHARING
 
 _MOST_TICKS = 6  # values of the parameter that each get a tick
 _MOST_LOG_TICKS = 12
-_LABEL_WIDTH = 28
-_CHARACTERS_PER_INCH = 11.5
 _BESIDE_IN = 2.2  # what the legend and the labels of the y axis take
-
-Place: TypeAlias = float | str
-
-
-class Mark(NamedTuple):
-    """One solver or policy at one value of the parameter.
-
-    Parameters
-    ----------
-    value
-        The value, in the unit of the scenario.
-    name
-        The solver or policy.
-    mean, half_width
-        Mean of what is shown, and half-width of its 95 % interval, None without one.
-    repeats
-        Number of repeats behind the mean.
-    """
-
-    value: Place
-    name: str
-    mean: float
-    half_width: float | None
-    repeats: int
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What the axes say, and where they end.
-
-    Parameters
-    ----------
-    x_label, y_label, second_label
-        Labels with their units; ``second_label`` is that of the second parameter, on
-        top of panels and beside the rows of a map.
-    x_unit, second_unit
-        What values are divided by if they are numbers.
-    x_at, second_at
-        The place on the axis of each value, if it is another one than the value.
-    log_x, log_y
-        Whether axes are logarithmic.
-    x_limits, y_limits
-        Ends of the axes, in their units; by default those of the data.
-    top
-        Upper limit of the y axes if no interval exceeds it; by default that of the
-        data.
-    from_zero
-        Whether the y axis begins at 0, or ends there for negative values.
-    compared
-        Whether differences are shown, around a line at 0.
-    """
-
-    x_label: str = ""
-    y_label: str = ""
-    second_label: str = ""
-    x_unit: float = 1.0
-    second_unit: float = 1.0
-    x_at: Mapping[Any, Place] = field(default_factory=dict)
-    second_at: Mapping[Any, Place] = field(default_factory=dict)
-    log_x: bool = False
-    log_y: bool = False
-    x_limits: tuple[float, float] | None = None
-    y_limits: tuple[float, float] | None = None
-    top: float | None = None
-    from_zero: bool = True
-    compared: bool = False
-
-    def x(self, value: Place) -> Place:
-        """Return where a value stands on the x axis."""
-        return _placed(value, self.x_at, self.x_unit)
-
-    def second(self, value: Place) -> Place:
-        """Return where a value of the second parameter stands."""
-        return _placed(value, self.second_at, self.second_unit)
-
-    def panel_title(self, value: Place) -> str:
-        """Return the title of the panel of a value of the second parameter."""
-        shown = self.second(value)
-        text = shown if isinstance(shown, str) else f"{shown:g}"
-        return f"{self.second_label}: {text}" if self.second_label else text
-
-
-def _placed(value: Place, at: Mapping[Any, Place], unit: float) -> Place:
-    place = at.get(value, value)
-    return place if isinstance(place, str) else float(place) / unit
 
 
 def plot_sweep(
@@ -159,13 +81,13 @@ def plot_sweep(
     with style():
         if ax is None:
             ax = new_axes(7.4, height_for(len({mark.name for mark in marks}), 3.8))
-        lines = _draw(marks, frame, ax, _places(marks, frame), names=names)
+        lines = _draw(marks, frame, ax, places_of(marks, frame), names=names)
         ax.set_xlabel(as_text(frame.x_label))
         ax.set_ylabel(as_text(frame.y_label))
         set_title(ax, title)
         _fit_y(ax, frame)
         if legend:
-            _legend(ax, lines, marks)
+            _legend(ax, lines, marks, log_y=frame.log_y)
     return ax
 
 
@@ -190,7 +112,7 @@ def plot_panels(
         across = 3 if len(panels) in (3, 5, 6, 9) else min(2, len(panels))
         down = math.ceil(len(panels) / across)
         every = [mark for marks in panels.values() for mark in marks]
-        places, names = _places(every, frame), {mark.name for mark in every}
+        places, names = places_of(every, frame), {mark.name for mark in every}
         height_in = height_for(len(names), 0.7 + 2.7 * down)
         figure = Figure(figsize=(1.9 + 3.3 * across, height_in), layout="constrained")
         grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
@@ -211,147 +133,11 @@ def plot_panels(
                 ax.xaxis.set_tick_params(labelbottom=True)
                 ax.set_xlabel(as_text(frame.x_label))
         _fit_y(grid[0, 0], frame)
-        _legend(grid[0, across - 1], lines, every)
+        _legend(grid[0, across - 1], lines, every, log_y=frame.log_y)
         for spare in grid.flat[len(panels) :]:
             spare.set_visible(False)
-        _title(figure, title)
+        put_title(figure, title)
     return figure
-
-
-def plot_map(
-    rows: Mapping[Place, Sequence[Mark]],
-    frame: Frame,
-    *,
-    title: str | None = None,
-) -> Figure:
-    """Colour a grid of two parameters by a measure, one map per solver.
-
-    The number stands in each cell of maps that are small enough. Differences that are
-    positive and negative have colours around white.
-
-    Parameters
-    ----------
-    rows
-        Marks by value of the second parameter, at least one mark.
-    frame
-        As for :func:`plot_sweep`.
-    title
-        Title above all maps.
-    """
-    every = [mark for marks in rows.values() for mark in marks]
-    names = sorted({mark.name for mark in every}, key=_order)
-    xs = _sorted(_places(every, frame))
-    ys = _sorted([frame.second(value) for value in rows])
-    means = {
-        (name, frame.x(mark.value), frame.second(value)): mark.mean
-        for value, marks in rows.items()
-        for mark in marks
-        for name in [mark.name]
-    }
-    low, high, colours = _colour_range([*means.values()], frame)
-    with style():
-        across = min(2 if len(xs) > 6 else 3, max(1, len(names)))
-        down = math.ceil(max(1, len(names)) / across)
-        width_in = 1.1 + 0.62 * max(4, len(xs))
-        height_in = 1.0 + 0.42 * max(3, len(ys))
-        figure = Figure(
-            figsize=(1.6 + width_in * across, 0.6 + height_in * down),
-            layout="constrained",
-        )
-        grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-        image = None
-        for number, name in enumerate(names):
-            ax = grid.flat[number]
-            cells = np.array(
-                [[means.get((name, x, y), math.nan) for x in xs] for y in ys]
-            )
-            image = ax.imshow(
-                np.ma.masked_invalid(cells),
-                origin="lower",
-                aspect="auto",
-                cmap=colours,
-                vmin=low,
-                vmax=high,
-            )
-            ax.grid(visible=False)
-            _write_cells(ax, cells, image)
-            _map_ticks(ax, xs, ys)
-            set_title(ax, _label(name) if names[1:] or frame.compared else None)
-            ax.set_xlabel(as_text(frame.x_label))
-            ax.set_ylabel(as_text(frame.second_label))
-            ax.label_outer()
-            if number + across >= len(names):
-                ax.xaxis.set_tick_params(labelbottom=True)
-                ax.set_xlabel(as_text(frame.x_label))
-        for spare in grid.flat[len(names) :]:
-            spare.set_visible(False)
-        if image is not None:
-            bar = figure.colorbar(image, ax=list(grid.flat), shrink=0.9)
-            repeats = repeats_text([mark.repeats for mark in every]).partition(",")[0]
-            bar.set_label(as_text(f"{frame.y_label},\n{repeats}"))
-        _title(figure, title)
-    return figure
-
-
-def _title(figure: Figure, title: str | None) -> None:
-    """Put a title above all axes, on as many lines as it needs."""
-    if title is None:
-        return
-    text = as_text(title)
-    if not is_math_text(text):
-        width = int(figure.get_figwidth() * _CHARACTERS_PER_INCH)
-        text = "\n".join(wrap(text, width))
-    figure.suptitle(text, x=0.01, ha="left", fontsize=11)
-
-
-def _colour_range(values: Sequence[float], frame: Frame) -> tuple[float, float, str]:
-    """Choose the range of colours, and the colours."""
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    if frame.compared and low < 0 < high:
-        end = max(-low, high)
-        return -end, end, "RdBu"
-    if frame.compared:
-        low, high = min(low, 0.0), max(high, 0.0)
-    return low, high if high > low else low + 1.0, "Blues" if low >= 0 else "Blues_r"
-
-
-def _write_cells(ax: Axes, cells: np.ndarray[Any, Any], image: Any) -> None:
-    if cells.size > 150 or cells.shape[1] > 12:
-        return
-    size = np.nanmax(np.abs(cells), initial=0.0)
-    digits = 0 if size >= 100 else 1 if size >= 10 else 2
-    for (row, column), value in np.ndenumerate(cells):
-        if not math.isnan(value):
-            red, green, blue, _ = image.cmap(image.norm(value))
-            dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.55
-            text = f"{round(value, digits) + 0.0:.{digits}f}"
-            ink = "white" if dark else INK
-            ax.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
-
-
-def _map_ticks(ax: Axes, xs: Sequence[Place], ys: Sequence[Place]) -> None:
-    for axis, places in ((ax.xaxis, xs), (ax.yaxis, ys)):
-        every = math.ceil(len(places) / 12)
-        ticks = range(0, len(places), every)
-        axis.set_ticks(ticks, [as_text(_tick(places[tick])) for tick in ticks])
-    ax.tick_params(length=0)
-
-
-def _tick(place: Place) -> str:
-    return place if isinstance(place, str) else f"{place:g}"
-
-
-def _sorted(places: Iterable[Place]) -> list[Place]:
-    """Put numbers in order; words keep theirs."""
-    found = list(dict.fromkeys(places))
-    if any(isinstance(place, str) for place in found):
-        return [str(place) for place in found]
-    return sorted(found)
-
-
-def _places(marks: Iterable[Mark], frame: Frame) -> list[Place]:
-    """List the places on the x axis in the order of the marks."""
-    return list(dict.fromkeys(frame.x(mark.value) for mark in marks))
 
 
 def _draw(
@@ -375,8 +161,8 @@ def _draw(
     for mark in marks:
         groups.setdefault(mark.name, []).append(mark)
     words = any(isinstance(place, str) for place in places)
-    ticks = list(dict.fromkeys(map(_tick, places)))
-    order = sorted(groups, key=_order)
+    ticks = tick_texts(places)
+    order = sorted(groups, key=rank)
     seen = looks({**groups, **dict.fromkeys(names)})
     if frame.log_y:
         ax.set_yscale("log")
@@ -386,7 +172,7 @@ def _draw(
     for number, name in enumerate(order):
         at = [frame.x(mark.value) for mark in groups[name]]
         xs = (
-            [float(ticks.index(_tick(place))) for place in at]
+            [float(places.index(place)) for place in at]
             if words
             else [cast("float", place) for place in at]
         )
@@ -408,9 +194,29 @@ def _draw(
         if len(numbers) <= _MOST_LOG_TICKS:
             ax.set_xticks(numbers, [f"{place:g}" for place in numbers])
             ax.xaxis.set_minor_locator(NullLocator())
+    _draw_verticals(ax, frame.verticals)
     if frame.x_limits is not None:
         ax.set_xlim(frame.x_limits)
     return lines
+
+
+def _draw_verticals(ax: Axes, verticals: Iterable[Vertical]) -> None:
+    """Mark places on the x axis, with labels that hang from the top along the lines."""
+    for x, label in verticals:
+        ax.axvline(x, color=INK, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
+        ax.annotate(
+            as_text(label),
+            (x, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-1.5, -3),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="top",
+            fontsize=7,
+            color=INK,
+            annotation_clip=True,
+        )
 
 
 def _characters(ax: Axes, ticks: int) -> int:
@@ -418,7 +224,7 @@ def _characters(ax: Axes, ticks: int) -> int:
     across = ax.get_subplotspec()
     columns = 1 if across is None else across.get_gridspec().ncols
     width_in = (root_figure(ax).get_figwidth() - _BESIDE_IN) / columns
-    return max(6, int(width_in / ticks * _CHARACTERS_PER_INCH))
+    return max(6, int(width_in / ticks * CHARACTERS_PER_INCH))
 
 
 def _wrapped(text: str, width: int) -> str:
@@ -435,9 +241,9 @@ def _fit_y(ax: Axes, frame: Frame) -> None:
     low, high = ax.get_ylim()
     if frame.log_y:
         # An interval may reach below 0, which a logarithmic axis cannot show.
-        means = [*_positive_means(ax)]
+        means = [mean for mean in _means(ax) if mean > 0]
         if means:
-            ax.set_ylim(max(low, min(means) / 2), high)
+            ax.set_ylim(min(max(low, min(means) / 2), min(means) / 1.1), high)
         plain_ticks(ax.yaxis)
         return
     if frame.top is not None and drawn_limits(ax, "y")[1] <= frame.top:
@@ -445,27 +251,29 @@ def _fit_y(ax: Axes, frame: Frame) -> None:
     ax.set_ylim((min(0.0, low), max(0.0, high)) if frame.from_zero else (low, high))
 
 
-def _positive_means(ax: Axes) -> Iterator[float]:
-    """Go through the means above 0 on some axes and those that share theirs."""
+def _means(ax: Axes) -> Iterator[float]:
+    """Go through the means on some axes and those that share theirs."""
     for other in ax.get_shared_y_axes().get_siblings(ax):
         for container in other.containers:
             if isinstance(container, ErrorbarContainer):
                 ys = np.asarray(container.lines[0].get_ydata(), dtype=float)
-                yield from ys[ys > 0].tolist()
+                yield from ys.tolist()
 
 
 def _legend(
-    ax: Axes, lines: Mapping[str, ErrorbarContainer], marks: Iterable[Mark]
+    ax: Axes,
+    lines: Mapping[str, ErrorbarContainer],
+    marks: Sequence[Mark],
+    *,
+    log_y: bool,
 ) -> None:
-    """Explain beside some axes the lines of all panels."""
-    handles = [lines[name] for name in sorted(lines, key=_order)]
-    side_legend(ax, handles, repeats_text([mark.repeats for mark in marks]))
-
-
-def _label(name: str) -> str:
-    base = shortened(name.removesuffix(NO_SHARING), _LABEL_WIDTH)
-    shared = not name.endswith(NO_SHARING)
-    return legend_label(base if shared else f"{base}, no sharing")
+    """Explain beside some axes the lines of all panels, and what they leave out."""
+    handles = [lines[name] for name in sorted(lines, key=rank)]
+    text = repeats_text([mark.repeats for mark in marks])
+    hidden = sum(mark.mean <= 0 for mark in marks) if log_y else 0
+    if hidden:
+        text += f"\n{counted(hidden, 'mean')} of 0 or less\nnot shown on a log axis"
+    side_legend(ax, handles, text)
 
 
 def _line(
@@ -498,17 +306,9 @@ def _line(
         capsize=2.5,
         transform=ax.transData  # shifted on paper, so the limits need the data, below
         + ScaledTranslation(shift_pt / 72, 0, root_figure(ax).dpi_scale_trans),
-        label=_label(name),
+        label=label_of(name),
     )
     ax.update_datalim(
         np.column_stack([np.tile(x, 2), [*(mean - half), *(mean + half)]])
     )
     return line
-
-
-def _order(name: str) -> tuple[tuple[int, str], bool]:
-    """Order solvers as in ``COLOURS``, others after them by name, twins last."""
-    base = name.removesuffix(NO_SHARING)
-    known = list(COLOURS)
-    rank = (known.index(base), "") if base in known else (len(known), base)
-    return rank, name != base

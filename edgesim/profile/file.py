@@ -2,7 +2,7 @@
 
 Earlier versions of the format can be read as well, each a subset of the next: version 1
 has no measured detail; version 2 has no merged runs and nothing on empty rounds, chains
-of copies, CUDA graphs or overlap.
+of copies, blocks of several copies, CUDA graphs or overlap.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ _NEW_IN: Mapping[int, Mapping[str, tuple[str, ...]]] = {
         "profile": ("round_s",),
         "copy": ("chained_s",),
         "model": ("latency_mode", "eager_latency_s", "overlap"),
+        "block": ("copies",),
+        "lora": ("copies", "adapter_load_s"),
         "timing": ("runs_s",),
     },
 }
@@ -110,6 +112,8 @@ def _objects(
     for key, model in _items(content, "models"):
         yield "model", f"{key}.", model
         yield from _timings(model, f"{key}.", "latency_s", *_LOADS)
+        if isinstance(model.get("lora"), Mapping):
+            yield "lora", f"{key}.lora.", model["lora"]
         for inner, block in _items(model, "blocks", f"{key}."):
             yield "block", f"{inner}.", block
             yield from _timings(block, f"{inner}.", "load_s")

@@ -2,7 +2,8 @@
 
 A single copy of n bytes takes about an overhead plus n over a rate. :func:`fit_copies`
 estimates both from a profile; :func:`copy_time` gives the cost of a copy inside a load,
-interpolated between measured copies.
+interpolated between measured copies, and :func:`copy_offset_s` the part of it that does
+not depend on its size.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from typing import Literal
 
 import numpy as np
 
-from edgesim.profile.values import CopyTime, Measured, Profile, Tier, Timing
+from edgesim.profile.values import (
+    BlockProfile,
+    CopyTime,
+    Measured,
+    Profile,
+    Tier,
+    Timing,
+)
 from edgesim.text import number
 
 
@@ -148,6 +156,45 @@ def _line(
         if offset_s >= 0 and slope > 0:
             return offset_s, slope
     return 0.0, float(weighted.sum() / (weighted @ weighted))
+
+
+def copy_offset_s(profile: Profile, tier: Tier) -> float | None:
+    """Estimate what a copy inside a load costs beyond its bytes, in seconds.
+
+    The offset of the line through the profile's plain copies, fitted as by
+    :func:`fit_copies`: through those in chains if the ladder holds any from the tier.
+
+    Returns
+    -------
+    float or None
+        None if the profile holds no plain copy from the tier, 0 if it holds a single
+        size, which does not tell an offset from a rate.
+    """
+    ladder = [copy for copy in profile.copies or () if tier in copy.load_s]
+    if not ladder:
+        return None
+    chained = [copy for copy in ladder if tier in (copy.chained_s or {})]
+    costs = {c.bytes: _cost_in_load(c, tier).median_s for c in chained or ladder}
+    timed = {size: cost_s for size, cost_s in costs.items() if cost_s > 0}
+    if not timed:
+        return 0.0
+    size = np.array([*timed], dtype=np.float64)
+    return _line(size, np.array([*timed.values()]))[0]
+
+
+def block_load(profile: Profile, block: BlockProfile, tier: Tier) -> Timing:
+    """Return the load time of a block from a tier, all of its copies included.
+
+    A block's own ``load_s`` is the time of one copy of all its bytes. Where it is
+    ``copies`` copies instead, each beyond the first adds :func:`copy_offset_s`.
+    """
+    time = block.load_s[tier]
+    more = (block.copies or 1) - 1
+    if not more:
+        return time
+    extra_s = more * (copy_offset_s(profile, tier) or 0.0)
+    known = time.model_dump(exclude_none=True, exclude={"runs_s"})
+    return Timing(**{key: seconds + extra_s for key, seconds in known.items()})
 
 
 def copy_time(profile: Profile, tier: Tier, size: int) -> Timing | None:

@@ -223,7 +223,7 @@ def _check_blocks(runs: Mapping[str, ModelProfile], key: str) -> None:
     _agreed(counts, f"{key}.blocks")
     for position in range(len(next(iter(runs.values())).blocks)):
         blocks = {file: run.blocks[position] for file, run in runs.items()}
-        for field in ("name", "bytes", "content", "tensors"):
+        for field in ("name", "bytes", "content", "tensors", "copies"):
             where = f"{key}.blocks[{position}].{field}"
             values = {file: getattr(block, field) for file, block in blocks.items()}
             _agreed(

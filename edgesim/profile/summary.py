@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from edgesim.profile.fit import copy_rate
+from edgesim.profile.fit import block_load, copy_rate
 from edgesim.profile.values import ModelProfile, Profile, Tier, Timing
 
 HOST_BOUND = 1.2
@@ -97,7 +97,7 @@ def model_facts(profile: Profile, name: str) -> ModelFacts:
         blocks=len(model.blocks),
         bytes=sum(block.bytes for block in model.blocks),
         load_s={
-            tier: sum(block.load_s[tier].median_s for block in model.blocks)
+            tier: sum(block_load(profile, b, tier).median_s for b in model.blocks)
             for tier in model.tiers
         },
         batches=(batches[0], batches[-1]) if batches else None,

@@ -39,6 +39,8 @@ PLACE: Mapping[Tier, str] = {
 
 Batch = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}$")]
 
+Rank = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}$")]
+
 BatchMode = Literal["eager", "graph"]
 """How a batch is run: launched operator by operator, or as one captured graph."""
 
@@ -138,7 +140,10 @@ class BlockProfile(Value):
     """One parameter block: its size and its load time from each tier.
 
     ``content`` is a hash of the block's weights: blocks of several models with the same
-    hash are the same block. ``tensors`` counts the tensors it consists of.
+    hash are the same block. ``tensors`` counts the tensors it consists of. ``load_s``
+    is the time of one contiguous copy; with ``copies``, the block is loaded by that
+    many, and each beyond the first costs what the profile's plain copies of several
+    sizes say a copy costs beyond its bytes.
     """
 
     name: Name
@@ -146,6 +151,7 @@ class BlockProfile(Value):
     load_s: Loads
     content: Digest | None = None
     tensors: Count | None = None
+    copies: AtLeastOne | None = None
 
 
 class CopyTime(Value):
@@ -178,11 +184,28 @@ class LoraSizes(Value):
     parameters (Hu et al., "LoRA", ICLR 2022), so its bytes are linear in the rank.
 
     ``layer_prefix`` begins the names of the blocks that carry an adapter;
-    ``bytes_per_rank`` maps the adapted weights, as in ``"q,v"``, to bytes per layer.
+    ``bytes_per_rank`` maps the adapted weights, as in ``"q,v"``, to bytes per layer,
+    and ``copies``, where given, some or all of the same to the number of copies that
+    load a layer's adapter: two tensors for each adapted weight, unless they are packed.
+    ``adapter_load_s`` holds load times of a whole adapter, by its rank, where they are
+    known as such.
     """
 
     layer_prefix: Name
     bytes_per_rank: Annotated[Mapping[Name, Bytes], Field(min_length=1)]
+    copies: Mapping[Name, AtLeastOne] | None = None
+    adapter_load_s: Annotated[Mapping[Rank, Loads], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> LoraSizes:
+        known = self.bytes_per_rank
+        strange = [name for name in self.copies or {} if name not in known]
+        if strange:
+            raise ValueError(
+                f"copies must hold no targets but those of bytes_per_rank "
+                f"({', '.join(known)}), found {', '.join(strange)}"
+            )
+        return self
 
 
 class Overlap(Value):
@@ -293,7 +316,19 @@ class ModelProfile(Value):
                 f"lora.layer_prefix must begin the name of a block, "
                 f"found {self.lora.layer_prefix!r}"
             )
+        for rank, loads in ((self.lora and self.lora.adapter_load_s) or {}).items():
+            if loads.keys() != first.load_s.keys():
+                raise ValueError(
+                    f"lora.adapter_load_s.{rank} must hold the tiers of the blocks "
+                    f"({', '.join(first.load_s)}), found {', '.join(loads)}"
+                )
         return self
+
+    @property
+    def copies(self) -> int:
+        """The most copies that load one of its blocks, or an adapter of a layer."""
+        adapters = (self.lora and self.lora.copies) or {}
+        return max(*(block.copies or 1 for block in self.blocks), 1, *adapters.values())
 
     @property
     def tiers(self) -> tuple[Tier, ...]:
@@ -367,11 +402,18 @@ class Profile(Value):
                 if block.content is None:
                     continue
                 owner, twin = known.setdefault(block.content, (name, block))
-                if (block.bytes, block.load_s) != (twin.bytes, twin.load_s):
+                if _cost(block) != _cost(twin):
                     raise ValueError(
                         f"models.{name}.blocks[{position}] has the content of block "
-                        f"{twin.name!r} of {owner!r}, so it must have its bytes and "
-                        f"load_s too"
+                        f"{twin.name!r} of {owner!r}, so it must have its bytes, "
+                        f"load_s and copies too"
+                    )
+        for name, model in self.models.items():
+            for tier in model.tiers if model.copies > 1 else ():
+                if not any(tier in copy.load_s for copy in self.copies or ()):
+                    raise ValueError(
+                        f"models.{name} states copies, so copies must say what one "
+                        f"costs from {tier!r}, found none of that tier"
                     )
         sizes = [copy.bytes for copy in self.copies or ()]
         if any(low >= high for low, high in pairwise(sizes)):
@@ -427,6 +469,10 @@ class Profile(Value):
     def document(self) -> dict[str, Any]:
         """Return the profile as stored in a file: plain values, no unset fields."""
         return {"schema": SCHEMA, **self.model_dump(mode="json", exclude_none=True)}
+
+
+def _cost(block: BlockProfile) -> tuple[int, Mapping[Tier, Timing], int | None]:
+    return block.bytes, block.load_s, block.copies
 
 
 def _median_s(latency: float | Timing) -> float:

@@ -12,7 +12,6 @@ from edgesim.instances import read_instance, read_schedule
 from edgesim.plugins import ConsentError
 from edgesim.profile.values import Profile, Tier
 from edgesim.replay.model_match import common_tier
-from edgesim.replay.placement import shares
 from edgesim.replay.plan import ReplayPlan
 from solvers.problem import Problem
 from solvers.schedule import Schedule
@@ -42,7 +41,7 @@ def read_plan(schedule_file: Path, instance_file: Path) -> tuple[Problem, Schedu
             f"{instance_file}: overlap",
             "must be false: a replay executes loads and batches one after the other",
         )
-    broken = list(violations(problem, schedule, sharing=shares(schedule)))
+    broken = list(violations(problem, schedule))
     if broken:
         more = f" (and {len(broken) - 1} more)" if broken[1:] else ""
         raise InputError(

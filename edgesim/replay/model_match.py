@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from edgesim.profile.fit import block_load
 from edgesim.profile.values import BatchMode, BlockProfile, Profile, Tier
 from solvers.problem import Problem
 
@@ -178,7 +179,7 @@ def load_agreement(
             if tier in block.load_s:
                 seen |= {
                     held[name]: problem.blocks[held[name]].load_s
-                    == block.load_s[tier].median_s
+                    == block_load(profile, block, tier).median_s
                     for name in names & held.keys()
                 }
     return Agreement(sum(seen.values()), len(seen))

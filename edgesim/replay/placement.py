@@ -11,7 +11,6 @@ from edgesim.errors import InputError
 from solvers.core import residency
 from solvers.core.tables import PlannedRound, Tables
 from solvers.problem import Problem
-from solvers.registry import NO_SHARING
 from solvers.schedule import Schedule
 
 ALIGN_BYTES = 512
@@ -37,14 +36,9 @@ class Stay(NamedTuple):
     bytes: int
 
 
-def shares(schedule: Schedule) -> bool:
-    """Whether a schedule's models share blocks; under ``-noshare`` they do not."""
-    return not schedule.solver.endswith(NO_SHARING)
-
-
 def owners(problem: Problem, schedule: Schedule) -> list[dict[str, int]]:
     """Return for each round which copy of each block its model uses."""
-    tables = Tables(problem, sharing=shares(schedule))
+    tables = Tables(problem, sharing=schedule.sharing)
     number = {name: m for m, name in enumerate(tables.model_names)}
     return [
         {
@@ -70,7 +64,7 @@ def stays(problem: Problem, schedule: Schedule) -> list[Stay]:
         Ordered by the round in which they start. Blocks of ``resident_model`` start
         before the first round.
     """
-    tables = Tables(problem, sharing=shares(schedule))
+    tables = Tables(problem, sharing=schedule.sharing)
     model = {name: m for m, name in enumerate(tables.model_names)}
     user = {name: k for k, name in enumerate(tables.user_ids)}
     rounds = [

@@ -44,6 +44,7 @@ def figure_page(stem: Path) -> str:
     kept = rows[:TABLE_ROWS]
     sections = [
         section("pictures", "Picture", pictures(stem.parent, [stem.name])),
+        *_shown(_with(stem, ".shown.csv")),
         section("means", "Means over repeats", _means(header, columns, data.name)),
         section(
             "data",
@@ -54,6 +55,23 @@ def figure_page(stem: Path) -> str:
         ),
     ]
     return page(title, about, sections, [])
+
+
+def _shown(file: Path) -> list[str]:
+    """Make a table of what the picture shows, differences for instance, if it is there.
+
+    Other means are those of each solver by itself.
+    """
+    if not file.exists():
+        return []
+    header, rows = read_cells(file)
+    columns = dict(zip(header, zip(*rows, strict=True), strict=False))
+    kept = rows[:TABLE_ROWS]
+    cut = shown(len(kept), len(rows), "rows", file.name)
+    numbers = [_is_number(columns.get(name, ())) for name in header]
+    return [
+        section("shown", "What the picture shows", cut, table(header, kept, numbers))
+    ]
 
 
 def _with(stem: Path, suffix: str) -> Path:

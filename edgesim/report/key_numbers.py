@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgesim.plotting.colours import colour
@@ -101,18 +101,30 @@ def _bar(shares: Mapping[str, float] | None) -> str:
     return f'<div class="bar" role="img" aria-label="{said}">{parts}</div>{said}'
 
 
-def lost_table(runs: Runs, requests: Columns | None) -> str:
-    """Say what the requests were lost to: late, or dropped for which reason."""
-    rows, reasons = [], dict.fromkeys(["late"])
-    counted = _lost(runs, requests)
-    if counted is None:
+def lost_tables(runs: Runs, requests: Columns | None) -> str:
+    """Say what the requests were lost to, and how: late, or dropped for which reason.
+
+    What a request was lost to is what it lacked: a link, time of the band or the GPU,
+    memory. How it ended, late or dropped, is up to the solver or policy.
+    """
+    causes = {name: dict(of) for name, of in runs.summary.get("lost_to", {}).items()}
+    return _counts(runs.kind, causes, []) + _counts(
+        runs.kind, _lost(runs, requests) or {}, ["late"]
+    )
+
+
+def _counts(
+    kind: str, counted: Mapping[str, Mapping[str, int]], first: Sequence[str]
+) -> str:
+    """Make a table of counts, a row for each solver or policy; nothing without any."""
+    if not counted:
         return ""
-    for lost in counted.values():
-        reasons.update(dict.fromkeys(lost))
-    for name, lost in counted.items():
-        rows.append([name, *(f"{lost.get(reason, 0):,}" for reason in reasons)])
-    numbers = [False, *(True for _ in reasons)]
-    return table([runs.kind, *reasons], rows, numbers)
+    heads = [*dict.fromkeys([*first, *(key for of in counted.values() for key in of)])]
+    rows = [
+        [name, *(f"{of.get(head, 0):,}" for head in heads)]
+        for name, of in counted.items()
+    ]
+    return table([kind, *heads], rows, [False, *(True for _ in heads)])
 
 
 def _lost(runs: Runs, requests: Columns | None) -> dict[str, Counter[str]] | None:

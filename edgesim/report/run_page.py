@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgesim.report.key_numbers import key_numbers, lost_table, measures_table
+from edgesim.report.key_numbers import key_numbers, lost_tables, measures_table
 from edgesim.report.page import (
     data,
     facts,
@@ -57,7 +57,7 @@ def run_page(folder: Path) -> str:
     rounds = runs.rounds() if runs.keeps_records else None
     sections = [
         section("numbers", "Key numbers", key_numbers(runs)),
-        section("lost", "What requests were lost to", lost_table(runs, requests)),
+        section("lost", "What requests were lost to", lost_tables(runs, requests)),
     ]
     scripts: list[str] = []
     if requests is None or rounds is None:

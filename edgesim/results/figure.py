@@ -1,103 +1,41 @@
-"""A figure: compute what is missing of a sweep, and write its data and picture."""
+"""Compute what is missing of a figure, and write its data and then its picture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from edgesim.errors import InputError, Parameter
-from edgesim.experiment.figure import Figure, read_figure
+from edgesim.experiment.figure import Figure
 from edgesim.experiment.point import Point
 from edgesim.experiment.store import Outcome, Store
 from edgesim.experiment.sweep import Points, points_of, run_points
 from edgesim.files import keep_inputs, make_folder
-from edgesim.measures.point import BY_KEY, LABELS, RUNTIME, value_of
+from edgesim.plotting.marks import Mark
 from edgesim.plotting.style import Drawing
-from edgesim.plotting.sweep import Mark, plot_map, plot_panels, plot_sweep
+from edgesim.plotting.sweep import plot_panels, plot_sweep
+from edgesim.plotting.sweep_map import plot_map
 from edgesim.results.figure_file import HEAD, check_figure_file, write_figure
+from edgesim.results.figure_source import FigureSource, open_figure
+from edgesim.results.figure_tables import rows_of, write_tables
 from edgesim.results.pictures import (
     PictureError,
     known_formats,
     picture_files,
     write_pictures,
 )
-from edgesim.results.rows import write_csv
 from edgesim.results.shown import (
     Outer,
     check_shown,
     frame_of,
     marks_of,
-    measure_of,
 )
-from edgesim.shipped import locate
 from edgesim.text import counted
 
-POINTS = ".points"
-"""Folder of the stored points, beside the data."""
-
-PLAN_COLUMNS = ("uplink", "served", "bound", "gap", "status", *LABELS, "time_limit_s")
-ONLINE_COLUMNS = ("uplink", *LABELS, "time_limit_s")
-SHOWN_COLUMNS = ("measure", "mean", "half_width_95", "repeats")
-
 Workers = AbstractContextManager[Executor | None]
-
-
-@dataclass(frozen=True)
-class FigureSource:
-    """A figure, and where it comes from and goes to.
-
-    Parameters
-    ----------
-    figure
-        The figure.
-    where
-        Its file, or what stands for it in messages.
-    scenario_file
-        Its scenario.
-    folder, stem
-        Where its data and pictures go, and their name without suffix.
-    from_file
-        Whether it was read from a file, which may name code of the user's own.
-    typed
-        Solvers and policies that the user typed nevertheless.
-    """
-
-    figure: Figure
-    where: Path
-    scenario_file: Path
-    folder: Path
-    stem: str
-    from_file: bool = True
-    typed: Collection[str] = ()
-
-    @property
-    def data(self) -> Path:
-        """The table of its points."""
-        return self.folder / f"{self.stem}.csv"
-
-    @property
-    def points(self) -> Path:
-        """The folder of its stored points, unless another is asked for."""
-        return self.folder / POINTS
-
-    @property
-    def file(self) -> Path:
-        """The figure as a file beside its data."""
-        return self.folder / f"{self.stem}.toml"
-
-    @property
-    def times(self) -> Path:
-        """The table of run times."""
-        return self.folder / f"{self.stem}.times.csv"
-
-    @property
-    def shown(self) -> Path:
-        """The table of what the picture shows."""
-        return self.folder / f"{self.stem}.shown.csv"
 
 
 class Shard(NamedTuple):
@@ -105,39 +43,6 @@ class Shard(NamedTuple):
 
     number: int
     parts: int
-
-
-def open_figure(path_or_name: str | Path, out: Path | None = None) -> FigureSource:
-    """Read a figure.
-
-    Parameters
-    ----------
-    path_or_name
-        A figure file, ``NAME.toml``, or the name of one that edgesim ships.
-    out
-        The folder of its data and pictures; by default that of its file, or for a
-        shipped one ``results/figure-NAME``.
-
-    Raises
-    ------
-    InputError
-        For any error in the file.
-    """
-    path = locate("figure", path_or_name)
-    if path.suffix != ".toml":
-        raise InputError(path, "a figure's name must end in .toml")
-    figure = read_figure(path)
-    scenario_file = locate(
-        "scenario", figure.scenario, beside=path, where=f"{path}: scenario"
-    )
-    shipped = path != Path(path_or_name)
-    folder = out or (default_folder(path.stem) if shipped else path.parent)
-    return FigureSource(figure, path, scenario_file, folder, path.stem)
-
-
-def default_folder(name: str) -> Path:
-    """Return where the data of a figure go that has no file."""
-    return Path("results") / f"figure-{name}"
 
 
 class Kept(NamedTuple):
@@ -171,14 +76,15 @@ def run_figure(
     merge: bool = False,
     done: Callable[[int, int], None] | None = None,
     stopped: Callable[[Kept], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> tuple[Path, ...]:
     """Compute what is missing of a figure, and write its data and then its picture.
 
     In a repeat, places, channels and windows of every value are drawn from common
     random numbers, so solvers and values differ in nothing else, unless the parameter
-    changes the library that requests are mapped to. The rows are the same wherever they
-    are computed, except those of solvers that a time limit ends: these have it in the
-    column ``time_limit_s``.
+    says which requests there are, or changes the library that they are mapped to. The
+    rows are the same wherever they are computed, except those of solvers that a time
+    limit ends: these have it in the column ``time_limit_s``.
 
     Parameters
     ----------
@@ -203,6 +109,8 @@ def run_figure(
         Called with the number of points done and the total.
     stopped
         Called when this is interrupted, with what is kept.
+    warn
+        Called with what looks as if something else were meant; it is computed as it is.
 
     Returns
     -------
@@ -241,22 +149,11 @@ def run_figure(
     wanted = points.points if shard is None else _part(points.points, shard)
     if merge:
         _check_complete(source, kept, wanted)
-    try:
-        with (
-            workers if workers is not None and not merge else nullcontext() as executor
-        ):
-            outcomes = run_points(wanted, kept, executor, done)
-    except InputError as error:
-        reached = _reached(kept, wanted)
-        if not kept.added:
-            raise
-        raise type(error)(*error.args[:-1], f"{error.args[-1]}; {reached}") from error
-    except (KeyboardInterrupt, SystemExit):
-        if stopped is not None:
-            stopped(_reached(kept, wanted))
-        raise
-    finally:
-        kept.close()
+    computing = nullcontext() if workers is None or merge else workers
+    outcomes = _computed(wanted, kept, computing, done, stopped)
+    if warn is not None:
+        for doubt in points.doubts:
+            warn(str(doubt))
     if shard is not None:
         return ()
     make_folder(source.folder)
@@ -267,14 +164,46 @@ def run_figure(
     return (*_write(source, points, outcomes, formats, pictures), *kept_as)
 
 
+def _computed(
+    points: Sequence[Point],
+    store: Store,
+    workers: Workers,
+    done: Callable[[int, int], None] | None,
+    stopped: Callable[[Kept], None] | None,
+) -> dict[str, Outcome]:
+    """Compute what the store has not; where that ends early, say what is kept."""
+    try:
+        with workers as executor:
+            return run_points(points, store, executor, done)
+    except InputError as error:
+        if not store.added:
+            raise
+        reached = _reached(store, points)
+        raise type(error)(*error.args[:-1], f"{error.args[-1]}; {reached}") from error
+    except (KeyboardInterrupt, SystemExit):
+        if stopped is not None:
+            stopped(_reached(store, points))
+        raise
+    finally:
+        store.close()
+
+
 def _part(points: Sequence[Point], shard: Shard) -> tuple[Point, ...]:
-    """Take every ``parts``-th point, so that shards have about the same work."""
+    """Take every ``parts``-th point of each solver, so that no shard has all of one.
+
+    Some take a thousand times as long as others.
+    """
     if not 1 <= shard.number <= shard.parts:
         raise InputError(
             Parameter("shard"),
             f"must be i/n with i from 1 to n, found {shard.number}/{shard.parts}",
         )
-    return tuple(points[shard.number - 1 :: shard.parts])
+    names = dict.fromkeys(point.name for point in points)
+    number = {name: place for place, name in enumerate(names)}
+    dealt = sorted(range(len(points)), key=lambda place: number[points[place].name])
+    # In the order of the rows: those of one value share its inputs.
+    taken = sorted(dealt[shard.number - 1 :: shard.parts])
+    return tuple(points[place] for place in taken)
 
 
 def _reached(store: Store, points: Sequence[Point]) -> Kept:
@@ -318,43 +247,9 @@ def _write(
 ) -> tuple[Path, ...]:
     """Write the tables, then the picture."""
     figure, online = source.figure, points.online
-    kind = "policy" if online else "solver"
-    leading = list(points.points[0].place) if points.points else ["value"]
-    measure = measure_of(figure, online=online)
-    columns = list(ONLINE_COLUMNS if online else PLAN_COLUMNS)
-    if measure.partition(".")[0] in BY_KEY:
-        columns.append(measure)
-    rows, times = [], []
-    for point in points.points:
-        outcome = outcomes[point.key]
-        found = {**point.place, "repeat": point.repeat, "name": point.name}
-        rows.append({**outcome.columns, **found, RUNTIME: outcome.runtime_s})
-        times.append({**_named(found, kind), RUNTIME: outcome.runtime_s})
-    front = (*leading, "repeat", kind)
-    write_csv(
-        source.data,
-        (
-            {
-                **_named({k: row[k] for k in (*leading, "repeat", "name")}, kind),
-                "uplink": point.uplink,
-                "time_limit_s": point.time_limit_s,
-                **{
-                    column: value_of(row, column)
-                    for column in columns
-                    if column not in ("uplink", "time_limit_s")
-                },
-            }
-            for point, row in zip(points.points, rows, strict=True)
-        ),
-        (*front, *columns),
-    )
-    write_csv(source.times, times, (*front, RUNTIME))
+    rows = rows_of(points.points, outcomes)
     marks = marks_of(figure, rows, online=online)
-    write_csv(
-        source.shown,
-        _shown_rows(figure, marks, measure, leading, kind),
-        (*leading, kind, *SHOWN_COLUMNS),
-    )
+    write_tables(source, points, rows, marks)
     drawing = {source.stem: lambda: _draw(figure, marks, online=online)}
     failed = write_pictures(source.folder, drawing, formats)
     if failed is not None:
@@ -362,36 +257,6 @@ def _write(
             failed.where, f"{failed.what}; its data are in {source.data}"
         ) from failed.__cause__
     return source.data, source.times, source.shown, *pictures
-
-
-def _named(found: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Call a solver or policy what it is."""
-    return {kind if key == "name" else key: value for key, value in found.items()}
-
-
-def _shown_rows(
-    figure: Figure,
-    marks: Mapping[Outer, Sequence[Mark]],
-    measure: str,
-    leading: Sequence[str],
-    kind: str,
-) -> Iterable[dict[str, Any]]:
-    """List what the picture shows, as it is drawn."""
-    compare = figure.plot.compare
-    what = measure if compare is None else f"{measure} - {compare}"
-    if figure.plot.relative:
-        what = f"{what}, %"
-    for outer, of in marks.items():
-        for mark in of:
-            places = (outer, mark.value) if len(leading) == 2 else (mark.value,)
-            yield {
-                **dict(zip(leading, places, strict=True)),
-                kind: mark.name,
-                "measure": what,
-                "mean": mark.mean,
-                "half_width_95": mark.half_width,
-                "repeats": mark.repeats,
-            }
 
 
 def _draw(
@@ -404,9 +269,8 @@ def _draw(
         rows = {value: of for value, of in marks.items() if value is not None}
         return plot_map(rows, frame, title=title)
     if figure.panel or figure.second is not None:
-        panels = {
-            str(outer) if figure.panel else frame.panel_title(outer or 0.0): of
-            for outer, of in marks.items()
-        }
+        outers = [outer for outer in marks if outer is not None]
+        titles = map(str, outers) if figure.panel else frame.panel_titles(outers)
+        panels = dict(zip(titles, marks.values(), strict=True))
         return plot_panels(panels, frame, title=title)
     return plot_sweep(marks.get(None, []), frame, title=title)

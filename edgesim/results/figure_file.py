@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import tomli_w
 
 from edgesim.errors import InputError
 from edgesim.experiment.figure import FIGURE, Figure, read_figure
-from edgesim.files import is_file, read_text, write_whole
+from edgesim.files import is_file, read_text, read_toml, write_whole
 from edgesim.shipped import shipped_file
 
 HEAD = "# Written by edgesim figure, which replaces it: the figure beside this file.\n"
@@ -68,12 +69,32 @@ def write_figure(
     InputError
         If it cannot be written.
     """
+    text = _text(file, figure, scenario_file)
+    with write_whole(file) as target:
+        target.write(head + text)
+
+
+def keep_figure(file: Path, figure: Figure, scenario_file: Path) -> None:
+    """Write a figure file, unless it says the same already, in words of its own.
+
+    Raises
+    ------
+    InputError
+        If another figure stands there, or it cannot be written.
+    """
+    if not is_file(file):
+        write_figure(file, figure, scenario_file)
+    elif read_toml(file) != tomllib.loads(_text(file, figure, scenario_file)):
+        raise InputError(
+            file, "is another figure, which is not replaced; choose another name"
+        )
+
+
+def _text(file: Path, figure: Figure, scenario_file: Path) -> str:
     content: dict[str, Any] = {"schema": FIGURE}
     content |= figure.model_dump(mode="json", exclude_unset=True)
     content["scenario"] = _named_from(file, figure.scenario, scenario_file)
-    with write_whole(file, "wb") as target:
-        target.write(head.encode())
-        tomli_w.dump(_without_none(content), target)
+    return tomli_w.dumps(_without_none(content))
 
 
 def _named_from(file: Path, name: str, scenario_file: Path) -> str:

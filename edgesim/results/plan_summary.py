@@ -99,9 +99,9 @@ class PlanSummary:
         """Summarise the run: every measure by solver, and the gains of sharing.
 
         Each measure has its values, one a repeat, their mean, and half the width of its
-        95 % interval (null for one repeat); ``goodput`` is summed over repeats. A gain
-        is the difference of a solver and its twin without sharing in the same repeat.
-        ``lost_to`` says what requests were lost to, if any was.
+        95 % interval (null for one repeat); ``goodput`` and ``dropped_by`` are summed
+        over repeats. A gain is the difference of a solver and its twin without sharing
+        in the same repeat. ``lost_to`` says what requests were lost to, if any was.
         """
         scenario, trials = self._inputs.scenario, self._trials
         return {
@@ -209,8 +209,10 @@ def _interval(values: Sequence[float | None]) -> dict[str, Any]:
 
 def _condensed(trials: Sequence[Trial]) -> dict[str, Any]:
     goodput: Counter[str] = Counter()
+    dropped_by: Counter[str] = Counter()
     for trial in trials:
         goodput.update(trial.measures.goodput)
+        dropped_by.update(trial.measures.dropped_by)
     results = [_planned(trial) for trial in trials]
     return {
         "status": [result.status for result in results],
@@ -222,4 +224,5 @@ def _condensed(trials: Sequence[Trial]) -> dict[str, Any]:
             for name in MEASURES
         },
         "goodput": dict(goodput),
+        "dropped_by": dict(dropped_by),
     }

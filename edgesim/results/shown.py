@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,13 @@ from edgesim.errors import InputError, short
 from edgesim.experiment.figure import BEST, NOSHARE, Figure, place_of
 from edgesim.measures.intervals import Estimate
 from edgesim.measures.point import BY_KEY, Label, known_measure, mean_over
-from edgesim.plotting.sweep import Frame, Mark
+from edgesim.plotting.marks import Frame, Mark, Vertical
 from edgesim.plugins import is_own
 from edgesim.scenario.parameters import axis_of
 from solvers.registry import NO_SHARING
 from solvers.spelling import did_you_mean
+
+_WITHOUT_UNIT = re.compile(r" \([^)]*\)$")
 
 Row = Mapping[str, Any]
 Outer = str | int | float | None
@@ -60,6 +63,7 @@ def check_shown(
         _check_key(measure, names, models)
     except ValueError as error:
         raise InputError(f"{where}: plot.measure", str(error)) from None
+    _check_unit(where, figure, measure, online=online)
     compare = figure.plot.compare
     if compare is None:
         return
@@ -104,6 +108,16 @@ def _check_key(measure: str, names: Sequence[str], models: Sequence[str]) -> Non
         )
 
 
+def _check_unit(where: str, figure: Figure, measure: str, *, online: bool) -> None:
+    """Refuse a unit under the measure's own label, which names another one."""
+    plot, known = figure.plot, known_measure(measure, online=online).unit
+    if plot.y_label is None and plot.y_unit not in (None, known):
+        raise InputError(
+            f"{where}: plot.y_unit",
+            f"needs y_label, which says what it is, unless it is {known:g}",
+        )
+
+
 def marks_of(
     figure: Figure, rows: Sequence[Row], *, online: bool
 ) -> dict[Outer, list[Mark]]:
@@ -141,7 +155,7 @@ def marks_of(
                         name,
                         estimate.mean * scale,
                         None if half is None else half * scale,
-                        sum(one is not None for one in estimate.values),
+                        estimate.spans,
                     )
                 )
     return found
@@ -181,6 +195,8 @@ def _shown(
             return []
         best = (min if label.less_is_better else max)(known, key=lambda n: known[n])
         return [(name, mean(name, best)) for name in known]
+    if compare not in by_name:  # that one does not run in this panel or case
+        return []
     return [(name, mean(name, compare)) for name in by_name if name != compare]
 
 
@@ -198,6 +214,7 @@ def frame_of(figure: Figure, *, online: bool) -> Frame:
     return Frame(
         x_label=x_label,
         x_unit=x_unit,
+        x_values=sweep.places,
         x_at=_places(sweep.places, sweep.at),
         second_label=second_label,
         second_unit=second_unit,
@@ -212,6 +229,7 @@ def frame_of(figure: Figure, *, online: bool) -> Frame:
         top=1.02 if _is_share(figure, online=online) else None,
         compared=plot.compare is not None,
         from_zero=plot.y_scale == "linear",
+        verticals=tuple(Vertical(mark.x, mark.label) for mark in plot.marks),
     )
 
 
@@ -241,7 +259,8 @@ def _is_share(figure: Figure, *, online: bool) -> bool:
 def _y_label(figure: Figure, label: Label, *, online: bool) -> str:
     """Say what the y axis shows."""
     plot = figure.plot
-    text = label.text
+    # A share has no unit, and neither has a share of what has one.
+    text = _WITHOUT_UNIT.sub("", label.text) if plot.relative else label.text
     if not online and measure_of(figure, online=online) == "in_time":
         text = f"{text} per plan"
     if plot.compare is None:

@@ -79,6 +79,7 @@ class _Solver(_Part):
     gap: _Known
     in_time: _Known
     goodput: Mapping[str, Count]
+    dropped_by: Mapping[str, Count] = Field(default_factory=dict)
 
 
 class _Measures(_Part):

@@ -95,7 +95,8 @@ def method_lines(summary: Mapping[str, Any]) -> list[str]:
         f"of {_mean(requests):.1f} requests on average; "
         f"means over {len(requests)} repeat{'s' if len(requests) > 1 else ''}"
         + (", ± half a 95 % interval" if len(requests) > 1 else "")
-        + (f"; {_FEW}" if len(requests) == 2 else "")
+        + (f"; {_FEW}" if len(requests) == 2 else ""),
+        *_lost_to_all(summary, "solvers"),
     ]
 
 
@@ -135,7 +136,7 @@ def _online_method(summary: Mapping[str, Any]) -> list[str]:
     if values == 2:
         method += f" {_FEW[0].upper()}{_FEW[1:]}."
     lines = _wrapped(method)
-    lines += [_lost(reason, summary) for reason in (NO_LINK, NEVER_FITS)]
+    lines += _lost_to_all(summary, "policies")
     limit = correlation_limit(summary["batches"])
     correlated = [
         name
@@ -148,15 +149,21 @@ def _online_method(summary: Mapping[str, Any]) -> list[str]:
             f"batches are correlated for {', '.join(map(shortened, correlated))}: "
             f"their intervals are too narrow; take fewer batches or a longer trace"
         )
-    return list(filter(None, lines))
+    return lines
 
 
-def _lost(reason: str, summary: Mapping[str, Any]) -> str:
-    """Report requests that no policy can serve; empty if there are none."""
-    first = next(iter(summary["policies"].values()))
-    count = first["dropped_by"].get(reason, 0)
-    return f"{counted(count, 'request')} dropped by all: {reason}" if count else ""
+def _lost_to_all(summary: Mapping[str, Any], kind: str) -> list[str]:
+    """Report requests that no policy, or no solver, can serve: a line each reason."""
+    dropped_by = next(iter(summary[kind].values())).get("dropped_by", {})
+    found = [(reason, dropped_by.get(reason)) for reason in _FOR_ALL]
+    return [
+        f"{counted(count, 'request')} dropped by all: {reason}"
+        for reason, count in found
+        if count
+    ]
 
+
+_FOR_ALL = (NO_LINK, NEVER_FITS)
 
 _FEW = "an interval of 2 values means little"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgesim.errors import in_file
 from edgesim.files import read_toml, without_schema
-from edgesim.scenario.key_path import set_value
+from edgesim.scenario.changes import change
 from edgesim.scenario.scenario import SCENARIO, Scenario, of_file, scenario_of
 from edgesim.shipped import locate
 
@@ -48,7 +48,8 @@ def read_scenario(
         A TOML file.
     overrides
         Values that replace the file's, by key path (``"cell.bandwidth_hz"``,
-        ``"library.clusters[0].variants"``).
+        ``"library.clusters[0].variants"``). ``gpu.load_from`` and
+        ``gpu.load_rate_bytes_per_s`` replace each other, too.
     own
         Names of solvers and policies that are passed as objects.
 
@@ -59,7 +60,6 @@ def read_scenario(
     """
     content = read_toml(path)
     with in_file(path):
-        for key, value in (overrides or {}).items():
-            set_value(content, key, value)
+        change(content, overrides or {})
     body = without_schema(path, content, SCENARIO)
     return of_file(scenario_of(str(path), body, path, own), overrides or {})

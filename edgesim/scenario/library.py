@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from edgesim.errors import short
 from edgesim.profile.values import Tier, by_kind
 from edgesim.trace.scale import Scale
-from solvers.problem import Bytes, Name, Positive, Value, whole
+from solvers.problem import Bytes, Name, Positive, PositiveSeconds, Value, whole
 
 Count = Annotated[int, Field(gt=0, le=10_000), BeforeValidator(whole)]
 
@@ -66,14 +67,28 @@ FROZEN = ("frozen_blocks", "frozen_fraction", "frozen_bytes_fraction")
 """Keys of a cluster that say how many blocks its variants share: one of them."""
 
 
+def _rising(ranks: tuple[int, ...]) -> tuple[int, ...]:
+    if all(low < high for low, high in pairwise(ranks)):
+        return ranks
+    raise ValueError(f"must be distinct ranks, the lowest first, found {list(ranks)}")
+
+
+Ranks = Annotated[
+    tuple[Count, ...], Field(min_length=2, strict=False), AfterValidator(_rising)
+]
+
+
 class Cluster(Value):
-    """Fine-tuned variants of each base, sharing its first blocks.
+    """Fine-tuned variants of each base, sharing its first blocks, or its last.
 
     Their number is ``frozen_blocks``, or ``frozen_fraction`` of the base's number of
     blocks, rounded to the nearest, or the most whose bytes are at most
     ``frozen_bytes_fraction`` of the base's; for a pair, each variant draws an integer
     number of blocks uniformly between the two, inclusive. With ``include_base``, the
     base itself is a model too.
+
+    With ``shares = "top"`` they share its last blocks instead, and these keys count
+    from there: variants whose bottom was tuned, under a common top.
     """
 
     base: Bases
@@ -81,6 +96,7 @@ class Cluster(Value):
     frozen_blocks: Depths | None = None
     frozen_fraction: Fractions | None = None
     frozen_bytes_fraction: Fractions | None = None
+    shares: Literal["bottom", "top"] = "bottom"
     include_base: bool = False
 
     @model_validator(mode="after")
@@ -97,22 +113,46 @@ class Backbone(Value):
     ``rank`` and ``targets`` (the adapted weights, ``"q,v"`` by default) if the profile
     holds ``lora`` sizes for the base. Layers are the blocks whose names start with
     ``layer_prefix``: by default the profile's prefix, or every block if it has none.
+
+    ``adapter_load_s`` is the load time of a whole adapter, from wherever adapters lie,
+    in equal parts at every layer; otherwise it follows from the profile: its load times
+    of adapters of this rank, or the bytes and copies. ``adapter_copies_per_layer``
+    says how many copies load an adapter's block, in place of the profile's number.
+
+    With ``ranks`` in place of ``rank`` each adapter is a model at each of them, and a
+    lower rank is part of a higher one: its rows and columns are the first. Then
+    ``adapter_bytes_per_layer``, if given, is the size at the highest.
     """
 
     base: Bases
     adapters: Count
     rank: Count | None = None
+    ranks: Ranks | None = None
     targets: Name | None = None
     adapter_bytes_per_layer: Bytes | None = None
     layer_prefix: Name | None = None
+    adapter_load_s: PositiveSeconds | None = None
+    adapter_copies_per_layer: Count | None = None
     include_base: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Backbone:
-        if (self.rank is None) == (self.adapter_bytes_per_layer is None):
-            raise ValueError("give one of rank and adapter_bytes_per_layer")
-        if self.rank is None and self.targets is not None:
+        sizes = (self.rank, self.ranks, self.adapter_bytes_per_layer)
+        by_bytes = self.rank is None and self.adapter_bytes_per_layer is not None
+        if sum(size is not None for size in sizes) != 1 and not by_bytes:
+            raise ValueError("give one of rank and adapter_bytes_per_layer, or ranks")
+        if self.ranks is not None and self.adapter_load_s is not None:
+            raise ValueError(
+                "adapter_load_s is the time of an adapter of one rank, so give no "
+                "ranks with it"
+            )
+        if by_bytes and self.targets is not None:
             raise ValueError("targets needs rank, not adapter_bytes_per_layer")
+        if self.adapter_load_s is not None and self.adapter_copies_per_layer:
+            raise ValueError(
+                "adapter_load_s is the time of all copies, so give no "
+                "adapter_copies_per_layer with it"
+            )
         return self
 
 
@@ -127,6 +167,46 @@ class Mixture(Value):
     models: Count
     pool: Annotated[int, Field(ge=2, le=1_000_000), BeforeValidator(whole)]
     swap_probability: Annotated[float, Field(ge=0, le=1)]
+
+
+class Pool(Value):
+    """Adapters on each base that are made of shards, most from a pool common to all.
+
+    Each adapter takes ``takes`` of the ``pool`` common shards, drawn at random, and has
+    ``own`` more of its own; a shard has ``shard_bytes``.
+    """
+
+    base: Bases
+    adapters: Count
+    shard_bytes: Bytes
+    pool: Count
+    takes: Count
+    own: Annotated[int, Field(ge=0, le=10_000), BeforeValidator(whole)] = 0
+    include_base: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Pool:
+        if self.takes > self.pool:
+            raise ValueError(
+                f"takes must be at most pool ({self.pool}), found {self.takes}"
+            )
+        return self
+
+
+class Merging(Value):
+    """Models of one architecture each, before any of their blocks are merged."""
+
+    base: Bases
+    models: Count
+
+
+class Group(Value):
+    """Blocks of equal size that are merged: one in place of all of them.
+
+    Each is named ``MODEL/BLOCK`` and of another model.
+    """
+
+    blocks: Annotated[tuple[Name, ...], Field(min_length=2, strict=False)]
 
 
 class ClustersSpec(Value):
@@ -150,6 +230,21 @@ class MixedSpec(Value):
     mixed: Annotated[tuple[Mixture, ...], Field(min_length=1, strict=False)]
 
 
+class ShardsSpec(Value):
+    """``kind = "shards"``: at least one ``[[library.pools]]`` table."""
+
+    kind: Literal["shards"]
+    pools: Annotated[tuple[Pool, ...], Field(min_length=1, strict=False)]
+
+
+class MergedSpec(Value):
+    """``kind = "merged"``: models by ``[[library.merged]]``, and groups of blocks."""
+
+    kind: Literal["merged"]
+    merged: Annotated[tuple[Merging, ...], Field(min_length=1, strict=False)]
+    groups: Annotated[tuple[Group, ...], Field(strict=False)] = ()
+
+
 class ProfileSpec(Value):
     """``kind = "profile"``: all models of the profile, or those of ``models``."""
 
@@ -168,16 +263,30 @@ class CheckpointsSpec(Value):
 
 
 LibrarySpec: TypeAlias = Annotated[
-    ClustersSpec | AdaptersSpec | MixedSpec | ProfileSpec | CheckpointsSpec,
+    ClustersSpec
+    | AdaptersSpec
+    | MixedSpec
+    | ShardsSpec
+    | MergedSpec
+    | ProfileSpec
+    | CheckpointsSpec,
     Field(discriminator="kind"),
-    by_kind(ClustersSpec, AdaptersSpec, MixedSpec, ProfileSpec, CheckpointsSpec),
+    by_kind(
+        ClustersSpec,
+        AdaptersSpec,
+        MixedSpec,
+        ShardsSpec,
+        MergedSpec,
+        ProfileSpec,
+        CheckpointsSpec,
+    ),
 ]
 
 
 class LoadSource(Value):
     """Where blocks are loaded from, and what is assumed of their bytes and times.
 
-    ``load_from`` selects the profile's tier. ``load_rate_bytes_per_s``, if given,
+    ``load_from`` selects the profile's tier. ``load_rate_bytes_per_s``, given instead,
     replaces its load times by bytes / rate: an assumption, not a measurement. So are
     ``weight_scale``, a factor on the bytes of all blocks and on their load times, and
     ``load_time_scale``, one on load times alone.
@@ -187,3 +296,14 @@ class LoadSource(Value):
     load_rate_bytes_per_s: Positive | None = None
     weight_scale: Scale = 1.0
     load_time_scale: Scale = 1.0
+
+    @model_validator(mode="after")
+    def _check_source(self) -> LoadSource:
+        both = {"load_from", "load_rate_bytes_per_s"} <= self.model_fields_set
+        if both and self.load_rate_bytes_per_s is not None:
+            raise ValueError(
+                f"give load_from or load_rate_bytes_per_s, which replaces the load "
+                f"times of any tier; found both ({self.load_from}, "
+                f"{self.load_rate_bytes_per_s:g})"
+            )
+        return self

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from edgesim.errors import InputError, short
@@ -91,6 +92,7 @@ _AXES: Mapping[str, Axis] = {
     "library.backbones.adapters": Axis("adapters on each base", 1.0),
     "library.backbones.rank": Axis("rank of adapters", 1.0),
     "library.backbones.adapter_bytes_per_layer": Axis("adapter, a layer (kB)", 1e3),
+    "library.backbones.adapter_load_s": Axis("load time of an adapter (ms)", 1e-3),
     "library.mixed.models": Axis("models of each base", 1.0),
     "library.mixed.pool": Axis("versions of each block", 1.0),
     "library.mixed.swap_probability": Axis("swap probability", 1.0),
@@ -135,6 +137,35 @@ def axis_of(parameter: str) -> Axis:
             quantity = key.removesuffix(suffix).replace("_", " ")
             return Axis(f"{quantity} ({unit})", divisor)
     return Axis(parameter, 1.0)
+
+
+def key_of(parameter: str) -> str:
+    """Return the key path that a named parameter stands for, or the parameter."""
+    return _KEYS.get(parameter, parameter)
+
+
+def is_whole(parameter: str) -> bool:
+    """Whether the values of a parameter are whole numbers, whatever the library.
+
+    Parameters
+    ----------
+    parameter
+        A name of ``NAMED``, or a key path.
+    """
+    path = key_of(parameter)
+    return path == "models" or path.rpartition(".")[2] in _whole_keys()
+
+
+@cache
+def _whole_keys() -> frozenset[str]:
+    """List the keys of a scenario that take whole numbers and no others."""
+    schema = Scenario.model_json_schema()
+    found: dict[str, set[str]] = {}
+    for table in (schema, *schema["$defs"].values()):
+        for key, of in table.get("properties", {}).items():
+            kinds = {one.get("type") for one in (of, *of.get("anyOf", ()))}
+            found.setdefault(key, set()).update(kinds & {"integer", "number"})
+    return frozenset(key for key, kinds in found.items() if kinds == {"integer"})
 
 
 def expand(scenario: Scenario, parameter: str, value: Any) -> dict[str, Any]:
@@ -183,6 +214,12 @@ def _models(scenario: Scenario, parameter: str, value: Any) -> dict[str, Any]:
             bases = [table.base for table in tables]
             kept = [table.base for table in tables if table.include_base]
         case AdaptersSpec(backbones=tables):
+            if any(table.ranks for table in tables):
+                raise InputError(
+                    parameter,
+                    "needs adapters of one rank each; give the number of adapters "
+                    "by library.backbones[i].adapters",
+                )
             section, key = "backbones", "adapters"
             bases = [table.base for table in tables]
             kept = [table.base for table in tables if table.include_base]

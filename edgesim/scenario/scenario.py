@@ -22,7 +22,8 @@ from edgesim.errors import InputError, Parameter, from_validation
 from edgesim.names import OWN, SOLVER_PATTERN, check_solvers, own_names
 from edgesim.plugins import is_own
 from edgesim.radio import CellSpec
-from edgesim.scenario.key_path import overlap, parts_of, set_value
+from edgesim.scenario.changes import change
+from edgesim.scenario.key_path import overlap, parts_of
 from edgesim.scenario.library import Count, LibrarySpec, LoadSource
 from edgesim.scenario.noise import NoiseSpec
 from edgesim.scenario.online import OnlineSpec
@@ -299,8 +300,7 @@ class Scenario(Value):
             Naming the key, what was found and what is allowed.
         """
         content = self.model_dump(exclude_unset=True)
-        for key, value in changes.items():
-            set_value(content, key, value)
+        change(content, changes)
         found = scenario_of("scenario", content, self._file, own)
         found._code = self._code - _by_hand(found, changes)
         return found

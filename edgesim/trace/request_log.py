@@ -1,18 +1,14 @@
 """Shared by all converters: read rows, count unusable ones, fill in missing columns.
 
-Arrivals stay integral nanoseconds throughout: a 19-digit epoch keeps every digit.
+Arrivals stay whole nanoseconds throughout.
 """
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal, DecimalException
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,16 +23,12 @@ from edgesim.trace.generate import (
     need_count,
     need_positive,
 )
+from edgesim.trace.log_file import CSV, Form, UnusableError, fields_of, files_of
+from edgesim.trace.log_values import MixedTimesError
 from edgesim.trace.requests import Codes, Floats, Integers, Trace
-from edgesim.trace.rows import NUMBER, iter_lines
+from edgesim.trace.summary import Popularity, popularity
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ISO = re.compile(
-    r"(\d{4}-?\d\d-?\d\d[Tt ]\d\d:?\d\d:?\d\d)"  # date and time to the second
-    r"(?:[.,](\d+))?\s?([Zz]|[+-]\d\d(?::?\d\d)?)?",  # its fraction, UTC offset
-    re.ASCII,
-)
-_FIRST_LINES = 3
+_FIRST_ROWS = 3
 
 
 @dataclass(frozen=True)
@@ -55,6 +47,8 @@ class Fill:
         Number of users, each request's drawn uniformly, where the source has none.
     seed
         Seed of the single generator for all draws.
+    spread_ties
+        Whether rows of equal times are spread evenly over their tick, in file order.
     start_s, duration_s
         Keep arrivals in [start_s, start_s + duration_s) and count time from start_s.
     """
@@ -64,6 +58,7 @@ class Fill:
     input_bytes_cv: float = 0.0
     users: int = 100
     seed: int = 0
+    spread_ties: bool = False
     start_s: float = 0.0
     duration_s: float | None = None
 
@@ -94,12 +89,25 @@ class Fill:
         return start_ns, start_ns + round(self.duration_s * 1e9)
 
 
+class Place(NamedTuple):
+    """A row that was not used: its line, what it has, its file if there are several."""
+
+    line: int
+    found: str = ""
+    file: str = ""
+
+    def __str__(self) -> str:
+        """Format the place: ``line 7: 'soon'``."""
+        where = f"{self.file} line {self.line}" if self.file else f"line {self.line}"
+        return f"{where}: {short(self.found)}" if self.found else where
+
+
 @dataclass(frozen=True)
 class Skipped:
-    """The number of rows that were unusable for one reason, and the first lines."""
+    """The number of rows that were unusable for one reason, and the first of them."""
 
     count: int
-    first_lines: tuple[int, ...]
+    first: tuple[Place, ...]
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,12 @@ class ConversionReport:
         Rows of the source, and those that were usable (before any cut).
     requests
         Requests in the trace.
+    span_s
+        From the first arrival to the last one.
+    rate_per_s
+        (requests − 1) / span; None if there is no span.
+    popularity
+        Models that are requested, and how unequally.
     skipped
         Reason -> the rows that were not used.
     notes
@@ -121,21 +135,45 @@ class ConversionReport:
     rows_read: int
     rows_used: int
     requests: int
+    span_s: float
+    rate_per_s: float | None
+    popularity: Popularity
     skipped: Mapping[str, Skipped]
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Format the report as the command prints it."""
+        """Format the report as the command prints it.
+
+        Span and rate come early: a wrong unit is seen in them.
+        """
         lines = [
             f"{self.rows_used:,} of {self.rows_read:,} rows used, "
-            f"{self.requests:,} requests written"
+            f"{self.requests:,} requests written",
+            f"span {_duration(self.span_s)}"
+            + (
+                ""
+                if self.rate_per_s is None
+                else f", {self.rate_per_s:,.4g} requests/s"
+            ),
+            str(self.popularity),
         ]
         for reason, rows in self.skipped.items():
-            where = ", ".join(str(line) for line in rows.first_lines)
-            more = ", ..." if rows.count > len(rows.first_lines) else ""
-            word = "line" if rows.count == 1 else "lines"
-            lines.append(f"skipped {rows.count:,}: {reason} ({word} {where}{more})")
+            where = ", ".join(map(str, rows.first))
+            more = ", ..." if rows.count > len(rows.first) else ""
+            lines.append(f"skipped {rows.count:,}: {reason} ({where}{more})")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+_LONGER = ((365.25 * 86_400, "years"), (86_400, "days"), (3600, "h"), (60, "min"))
+
+
+def _duration(span_s: float) -> str:
+    """Format a duration in seconds, and in a unit in which it is more than two."""
+    text = f"{span_s:,.6g} s" if span_s < 1e6 else f"{span_s:,.0f} s"
+    for unit_s, unit in _LONGER:
+        if span_s >= 2 * unit_s:
+            return f"{text} ({span_s / unit_s:,.3g} {unit})"
+    return text
 
 
 @dataclass
@@ -153,135 +191,60 @@ class Rows:
                 Parameter("slo_s"), "is needed: the source has no deadlines"
             )
 
-    def skip(self, line: int, reason: str) -> None:
-        """Count an unusable row, and keep the first line numbers for the report."""
+    def skip(self, line: int, why: UnusableError, file: str = "") -> None:
+        """Count an unusable row, and keep the first ones for the report."""
+        reason = str(why)
         old = self.skipped.get(reason, Skipped(0, ()))
-        lines = (*old.first_lines, line)[:_FIRST_LINES]
-        self.skipped[reason] = Skipped(old.count + 1, lines)
-
-
-class UnusableError(Exception):
-    """A row cannot be used; the message is the reason."""
-
-
-def read_table(
-    source: Path, delimiter: str = ","
-) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """Split CSV into its header and its rows, each with its first line number."""
-    rows = _csv_rows(source, delimiter)
-    _, header = next(rows, (1, []))
-    if not header:
-        raise InputError(f"{source}:1", "must have a header, found none")
-    return [name.strip() for name in header], rows
-
-
-def _csv_rows(source: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    lines = (f"{text}\n" for _, text in iter_lines(source))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    line = 1
-    try:
-        for fields in reader:
-            if fields:  # blank lines are not rows
-                yield line, fields
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise InputError(f"{source}:{line}", f"must be CSV: {error}") from None
-
-
-def positions_of(
-    source: Path, header: list[str], columns: Sequence[str | None]
-) -> list[int | None]:
-    """Find columns by name; a column that is None has no position."""
-    for column in columns:
-        if column is not None and header.count(column) != 1:
-            found = "twice" if column in header else f"only {', '.join(header)}"
-            raise InputError(
-                f"{source}:1",
-                f"must have the column {column!r} once, found {found}",
-            )
-    return [None if column is None else header.index(column) for column in columns]
+        first = old.first
+        if len(first) < _FIRST_ROWS:
+            first = (*first, Place(line, why.found, file))
+        self.skipped[reason] = Skipped(old.count + 1, first)
 
 
 def usable(
-    source: Path,
+    source: Path | Sequence[Path],
     columns: Sequence[str | None],
     rows: Rows,
     parse: Callable[..., tuple[Any, ...]],
-    delimiter: str = ",",
+    form: Form = CSV,
 ) -> list[list[Any]]:
-    """Parse the usable rows and count the others by reason.
+    """Parse the usable rows of all files, in order, and count the others by reason.
 
-    ``parse`` takes the line and the text of each column ("" for None) and returns the
-    row's values; the result is column by column.
+    ``parse`` takes the text of each column ("" for None) and returns the row's values;
+    the result is column by column.
+
+    Raises
+    ------
+    InputError
+        If a file is not of this form, its times cannot be compared, or no row of any
+        file is usable.
     """
-    header, body = read_table(source, delimiter)
-    positions = positions_of(source, header, columns)
     used = []
-    for line, fields in body:
-        rows.read += 1
-        if len(fields) != len(header):
-            rows.skip(line, "wrong number of fields")
-            continue
-        texts = ["" if at is None else fields[at].strip() for at in positions]
-        try:
-            used.append(parse(line, *texts))
-        except UnusableError as reason:
-            rows.skip(line, str(reason))
+    files = files_of(source)
+    for file in files:
+        shown = file.name if len(files) > 1 else ""
+        for line, texts in fields_of(file, columns, form):
+            rows.read += 1
+            if isinstance(texts, UnusableError):
+                rows.skip(line, texts, shown)
+                continue
+            try:
+                used.append(parse(*texts))
+            except UnusableError as reason:
+                rows.skip(line, reason, shown)
+            except MixedTimesError as error:
+                raise InputError(f"{file}:{line}", str(error)) from None
     if not used:
+        others = f" and {len(files) - 1} more" if len(files) > 1 else ""
         raise InputError(
-            source,
-            f"must have a usable row, found {rows.read} rows"
-            + "".join(f"; {r.count}: {reason}" for reason, r in rows.skipped.items()),
+            f"{files[0]}{others}",
+            f"must have a usable row, found {rows.read:,} rows"
+            + "".join(
+                f"; {skipped.count:,}: {reason} ({skipped.first[0]})"
+                for reason, skipped in rows.skipped.items()
+            ),
         )
     return [list(column) for column in zip(*used, strict=True)]
-
-
-def scaled(column: str, text: str, scale: int) -> int:
-    """Parse a decimal number times ``scale``, rounded to an integer, without floats."""
-    if not NUMBER.fullmatch(text):
-        raise UnusableError(f"{column} is {'not a number' if text else 'empty'}")
-    try:
-        value = Decimal(text) * scale
-    except DecimalException:  # the exponent has too many digits
-        value = Decimal("inf")
-    if abs(value) >= 2**62:
-        raise UnusableError(f"{column} is out of range")
-    return int(value.to_integral_value())
-
-
-class Clock:
-    """Parses the ISO 8601 times of one column, all with or all without UTC offset."""
-
-    def __init__(self, source: Path, column: str) -> None:
-        self.source = source
-        self.column = column
-        self.has_offset: bool | None = None
-
-    def read_ns(self, line: int, text: str) -> int:
-        """Convert a time to nanoseconds since 1970; further digits are truncated."""
-        match = _ISO.fullmatch(text)
-        try:
-            if match is None:
-                raise ValueError(text)
-            base, fraction, offset = match.groups(default="")
-            time = datetime.fromisoformat(base + (offset.upper() or "Z"))
-            since = time - _EPOCH
-        except (ValueError, OverflowError):
-            reason = "not a date and time as in ISO 8601" if text else "empty"
-            raise UnusableError(f"{self.column} is {reason}") from None
-        if self.has_offset is None:
-            self.has_offset = bool(offset)
-        elif self.has_offset != bool(offset):
-            rule = "have a UTC offset" if self.has_offset else "have no UTC offset"
-            raise InputError(
-                f"{self.source}:{line}",
-                f"{self.column} must {rule} as the times before, found {short(text)}",
-            )
-        time_ns = (since.days * 86_400 + since.seconds) * 10**9
-        time_ns += int(fraction[:9].ljust(9, "0"))
-        if abs(time_ns) >= 2**62:
-            raise UnusableError(f"{self.column} is out of range")
-        return time_ns
 
 
 def from_first(times_ns: list[int], rows: Rows) -> Integers:
@@ -309,6 +272,8 @@ def finish(
         rows.notes.append("rows were not in order of arrival and have been sorted")
     start_ns, end_ns = fill.span_ns
     in_order = arrival_ns[order]
+    if fill.spread_ties:
+        in_order = _without_ties(in_order, rows)
     first, last = np.searchsorted(in_order, (start_ns, end_ns))
     if first == last:
         span = (
@@ -361,14 +326,52 @@ def finish(
         slo_s=slos,
     )
     unused = sum(skipped.count for skipped in rows.skipped.values())
+    span_s = float(in_order[last - 1] - in_order[first]) / 1e9
     report = ConversionReport(
         rows_read=rows.read,
         rows_used=rows.read - unused,
         requests=n,
+        span_s=span_s,
+        rate_per_s=(n - 1) / span_s if span_s > 0 else None,
+        popularity=popularity(trace),
         skipped=rows.skipped,
         notes=tuple(rows.notes),
     )
     return trace, report
+
+
+def _without_ties(times_ns: Integers, rows: Rows) -> Integers:
+    """Spread the rows of each time evenly over its tick; times are in order.
+
+    A tick is the most common gap between different times (the least one, if several
+    are), but it never reaches the next time: a clock may stutter.
+    """
+    ticks_ns, counts = np.unique(times_ns, return_counts=True)
+    if len(ticks_ns) == len(times_ns):
+        return times_ns
+    if len(ticks_ns) == 1:
+        raise InputError(
+            Parameter("spread_ties"),
+            f"needs rows of two times or more, found {len(times_ns):,} rows of one",
+        )
+    gaps_ns = np.diff(ticks_ns)
+    lengths_ns, often = np.unique(gaps_ns, return_counts=True)
+    tick_ns = lengths_ns[np.argmax(often)]
+    room_ns = np.append(np.minimum(gaps_ns, tick_ns), tick_ns)
+    place = np.arange(len(times_ns)) - np.repeat(np.cumsum(counts) - counts, counts)
+    whole_ns, rest_ns = np.divmod(room_ns, counts)  # their product could overflow
+    number = np.repeat(counts, counts)
+    tied = int(counts[counts > 1].sum())
+    rows.notes.append(
+        f"{tied:,} rows share their time with others and are spread evenly over "
+        f"ticks of {tick_ns / 1e9:g} s, in file order"
+    )
+    spread: Integers = (
+        times_ns
+        + np.repeat(whole_ns, counts) * place
+        + np.repeat(rest_ns, counts) * place // number
+    )
+    return spread
 
 
 def by_count(counts: npt.ArrayLike) -> npt.NDArray[np.intp]:

@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from math import inf
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from edgesim.errors import InputError, short
 from edgesim.files import check_ends
@@ -60,7 +61,7 @@ def iter_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def open_bytes(path: Path) -> Iterator[BinaryIO]:
+def open_bytes(path: Path) -> Iterator[BufferedReader]:
     """Open a file for reading; file system errors become input errors.
 
     Raises

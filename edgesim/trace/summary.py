@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,24 @@ class Spread:
     median: float
     p95: float
     greatest: float
+
+
+class Popularity(NamedTuple):
+    """How many models are requested, and how unequally; see :class:`TraceSummary`."""
+
+    models: int
+    top_models: tuple[tuple[str, float], ...]
+    zipf_exponent: float | None
+
+    def __str__(self) -> str:
+        """Format it on one line."""
+        top = ", ".join(f"{name} {share:.1%}" for name, share in self.top_models)
+        text = f"models {self.models:,}: {top}"
+        if self.models > len(self.top_models):
+            text += ", ..."
+        if self.zipf_exponent is not None:
+            text += f"; Zipf exponent {self.zipf_exponent:.3g}"
+        return text
 
 
 @dataclass(frozen=True)
@@ -107,10 +125,7 @@ def summarise(trace: Trace) -> TraceSummary:
     n = len(trace)
     gaps_s = np.diff(trace.arrival_s)
     span_s = float(trace.arrival_s[-1] - trace.arrival_s[0]) if n else 0.0
-    counts = np.bincount(trace.model, minlength=len(trace.models))
-    order = trace.popularity()
-    popular = counts[order]
-    top = [code for code in order[:_TOP_MODELS].tolist() if counts[code]]
+    requested = popularity(trace)
     return TraceSummary(
         requests=n,
         first_s=float(trace.arrival_s[0]) if n else None,
@@ -121,12 +136,27 @@ def summarise(trace: Trace) -> TraceSummary:
         ),
         peak_to_mean_second=_peak_to_mean(trace, 1.0),
         peak_to_mean_minute=_peak_to_mean(trace, 60.0),
-        models=int(np.count_nonzero(counts)),
+        models=requested.models,
         users=len(np.unique(trace.user)),
-        top_models=tuple((trace.models[code], float(counts[code] / n)) for code in top),
-        zipf_exponent=zipf_exponent(popular[popular > 0]),
+        top_models=requested.top_models,
+        zipf_exponent=requested.zipf_exponent,
         input_bytes=_spread(trace.input_bytes),
         slo_s=_spread(trace.slo_s),
+    )
+
+
+def popularity(trace: Trace) -> Popularity:
+    """Count the requests of each model of a trace, with any number of requests."""
+    counts = np.bincount(trace.model, minlength=len(trace.models))
+    order = trace.popularity()
+    popular = counts[order]
+    top = [code for code in order[:_TOP_MODELS].tolist() if counts[code]]
+    return Popularity(
+        models=int(np.count_nonzero(counts)),
+        top_models=tuple(
+            (trace.models[code], float(counts[code] / len(trace))) for code in top
+        ),
+        zipf_exponent=zipf_exponent(popular[popular > 0]),
     )
 
 

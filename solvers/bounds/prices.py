@@ -16,7 +16,7 @@ import numpy as np
 from solvers.core.forest import Crossing, Forest, build_forest, star
 from solvers.core.knapsack import batch_costs, tree_costs
 from solvers.core.tables import Floats, Ints, Tables
-from solvers.tolerance import TIME_TOLERANCE_S
+from solvers.tolerance import granted
 
 # Upload weights λ that are tried. Above MANY_USERS only every fourth, then the three on
 # either side of the best of those.
@@ -179,13 +179,13 @@ def weighted_tree_costs(
         charges.forest,
         np.multiply.outer(weightings.load, charges.node_load_s),
         model_costs(charges, weightings),
-        np.maximum(reach * (weightings.limit_s + TIME_TOLERANCE_S), 0.0),
+        np.maximum(reach * granted(weightings.limit_s), 0.0),
     )
 
 
 def users_within(costs: Floats, limit_s: Floats) -> Ints:
     """Count the users that each limit buys, shape (R,); 0 if a limit is negative."""
-    within = costs <= (limit_s + TIME_TOLERANCE_S)[:, None]
+    within = costs <= granted(limit_s)[:, None]
     last = within.shape[1] - 1 - within[:, ::-1].argmax(axis=1)
     return np.where(within.any(axis=1), last, 0)
 

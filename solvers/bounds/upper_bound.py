@@ -21,6 +21,7 @@ from solvers.bounds.prices import (
 )
 from solvers.bounds.visit_prices import visit_prices
 from solvers.core.tables import Tables
+from solvers.tolerance import SPECTRUM_TOLERANCE
 from solvers.uplink import Uplink
 
 # Costs are computed up to this multiple of the budget, to price one more user.
@@ -106,6 +107,9 @@ def _weightings(tables: Tables, uplink: Uplink) -> list[Weightings]:
     else:
         upload, gpu = WEIGHTS, 1 - WEIGHTS
         limit_s = latest_s - upload * least_compute_s
+    if uplink == "static":
+        # Bands may exceed the whole by the tolerance, and so may what they carry.
+        limit_s = limit_s + SPECTRUM_TOLERANCE * latest_s
     if not tables.problem.overlap:
         return [Weightings(upload, gpu, gpu, limit_s)]
     # The last load has ended when the last batch starts.

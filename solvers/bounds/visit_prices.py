@@ -25,6 +25,7 @@ from solvers.bounds.prices import (
 from solvers.core.forest import Forest
 from solvers.core.knapsack import tree_costs
 from solvers.core.tables import Floats, Ints, Tables
+from solvers.tolerance import granted
 
 # Number of cells into which the time until the deadline is divided.
 CELLS = 32
@@ -116,7 +117,7 @@ def visit_prices(tables: Tables, charges: Charges) -> Prices:
     O(REVISIONS · (K · batch limit · CELLS + K²)).
     """
     visits = _visits(tables, charges)
-    latest_s = float(tables.deadline_s[tables.users].max())
+    latest_s = granted(float(tables.deadline_s[tables.users].max()))
     edges = np.linspace(0.0, latest_s, CELLS + 1)
     density = np.linspace(0.0, 0.5, CELLS)
     shares = np.array(FIRST_SHARES)

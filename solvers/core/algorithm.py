@@ -18,8 +18,8 @@ class Options:
     Parameters
     ----------
     time_limit_s
-        Wall-clock limit; None for no limit. Only ``ilp`` and ``local-search`` use it;
-        the others terminate by themselves.
+        Wall-clock limit; None for no limit. Only ``branch``, ``ilp`` and
+        ``local-search`` use it; the others terminate by themselves.
     seed
         Seed of every random choice.
     mip
@@ -47,8 +47,11 @@ class Solution:
     bound
         An upper bound on users served, no weaker than the λ-bound, if the algorithm
         computed one and has not proven its rounds optimal.
+    note
+        What the user should know of how the rounds were found; None for nothing.
     """
 
     rounds: Rounds
     proven: bool = False
     bound: int | None = None
+    note: str | None = None

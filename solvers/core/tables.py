@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.problem import Problem
+from solvers.tolerance import granted
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -95,6 +96,15 @@ class Tables:
 
     problem: Problem
     sharing: bool = True
+
+    def granting(self) -> Tables:
+        """Return the same problem, each deadline later by all that a proof grants."""
+        users = tuple(
+            user.model_copy(update={"deadline_s": granted(user.deadline_s)})
+            for user in self.problem.users
+        )
+        later = self.problem.model_copy(update={"users": users})
+        return Tables(later, self.sharing)
 
     @cached_property
     def model_names(self) -> tuple[str, ...]:

@@ -162,6 +162,23 @@ def _static(
     deadline: Floats,
     demand: Floats,
 ) -> Timing | None:
+    """Time rounds by their deadlines, or by the whole tolerance where that fails."""
+    accepted = deadline + TIME_TOLERANCE_S
+    # A compute time subtracted from an end and added again may be a float further.
+    for latest_end in (deadline, np.nextafter(accepted, 0.0)):
+        timing = _static_by(load, ahead, compute, latest_end, demand)
+        if timing is not None and (timing.end_s <= accepted).all():
+            return timing
+    return None
+
+
+def _static_by(
+    load: Floats,
+    ahead: NDArray[np.bool_],
+    compute: Floats,
+    deadline: Floats,
+    demand: Floats,
+) -> Timing | None:
     """Time rounds backwards, each as late as possible; then shift them all earlier.
 
     A later compute start needs less band, so the latest starts are feasible if any are.
@@ -360,6 +377,7 @@ def make_schedule(
     return Schedule(
         instance=tables.problem.name,
         solver=solver,
+        sharing=tables.sharing,
         uplink=uplink,
         status=status,
         served=served,

@@ -17,7 +17,7 @@ import pulp
 
 from solvers.core.knapsack import batch_costs, batches
 from solvers.core.tables import Floats, PlannedRound, Tables
-from solvers.ilp.engine import Clock
+from solvers.ilp.engine import ROOM, Clock
 from solvers.ilp.grid import (
     cost_lines,
     count_costs,
@@ -82,8 +82,6 @@ class BucketModel:
     def __post_init__(self) -> None:
         t = self.tables
         self._unit_s = float(t.deadline_s[t.users].max())
-        # Many times what the time tolerance permits.
-        self._slack = 10 * TIME_TOLERANCE_S / self._unit_s + 1e-9
         self._open = self.edges_s[:-1] / self._unit_s
         self._close = self.edges_s[1:] / self._unit_s
         self._buckets = range(len(self._open))
@@ -121,7 +119,9 @@ class BucketModel:
         for k in t.users_of[m].tolist():
             self.clock.check()
             release_s, deadline_s = float(t.release_s[k]), float(t.deadline_s[k])
-            earliest_s = max(load_s, release_s + float(t.demand_s[k]))
+            # The band itself has a tolerance under ``static``.
+            upload_s = float(t.demand_s[k]) * (1 - 2 * SPECTRUM_TOLERANCE)
+            earliest_s = max(load_s, release_s + upload_s)
             latest_s = deadline_s - float(t.least_latency_s[m])
             for j in self._buckets:
                 before = self._in_by(k, j - 1)
@@ -220,7 +220,7 @@ class BucketModel:
         for j in self._buckets:
             work = pulp.lpSum(c for i in self._buckets[j:] for c in self._compute[i])
             before = pulp.lpSum(at_start) if j == 0 else 0.0
-            room = 1 - float(self._open[j]) + self._slack
+            room = 1 - float(self._open[j]) + ROOM
             self.problem += before + work + loads[j] <= room
         loads[0] += pulp.lpSum(at_start)
         return loads
@@ -324,7 +324,7 @@ class BucketModel:
                 for m in t.active:
                     self.problem += any_served >= used[m]
                 end = 1 - (1 - end) * any_served
-            self.problem += pulp.lpSum(work) <= end + self._slack
+            self.problem += pulp.lpSum(work) <= end + ROOM
 
     def _demand(self, users: list[int], j: int) -> Any:
         """Upload time, in shares, of the users in rounds of buckets 0 … j."""
@@ -340,7 +340,7 @@ class BucketModel:
         if self.uplink == "upfront":
             work = pulp.lpSum(c for parts in self._compute for c in parts)
             total = self._demand(users, last) + work + loads[0]
-            self.problem += total <= 1 + self._slack
+            self.problem += total <= 1 + ROOM
         elif self.uplink == "static":
             self._band(users)
         else:
@@ -360,7 +360,7 @@ class BucketModel:
                     start_s = min(float(self.edges_s[j + 1]), latest_s)
                     terms.append(float(t.demand_s[k]) / start_s * (now - before))
                     before = now
-        self.problem += pulp.lpSum(terms) <= 1 + 10 * SPECTRUM_TOLERANCE
+        self.problem += pulp.lpSum(terms) <= 1 + ROOM
 
     def _uploads(self, users: list[int], loads: list[Any]) -> None:
         """Carry the uploads of buckets 0 … j by the end of bucket j, for each release.
@@ -376,7 +376,7 @@ class BucketModel:
                 self.clock.check()
                 sent = self._demand(since, j)
                 room = max(0.0, float(self._close[j]) - a / self._unit_s)
-                self.problem += sent <= room + self._slack
+                self.problem += sent <= room + ROOM
         for j in self._buckets[:-1]:
             sent = self._demand(users, j)
             work = pulp.lpSum(
@@ -384,7 +384,7 @@ class BucketModel:
             )
             # The batch that these uploads precede may be the only one.
             end = 1 - (least if self._open[j + 1] >= least else 0.0)
-            self.problem += sent + work + loads[j + 1] <= end + self._slack
+            self.problem += sent + work + loads[j + 1] <= end + ROOM
 
     def rounds(self) -> list[PlannedRound]:
         """Convert the last answer to rounds, by bucket; they may be infeasible."""

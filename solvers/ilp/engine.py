@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import tempfile
+import threading
 import time
 from dataclasses import dataclass
+from traceback import walk_tb
 from typing import Any, Protocol
 
 import highspy
@@ -31,9 +35,23 @@ _EXACT: dict[str, Any] = {"mip_rel_gap": 0.0, "threads": 1}
 # PuLP 4 returns from ``solve`` how an engine ended, and comes without CBC.
 PULP_4 = hasattr(pulp, "LpSolveStats")
 
+# Room for rounding in rows in shares of the latest deadline or of the band: more than
+# HiGHS's own tolerance on rows (1e-6), within which it may call a program infeasible.
+ROOM = 2e-6
+
 # The number of users served is integral: a bound this close below the next integer is
 # rounded up to it.
 INTEGRALITY_TOLERANCE = 1e-6
+
+
+# Programs of more choices (users times buckets or rounds) are not built: no engine ends
+# with them in hours, and building them takes longer than most time limits.
+MOST_CHOICES = 20_000
+
+# How long an engine may run past the time limit before it is told to stop, and how long
+# it may take to do so after an interrupt.
+OVERDUE_S = 0.1
+GRACE_S = 5.0
 
 
 class OutOfTimeError(Exception):
@@ -137,13 +155,36 @@ class _Highs(pulp.HiGHS):  # type: ignore[misc]
             highs.setOptionValue("time_limit", max(0.0, left_s))
         # HiGHS would fail if it ran before in this process with more threads.
         highspy.Highs.resetGlobalScheduler(True)
-        highs.run()
+        _run_apart(highs, self._clock)
         if not _has_answer(highs):
             return
         # The columns of PuLP 4 are the variables in use, those of PuLP 3 all of them.
         columns = lp.exported_variables() if PULP_4 else lp.variables()
         for variable, value in zip(columns, highs.getSolution().col_value, strict=True):
             variable.varValue = value
+
+
+def _run_apart(highs: Any, clock: Clock) -> None:
+    """Run HiGHS in a thread of its own: Python hears no interrupt while it runs."""
+    highs.HandleUserInterrupt = True
+    ended = threading.Event()
+
+    def solve() -> None:
+        try:
+            highs.run()
+        finally:
+            ended.set()
+
+    # Not joined: Python 3.11 takes a thread for ended whose join is interrupted.
+    threading.Thread(target=solve, daemon=True).start()
+    try:
+        while not ended.wait(OVERDUE_S):
+            if clock.left_s() < -OVERDUE_S:
+                highs.cancelSolve()
+    except BaseException:
+        highs.cancelSolve()
+        ended.wait(GRACE_S)
+        raise
 
 
 def _has_answer(highs: highspy.Highs) -> bool:
@@ -213,19 +254,47 @@ def cbc(**options: Any) -> Any:
     return pulp.COIN_CMD(path=path, msg=False, gapRel=0, **options)
 
 
+def check_engine(mip: str) -> None:
+    """Refuse CBC if its binary cannot be run.
+
+    Raises
+    ------
+    RefusalError
+        Saying what to use instead.
+    """
+    if mip == "cbc" and not cbc().available():
+        allowed = "use mip 'highs'" + (" or install pulp[cbc]" if PULP_4 else "")
+        raise RefusalError(f"ilp: the CBC engine cannot be run; {allowed}")
+
+
 def _run_cbc(problem: Any, clock: Clock, *, relaxed: bool) -> Answer:
     """Run CBC, whose bound is available only if it finishes."""
     left_s = clock.left_s()
     limit = {"timeLimit": left_s} if math.isfinite(left_s) else {}
+    check_engine("cbc")
     engine = cbc(mip=not relaxed, **limit)
-    if not engine.available():
-        allowed = "use mip 'highs'" + (" or install pulp[cbc]" if PULP_4 else "")
-        raise RefusalError(f"ilp: the CBC engine cannot be run; {allowed}")
-    chosen, finished = _ended(problem, problem.solve(engine))
+    # PuLP leaves its files, and CBC running, when it is interrupted.
+    with tempfile.TemporaryDirectory() as folder:
+        engine.tmpDir = folder
+        try:
+            stats = problem.solve(engine)
+        except BaseException as error:
+            _end_processes(error)
+            raise
+    chosen, finished = _ended(problem, stats)
     bound = None
     if chosen and finished:
         bound = math.floor(-pulp.value(problem.objective) + INTEGRALITY_TOLERANCE)
     return Answer(chosen=chosen and not relaxed, finished=finished, bound=bound)
+
+
+def _end_processes(error: BaseException) -> None:
+    """End the processes that were waited for when an error was raised."""
+    for frame, _ in walk_tb(error.__traceback__):
+        for value in list(frame.f_locals.values()):
+            if isinstance(value, subprocess.Popen) and value.poll() is None:
+                value.kill()
+                value.wait()
 
 
 def _ended(problem: Any, stats: Any) -> tuple[bool, bool]:

@@ -10,7 +10,8 @@ import numpy as np
 import pulp
 
 from solvers.core.tables import PlannedRound, Tables
-from solvers.ilp.engine import Clock
+from solvers.ilp.engine import ROOM, Clock
+from solvers.tolerance import granted
 from solvers.uplink import Uplink
 
 # Initial points of tangency to w/s, as shares of the latest deadline.
@@ -20,8 +21,8 @@ FIRST_TANGENTS = tuple(np.geomspace(0.02, 1.0, 12).tolist())
 def max_rounds(tables: Tables) -> int:
     """Bound the rounds that fit before the latest deadline, each with one user."""
     least = np.sort(tables.least_latency_s[tables.user_model[tables.users]])
-    latest_s = float(tables.deadline_s[tables.users].max())
-    return int(np.searchsorted(np.cumsum(least), latest_s + 1e-6, side="right"))
+    latest_s = granted(float(tables.deadline_s[tables.users].max()))
+    return int(np.searchsorted(np.cumsum(least), latest_s, side="right"))
 
 
 @dataclass
@@ -30,7 +31,8 @@ class RoundModel:
 
     Binary ``x[k, r]``: user k is in round r. Binary ``batch[m, b, r]``: round r runs a
     batch of exactly b of model m. ``load[a, r]`` ≥ (atom a in round r) − (in round
-    r − 1). ``start[r]`` is the compute start.
+    r − 1). ``start[r]`` is the compute start. Times are in shares of the latest
+    deadline, so that the engine's tolerances are small against them at any scale.
 
     ``static`` needs the band w/s of each user, a convex function: tangents bound it
     from below, and tangents at the compute starts of each rejected answer are added.
@@ -69,16 +71,17 @@ class RoundModel:
         t = self.tables
         self.problem = pulp.LpProblem("rounds", pulp.LpMinimize)
         self._slots = range(self.slots)
-        self._latest_s = float(t.deadline_s[t.users].max())
+        self._unit_s = float(t.deadline_s[t.users].max())
+        self._demand = (t.demand_s / self._unit_s).tolist()
+        self._deadline = (t.deadline_s / self._unit_s).tolist()
         users = t.users.tolist()
-        self._x = {
-            (k, r): self.problem.add_variable(f"x_{k}_{r}", cat="Binary")
-            for k in users
-            for r in self._slots
-        }
+        self._x = {}
+        for k in users:
+            self.clock.check()
+            for r in self._slots:
+                self._x[k, r] = self.problem.add_variable(f"x_{k}_{r}", cat="Binary")
         self._start = [
-            self.problem.add_variable(f"start_{r}", 0, self._latest_s)
-            for r in self._slots
+            self.problem.add_variable(f"start_{r}", 0, 1) for r in self._slots
         ]
         self.problem += -pulp.lpSum(self._x.values())
         self.problem += pulp.lpSum(self._x.values()) <= self.bound
@@ -121,7 +124,8 @@ class RoundModel:
                 self.problem += here == pulp.lpSum(b * v for b, v in batch.items())
                 for k in users:
                     self.problem += self._x[k, r] <= used[m, r]
-                compute[r] += [float(t.latency_s[m][b]) * v for b, v in batch.items()]
+                share = (t.latency_s[m] / self._unit_s).tolist()
+                compute[r] += [share[b] * v for b, v in batch.items()]
         return used, [pulp.lpSum(terms) for terms in compute]
 
     def _loads(
@@ -146,7 +150,7 @@ class RoundModel:
                 here = pulp.lpSum(used[m, r] for m in holders)
                 load = self.problem.add_variable(f"load_{atom}_{r}", 0, 1)
                 self.problem += load >= here - before
-                loads[r].append(load_s * load)
+                loads[r].append(load_s / self._unit_s * load)
                 before = here
                 times += load
             for m in holders:
@@ -158,7 +162,7 @@ class RoundModel:
         users = t.users.tolist()
         free: Any = 0.0
         if self.uplink == "upfront":
-            free = pulp.lpSum(float(t.demand_s[k]) * v for (k, _), v in self._x.items())
+            free = pulp.lpSum(self._demand[k] * v for (k, _), v in self._x.items())
         common = t.common_deadline_s is not None
         for r in self._slots:
             self.clock.check()
@@ -166,10 +170,10 @@ class RoundModel:
             self.problem += start >= free + load[r]
             free = start + compute[r]
             for k in [] if common else users:
-                late = self._latest_s - float(t.deadline_s[k])
-                if late > 0:
-                    self.problem += free <= self._latest_s - late * self._x[k, r]
-        self.problem += free <= self._latest_s
+                early = 1 - self._deadline[k]
+                if early > 0:
+                    self.problem += free <= 1 + ROOM - early * self._x[k, r]
+        self.problem += free <= 1 + ROOM
         if self.uplink == "dynamic":
             self._uploads()
 
@@ -187,16 +191,17 @@ class RoundModel:
         for release_s, arrived in by_release.items():
             later = [k for k in t.users.tolist() if t.release_s[k] >= release_s]
             sent: Any = 0.0
+            release = release_s / self._unit_s
             inside: dict[int, Any] = dict.fromkeys(arrived, 0.0)
             for r in self._slots:
                 self.clock.check()
-                sent += pulp.lpSum(float(t.demand_s[k]) * self._x[k, r] for k in later)
+                sent += pulp.lpSum(self._demand[k] * self._x[k, r] for k in later)
                 if release_s == 0:
                     self.problem += self._start[r] >= sent
                     continue
                 for k in arrived:
                     inside[k] += self._x[k, r]
-                    self.problem += self._start[r] >= release_s * inside[k] + sent
+                    self.problem += self._start[r] >= release * inside[k] + sent
 
     def _order(self, used: dict[tuple[int, int], Any]) -> None:
         """Break symmetry: empty slots last, interchangeable users by demand."""
@@ -224,18 +229,17 @@ class RoundModel:
         t = self.tables
         for k, r in self._x:
             self._band[k, r] = self.problem.add_variable(f"band_{k}_{r}", 0)
-        self.problem += pulp.lpSum(self._band.values()) <= 1
+        self.problem += pulp.lpSum(self._band.values()) <= 1 + ROOM
         for share in FIRST_TANGENTS:
             for r in self._slots:
                 self.clock.check()
-                self._tangents(r, share * self._latest_s, t.users.tolist())
+                self._tangents(r, share, t.users.tolist())
 
-    def _tangents(self, r: int, touch_s: float, users: list[int]) -> None:
+    def _tangents(self, r: int, touch: float, users: list[int]) -> None:
         """Bound w·x²/s from below by its tangent at x = 1 and a given start."""
         for k in users:
-            demand = float(self.tables.demand_s[k])
-            self.problem += self._band[k, r] >= demand * (
-                2 / touch_s * self._x[k, r] - self._start[r] / touch_s**2
+            self.problem += self._band[k, r] >= self._demand[k] * (
+                2 / touch * self._x[k, r] - self._start[r] / touch**2
             )
 
     def rounds(self) -> list[PlannedRound]:
@@ -256,9 +260,9 @@ class RoundModel:
         self._seen.add(tuple(rounds))
         if self.uplink == "static" and not again:
             for r, (_, users) in enumerate(rounds):
-                touch_s = self._start[r].value()
-                if touch_s > 1e-6 * self._latest_s:
-                    self._tangents(r, touch_s, list(users))
+                touch = self._start[r].value()
+                if touch > 1e-6:
+                    self._tangents(r, touch, list(users))
             return
         inside = {(k, r) for r, (_, users) in enumerate(rounds) for k in users}
         self.problem += (

@@ -19,15 +19,26 @@ from solvers.core.forest import Crossing, build_forest
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
 from solvers.ilp.buckets import BucketModel
-from solvers.ilp.engine import NO_ANSWER, Answer, Clock, OutOfTimeError, Program, run
+from solvers.ilp.engine import (
+    MOST_CHOICES,
+    NO_ANSWER,
+    Answer,
+    Clock,
+    OutOfTimeError,
+    Program,
+    run,
+)
 from solvers.ilp.grid import bucket_edges, latest_start_s
 from solvers.ilp.slots import RoundModel, max_rounds
-from solvers.ilp.visits import VisitModel, one_deadline_upfront
+from solvers.ilp.visits import VisitModel, by_arcs, one_deadline_upfront
 from solvers.local_search import solver as local_search
 from solvers.uplink import Uplink
 
 # Share of the time limit for the initial schedule.
 INCUMBENT_SHARE = 0.15
+
+# The same where the program that could prove it the best is too large to be built.
+UNBUILT_SHARE = 0.5
 
 # Local search iterations before the programs if there is no time limit: at most this
 # many in total, and this many per user.
@@ -107,10 +118,11 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Serve the maximum number of users over all sequences of rounds.
 
     Supports any sharing, deadlines and (``dynamic``) releases; a model may recur in any
-    number of rounds. With one deadline and ``upfront`` only totals matter, and a small
-    program is exact. Otherwise time-bucket relaxations bound the users until the bound
-    meets the best rounds known; the exact program, with one slot per round, closes any
-    remaining gap.
+    number of rounds. The programs grant the whole tolerance, and what they choose is
+    timed by the problem. With one deadline and ``upfront`` only totals matter, and a
+    small program is exact. Otherwise time-bucket relaxations bound the users until the
+    bound meets the best rounds known; the exact program, with one slot per round,
+    closes any remaining gap.
 
     Returns
     -------
@@ -130,23 +142,47 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     if not tables.active:
         return Solution([], proven=True)
     clock = Clock.of(options.time_limit_s)
-    state = _State(_incumbent(tables, uplink, options), upper_bound(tables, uplink))
+    lenient = tables.granting()
+    choices = _choices(lenient, uplink)
+    built = choices <= MOST_CHOICES
+    share = INCUMBENT_SHARE if built else UNBUILT_SHARE
+    rounds = _incumbent(tables, uplink, options, share)
+    state = _State(rounds, upper_bound(tables, uplink))
     if one_deadline_upfront(tables, uplink):
-        state = _visits(tables, uplink, options.mip, clock, state)
+        if built:
+            state = _visits(tables, lenient, uplink, options.mip, clock, state)
     else:
-        state = _buckets(tables, uplink, options.mip, clock, state)
-        state = _slots(tables, uplink, options.mip, clock, state)
-    proven = not state.open
-    return Solution(state.rounds, proven=proven, bound=None if proven else state.bound)
+        state = _buckets(tables, lenient, uplink, options.mip, clock, state)
+        state = _slots(tables, lenient, uplink, options.mip, clock, state)
+    if not state.open:
+        return Solution(state.rounds, proven=True)
+    note = None
+    if not built:
+        note = (
+            f"ilp: the program was not built: {len(tables.users)} users make {choices} "
+            f"choices, at most {MOST_CHOICES} are taken; this is local-search's plan, "
+            f"with the bound"
+        )
+    return Solution(state.rounds, bound=state.bound, note=note)
 
 
-def _incumbent(tables: Tables, uplink: Uplink, options: Options) -> list[PlannedRound]:
+def _choices(tables: Tables, uplink: Uplink) -> int:
+    """Count the choices of the exact program: users by rounds, or visits in order."""
+    users = len(tables.users)
+    if not one_deadline_upfront(tables, uplink):
+        return users * max_rounds(tables)
+    return users + (len(tables.active) ** 2 if by_arcs(tables) else 0)
+
+
+def _incumbent(
+    tables: Tables, uplink: Uplink, options: Options, share: float
+) -> list[PlannedRound]:
     """Find an initial incumbent by local search."""
     limit_s = options.time_limit_s
     iterations = min(INCUMBENT_ITERATIONS, ITERATIONS_PER_USER * len(tables.users))
     allowed = replace(
         options,
-        time_limit_s=None if limit_s is None else INCUMBENT_SHARE * limit_s,
+        time_limit_s=None if limit_s is None else share * limit_s,
         iterations=iterations if limit_s is None else None,
     )
     return list(local_search.solve(tables, uplink, allowed).rounds)
@@ -161,7 +197,12 @@ def _served(rounds: list[PlannedRound]) -> int:
 
 
 def _visits(
-    tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
+    tables: Tables,
+    lenient: Tables,
+    uplink: Uplink,
+    mip: str,
+    clock: Clock,
+    state: _State,
 ) -> _State:
     """Solve the program of visits, where only totals matter."""
     if not state.open:
@@ -170,16 +211,21 @@ def _visits(
     laminar = None if isinstance(forest, Crossing) else forest
 
     def build() -> VisitModel:
-        return VisitModel(tables, laminar, state.served + 1, state.bound, clock)
+        return VisitModel(lenient, laminar, state.served + 1, state.bound, clock)
 
     return state.after(*_solve_program(tables, uplink, build, mip, clock))
 
 
 def _slots(
-    tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
+    tables: Tables,
+    lenient: Tables,
+    uplink: Uplink,
+    mip: str,
+    clock: Clock,
+    state: _State,
 ) -> _State:
     """Solve the exact program, first with few slots for a better incumbent."""
-    most = max_rounds(tables)
+    most = max_rounds(lenient)
     if most == 0:
         return state.lowered(0)
     few = len(state.rounds) + 1
@@ -188,13 +234,15 @@ def _slots(
     for slots, share in [*stages, (most, 1.0)]:
         if not state.open:
             break
+        if len(tables.users) * slots > MOST_CHOICES:
+            continue
         part = clock.part(share)
 
         def build(
             slots: int = slots, part: Clock = part, state: _State = state
         ) -> RoundModel:
             return RoundModel(
-                tables, uplink, slots, state.served + 1, state.bound, part
+                lenient, uplink, slots, state.served + 1, state.bound, part
             )
 
         found, answer = _solve_program(tables, uplink, build, mip, part)
@@ -204,20 +252,27 @@ def _slots(
 
 
 def _buckets(
-    tables: Tables, uplink: Uplink, mip: str, clock: Clock, state: _State
+    tables: Tables,
+    lenient: Tables,
+    uplink: Uplink,
+    mip: str,
+    clock: Clock,
+    state: _State,
 ) -> _State:
     """Bound the users by relaxations, and try to convert their answers to schedules."""
-    if latest_start_s(tables) <= 0:
+    if latest_start_s(lenient) <= 0:
         return state
     small = _small(tables)
     for buckets, nodes, reloads, share in RELAXATIONS[uplink]:
         if not state.open or (small and nodes):
             break
+        if len(tables.users) * buckets > MOST_CHOICES:
+            continue
         part = clock.part(share)
-        edges_s = bucket_edges(tables, uplink, buckets)
+        edges_s = bucket_edges(lenient, uplink, buckets)
         with suppress(OutOfTimeError):
             program = BucketModel(
-                tables, uplink, edges_s, state.served + 1, state.bound, reloads, part
+                lenient, uplink, edges_s, state.served + 1, state.bound, reloads, part
             )
             answer = run(program, mip, part, relaxed=nodes == 0, nodes=nodes)
             if answer.finished and answer.bound is None:

@@ -9,17 +9,22 @@ from typing import Any
 import numpy as np
 import pulp
 
-from solvers.core.forest import Forest
+from solvers.core.forest import Crossing, Forest, build_forest
 from solvers.core.knapsack import batch_costs, batches, visit_rounds
 from solvers.core.orders import depth_first
 from solvers.core.tables import PlannedRound, Tables
-from solvers.ilp.engine import Clock
+from solvers.ilp.engine import ROOM, Clock
 from solvers.uplink import Uplink
 
 
 def one_deadline_upfront(tables: Tables, uplink: Uplink) -> bool:
     """Whether a schedule is feasible iff Σw/W + ΣL + ΣC ≤ the one deadline."""
     return uplink == "upfront" and tables.common_deadline_s is not None
+
+
+def by_arcs(tables: Tables) -> bool:
+    """Whether loads are charged by the order of the visits, not by node."""
+    return bool(tables.initial_atoms) or isinstance(build_forest(tables), Crossing)
 
 
 @dataclass
@@ -77,7 +82,9 @@ class VisitModel:
         self.problem += -pulp.lpSum(self._x.values())
         self.problem += pulp.lpSum(self._x.values()) <= self.bound
         self.problem += pulp.lpSum(self._x.values()) >= self.wanted
-        self.problem += pulp.lpSum(seconds) <= t.common_deadline_s
+        # In shares of the deadline, as the engine's tolerances are.
+        room = 1 + ROOM
+        self.problem += pulp.lpSum(seconds) * (1 / t.deadline_s[t.users[0]]) <= room
 
     def _by_node(self, visited: dict[int, Any]) -> list[Any]:
         """Charge each node of the forest once if any model below it is visited."""

@@ -198,7 +198,7 @@ def test_what_is_wrong_names_the_option(
 def test_options_for_the_gpu_and_the_cell(scenario: Path) -> None:
     """Each sets a key; sizes may have a unit."""
     words = ("--memory", "2GiB", "--residency", "cache", "--overlap")
-    words += ("--load-from", "pinned", "--deadline", "0.4", "--bandwidth", "30 MHz")
+    words += ("--load-from", "pinned", "--deadline", "400ms", "--bandwidth", "30 MHz")
     finished = edgesim("run", scenario, "--solver", "greedy", *words, "--out", "out")
     assert finished.code == 0, finished.err
     found = json.loads(Path("out/run.json").read_text())["scenario"]
@@ -247,7 +247,7 @@ def test_sizes(text: str, value: int) -> None:
         ),
         (("--residency", "cash"), "--residency: must be one of previous, cache"),
         (("--load-from", "tape"), "--load-from: must be one of pinned, pageable, disk"),
-        (("--deadline", "0"), "--deadline: must be a number above 0"),
+        (("--deadline", "0"), "--deadline: must be a time above 0, as in 0.5 or 500ms"),
         (
             ("--memory", "1GB", "--set", "gpu.memory_bytes=2"),
             "--set gpu.memory_bytes: is what --memory sets; give one of them",

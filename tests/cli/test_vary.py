@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgesim.cli.vary import shard_of, values_of
+from edgesim.cli.figure import shard_of
+from edgesim.cli.vary import values_of
 from edgesim.errors import InputError
 from tests.command import Finished, edgesim
 from tests.examples import SCENARIO, TRACE
@@ -212,9 +213,26 @@ def test_values_of_any_kind(scenario: Path, vary: tuple[str, ...]) -> None:
     assert len(lines) == 1 + values[0] * (values[1] if len(values) > 1 else 1)
 
 
-def test_sizes_with_units() -> None:
-    """Sizes of memory are written as in --memory; other keys take no units."""
+def test_quantities_with_units() -> None:
+    """By the unit that the key's name ends with; other keys take no units."""
+    assert values_of("bandwidth", "5MHz,0.5 GHz")[0] == (5 * 10**6, 5 * 10**8)
+    assert values_of("load_rate", "1GB/s:3GB/s:3")[0] == (1e9, 2e9, 3e9)
+    assert values_of("deadline", "200ms,1s,2min")[0] == (0.2, 1, 120)
+    with pytest.raises(InputError, match="TOML value"):
+        values_of("deadline", "5MHz")
     assert values_of("memory", "8GB,24GiB,1e9")[0] == (8 * 10**9, 24 * 2**30, 1e9)
     assert values_of("memory", "1MB:3MB:3")[0] == (10**6, 2 * 10**6, 3 * 10**6)
     with pytest.raises(InputError, match="TOML value"):
         values_of("key", "8GB,9GB")
+
+
+def test_ranges_of_whole_numbers_are_rounded() -> None:
+    """Where a parameter takes no others; what then falls together is refused."""
+    assert values_of("users", "8:64:5:log") == ((8, 13, 23, 38, 64), True)
+    assert values_of("gpu.memory_bytes", "1e9:2e9:4")[0] == (
+        *(10**9, 1333333333),
+        *(1666666667, 2 * 10**9),
+    )
+    assert values_of("load", "1:2:3")[0] == (1.0, 1.5, 2.0)
+    with pytest.raises(InputError, match="must have at least 4 whole numbers between"):
+        values_of("users", "1:3:4")

@@ -14,6 +14,8 @@ from edgesim.engine.request import Arrival
 from edgesim.engine.server import simulate
 from edgesim.engine.settings import Settings
 from edgesim.experiment.policies import make_policy
+from edgesim.measures.account import Account
+from edgesim.measures.measure import measure_span
 from edgesim.names import UplinkRule
 from solvers.core.tables import Tables
 from tests.engine.invariants import RandomPolicy, check_run, reason_of
@@ -49,6 +51,35 @@ def test_a_stalled_gpu_by_hand() -> None:
     assert usual.rounds.load_s.tolist() == [0.625, 0.25]
     assert run.rounds.load_s.tolist() == [1.625, 0.25]
     assert np.all(run.rounds.end_s == usual.rounds.end_s + 1.0)
+
+
+def test_a_stalled_gpu_is_idle() -> None:
+    """A loads from 0.25 s and computes from 1 to 1.5 s; stalls in both are idle."""
+    stalls = (Span(0.5, 0.625), Span(1.125, 1.375), Span(1.75, 1.875))
+    arrivals = [Arrival(0.0, 0, A, 0.25, 9.0)]
+    settings = Settings(faults=Faults(stalls=stalls))
+    run = simulate(make_tables(), arrivals, First(), settings)
+    assert run.rounds.compute_start_s.tolist() == [1.0]
+    assert run.rounds.end_s.tolist() == [1.5]
+    found = measure_span(Account(run, make_tables()), 0.0, 2.0)
+    assert (found.load_s, found.compute_s) == (0.625, 0.25)
+    assert (found.wait_s, found.idle_s) == (0.0, 1.125)
+    part = measure_span(Account(run, make_tables()), 1.0, 1.25)
+    assert (part.compute_s, part.idle_s) == (0.125, 0.125)
+
+
+def test_a_stall_beside_two_rounds() -> None:
+    """B loads from 1 s while A computes; both stand still from 1.0625 to 1.1875 s."""
+    arrivals = [Arrival(0.0, 0, A, 0.375, 9.0), Arrival(0.0, 1, B, 0.125, 9.0)]
+    stalled = Settings(faults=Faults(stalls=(Span(1.0625, 1.1875),)))
+    tables = make_tables(overlap=True)
+    parts = []
+    for settings in (Settings(), stalled):
+        run = simulate(tables, arrivals, First(), settings)
+        found = measure_span(Account(run, tables), 0.0, 4.0)
+        parts.append((found.load_s, found.compute_s, found.wait_s, found.idle_s))
+    assert parts[0] == parts[1]  # the same work is done, 0.125 s later
+    assert sum(parts[0]) == 4.0
 
 
 def test_a_slow_load_by_hand() -> None:

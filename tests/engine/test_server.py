@@ -24,6 +24,7 @@ from edgesim.engine.records import (
 from edgesim.engine.request import ActiveRequest, Arrival
 from edgesim.engine.server import Server, simulate
 from edgesim.engine.settings import Settings
+from edgesim.measures.account import Account
 from edgesim.names import UplinkRule
 from solvers import Problem
 from solvers.core.tables import Tables
@@ -197,7 +198,7 @@ def test_who_waits_in_vain_takes_no_room_in_the_queue(rule: UplinkRule) -> None:
     run = simulate(make_tables(), arrivals, First(), settings)
     reasons = [reason_of(run, k) for k in range(4)]
     assert reasons == [None, TOO_LATE, None, QUEUE_FULL]
-    assert run.requests.end_s[1] == 0.5
+    assert run.requests.end_s[1] == 0.375
 
 
 @pytest.mark.parametrize("rule", ["fifo", "edf", "equal-share"])
@@ -214,6 +215,28 @@ def test_who_uploads_in_vain_takes_no_room_in_the_queue(rule: UplinkRule) -> Non
     reasons = [reason_of(run, k) for k in range(3)]
     assert reasons == [TOO_LATE, QUEUE_FULL, None]
     assert run.requests.end_s[0] == 2.0
+
+
+def test_a_drop_is_dated_when_its_time_ran_out() -> None:
+    """A is in hand from 0.25 s to 1.125 s, and B could start until 0.5 s.
+
+    It is noticed at 1.125 s, but B waited from 0.375 s to 0.5 s. The second B could
+    start until 3.75 s; its load, ten times as slow, ends later.
+    """
+    arrivals = [
+        Arrival(0.0, 0, A, 0.25, 9.0),
+        Arrival(0.25, 1, B, 0.125, 0.75),
+        Arrival(3.0, 0, B, 0.125, 1.25),
+    ]
+    slow = Faults(slow_loads=(Span(3.0, 4.0, 10.0),))
+    run = simulate(make_tables(), arrivals, First(), Settings(faults=slow))
+    assert [reason_of(run, k) for k in range(3)] == [None, TOO_LATE, TOO_LATE]
+    assert run.requests.end_s.tolist() == [1.125, 0.5, 3.75]
+    # The third was chosen, and noticed once its model was loaded.
+    assert run.rounds.batch.tolist() == [1, 0]
+    assert run.rounds.end_s[1] > 5.0
+    waited_s = Account(run, make_tables()).waiting_s
+    assert (waited_s[1] - waited_s[0]).tolist()[1:] == [0.125, 0.625]
 
 
 @pytest.mark.parametrize("late", ["drop", "serve"])

@@ -25,6 +25,10 @@ from tests.experiment.background import (
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 SOON_S = 2.0
+"""How soon it ends where nothing else wants the processor."""
+
+LATER_S = 30.0
+"""Where everything does; it computes for longer than that."""
 
 IN_ENGINE = (
     *("--set", 'run.solvers=["greedy","ilp"]', "--set", "run.uplink=static"),
@@ -33,13 +37,33 @@ IN_ENGINE = (
 """``ilp`` is within HiGHS for a minute."""
 
 
-@pytest.mark.parametrize(
+SIGNALS = pytest.mark.parametrize(
     ("number", "jobs"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)]
 )
+
+
+@SIGNALS
 def test_a_signal_ends_it_within_the_engine(
     tmp_path: Path, number: signal.Signals, jobs: int
 ) -> None:
-    """Within 2 s, with what is kept on one line, the usual code, and no process."""
+    """With what is kept on one line, the usual code, and no process."""
+    _end_within_the_engine(tmp_path, number, jobs)
+
+
+@pytest.mark.long
+@SIGNALS
+def test_a_signal_ends_it_soon(
+    tmp_path: Path, number: signal.Signals, jobs: int
+) -> None:
+    """Within 2 s; other work on the machine makes it longer."""
+    assert _end_within_the_engine(tmp_path, number, jobs) < SOON_S
+
+
+def _end_within_the_engine(tmp_path: Path, number: signal.Signals, jobs: int) -> float:
+    """Check how a signal ends a figure whose solver is within HiGHS; return the time.
+
+    In seconds, from the signal until no process of it is left.
+    """
     file = write_figure(tmp_path)
     words = ("figure", file, *IN_ENGINE, "--jobs", jobs, "--out", "out")
     with started(tmp_path, *words) as process:
@@ -48,9 +72,9 @@ def test_a_signal_ends_it_within_the_engine(
         time.sleep(1.5)  # until ilp has made its program
         process.send_signal(number)
         begun = time.monotonic()
-        code = process.wait(SOON_S)
-        wait_for(lambda: not living(process.pid), SOON_S)
-        assert time.monotonic() - begun < SOON_S
+        code = process.wait(LATER_S)
+        wait_for(lambda: not living(process.pid), LATER_S)
+        took_s = time.monotonic() - begun
         assert process.stderr is not None
         err = process.stderr.read()
     assert code == 128 + number
@@ -61,6 +85,7 @@ def test_a_signal_ends_it_within_the_engine(
     )
     assert found is not None, err
     assert int(found[1]) == points_in(store) > 0
+    return took_s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -75,8 +100,8 @@ def test_a_signal_to_the_group_is_told_once(
             wait_for(lambda: len(living(process.pid)) > 2)
             time.sleep(pause_s)
             os.killpg(process.pid, number)
-            _, err = process.communicate(timeout=SOON_S)
-            wait_for(lambda: not living(process.pid), SOON_S)
+            _, err = process.communicate(timeout=LATER_S)
+            wait_for(lambda: not living(process.pid), LATER_S)
         assert process.returncode == 128 + number, err
         assert re.fullmatch(r"stopped: \d+ of 40 points kept in [^\n]*\n", err), err
 
@@ -87,7 +112,7 @@ def test_a_fresh_run_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
     with started(tmp_path, "figure", file, "--own-code", "--fresh") as process:
         wait_for(lambda: points_in(tmp_path / ".points"))
         process.terminate()
-        _, err = process.communicate(timeout=SOON_S)
+        _, err = process.communicate(timeout=LATER_S)
     assert "; the same command without --fresh goes on from there\n" in err
 
 
@@ -101,7 +126,7 @@ def test_no_process_outlives_its_parent(tmp_path: Path, pause_s: float) -> None:
         time.sleep(pause_s)
         process.kill()
         process.wait()
-        wait_for(lambda: not living(process.pid), SOON_S)
+        wait_for(lambda: not living(process.pid), LATER_S)
 
 
 def _kill_and_go_on(folder: Path, seed: int, kills: int, longest_s: float) -> None:

@@ -151,3 +151,29 @@ def test_what_no_policy_can_serve_is_told(served: Path, tmp_path: Path) -> None:
     assert found["dropped_by"] == {"never fits in GPU memory": found["dropped"]}
     line = f"{found['dropped']} requests dropped by all: never fits in GPU memory"
     assert line in finished.out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("size", "efficiency", "named"),
+    [
+        (120_000, 1e-12, "spectral_efficiency: must let every upload end within"),
+        (2**63 - 1, 3.0, "input_bytes: must let every upload end within"),
+    ],
+)
+def test_an_endless_upload_is_named(
+    served: Path, tmp_path: Path, size: int, efficiency: float, named: str
+) -> None:
+    """The link or the input, not the step of the series; dropped, it does no harm."""
+    rows = [f"{t},ann,m000,120000,0.5,3.0\n" for t in range(20)]
+    rows.insert(9, f"8.5,bob,m000,{size},0.5,{efficiency}\n")
+    trace = tmp_path / "long.csv"
+    header = "arrival_s,user,model,input_bytes,slo_s,spectral_efficiency\n"
+    trace.write_text(header + "".join(rows))
+    words = ("run", served, "--trace", trace, "--set", "workload.models=rank")
+    finished = edgesim(*words, "--set", "online.late=serve", "--out", tmp_path / "out")
+    assert finished.code == 2
+    assert finished.err.count("\n") == 1
+    assert f"{trace}: {named} 4e+06 s, found one of {size} bytes" in finished.err
+    assert "sample_s" not in finished.err
+    finished = edgesim(*words, "--out", tmp_path / "out")
+    assert finished.code == 0, finished.err

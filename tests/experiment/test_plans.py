@@ -403,3 +403,22 @@ def test_nothing_to_serve(small: Path, tmp_path: Path) -> None:
             (r["outcome"], r["reason"]) for r in _rows(tmp_path / name / "requests.csv")
         }
         assert outcomes == (set() if name == "empty" else {("dropped", "no link")})
+
+
+def test_a_model_that_fits_in_no_memory_is_named(tmp_path: Path) -> None:
+    """As online: its requests have that reason, and the table counts them."""
+    text = SCENARIO.replace('base = "resnet50"', 'base = ["resnet18", "resnet152"]')
+    text = text.replace("variants = 3", "variants = 1")
+    text = text.replace("frozen_blocks = [12, 16]", "frozen_blocks = 2")
+    text = text.replace("memory_bytes = 8_000_000_000", "memory_bytes = 100_000_000")
+    file = tmp_path / "small.toml"
+    file.write_text(text)
+    (tmp_path / "small.csv").write_text(TRACE)
+    finished = edgesim("run", file, "--repeats", 1, "--out", tmp_path / "out")
+    assert finished.code == 0, finished.err
+    assert "1 request dropped by all: never fits in GPU memory" in finished.out
+    with (tmp_path / "out" / "requests.csv").open(newline="") as rows:
+        reasons = [row["reason"] for row in csv.DictReader(rows)]
+    assert reasons == ["", "never fits in GPU memory", ""] * 2
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["solvers"]["dp"]["dropped_by"] == {"never fits in GPU memory": 1}

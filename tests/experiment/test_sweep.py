@@ -13,12 +13,9 @@ from edgesim.experiment.executors import processes
 from edgesim.experiment.figure import read_figure
 from edgesim.experiment.store import Store
 from edgesim.experiment.sweep import points_of
-from edgesim.results.figure import (
-    ONLINE_COLUMNS,
-    PLAN_COLUMNS,
-    open_figure,
-    run_figure,
-)
+from edgesim.results.figure import run_figure
+from edgesim.results.figure_source import open_figure
+from edgesim.results.figure_tables import ONLINE_COLUMNS, PLAN_COLUMNS
 from tests.command import edgesim
 from tests.examples import FIGURE, SCENARIO, TRACE
 

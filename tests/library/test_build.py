@@ -419,7 +419,7 @@ def test_stated_rate_replaces_measured_times() -> None:
     assert set(measured.load_sigma) == {"cat/in"}
     stem = TOY.models["cat"].blocks[0]
     assert measured.load_sigma["cat/in"] == stem.load_s["pinned"].spread
-    stated = build(CATS, load_from="disk", load_rate_bytes_per_s=1e6)
+    stated = build(CATS, load_rate_bytes_per_s=1e6)
     assert stated.blocks["cat/mid"].load_s == 2e-3
     assert stated.blocks["cat-v01/out"].load_s == 3e-3
     assert not stated.load_sigma
@@ -698,6 +698,85 @@ def test_adapters_load_like_measured_copies() -> None:
         load_from="disk",
     )
     assert tiny.blocks[name].load_s == 2e-3
+
+
+def counted_profile() -> Profile:
+    """Give TOY a ladder of 1 ms + 10 µs a byte, and adapters of two copies a layer."""
+    document = TOY.model_dump(exclude_none=True)
+    document["copies"] = [
+        {"bytes": n, "load_s": {"disk": {"median_s": 1e-3 + n * 1e-5}}}
+        for n in (10, 100, 1000)
+    ]
+    document["models"]["dog"]["lora"]["copies"] = {"q,v": 2}
+    return Profile.model_validate(document)
+
+
+def test_adapters_count_their_copies() -> None:
+    """Two copies of together 40 bytes: 2 ms and the bytes; elsewhere as one copy."""
+    name, profile = "dog-a01/l.1.adapter", counted_profile()
+    found = build(ADAPTERS, profile, load_from="disk").blocks[name]
+    assert found.load_s == pytest.approx(2.4e-3)
+    packed = build(ADAPTERS + 'targets = "all"\n', profile, load_from="disk")
+    assert packed.blocks[name].load_s == pytest.approx(1e-3 + 200e-5)
+    stated = ADAPTERS + "adapter_copies_per_layer = 5\n"
+    found = build(stated, profile, load_from="disk").blocks[name]
+    assert found.load_s == pytest.approx(5.4e-3)
+    with pytest.raises(
+        InputError,
+        match=r"^library.backbones\[0\].adapter_copies_per_layer: needs plain copies",
+    ):
+        build(stated, load_from="disk")
+
+
+def test_blocks_of_several_copies_cost_more() -> None:
+    """A layer of three copies takes twice the offset of 1 ms beyond its own time."""
+    document = counted_profile().model_dump(exclude_none=True)
+    document["models"]["dog"]["blocks"][1]["copies"] = 3
+    profile = Profile.model_validate(document)
+    library = build(
+        '[library]\nkind = "profile"\nmodels = "dog"\n', profile, load_from="disk"
+    )
+    assert library.blocks["dog/l.0"].load_s == pytest.approx(6e-3)
+    assert library.blocks["dog/l.1"].load_s == 4e-3
+
+
+def test_adapters_load_in_a_stated_time() -> None:
+    """In equal parts a layer, whatever copies cost; not beside a rate."""
+    text = ADAPTERS + "adapter_load_s = 0.3\n"
+    library = build(text, counted_profile(), load_from="disk")
+    for layer in ("l.0", "l.1"):
+        assert library.blocks[f"dog-a01/{layer}.adapter"].load_s == pytest.approx(0.15)
+        assert library.blocks[f"dog/{layer}"].load_s == 4e-3
+    with pytest.raises(
+        InputError,
+        match=r"^library.backbones\[0\].adapter_load_s: is not taken with gpu",
+    ):
+        build(text, load_rate_bytes_per_s=1e6)
+
+
+def test_adapters_load_as_their_profile_knows() -> None:
+    """By rank: 80 ms of two layers; a rank that is not there is refused."""
+    document = TOY.model_dump(exclude_none=True)
+    loads = {"4": {"disk": {"median_s": 0.08}}}
+    document["models"]["dog"]["lora"]["adapter_load_s"] = loads
+    profile = Profile.model_validate(document)
+    found = build(ADAPTERS, profile, load_from="disk")
+    assert found.blocks["dog-a02/l.0.adapter"].load_s == pytest.approx(0.04)
+    with pytest.raises(
+        InputError,
+        match=r"^library.backbones\[0\].rank: .* of rank 4 for 'dog', found 5",
+    ):
+        build(ADAPTERS.replace("rank = 4", "rank = 5"), profile, load_from="disk")
+
+
+def test_a_published_adapter_takes_its_published_time() -> None:
+    """Llama 3.1 8B, rank 16: 6.4 ms from memory and 88 ms from disk, in 32 parts."""
+    text = ADAPTERS.replace('"dog"', '"llama-3.1-8b"').replace("rank = 4", "rank = 16")
+    for tier, expected_s in (("pinned", 6.384e-3), ("disk", 88e-3)):
+        library = build(text, read_profile("vllm-lora-h100"), load_from=tier)
+        own = [b.load_s for name, b in library.blocks.items() if "-a01/" in name]
+        assert len(own) == 32
+        assert sum(own) == pytest.approx(expected_s)
 
 
 def test_measured_spread_of_latencies_is_kept_by_model() -> None:

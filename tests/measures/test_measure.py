@@ -133,13 +133,15 @@ def test_a_load_may_go_on_before_and_after_a_batch() -> None:
     assert [kind.between(0.0, 5.0) for kind in split] == [0.5 + 2.0, 2.0, 0.5]
 
 
-def naive_split(rounds: RoundLog, end_s: float) -> dict[str, float]:
+def naive_split(
+    rounds: RoundLog, end_s: float, stalls_s: list[list[float]]
+) -> dict[str, float]:
     """Split the GPU's time stretch by stretch, by asking what goes on in each."""
     load_end_s = rounds.load_start_s + rounds.load_s
     before_end_s = np.concatenate([[0.0], rounds.end_s])[:-1]
     ready_s = np.maximum(load_end_s, before_end_s)
     edges = {0.0, end_s, *rounds.load_start_s, *load_end_s, *rounds.compute_start_s}
-    edges |= {*rounds.end_s, *ready_s}
+    edges |= {*rounds.end_s, *ready_s, *(edge for stall in stalls_s for edge in stall)}
     split = {"load": 0.0, "compute": 0.0, "wait": 0.0, "idle": 0.0}
     for start_s, stop_s in pairwise(sorted(edge for edge in edges if edge <= end_s)):
         at_s = (start_s + stop_s) / 2
@@ -150,6 +152,8 @@ def naive_split(rounds: RoundLog, end_s: float) -> dict[str, float]:
         elif ((ready_s < at_s) & (at_s < rounds.compute_start_s)).any():
             kind = "wait"
         else:
+            kind = "idle"
+        if kind != "wait" and any(s < at_s < e for s, e in stalls_s):
             kind = "idle"
         split[kind] += stop_s - start_s
     return split
@@ -166,7 +170,7 @@ def test_gpu_time_and_queue_are_those_of_naive_counting(
     account = Account(run, tables)
     end_s = account.last_s + 0.5
     found = measure_span(account, 0.0, end_s)
-    split = naive_split(run.rounds, end_s)
+    split = naive_split(run.rounds, end_s, run.stalls_s.tolist())
     for part, seconds in split.items():
         assert getattr(found, f"{part}_s") == pytest.approx(seconds, abs=1e-9), part
     waited_s = 0.0

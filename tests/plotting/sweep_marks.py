@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from edgesim.measures.student import mean_interval
-from edgesim.plotting.sweep import Frame, Mark, plot_panels, plot_sweep
+from edgesim.plotting.marks import Frame, Mark
+from edgesim.plotting.sweep import plot_panels, plot_sweep
 
 
 class SweepPoint(NamedTuple):

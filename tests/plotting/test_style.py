@@ -95,8 +95,8 @@ def assert_nothing_cut_off(figure: Figure) -> None:
 
 
 def test_every_solver_has_its_colour_and_shares_it_with_its_twin() -> None:
-    """Ten names, ten colours; ``-noshare`` has the same; others have others."""
-    assert len(set(COLOURS.values())) == len(COLOURS) == 10
+    """Eleven names, as many colours; ``-noshare`` has the same; others have others."""
+    assert len(set(COLOURS.values())) == len(COLOURS) == 11
     assert colour("dp-noshare") == colour("dp") == COLOURS["dp"]
     assert colour("mine") not in COLOURS.values()
 

@@ -14,8 +14,11 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from edgesim.measures.student import mean_interval
+from edgesim.plotting.marks import Frame, Mark, Vertical
 from edgesim.plotting.online import plot_latency, plot_on_time
 from edgesim.plotting.style import style
+from edgesim.plotting.sweep import plot_sweep
+from edgesim.plotting.sweep_map import plot_map
 from edgesim.plotting.throughput import plot_throughput
 from tests.plotting.sweep_marks import SweepPoint
 from tests.plotting.sweep_marks import panels as panels_of
@@ -241,3 +244,84 @@ def test_legends_lie_over_nothing(series: int) -> None:
         for ax in figure.axes:
             width, height = cast("tuple[float, float]", ax.bbox.size)
             assert not ax.get_visible() or min(width, height) > 100
+
+
+def _cells(figure: Figure) -> list[list[float | None]]:
+    """Return the numbers of the first map, row by row."""
+    (image,) = figure.axes[0].images
+    cells: list[list[float | None]] = np.ma.getdata(image.get_array()).tolist()
+    return cells
+
+
+def test_a_map_has_each_number_in_its_cell() -> None:
+    """Numbers in order along both axes, whatever the order of rows and marks."""
+    means = {(8.0, 1e9): 1.0, (4.0, 1e9): 2.0, (8.0, 0.5e9): 3.0, (4.0, 0.5e9): 4.0}
+    rows = {
+        second: [Mark(x, "dp", means[x, second], None, 2) for x in (8.0, 4.0)]
+        for second in (1e9, 0.5e9)
+    }
+    figure = plot_map(rows, Frame(second_unit=1e9))
+    assert _cells(figure) == [[4.0, 3.0], [2.0, 1.0]]
+    ticks = [figure.axes[0].get_xticklabels(), figure.axes[0].get_yticklabels()]
+    assert [[text.get_text() for text in axis] for axis in ticks] == [
+        ["4", "8"],
+        ["0.5", "1"],
+    ]
+
+
+def test_a_map_of_words_beside_numbers_has_all_cells() -> None:
+    """A number among words keeps its place, and its cell its number."""
+    marks = [Mark(value, "dp", mean, None, 2) for value, mean in (("all", 1), (2, 3))]
+    assert _cells(plot_map({1.0: marks}, Frame())) == [[1.0, 3.0]]
+
+
+def test_small_numbers_of_a_map_are_told_apart() -> None:
+    """Times of milliseconds are not all 0.00."""
+    marks = [Mark(value, "dp", value / 1000, None, 2) for value in (1.0, 4.0)]
+    texts = [text.get_text() for text in plot_map({1.0: marks}, Frame()).axes[0].texts]
+    assert texts == ["0.0010", "0.0040"]
+
+
+def test_words_stand_in_the_order_of_the_values() -> None:
+    """Also if the first panel has no mark of the first value."""
+    marks = [Mark(value, "dp", 1.0, None, 2) for value in ("b", "a")]
+    ax = plot_sweep(marks, Frame(x_values=("a", "b", "c")))
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["a", "b"]
+
+
+def test_values_that_differ_in_late_digits_have_titles_of_their_own() -> None:
+    """No panel is lost to another one of the same title."""
+    frame = Frame(second_label="seed")
+    assert frame.panel_titles((1.0, 2.5)) == ["seed: 1", "seed: 2.5"]
+    assert frame.panel_titles((1234567, 1234568)) == ["seed: 1234567", "seed: 1234568"]
+
+
+def test_vertical_marks_stand_at_their_place_with_their_label() -> None:
+    """Also left of all values, where the axis is widened; data keep their y axis."""
+    marks = (Vertical(0.5, "memory"), Vertical(3.0, "disk"))
+    ax = sweep_of(rows_of(1), "x", log_x=True, verticals=marks)
+    upright = [line for line in ax.lines if len(set(line.get_xdata())) == 1]
+    assert [float(line.get_xdata()[0]) for line in upright] == [0.5, 3.0]
+    assert [text.get_text() for text in ax.texts] == ["memory", "disk"]
+    assert ax.get_xlim()[0] <= 0.5
+    assert ax.get_ylim() == sweep_of(rows_of(1), "x", log_x=True).get_ylim()
+
+
+def test_a_log_axis_shows_every_mean_that_it_can() -> None:
+    """Also where intervals reach below 0; it says how many means it cannot show."""
+    marks = [
+        Mark(1.0, "dp", 0.5, 1.0, 3),
+        Mark(2.0, "dp", 40.0, 1.0, 3),
+        Mark(3.0, "dp", 0.0, None, 3),
+    ]
+    ax = plot_sweep(marks, Frame(log_y=True))
+    low, high = ax.get_ylim()
+    assert 0 < low < 0.5
+    assert high > 41
+    legend = ax.get_legend()
+    assert legend is not None
+    assert (
+        legend.get_title()
+        .get_text()
+        .endswith("1 mean of 0 or less\nnot shown on a log axis")
+    )

@@ -10,14 +10,16 @@ import pytest
 
 from edgesim.profile.fit import (
     CopyPoint,
+    block_load,
     block_points,
+    copy_offset_s,
     copy_points,
     copy_rate,
     copy_time,
     fit_copies,
     scaled,
 )
-from edgesim.profile.values import Profile, Timing
+from edgesim.profile.values import BlockProfile, Profile, Timing
 
 Points = Sequence[tuple[int, float]]
 
@@ -271,3 +273,27 @@ def test_rate_of_a_plain_copy() -> None:
     assert copy_rate(profile([(1, 1.0)], copies), "pinned") == pytest.approx(2e9)
     assert copy_rate(profile([(1, 1.0)]), "pinned") is None
     assert copy_rate(profile([(1, 1.0)], copies, rate=3e9), "disk") is None
+
+
+def test_the_offset_of_a_copy_is_that_of_copies_in_chains() -> None:
+    """Through 1 s and 3 s at 1 and 3 kB the line has none; by themselves, 3 s."""
+    assert copy_offset_s(chained(), "pinned") == pytest.approx(0.0, abs=1e-9)
+    alone = profile([(10, 1.0)], [(1000, 4.0), (3000, 6.0), (9000, 12.0)])
+    assert copy_offset_s(alone, "pinned") == pytest.approx(3.0)
+    assert copy_offset_s(alone, "disk") is None
+    assert copy_offset_s(profile([(10, 1.0), (20, 2.0)]), "pinned") is None
+    assert copy_offset_s(profile([(10, 1.0)], [(1000, 4.0)]), "pinned") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("copies", "expected"), [(None, (5, 4, 9)), (1, (5, 4, 9)), (4, (14, 13, 18))]
+)
+def test_every_further_copy_of_a_block_costs_the_offset(
+    copies: int | None, expected: tuple[float, ...]
+) -> None:
+    """Four copies cost three times 3 s more than one, in the deciles too."""
+    alone = profile([(10, 1.0)], [(1000, 4.0), (3000, 6.0), (9000, 12.0)])
+    load = {"pinned": Timing(median_s=5.0, p10_s=4.0, p90_s=9.0)}
+    block = BlockProfile(name="b", bytes=2000, load_s=load, copies=copies)
+    found = block_load(alone, block, "pinned")
+    assert (found.median_s, found.p10_s, found.p90_s) == pytest.approx(expected)

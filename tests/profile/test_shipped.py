@@ -8,12 +8,21 @@ from pathlib import Path
 import pytest
 
 from edgesim.profile.file import read_profile, shipped_profiles
-from edgesim.profile.values import BlockProfile, Measured, Published, Synthetic, Timing
+from edgesim.profile.fit import copy_offset_s
+from edgesim.profile.values import (
+    BlockProfile,
+    Measured,
+    Published,
+    Synthetic,
+    Tier,
+    Timing,
+)
 from edgesim.text import number
 from tests.shared_data import require_shared
 
 REPOSITORY = Path(__file__).parents[2]
 RATE_BYTES_PER_S = 12.28e9
+COPY_S = 5e-6
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
 
@@ -30,7 +39,9 @@ def test_every_shipped_profile_is_called_as_its_file() -> None:
         assert read_profile(name).name == name
 
 
-def check_blocks(blocks: tuple[BlockProfile, ...], model: str, column: str) -> None:
+def check_blocks(
+    blocks: tuple[BlockProfile, ...], model: str, column: str, copy_s: float = 0.0
+) -> None:
     """Compare names, bytes and pinned loads with the table of parameter blocks."""
     table = [row for row in rows("param_blocks.csv") if row["model"] == model]
     assert [block.name for block in blocks] == [row["block"] for row in table]
@@ -38,7 +49,7 @@ def check_blocks(blocks: tuple[BlockProfile, ...], model: str, column: str) -> N
     for block in blocks:
         assert set(block.load_s) == {"pinned"}
         found = block.load_s["pinned"]
-        expected_s = block.bytes / RATE_BYTES_PER_S
+        expected_s = copy_s + block.bytes / RATE_BYTES_PER_S
         assert found.median_s == pytest.approx(expected_s, rel=1e-6)
         assert found.p10_s is None
         assert found.p90_s is None
@@ -76,11 +87,15 @@ def test_clockwork_block_loads_add_up_to_the_published_transfer() -> None:
 def test_synthetic_lora_profile_follows_its_stated_method() -> None:
     """Bytes and adapters are the tables', latencies the roofline that it states."""
     profile = read_profile("synthetic-lora")
+    for copy in profile.copies or ():
+        expected_s = COPY_S + copy.bytes / RATE_BYTES_PER_S
+        assert copy.load_s["pinned"].median_s == pytest.approx(expected_s, rel=1e-6)
+    assert copy_offset_s(profile, "pinned") == pytest.approx(COPY_S, rel=1e-4)
     assert isinstance(profile.provenance, Synthetic)
     assert "obody measured" in profile.provenance.method
     adapters = rows("lora_adapter_sizes.csv")
     for name, model in profile.models.items():
-        check_blocks(model.blocks, name, "bytes_fp16")
+        check_blocks(model.blocks, name, "bytes_fp16", COPY_S)
         size = {block.name: block.bytes for block in model.blocks}
         layers = sum(b for block, b in size.items() if block.startswith("layers.")) / 2
         head = size["lm_head"] / 2
@@ -96,11 +111,122 @@ def test_synthetic_lora_profile_follows_its_stated_method() -> None:
         table = [row for row in adapters if row["base_model"] == name]
         assert table
         assert {row["targets"] for row in table} == set(model.lora.bytes_per_rank)
+        assert model.lora.copies == {"q,v": 4, "q,k,v,o": 8, "all-linear": 14}
         for row in table:
             per_layer = int(row["rank"]) * model.lora.bytes_per_rank[row["targets"]]
             assert per_layer == 2 * int(row["params_per_layer"])
             carriers = sum(block.startswith("layers.") for block in size)
             assert per_layer * carriers == int(row["bytes_fp16"])
+
+
+ARCHITECTURES = {
+    # hidden size, layers, heads, key-value heads, size of a head, intermediate size,
+    # vocabulary, biases of q, k and v, parameters of a layer's norms
+    "llama-3.1-8b": (4096, 32, 32, 8, 128, 14336, 128256, False, 2 * 4096),
+    "qwen-2.5-7b": (3584, 28, 28, 4, 128, 18944, 152064, True, 2 * 3584),
+    "qwen3-32b": (5120, 64, 64, 8, 128, 25600, 151936, False, 2 * 5120 + 2 * 128),
+    "deepseek-r1-distill-qwen-32b": (
+        *(5120, 64, 40, 8, 128, 27648, 152064, True, 2 * 5120),
+    ),
+}
+"""Architectures of published-lora models, as their configurations state them."""
+
+
+def architecture_bytes(name: str) -> tuple[int, int, int, dict[str, int]]:
+    """Compute bytes of a layer, the embedding, the norm, and adapters by targets."""
+    hidden, _, heads, kv_heads, head, inner, words, biased, norms = ARCHITECTURES[name]
+    q, kv = heads * head, kv_heads * head
+    layer = 2 * hidden * (q + kv) + 3 * hidden * inner + norms
+    if biased:
+        layer += q + 2 * kv
+    attention = 2 * (hidden + q) + 2 * (hidden + kv)
+    ranks = {
+        "q,v": 2 * ((hidden + q) + (hidden + kv)),
+        "q,k,v,o": 2 * attention,
+        "all-linear": 2 * (attention + 3 * (hidden + inner)),
+    }
+    return 2 * layer, 2 * words * hidden, 2 * hidden, ranks
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_vllm_profile_has_the_sizes_of_the_architectures(name: str) -> None:
+    """Blocks and adapters by the configurations; latencies by the stated formula."""
+    model = read_profile("vllm-lora-h100").models[name]
+    layer, embedding, norm, ranks = architecture_bytes(name)
+    layers = ARCHITECTURES[name][1]
+    assert [(block.name, block.bytes) for block in model.blocks] == [
+        ("embed_tokens", embedding),
+        *((f"layers.{n}", layer) for n in range(layers)),
+        ("norm", norm),
+        ("lm_head", embedding),
+    ]
+    if model.lora is not None:
+        assert model.lora.bytes_per_rank == ranks
+        assert model.lora.copies is None
+    assert model.latency_from == "synthetic-lora"
+    read_bytes = embedding + norm + layers * layer
+    flops_of_one = 2 * (32 * layers * layer + embedding) / 2
+    assert dict(model.latency_s) == pytest.approx(
+        {
+            str(b): max(b * flops_of_one / 62.5e12, read_bytes / 720e9)
+            for b in range(1, 17)
+        },
+        rel=1e-6,
+    )
+
+
+def test_vllm_profile_has_the_published_load_times() -> None:
+    """Adapters by rank and tier; whole models; what is derived, by the stated rates."""
+    profile = read_profile("vllm-lora-h100")
+    assert isinstance(profile.provenance, Published)
+    assert "does not state which weights are adapted" in (profile.provenance.note or "")
+    tiers: dict[str, Tier] = {"host memory": "pinned", "disk": "disk"}
+    wanted = {
+        (row["model"].removesuffix("-instruct"), row["adapter_rank"], row["tier"]): row
+        for row in rows("vllm_lora_loads.csv")
+        if row["max_lora_rank"] in ("", row["adapter_rank"])
+    }
+    assert len(wanted) == 12
+    for (name, rank, tier), row in wanted.items():
+        lora = profile.models[name].lora
+        assert lora is not None
+        loads = {
+            str(of): time for of, time in (lora.adapter_load_s or {})[rank].items()
+        }
+        found_ms = 1e3 * loads[tiers[tier]].median_s
+        assert found_ms == pytest.approx(float(row["load_ms"]), rel=1e-9)
+    benchmarks = {
+        ("llama-3.1-8b", "disk"): "random/meta-llama_Llama-3.1-8B-Instruct",
+        ("qwen3-32b", "pinned"): "cached/Qwen_Qwen3-32B",
+        ("qwen3-32b", "disk"): "random/Qwen_Qwen3-32B",
+        **{
+            ("deepseek-r1-distill-qwen-32b", tier): (
+                f"{place}/deepseek-ai_DeepSeek-R1-Distill-Qwen-32B"
+            )
+            for tier, place in (("pinned", "cached"), ("disk", "random"))
+        },
+    }
+    published = {
+        "/".join((row["machine"], row["benchmark"])): float(row["median_s"])
+        for row in rows("serverlessllm_loads.csv")
+    }
+    sizes = {n: sum(b.bytes for b in m.blocks) for n, m in profile.models.items()}
+    for name, model in profile.models.items():
+        for tier in model.tiers:
+            found_s = sum(block.load_s[tier].median_s for block in model.blocks)
+            if (name, tier) in benchmarks:
+                (expected_s,) = (
+                    median_s
+                    for key, median_s in published.items()
+                    if f"h100_2025/{benchmarks[name, tier]}_sllm_" in key
+                )
+                assert (model.whole_load_s or {})[tier].median_s == expected_s
+            else:
+                assert tier not in (model.whole_load_s or {})
+                rate = {"pinned": 54.9e9, "disk": 23.8e9}[tier]
+                assert f"{rate / 1e9:g}e9 B/s" in (profile.provenance.note or "")
+                expected_s = sizes[name] / rate
+            assert found_s == pytest.approx(expected_s, rel=1e-5)
 
 
 CPU_PROFILES = ("cpu-epyc", "cpu-epyc-lora")

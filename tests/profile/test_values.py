@@ -262,6 +262,12 @@ def test_earlier_versions_hold_nothing_of_version_3(
         ("copies/0/chained_s", {"pinned": {"median_s": 1e-9}}, "copies[0].chained_s"),
         ("copies/0/load_s/pinned", RUNS, "copies[0].load_s.pinned.runs_s"),
         ("models/net/latency_s/8", RUNS, "models.net.latency_s.8.runs_s"),
+        ("models/net/blocks/0/copies", 2, "models.net.blocks[0].copies"),
+        (
+            "models/net/lora",
+            {"layer_prefix": "s", "bytes_per_rank": {"q": 1}, "copies": {"q": 2}},
+            "models.net.lora.copies",
+        ),
     ],
 )
 def test_version_2_is_read_without_version_3(
@@ -362,6 +368,23 @@ def test_a_round_takes_its_batch_and_what_an_empty_one_takes() -> None:
         ("models/net/overlap/passes", 0, "models.net.overlap.passes", "greater than"),
         ("models/net/overlap/copy_s", 0.0, "models.net.overlap.copy_s", "greater than"),
         ("models/net/overlap/copy_s", None, "models.net.overlap.copy_s", "missing"),
+        ("models/net/blocks/0/copies", 0, "models.net.blocks[0].copies", "greater"),
+        (
+            "models/net/lora",
+            {"layer_prefix": "s", "bytes_per_rank": {"q": 1}, "copies": {"k": 2}},
+            "models.net.lora",
+            "no targets but those of bytes_per_rank (q), found k",
+        ),
+        (
+            "models/net/lora",
+            {
+                "layer_prefix": "s",
+                "bytes_per_rank": {"q": 1},
+                "adapter_load_s": {"8": {"pageable": {"median_s": 0.1}}},
+            },
+            "models.net",
+            "lora.adapter_load_s.8 must hold the tiers of the blocks (pinned",
+        ),
     ],
 )
 def test_refuses_what_version_3_does_not_allow(
@@ -455,6 +478,18 @@ def test_copies_must_grow(tmp_path: Path) -> None:
         file = written(tmp_path, SMALL | {"copies": ladder(*sizes)})
         with pytest.raises(InputError, match="copies must grow in bytes, found"):
             read_profile(file)
+
+
+def test_stated_copies_need_to_know_what_a_copy_costs(tmp_path: Path) -> None:
+    """A block of two copies is read beside a ladder of its tier, and not without."""
+    document = changed("models/net/blocks/0/copies", 2)
+    with pytest.raises(InputError, match=r"models.net states copies, so copies must"):
+        read_profile(written(tmp_path, document))
+    copies = ladder(4, 9)
+    for one in copies:
+        one["load_s"]["disk"] = {"median_s": 1e-3}
+    found = read_profile(written(tmp_path, document | {"copies": copies}))
+    assert found.models["net"].copies == 2
 
 
 def test_latency_may_be_a_number_or_a_timing() -> None:

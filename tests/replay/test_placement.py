@@ -14,7 +14,6 @@ from edgesim.replay.placement import (
     aligned,
     most_resident_bytes,
     place,
-    shares,
     stays,
 )
 from tests.replay import cases
@@ -60,7 +59,7 @@ def test_without_sharing_each_model_has_a_copy_of_its_own() -> None:
     """The stem comes anew with every change of model, and belongs to that model."""
     problem = cases.problem(("net-v01", "net-v02", "net-v02"))
     schedule = cases.schedule(problem, solver="greedy-noshare")
-    assert not shares(schedule)
+    assert not schedule.sharing
     found = stays(problem, schedule)
     assert _spans(found) == [
         ("net/stem", 0, 0),

@@ -192,9 +192,9 @@ def test_a_schedule_that_is_not_feasible_is_refused() -> None:
 
 
 def test_sharing_is_not_assumed_of_a_baseline() -> None:
-    """Under a -noshare name, loads that count on shared blocks are not enough."""
+    """Without sharing, loads that count on shared blocks are not enough."""
     _files(architecture=None)
-    write_schedule(Path("edf.json"), _edited(solver="edf-noshare"))
+    write_schedule(Path("edf.json"), _edited(sharing=False))
     _refused(_replay(), "not feasible", "net/stem")
 
 

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from edgesim.report.file import write_report
+from tests.browser import open_page, started
 from tests.report.conftest import Copied
 from tests.report.test_page import HOSTILE
-
-CHROMIUM = Path("/usr/bin/chromium")
-CHROMEDRIVER = Path("/usr/bin/chromedriver")
-REQUIRE = "EDGESIM_REQUIRE_CHROMIUM"
-OPTIONS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--window-size=1400,1000",
-)
 
 
 @pytest.fixture(scope="module")
@@ -38,27 +22,13 @@ def browser(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[webdriver.Chrome]:
     """Start a browser with a profile of its own, or skip without one."""
-    if not (CHROMIUM.is_file() and CHROMEDRIVER.is_file()):
-        message = f"{CHROMIUM} or {CHROMEDRIVER} is not there"
-        if os.environ.get(REQUIRE):
-            pytest.fail(f"{message}, and {REQUIRE} is set")
-        pytest.skip(message)
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for option in OPTIONS:
-        options.add_argument(option)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(CHROMEDRIVER)))
-    try:
+    with started(tmp_path_factory.mktemp("profile")) as driver:
         yield driver
-    finally:
-        driver.quit()
 
 
 def _open(browser: webdriver.Chrome, page: Path) -> None:
     """Open a page, and wait until its timeline is drawn."""
-    browser.get(page.as_uri())
+    open_page(browser, page)
     if browser.find_elements(By.ID, "timeline-plot"):
         WebDriverWait(browser, 60).until(
             lambda it: it.execute_script(
@@ -267,7 +237,7 @@ def test_without_scripts_all_but_the_timeline_is_there(
     browser.execute_cdp_cmd(off, {"value": True})
     try:
         page = write_report(copied("plan"))
-        browser.get(page.as_uri())
+        open_page(browser, page)
         said = browser.find_element(By.TAG_NAME, "main").text
         assert "Sharing gains dp" in said
         assert "The timeline needs JavaScript" in said

@@ -32,6 +32,9 @@ def test_shipped_figures(name: str) -> None:
     rows = file.with_suffix(".csv").read_text().count("\n") - 1
     assert f" {rows:,} rows" in parsed.text_of["data"]
     assert "title = " in parsed.text_of["data"]
+    drawn = file.with_suffix(".shown.csv")
+    count = drawn.read_text().count("\n") - 1
+    assert f"All {count:,} rows of {drawn.name}." in parsed.text_of["shown"]
     assert html == figure_page(file.with_suffix(""))
 
 

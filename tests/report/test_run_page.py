@@ -28,7 +28,12 @@ def test_a_page_of_plans(copied: Copied) -> None:
     assert "Sharing gains dp +" in numbers
     assert "load" in numbers
     assert "idle" in numbers
-    assert "not scheduled" in parsed.text_of["lost"]
+    lost = parsed.text_of["lost"]
+    assert "not scheduled" in lost
+    for name, causes in summary["lost_to"].items():
+        for cause, count in causes.items():
+            assert cause in lost
+            assert f"{count:,}" in lost[lost.index(name) :]
     made = [(one["name"], one["repeat"]) for one in parsed.trials()]
     names = ("dp", "dp-noshare", "greedy")
     assert made == [(name, repeat) for name in names for repeat in (0, 1)]

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from edgesim.errors import InputError
-from edgesim.results.figure import Kept, open_figure, run_figure
+from edgesim.experiment.point import Point
+from edgesim.results.figure import Kept, Shard, run_figure
+from edgesim.results.figure_source import open_figure
 from tests.examples import FIGURE, SCENARIO, TRACE
 
 
@@ -55,6 +57,26 @@ def test_a_failure_says_what_is_kept(
     with pytest.raises(InputError, match=r"; 5 of 8 points kept in .*\.points$"):
         run_figure(figure, own_code=True)
     assert not figure.with_suffix(".csv").exists()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 4, 9])
+def test_every_shard_has_its_part_of_every_solver(
+    figure: Path, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    """However many solvers there are: one may take a thousand times as long."""
+    taken: list[list[Point]] = []
+    monkeypatch.setattr(
+        "edgesim.results.figure.run_points",
+        lambda points, *_: taken.append(list(points)) or {},
+    )
+    for number in range(1, parts + 1):
+        run_figure(figure, shard=Shard(number, parts))
+    assert len({point.key for points in taken for point in points}) == 8
+    assert sum(map(len, taken)) == 8
+    for name in ("dp", "dp-noshare"):
+        counts = [sum(one.name == name for one in points) for points in taken]
+        assert max(counts) - min(counts) <= 1
+    assert max(map(len, taken)) - min(map(len, taken)) <= 1
 
 
 def test_an_interrupt_says_what_is_kept(figure: Path) -> None:

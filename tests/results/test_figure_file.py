@@ -65,16 +65,43 @@ def test_a_figure_of_ones_own_is_not_replaced() -> None:
 
 def test_a_file_that_was_asked_for_is_the_users() -> None:
     """Whoever edits it loses nothing by computing it."""
-    assert edgesim("figure", "small.toml", *VARIED, "--write", "mine.toml").code == 0
+    words = ("figure", "small.toml", *VARIED, "--write", "mine.toml")
+    assert edgesim(*words).code == 0
     text = "# my own words\n" + Path("mine.toml").read_text()
     Path("mine.toml").write_text(text)
-    finished = edgesim("figure", "mine.toml", "--jobs", 1)
-    assert finished.code == 0, finished.err
-    assert Path("mine.toml").read_text() == text
-    assert (
-        Path("mine.csv").read_bytes()
-        == Path("results/figure-small/small.csv").read_bytes()
+    data = Path("mine.csv").read_bytes()
+    for again in (("figure", "mine.toml", "--jobs", 1), words):
+        finished = edgesim(*again)
+        assert finished.code == 0, finished.err
+        assert Path("mine.toml").read_text() == text
+        assert Path("mine.csv").read_bytes() == data
+
+
+def test_what_was_kept_by_name_is_not_replaced_by_another_figure() -> None:
+    """Not even where the first one had been written by the same command."""
+    words = ("figure", "small.toml", *VARIED, "--write", "mine.toml")
+    assert edgesim(*words).code == 0
+    text = Path("mine.toml").read_text().replace("small", "mine", 1)
+    Path("mine.toml").write_text(text)
+    finished = edgesim(*words)
+    assert finished.code == 2
+    assert finished.err == (
+        "error: mine.toml: is another figure, which is not replaced; choose another "
+        "name\n"
     )
+    assert Path("mine.toml").read_text() == text
+
+
+def test_points_of_a_figure_that_is_kept_are_found_by_its_file() -> None:
+    """What --vary computed, a part of it for instance, the file goes on with."""
+    words = ("figure", "small.toml", *VARIED, "--write", "mine.toml", "--jobs", 1)
+    finished = edgesim(*words, "--shard", "1/2")
+    assert finished.out == (
+        "part 1 of 2 of mine is kept in .points; --merge writes the figure once all "
+        "are\n"
+    )
+    assert edgesim("figure", "mine.toml", "--shard", "2/2").code == 0
+    assert edgesim("figure", "mine.toml", "--merge").code == 0
 
 
 def test_a_map_takes_no_logarithmic_axis() -> None:

@@ -13,7 +13,7 @@ from edgesim.errors import InputError
 from edgesim.experiment.sources import library_of
 from edgesim.profile.file import read_profile
 from edgesim.scenario import Scenario, read_scenario
-from edgesim.scenario.parameters import NAMED, Axis, axis_of, expand
+from edgesim.scenario.parameters import NAMED, Axis, axis_of, expand, is_whole
 from edgesim.shipped import locate, shipped_names
 from tests.command import edgesim
 
@@ -184,6 +184,18 @@ def test_shares_replace_what_tables_had(parameter: str, key: str) -> None:
         (CAMPUS, "models", 2.5, "must be a whole number, found 2.5"),
         (CAMPUS, "models", True, "must be a whole number, found True"),
         (OWN, "models", 4, "needs a library of kind clusters, adapters or mixed"),
+        (
+            LORA.replace(
+                **{
+                    "library.backbones": [
+                        {"base": "llama-2-7b", "adapters": 2, "ranks": [1, 2]}
+                    ]
+                }
+            ),
+            "models",
+            4,
+            "needs adapters of one rank each",
+        ),
         (OWN, "frozen", 0.5, "needs a library of kind clusters"),
         (LORA, "shared", 0.5, "needs a library of kind clusters"),
         (CAMPUS, "shared", 1.5, "must be a number between 0 and 1, found 1.5"),
@@ -229,3 +241,11 @@ def test_listed() -> None:
     text = " ".join(finished.out.split())
     for name, what in NAMED.items():
         assert f"{name} {what}" in text
+
+
+def test_keys_of_whole_numbers_are_known() -> None:
+    """By the scenario's schema, whatever the library."""
+    whole = ("users", "memory", "models", "library.clusters[0].variants", "run.seed")
+    assert all(map(is_whole, whole))
+    others = ("bandwidth", "load", "popularity", "frozen", "workload.window_s")
+    assert not any(map(is_whole, others))

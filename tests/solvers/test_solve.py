@@ -304,3 +304,11 @@ def test_importing_is_light():
     modules = set(json.loads(python(code)))
     assert "solvers" in modules
     assert not modules & {"pulp", "highspy", "torch", "edgesim", "matplotlib"}
+
+
+def test_a_result_prints_in_one_line():
+    """Also as part of a list, where Python shows its repr."""
+    result = solve(CROSSING, "greedy")
+    assert repr(result) == f"<Result: {result}>"
+    assert "\n" not in repr(result)
+    assert len(repr(result)) < 120

@@ -13,6 +13,7 @@ import solvers
 from solvers import UPLINKS, Problem, Schedule, VerificationError, solve, verify
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import make_schedule
+from tests.solvers.strategies import seeded_plan
 
 USER = {"spectral_efficiency": 2.0, "input_bits": 8.0, "deadline_s": 20.0}
 PROBLEM: dict[str, Any] = {
@@ -107,6 +108,7 @@ SCHEDULE_MUTATIONS = {
     "served too high": ({"served": plus(1)}, "served says 5, the rounds serve 4"),
     "served too low": ({"served": plus(-1)}, "served says 3, the rounds serve 4"),
     "bound too low": ({"bound": to(3)}, "bound 3 is below served 4"),
+    "bound above the users": ({"bound": to(6)}, "bound 6 is above the 5 users"),
     "gap too high": ({"gap": to(0.5)}, "gap says 0.5, it is 0.0"),
     "gap forgotten": ({"bound": to(8)}, "gap says 0.0, it is 0.5"),
     "optimal below the bound": (
@@ -464,7 +466,7 @@ def test_without_sharing_models_have_blocks_to_themselves():
     """Without sharing b needs a stem of its own, and then finds no room beside a."""
     problem = Problem.model_validate(CACHED)
     alone = Schedule.model_validate(cached(sharing=False))
-    verify(problem, alone, sharing=False)
+    verify(problem, alone)
     assert alone.rounds[2].loaded_blocks == ("stem", "b")
     assert alone.rounds[2].load_start_s == alone.rounds[1].end_s
     with pytest.raises(VerificationError) as caught:
@@ -478,6 +480,60 @@ def test_releases_need_dynamic(uplink):
     """A release later than 0 of anybody at all rules the other disciplines out."""
     problem = changed(PROBLEM, {"users.4.release_s": to(1.0)})
     assert f"{uplink} needs all releases 0" in complaints(problem, listed(base(uplink)))
+
+
+def test_catches_a_slack_that_is_not_there():
+    """It says how far the rounds are ahead, and only of static ones."""
+    schedule = listed(base("static"))
+    assert schedule["slack_s"] > 1
+    for change in (-1e-6, 1e-6, 5.0):
+        found = complaints(PROBLEM, changed(schedule, {"slack_s": plus(change)}))
+        assert found.startswith("slack_s says ")
+    found = complaints(PROBLEM, changed(listed(base("dynamic")), {"slack_s": to(0.0)}))
+    assert found == "slack_s is for static, not dynamic"
+    verify(
+        Problem.model_validate(PROBLEM),
+        Schedule.model_validate({**schedule, "slack_s": None}),
+    )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_accepts_the_slack_of_every_plan(seed):
+    """With loads that run beside batches, and wherever memory forbids that."""
+    tables, rounds = seeded_plan(seed)
+    users = tuple(
+        user.model_copy(update={"deadline_s": 9.0 + k % 3})
+        for k, user in enumerate(tables.problem.users)
+    )
+    tables = Tables(tables.problem.model_copy(update={"users": users}))
+    schedule = make_schedule(tables, rounds, "static", solver="test", bound=None)
+    if schedule is None:
+        rounds = rounds[:6]
+        schedule = make_schedule(tables, rounds, "static", solver="test", bound=None)
+    assert schedule.slack_s is not None
+    verify(tables.problem, schedule)
+
+
+def slivers(count: int, hz: float) -> dict[str, Any]:
+    """Upload in many segments of a nanosecond each, all while others upload."""
+    width_s = 1e-9
+    return {
+        "bandwidth.3.segments": to(
+            [
+                {"start_s": 3 * r * width_s, "end_s": (3 * r + 1) * width_s, "hz": hz}
+                for r in range(count)
+            ]
+        )
+    }
+
+
+def test_the_tolerance_on_spectrum_does_not_add_up():
+    """Slivers of a nanosecond carry nothing for free, however many they are."""
+    schedule = listed(base("dynamic"))
+    # The user needs 4 Hz·s of a band of 10 Hz that others hold from the start.
+    problem = changed(PROBLEM, {"users.2.input_bits": to(2e-3)})
+    said = complaints(problem, changed(schedule, slivers(100_001, 10.0)))
+    assert said == "the users hold 20 Hz at once of 10 Hz"
 
 
 def test_names_every_rule_that_is_broken():
@@ -519,7 +575,7 @@ def test_loading_more_than_needed_is_allowed(uplink):
     result = solve(problem, "greedy-noshare", uplink=uplink)
     loaded = [block for r in result.schedule.rounds for block in r.loaded_blocks]
     assert loaded.count("stem") == 2
-    verify(problem, result.schedule)
+    verify(problem, result.schedule, sharing=True)
 
 
 def test_shares_no_code_with_the_timing():

@@ -17,6 +17,7 @@ from edgesim.trace.convert import (
     ConversionReport,
     Fill,
     LogColumns,
+    Place,
     Skipped,
     azure_functions_2019,
     azure_functions_2021,
@@ -74,7 +75,7 @@ def test_2019_spreads_each_minute(tmp_path: Path) -> None:
     }
     assert trace.models == ("m000", "m001", "m002", "m003")
     assert (report.rows_read, report.rows_used, report.requests) == (4, 3, 11)
-    assert report.skipped == {"function without calls": Skipped(1, (3,))}
+    assert report.skipped == {"function without calls": Skipped(1, (Place(3),))}
     assert "arrival times are spread uniformly within their minute (seed 0)" in (
         report.notes
     )
@@ -172,10 +173,10 @@ def test_2021_arrival_is_end_less_duration(tmp_path: Path) -> None:
     assert model_names(trace) == ["m000", "m001", "m000"]
     assert (report.rows_read, report.rows_used) == (7, 3)
     assert report.skipped == {
-        "arrival is before the time 0 of the source": Skipped(1, (5,)),
-        "end_timestamp is not a number": Skipped(1, (6,)),
-        "duration is below 0": Skipped(1, (7,)),
-        "wrong number of fields": Skipped(1, (8,)),
+        "arrival is before the time 0 of the source": Skipped(1, (Place(5, "0.25"),)),
+        "end_timestamp is not a number": Skipped(1, (Place(6, "x"),)),
+        "duration is below 0": Skipped(1, (Place(7, "-1"),)),
+        "wrong number of fields": Skipped(1, (Place(8, "a,f,3.0"),)),
     }
     assert "rows were not in order of arrival and have been sorted" in report.notes
 
@@ -209,7 +210,7 @@ def test_llm_keeps_every_digit_of_its_times(tmp_path: Path) -> None:
     assert trace.input_bytes.tolist() == [3 * 4808, 3 * 3180]
     assert trace.models == ("m000",)
     assert report.skipped == {
-        "ContextTokens is not between 1 and 10^9": Skipped(1, (4,))
+        "ContextTokens is not between 1 and 10^9": Skipped(1, (Place(4, "0"),))
     }
 
 
@@ -343,19 +344,26 @@ def test_log_counts_what_it_cannot_use(tmp_path: Path) -> None:
     trace, report = log(tmp_path, text, Fill(), user="u", size="b", slo="d")
     assert len(trace) == 1
     assert report.skipped == {
-        "t is empty": Skipped(1, (3,)),
-        "t is not a number": Skipped(2, (4, 5)),
-        "t is out of range": Skipped(2, (6, 7)),
-        "m is empty or not on one line": Skipped(2, (8, 9)),
-        "u is empty or not on one line": Skipped(1, (11,)),
-        "b is below 1 byte": Skipped(2, (12, 13)),
-        "d is not a number above 0": Skipped(2, (14, 15)),
-        "wrong number of fields": Skipped(4, (16, 17, 18)),
+        "t is empty": Skipped(1, (Place(3),)),
+        "t is not a number": Skipped(2, (Place(4, "x"), Place(5, "nan"))),
+        "t is out of range": Skipped(
+            2, (Place(6, "1e30"), Place(7, "1e99999999999999999999"))
+        ),
+        "m is empty or not on one line": Skipped(2, (Place(8), Place(9, "a\nb"))),
+        "u is empty or not on one line": Skipped(1, (Place(11),)),
+        "b is below 1 byte": Skipped(2, (Place(12, "0.2"), Place(13, "-5"))),
+        "d is not a number above 0": Skipped(2, (Place(14, "0"), Place(15, "soon"))),
+        "wrong number of fields": Skipped(
+            4, (Place(16, "1,a"), Place(17, "1,a"), Place(18, "1,a"))
+        ),
     }
     assert (report.rows_read, report.rows_used, report.requests) == (17, 1, 1)
     text = str(report)
     assert "1 of 17 rows used, 1 requests written" in text
-    assert "skipped 4: wrong number of fields (lines 16, 17, 18, ...)" in text
+    assert (
+        "skipped 4: wrong number of fields "
+        "(line 16: '1,a', line 17: '1,a', line 18: '1,a', ...)"
+    ) in text
     assert "skipped 1: t is empty (line 3)" in text
 
 
@@ -377,7 +385,7 @@ def test_log_counts_times_that_are_none(tmp_path: Path, time: str) -> None:
     text = f"t,m\n2024-01-01T00:00:00{offset},a\n{time},a\n"
     trace, report = log(tmp_path, text, arrival_unit="iso")
     assert len(trace) == 1
-    assert [rows.first_lines for rows in report.skipped.values()] == [(3,)]
+    assert [rows.first for rows in report.skipped.values()] == [(Place(3, time),)]
 
 
 @pytest.mark.parametrize(

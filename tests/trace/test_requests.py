@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import tracemalloc
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -393,3 +395,25 @@ def test_sizes_are_not_rounded_in_silence() -> None:
     """A fraction of a byte is an error, not one byte less."""
     with pytest.raises(TypeError):
         trace_of(2, input_bytes=[1.5, 2.5])
+
+
+def test_written_rows_are_those_of_the_csv_module(tmp_path: Path) -> None:
+    """Names that must be quoted are, and no others; numbers are as repr has them."""
+    names = ("plain", "a,b", 'say "cats"', " blank ", "ü;'")
+    trace = Trace(
+        arrival_s=np.array([0.0, 1e-9, 0.1, 1e16, 1e16]),
+        users=names,
+        user=np.arange(5),
+        models=names[::-1],
+        model=np.arange(5),
+        input_bytes=np.array([1, 2, 3, 4, 2**62]),
+        slo_s=np.array([1.0, 1e-5, 2.5, 1e22, 3]),
+    )
+    write_trace(trace, tmp_path / "t.csv")
+    wanted = StringIO()
+    writer = csv.writer(wanted, lineterminator="\n")
+    writer.writerow(["arrival_s", "user", "model", "input_bytes", "slo_s"])
+    for n in range(5):
+        row = (trace.arrival_s[n], names[n], names[4 - n], trace.input_bytes[n])
+        writer.writerow([float(row[0]), *row[1:3], int(row[3]), float(trace.slo_s[n])])
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == wanted.getvalue()

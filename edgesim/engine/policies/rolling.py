@@ -28,7 +28,7 @@ from solvers.tolerance import TIME_TOLERANCE_S
 ONE_DEADLINE = ("dp",)
 """Solvers that require a common deadline and no releases."""
 
-EXTENDED = ("greedy", "local-search")
+EXTENDED = ("greedy", "local-search", "branch")
 """Solvers that support a cache and overlap."""
 
 PLANNERS = tuple(name for name in SOLVERS if not name.endswith("-noshare"))
@@ -71,8 +71,8 @@ class Rolling(Policy):
     iterations, seed
         Options of ``local-search``; the seed applies to ``random`` too.
     time_limit_s
-        Wall-clock limit per plan of ``ilp`` and ``local-search``; results then depend
-        on the machine.
+        Wall-clock limit per plan of ``branch``, ``ilp`` and ``local-search``; results
+        then depend on the machine.
 
     Raises
     ------

@@ -28,6 +28,7 @@ from edgesim.checkpoints.content import (
 from edgesim.checkpoints.to_profile import loads_at
 from edgesim.measures.account import Account
 from edgesim.measures.measure import measure_span
+from edgesim.plotting.marks import Frame, Mark
 from edgesim.plotting.online import (
     plot_goodput,
     plot_gpu,
@@ -39,7 +40,8 @@ from edgesim.plotting.profile import profile_figure
 from edgesim.plotting.replay import plot_replay
 from edgesim.plotting.sharing import sharing_figure
 from edgesim.plotting.style import Drawing, root_figure, style
-from edgesim.plotting.sweep import Frame, Mark, plot_map, plot_panels, plot_sweep
+from edgesim.plotting.sweep import plot_panels, plot_sweep
+from edgesim.plotting.sweep_map import plot_map
 from edgesim.plotting.throughput import plot_throughput
 from edgesim.plotting.timeline import plot_timeline
 from edgesim.plotting.trace import trace_figure

@@ -1,0 +1,232 @@
+"""Branch and bound: which users are served, with the path bound at every node."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.bounds.path_bound import ITERATIONS, Relaxation, Tuned, tuned, whole
+from solvers.bounds.path_network import Network
+from solvers.bounds.upper_bound import upper_bound
+from solvers.core.algorithm import Options, Solution
+from solvers.core.tables import Tables
+from solvers.local_search import solver as local_search
+from solvers.uplink import Uplink
+
+Flags = NDArray[np.bool_]
+
+# Share of the time limit for the plan to start from; iterations without a limit.
+PLAN_SHARE = 0.25
+PLAN_ITERATIONS = 200
+
+# Longest paths of a node, and the share of the way that its first step goes.
+NODE_ITERATIONS = 50
+NODE_SHARE = 0.3
+
+# Nodes if there is no time limit.
+MAX_NODES = 30
+
+
+class _Node(NamedTuple):
+    """Users that must and must not be served, and what is known of such schedules.
+
+    ``refuted`` is the number of users that its multipliers were to refute more than.
+    """
+
+    forced: Flags
+    banned: Flags
+    found: Tuned
+    refuted: int
+
+
+def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
+    """Prove how many users can be served by branching on the path bound.
+
+    The plan is that of local search. Nodes with the greatest bound are divided first:
+    with one deadline and releases 0 into those that serve at most q users of a model
+    and those that serve more, else into those with a user and those without. A node is
+    given up when its bound is what the plan serves.
+
+    Returns
+    -------
+    Solution
+        Proven if no node is left; else with the greatest bound of the nodes left.
+
+    Notes
+    -----
+    Exponential in the worst case. Without a time limit it ends after ``MAX_NODES``
+    nodes, and the same seed gives the same result. Problems too large for the path
+    bound keep the bound of local search.
+    """
+    if not tables.active:
+        return Solution([], proven=True)
+    limit_s = options.time_limit_s
+    stop_s = np.inf if limit_s is None else time.monotonic() + limit_s
+    plan = replace(
+        options,
+        time_limit_s=None if limit_s is None else PLAN_SHARE * limit_s,
+        iterations=options.iterations or (PLAN_ITERATIONS if limit_s is None else None),
+    )
+    start = local_search.solve(tables, uplink, plan)
+    served = sum(len(users) for _, users in start.rounds)
+    bound = upper_bound(tables, uplink) if start.bound is None else start.bound
+    if served < bound:
+        most_nodes = MAX_NODES if limit_s is None else np.inf
+        bound = lowered(
+            tables,
+            uplink,
+            served,
+            bound,
+            most_nodes,
+            lambda: time.monotonic() >= stop_s,
+        )
+    proven = served == bound
+    return Solution(start.rounds, proven=proven, bound=None if proven else bound)
+
+
+def lowered(
+    tables: Tables,
+    uplink: Uplink,
+    served: int,
+    bound: int,
+    most_nodes: float,
+    out_of_time: Callable[[], bool],
+) -> int:
+    """Lower a bound by branching, at best to what is served."""
+    root = tuned(tables, uplink, served, ITERATIONS, out_of_time)
+    if root is None:
+        return bound
+    relaxed, found = root
+    least = min(bound, max(whole(found.bound), served))
+    if least == served:
+        return served
+    search = _Search(relaxed, served, least, most_nodes, out_of_time)
+    return max(served, search.run(found))
+
+
+@dataclass
+class _Search:
+    """The nodes still open, those with the greatest bound first, then the deepest."""
+
+    relaxed: Relaxation
+    served: int
+    bound: int
+    most_nodes: float
+    out_of_time: Callable[[], bool]
+
+    def __post_init__(self) -> None:
+        self.yields = _yields(self.relaxed.network)
+
+    def run(self, root: Tuned) -> int:
+        """Divide nodes until none is left that may serve more, and return the bound."""
+        nobody = np.zeros(len(self.relaxed.network.users), dtype=bool)
+        ticket = count()
+        nodes = [(-self.bound, 0, 0, _Node(nobody, nobody, root, self.served))]
+        tuned_nodes = 0
+        while nodes:
+            greatest = -nodes[0][0]
+            if self.out_of_time() or tuned_nodes >= self.most_nodes:
+                return greatest
+            _, depth, _, node = heapq.heappop(nodes)
+            aim = max(self.served, greatest - 1)
+            if node.refuted > aim:
+                children = [(node.forced, node.banned)]
+            else:
+                children = self._divide(node)
+                depth -= 1
+            if not children:
+                # Everything is decided, and the bound is no less.
+                return greatest
+            for forced, banned in children:
+                if len(banned) - int(banned.sum()) <= self.served:
+                    continue
+                found = self._tune(node, forced, banned, aim)
+                tuned_nodes += 1
+                most = len(banned) - int(banned.sum())
+                least = min(greatest, most, whole(found.bound))
+                if least > self.served:
+                    child = _Node(forced, banned, found, aim)
+                    heapq.heappush(nodes, (-least, depth, next(ticket), child))
+        return self.served
+
+    def _tune(self, node: _Node, forced: Flags, banned: Flags, aim: int) -> Tuned:
+        return self.relaxed.tune(
+            node.found.multipliers,
+            aim,
+            forced,
+            banned,
+            iterations=NODE_ITERATIONS,
+            out_of_time=self.out_of_time,
+            share=NODE_SHARE,
+        )
+
+    def _divide(self, node: _Node) -> list[tuple[Flags, Flags]]:
+        """Divide the schedules of a node in two; none if all users are decided."""
+        if self.relaxed.network.ordered:
+            return self._divide_by_count(node)
+        return self._divide_by_user(node)
+
+    def _divide_by_count(self, node: _Node) -> list[tuple[Flags, Flags]]:
+        """At most q users of a model, those of least demand, or more than q."""
+        first = self.relaxed.network.first
+        least = np.add.reduceat(node.forced.astype(np.int64), first[:-1])
+        most = np.diff(first) - np.add.reduceat(
+            node.banned.astype(np.int64), first[:-1]
+        )
+        users = len(node.forced)
+        mean, variance = node.found.mean[users:], node.found.variance[users:]
+        undecided = np.flatnonzero(least < most)
+        if not len(undecided):
+            return []
+        m = int(undecided[variance[undecided].argmax()])
+        q = int(np.clip(math.floor(mean[m]), least[m], most[m] - 1))
+        banned, forced = node.banned.copy(), node.forced.copy()
+        banned[first[m] + q : first[m + 1]] = True
+        forced[first[m] : first[m] + q + 1] = True
+        return [(node.forced, banned), (forced, node.banned)]
+
+    def _divide_by_user(self, node: _Node) -> list[tuple[Flags, Flags]]:
+        """With a user and all that it yields to, or without it and all that yield.
+
+        A user yields to another one of its model that asks for no more, may wait no
+        less and is there no later: whatever serves the first can serve the second.
+        """
+        users = len(node.forced)
+        variance = node.found.variance[:users]
+        undecided = np.flatnonzero(~node.forced & ~node.banned)
+        if not len(undecided):
+            return []
+        k = int(undecided[variance[undecided].argmax()])
+        forced = node.forced | self.yields[k]
+        banned = node.banned | self.yields[:, k]
+        return [
+            (kept, left)
+            for kept, left in ((node.forced, banned), (forced, node.banned))
+            if not (kept & left).any()
+        ]
+
+
+def _yields(network: Network) -> Flags:
+    """Whether each user yields to each other one, or is the same, shape (K, K)."""
+    model = network.user_model
+    demand_s = network.demand_s
+    deadline_s = network.tables.deadline_s[network.users]
+    release_s = network.tables.release_s[network.users]
+    no_worse = (
+        (model[:, None] == model)
+        & (demand_s[:, None] >= demand_s)
+        & (deadline_s[:, None] <= deadline_s)
+        & (release_s[:, None] >= release_s)
+    )
+    # Of two that are the same, the second yields.
+    place = np.arange(len(model))
+    found: Flags = no_worse & (~no_worse.T | (place[:, None] >= place))
+    return found

@@ -1,0 +1,117 @@
+"""Branch and bound: its proofs are the oracle's, and its limits hold."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from solvers import UPLINKS, Problem, Uplink, solve
+from solvers.bounds.upper_bound import upper_bound
+from solvers.branch import solver as branch
+from solvers.core.tables import Tables
+from tests.solvers.brute import MOST_USERS, best_served
+from tests.solvers.strategies import problems, seeded_problem
+
+FEW = settings(
+    max_examples=8,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+KINDS: dict[str, dict[str, Any]] = {
+    "one deadline": {"deadlines": "common"},
+    "own deadlines": {"deadlines": "own"},
+    "cache and overlap": {"deadlines": "any", "extensions": True},
+    "releases": {"deadlines": "any", "releases": True},
+}
+CASES = [
+    (kind, uplink)
+    for kind, drawn in KINDS.items()
+    for uplink in UPLINKS
+    if uplink == "dynamic" or not drawn.get("releases")
+]
+
+
+def compare(problem: Problem, uplink: Uplink) -> None:
+    """Hold the result, and the bound from plans that are not the best, to the oracle.
+
+    From a worse plan there is more to refute, so more is divided.
+    """
+    if problem.overlap or problem.residency == "cache":
+        optimum = best_served(problem, uplink)
+    else:
+        optimum = solve(problem, "exhaustive", uplink=uplink).served
+    result = solve(problem, "branch", uplink=uplink, iterations=20)
+    assert result.served <= optimum <= result.bound
+    if result.status == "optimal":
+        assert result.served == optimum
+    tables = Tables(problem)
+    if not tables.active:
+        return
+    bound = upper_bound(tables, uplink)
+    for served in {optimum, max(optimum - 1, 0)}:
+        found = branch.lowered(tables, uplink, served, bound, 20, lambda: False)
+        assert optimum <= found <= max(bound, optimum)
+
+
+@pytest.mark.parametrize(("kind", "uplink"), CASES)
+def test_its_proofs_are_those_of_the_oracle(kind: str, uplink: Uplink) -> None:
+    """All disciplines, own deadlines, releases, cache and overlap."""
+
+    @FEW
+    @given(problems(max_users=MOST_USERS, **KINDS[kind]))
+    def check(problem: Problem) -> None:
+        compare(problem, uplink)
+
+    check()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("kind", "uplink"), CASES)
+def test_its_proofs_are_those_of_the_oracle_often(kind: str, uplink: Uplink) -> None:
+    """The same on more problems."""
+
+    @settings(FEW, max_examples=60)
+    @given(problems(max_users=MOST_USERS, **KINDS[kind]))
+    def check(problem: Problem) -> None:
+        compare(problem, uplink)
+
+    check()
+
+
+def test_it_proves_what_prices_leave_open() -> None:
+    """``static``: of 12 users it proves all optima, where other bounds leave a gap."""
+    gaps = 0
+    for number in range(4):
+        rng = np.random.default_rng(number)
+        problem = seeded_problem(rng, sharing="crossing", users=12, models=4)
+        result = solve(problem, "branch", uplink="static")
+        assert result.status == "optimal"
+        gaps += upper_bound(Tables(problem), "static") > result.served
+    assert gaps >= 2
+
+
+def test_the_same_seed_gives_the_same_result() -> None:
+    """Without a time limit nothing depends on the machine."""
+    rng = np.random.default_rng(3)
+    problem = seeded_problem(rng, sharing="laminar", users=20, models=5)
+    first, again = (
+        solve(problem, "branch", uplink="dynamic", seed=1).schedule for _ in range(2)
+    )
+    assert first == again
+
+
+def test_a_time_limit_ends_it() -> None:
+    """Also between the nodes and within the first bound."""
+    rng = np.random.default_rng(4)
+    problem = seeded_problem(
+        rng, sharing="crossing", users=60, models=12, deadlines="own"
+    )
+    started = time.perf_counter()
+    result = solve(problem, "branch", uplink="static", time_limit_s=1.0)
+    assert time.perf_counter() - started < 3.0
+    assert result.served <= result.bound <= upper_bound(Tables(problem), "static")
