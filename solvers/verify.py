@@ -308,8 +308,8 @@ def _same(left_s: float, right_s: float) -> bool:
 def _spectrum(problem: Problem, schedule: Schedule) -> Iterator[str]:
     users = {user.id: user for user in problem.users}
     round_of = {user: round_ for round_ in schedule.rounds for user in round_.users}
-    holders = [allocation.user for allocation in schedule.bandwidth]
-    if sorted(holders) != sorted(round_of):
+    holders = {allocation.user for allocation in schedule.bandwidth}
+    if holders != round_of.keys() or len(holders) != len(schedule.bandwidth):
         yield "bandwidth does not hold exactly one entry for every served user"
         return
     uploads: dict[str, tuple[Segment, ...]] = {}
@@ -359,7 +359,7 @@ def _band(problem: Problem, uploads: Mapping[str, Sequence[Segment]]) -> Iterato
             over_s[-1] += time_s - at_s[-2]
         held_hz += hz
         most_hz = max(most_hz, held_hz)
-    for held in uploads.values():
+    for held in uploads.values() if over_s[-1] else ():
         beyond_s = math.fsum(
             over_s[bisect_left(at_s, s.end_s)] - over_s[bisect_left(at_s, s.start_s)]
             for s in held
@@ -377,8 +377,7 @@ def _discipline(
         return
     if any(user.release_s for user in problem.users):
         yield f"{schedule.uplink} needs all releases 0"
-    starts = [_single(allocation) for allocation in schedule.bandwidth]
-    if None in starts:
+    if not all(map(_is_single, schedule.bandwidth)):
         yield f"{schedule.uplink}: a user does not hold one band from time 0"
     ends = {a.user: a.segments[-1].end_s for a in schedule.bandwidth}
     if schedule.uplink == "static":
@@ -393,7 +392,5 @@ def _discipline(
             yield "upfront: the GPU starts before the uploads have ended"
 
 
-def _single(allocation: Allocation) -> Allocation | None:
-    if len(allocation.segments) == 1 and allocation.segments[0].start_s == 0:
-        return allocation
-    return None
+def _is_single(allocation: Allocation) -> bool:
+    return len(allocation.segments) == 1 and allocation.segments[0].start_s == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,6 +65,7 @@ def solve(
     engine = one_of("--mip", mip, solvers.MIP_ENGINES)
     keep_inputs(out, instance)
     problem = read_instance(instance)
+    gc.freeze()  # what has been read stays, and need not be looked through again
     check_solvers_there(names)
     try:
         for name in names:

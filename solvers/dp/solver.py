@@ -7,7 +7,12 @@ import numpy as np
 from solvers.bounds.upper_bound import prices
 from solvers.core.algorithm import Options, Solution
 from solvers.core.forest import Crossing, Forest, build_forest
-from solvers.core.knapsack import batch_costs, batches, tree_knapsack, visit_rounds
+from solvers.core.knapsack import (
+    batch_costs_by_model,
+    batches,
+    tree_knapsack,
+    visit_rounds,
+)
 from solvers.core.orders import depth_first, depth_first_orders
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
@@ -145,12 +150,11 @@ def _upfront(tables: Tables, forest: Forest, limit_s: float) -> list[PlannedRoun
     every used block of the set is indeed found resident: the set lies on one path of
     the forest.
     """
-    compute = {}
+    compute = batch_costs_by_model(tables)
     cost = {}
     for m in tables.active:
         users = tables.users_of[m]
-        compute_s, first_batch = batch_costs(tables.latency_s[m], len(users))
-        compute[m] = first_batch
+        compute_s, _ = compute[m]
         upload_s = np.concatenate(([0.0], np.cumsum(tables.demand_s[users])))
         cost[m] = compute_s + upload_s
     best_key = (0, 0.0)
@@ -163,14 +167,17 @@ def _upfront(tables: Tables, forest: Forest, limit_s: float) -> list[PlannedRoun
         most = len(part.cost) - 1
         key = (-most, float(part.cost[most]))
         if key < best_key:
-            counts = part.choose(most)
+            sizes = {
+                m: batches(compute[m][1], count)
+                for m, count in part.choose(most).items()
+            }
             order = depth_first(forest, tables, first=found)
             best_key = key
             best = [
                 planned
                 for m in order
-                if m in counts
-                for planned in visit_rounds(tables, m, batches(compute[m], counts[m]))
+                if m in sizes
+                for planned in visit_rounds(tables, m, sizes[m])
             ]
     return best
 
