@@ -192,8 +192,8 @@ def _load(
         yield f"round {r}: loaded_bytes is not the sum of its blocks' bytes"
 
 
-# Blocks that are loaded and evicted together, identified by the models that hold them.
-_Group: TypeAlias = tuple[str, ...]
+# Blocks that are loaded and evicted together, numbered: the same models hold them.
+_Group: TypeAlias = int
 
 
 class _Need(NamedTuple):
@@ -209,15 +209,20 @@ class _Need(NamedTuple):
 
 def _groups(problem: Problem, sharing: bool) -> dict[str, dict[_Group, set[str]]]:
     """Group each model's blocks by their holders; by the model itself if not shared."""
-    holders: dict[str, _Group] = {}
+    holders: dict[str, list[str]] = {}
     for name, model in problem.models.items():
         for block in model.blocks:
-            holders[block] = (*holders.get(block, ()), name)
+            holders.setdefault(block, []).append(name)
+    numbers: dict[tuple[str, ...], _Group] = {}
+    shared = {
+        block: numbers.setdefault(tuple(names), len(numbers))
+        for block, names in holders.items()
+    }
     grouped: dict[str, dict[_Group, set[str]]] = {}
-    for name, model in problem.models.items():
+    for own, (name, model) in enumerate(problem.models.items()):
         grouped[name] = {}
         for block in model.blocks:
-            group = holders[block] if sharing else (name,)
+            group = shared[block] if sharing else own
             grouped[name].setdefault(group, set()).add(block)
     return grouped
 

@@ -102,10 +102,26 @@ def solve(
         for result in results.values():
             if result.note is not None:
                 typer.echo(result.note)
+        if limit_s is not None:
+            typer.echo(_unlimited(results), nl=False)
     if failed:
         if results:
             typer.echo(kept_text(list(results), failed))
         raise own_failures(str(instance), failed)
+
+
+def _unlimited(names: Iterable[str]) -> str:
+    """Say which solvers no time limit ends; nothing if there are none."""
+    from solvers.registry import ALGORITHMS, OWN
+
+    found = [name for name in names if not ALGORITHMS.get(name, OWN).limited]
+    if not found:
+        return ""
+    ends = [name for name, e in ALGORITHMS.items() if e.limited and e.sharing]
+    return (
+        f"--time-limit ends {', '.join(sorted(ends))}; it did not limit "
+        f"{', '.join(found)}\n"
+    )
 
 
 def _table(problem: Problem, results: Iterable[Result]) -> str:

@@ -46,8 +46,8 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     are solved by label setting along depth-first orders of the forest and orders near
     the best of these; the bound measures their quality. At most ``WIDTH`` labels are
     kept after a stop, and the search near the best order shrinks with the number of
-    users: 64 walks up to 156 users, none above 10,000. Under ``static`` fewer orders are
-    walked to begin with above 2,500 users, and one above 7,500.
+    users: 64 walks up to 156 users, none above 10,000. Under ``static`` fewer initial
+    orders are walked above 2,500 users, and one above 7,500.
 
     Parameters
     ----------
