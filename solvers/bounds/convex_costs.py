@@ -50,7 +50,7 @@ def convex_tree_costs(charges: Charges, weightings: Weightings) -> Floats:
             below[forest.parent[node]] += below[node]
     (steps,) = below[0]
     cost = np.concatenate((np.zeros((rows, 1)), np.cumsum(steps, axis=1)), axis=1)
-    return cost * (1 - ROUNDING_PER_TERM * cost.shape[1])
+    return np.asarray(cost * (1 - ROUNDING_PER_TERM * cost.shape[1]))
 
 
 def _convex_steps(cost: Floats) -> Floats:
