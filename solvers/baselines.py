@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.core.algorithm import Options, Solution
+from solvers.core.appending import Growing, Offer
 from solvers.core.tables import Ints, PlannedRound, Tables
-from solvers.core.timing import time_rounds
 from solvers.uplink import Uplink
 
 
@@ -43,21 +43,51 @@ def _serve_in_order(tables: Tables, uplink: Uplink, order: Ints) -> Solution:
 
     The user at the head of the queue is batched with as many of the next users of its
     model, in the given order, as fit. A user that does not fit even alone is left out.
-    O(K²·R).
+    O(K · batch limit); ``static`` O(R) more for each round, and releases that differ
+    O(K) more for each user served.
     """
+    plan = Growing(tables, uplink)
     rounds: list[PlannedRound] = []
-    waiting = [int(k) for k in order]
-    while waiting:
-        model = int(tables.user_model[waiting[0]])
-        mates = [k for k in waiting if tables.user_model[k] == model]
+    queues: dict[int, list[int]] = {}
+    models = tables.user_model.tolist()
+    for k in order.tolist():
+        queues.setdefault(models[k], []).append(k)
+    done = dict.fromkeys(queues, 0)
+    gone = [False] * len(models)
+    demand, deadline = tables.demand_s.tolist(), tables.deadline_s.tolist()
+    shortest = tables.least_latency_s.tolist()
+    for k in order.tolist():
+        if gone[k]:
+            continue
+        model = models[k]
+        # No round with the head adds less: most users are left out by this alone.
+        least = Offer(model, (k,), demand[k], deadline[k], shortest[model])
+        if not plan.fits(least):
+            done[model] += 1
+            continue
+        # All before the head have been served or left out.
         limit = len(tables.latency_s[model]) - 1
-        taken: tuple[int, ...] = ()
-        for size in range(min(limit, len(mates)), 0, -1):
-            planned = PlannedRound(model, tuple(mates[:size]))
-            if time_rounds(tables, [*rounds, planned], uplink) is not None:
-                rounds.append(planned)
-                taken = planned.users
+        mates = queues[model][done[model] : done[model] + limit]
+        taken = [k]
+        for offer in reversed(_offers(tables, model, mates)):
+            if plan.fits(offer):
+                plan.append(offer)
+                rounds.append(PlannedRound(model, offer.users))
+                taken = mates[: len(offer.users)]
                 break
-        gone = set(taken) or {waiting[0]}
-        waiting = [k for k in waiting if k not in gone]
+        for served in taken:
+            gone[served] = True
+        done[model] += len(taken)
     return Solution(rounds)
+
+
+def _offers(tables: Tables, model: int, mates: list[int]) -> list[Offer]:
+    """List the rounds of the first 1, 2, … users of a model that fit in memory."""
+    demand = tables.demand_s[mates].cumsum().tolist()
+    deadline = np.minimum.accumulate(tables.deadline_s[mates]).tolist()
+    compute = tables.latency_s[model][1 : len(mates) + 1].tolist()
+    return [
+        Offer(model, tuple(mates[: i + 1]), demand[i], deadline[i], compute[i])
+        for i in range(len(mates))
+        if np.isfinite(compute[i])
+    ]

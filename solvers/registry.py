@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     ``sharing``: it loads only the blocks that differ. ``extended``: it supports
     residency ``"cache"`` and overlap. ``check``: a function of the module that refuses
     what the algorithm does not support besides, without solving it. ``takes``: that in
-    words.
+    words. ``limited``: a time limit ends it.
     """
 
     module: str
@@ -34,6 +34,7 @@ class Entry(NamedTuple):
     extended: bool = False
     check: str | None = None
     takes: str = "any sharing, deadlines and releases"
+    limited: bool = False
 
 
 # Imported on demand, so that libraries which are not used cost no import time.
@@ -45,9 +46,11 @@ ALGORITHMS: dict[str, Entry] = {
         takes="laminar sharing, one deadline, releases 0",
     ),
     "greedy": Entry("solvers.greedy.solver", "solve", extended=True),
-    "local-search": Entry("solvers.local_search.solver", "solve", extended=True),
-    "ilp": Entry("solvers.ilp.solver", "solve"),
-    "branch": Entry("solvers.branch.solver", "solve", extended=True),
+    "local-search": Entry(
+        "solvers.local_search.solver", "solve", extended=True, limited=True
+    ),
+    "ilp": Entry("solvers.ilp.solver", "solve", limited=True),
+    "branch": Entry("solvers.branch.solver", "solve", extended=True, limited=True),
     "exhaustive": Entry(
         "solvers.exhaustive.solver",
         "solve",
@@ -66,16 +69,20 @@ ALGORITHMS: dict[str, Entry] = {
         "solvers.greedy.solver", "solve", sharing=False, extended=True
     ),
     "local-search-noshare": Entry(
-        "solvers.local_search.solver", "solve", sharing=False, extended=True
+        "solvers.local_search.solver",
+        "solve",
+        sharing=False,
+        extended=True,
+        limited=True,
     ),
-    "ilp-noshare": Entry("solvers.ilp.solver", "solve", sharing=False),
+    "ilp-noshare": Entry("solvers.ilp.solver", "solve", sharing=False, limited=True),
     "fcfs": Entry("solvers.baselines", "fcfs"),
     "edf": Entry("solvers.baselines", "edf"),
     "random": Entry("solvers.baselines", "random"),
 }
 
-OWN = Entry("", "", extended=True)
-"""Entry of user-supplied solvers, which may support every extension."""
+OWN = Entry("", "", extended=True, limited=True)
+"""Entry of user-supplied solvers, which may support all of it."""
 
 SOLVERS: tuple[str, ...] = tuple(ALGORITHMS)
 

@@ -192,8 +192,8 @@ def _load(
         yield f"round {r}: loaded_bytes is not the sum of its blocks' bytes"
 
 
-# Blocks that are loaded and evicted together, identified by the models that hold them.
-_Group: TypeAlias = tuple[str, ...]
+# Blocks that are loaded and evicted together, numbered: the same models hold them.
+_Group: TypeAlias = int
 
 
 class _Need(NamedTuple):
@@ -209,15 +209,20 @@ class _Need(NamedTuple):
 
 def _groups(problem: Problem, sharing: bool) -> dict[str, dict[_Group, set[str]]]:
     """Group each model's blocks by their holders; by the model itself if not shared."""
-    holders: dict[str, _Group] = {}
+    holders: dict[str, list[str]] = {}
     for name, model in problem.models.items():
         for block in model.blocks:
-            holders[block] = (*holders.get(block, ()), name)
+            holders.setdefault(block, []).append(name)
+    numbers: dict[tuple[str, ...], _Group] = {}
+    shared = {
+        block: numbers.setdefault(tuple(names), len(numbers))
+        for block, names in holders.items()
+    }
     grouped: dict[str, dict[_Group, set[str]]] = {}
-    for name, model in problem.models.items():
+    for own, (name, model) in enumerate(problem.models.items()):
         grouped[name] = {}
         for block in model.blocks:
-            group = holders[block] if sharing else (name,)
+            group = shared[block] if sharing else own
             grouped[name].setdefault(group, set()).add(block)
     return grouped
 
@@ -308,8 +313,8 @@ def _same(left_s: float, right_s: float) -> bool:
 def _spectrum(problem: Problem, schedule: Schedule) -> Iterator[str]:
     users = {user.id: user for user in problem.users}
     round_of = {user: round_ for round_ in schedule.rounds for user in round_.users}
-    holders = [allocation.user for allocation in schedule.bandwidth]
-    if sorted(holders) != sorted(round_of):
+    holders = {allocation.user for allocation in schedule.bandwidth}
+    if holders != round_of.keys() or len(holders) != len(schedule.bandwidth):
         yield "bandwidth does not hold exactly one entry for every served user"
         return
     uploads: dict[str, tuple[Segment, ...]] = {}
@@ -359,7 +364,7 @@ def _band(problem: Problem, uploads: Mapping[str, Sequence[Segment]]) -> Iterato
             over_s[-1] += time_s - at_s[-2]
         held_hz += hz
         most_hz = max(most_hz, held_hz)
-    for held in uploads.values():
+    for held in uploads.values() if over_s[-1] else ():
         beyond_s = math.fsum(
             over_s[bisect_left(at_s, s.end_s)] - over_s[bisect_left(at_s, s.start_s)]
             for s in held
@@ -377,8 +382,7 @@ def _discipline(
         return
     if any(user.release_s for user in problem.users):
         yield f"{schedule.uplink} needs all releases 0"
-    starts = [_single(allocation) for allocation in schedule.bandwidth]
-    if None in starts:
+    if not all(map(_is_single, schedule.bandwidth)):
         yield f"{schedule.uplink}: a user does not hold one band from time 0"
     ends = {a.user: a.segments[-1].end_s for a in schedule.bandwidth}
     if schedule.uplink == "static":
@@ -393,7 +397,5 @@ def _discipline(
             yield "upfront: the GPU starts before the uploads have ended"
 
 
-def _single(allocation: Allocation) -> Allocation | None:
-    if len(allocation.segments) == 1 and allocation.segments[0].start_s == 0:
-        return allocation
-    return None
+def _is_single(allocation: Allocation) -> bool:
+    return len(allocation.segments) == 1 and allocation.segments[0].start_s == 0

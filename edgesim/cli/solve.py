@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,7 @@ def solve(
     engine = one_of("--mip", mip, solvers.MIP_ENGINES)
     keep_inputs(out, instance)
     problem = read_instance(instance)
+    gc.freeze()  # what has been read stays, and need not be looked through again
     check_solvers_there(names)
     try:
         for name in names:
@@ -105,6 +107,8 @@ def solve(
         for result in results.values():
             if result.note is not None:
                 typer.echo(result.note)
+        if limit_s is not None:
+            typer.echo(_unlimited(results), nl=False)
     if failed:
         if results:
             typer.echo(kept_text(list(results), failed))
@@ -126,6 +130,20 @@ def _add(folder: Path, name: str, schedule: Schedule) -> None:
 
     make_folder(folder)
     write_or_save(folder / name, write)
+
+
+def _unlimited(names: Iterable[str]) -> str:
+    """Say which solvers no time limit ends; nothing if there are none."""
+    from solvers.registry import ALGORITHMS, OWN
+
+    found = [name for name in names if not ALGORITHMS.get(name, OWN).limited]
+    if not found:
+        return ""
+    ends = [name for name, e in ALGORITHMS.items() if e.limited and e.sharing]
+    return (
+        f"--time-limit ends {', '.join(sorted(ends))}; it did not limit "
+        f"{', '.join(found)}\n"
+    )
 
 
 def _table(problem: Problem, results: Iterable[Result]) -> str:

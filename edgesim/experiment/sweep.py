@@ -20,14 +20,11 @@ from edgesim.experiment.run import check_runs
 from edgesim.experiment.store import Outcome, Store
 from edgesim.names import plain
 from edgesim.own_sources import forget_changed_code
-from edgesim.plugins import ConsentError, is_own
+from edgesim.plugins import ConsentError
 from edgesim.scenario import Scenario, read_scenario
 from edgesim.scenario.key_path import parts_of
 from edgesim.scenario.parameters import expand
-from solvers.registry import NO_SHARING
-
-_TIME_LIMITED = ("branch", "ilp", "local-search")
-"""Solvers that a time limit may end."""
+from solvers.registry import ALGORITHMS, OWN
 
 
 class Setting(NamedTuple):
@@ -271,7 +268,7 @@ def _points_at(
 def _time_limit_s(scenario: Scenario, name: str) -> float | None:
     """Return the time limit that may end a solver, if any."""
     if scenario.online is None:
-        limited = name.removesuffix(NO_SHARING) in _TIME_LIMITED or is_own(name)
+        limited = ALGORITHMS.get(name, OWN).limited
         return scenario.run.time_limit_s if limited else None
     if plain(name) != "rolling":
         return None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solvers.core.forest import Crossing, Forest, build_forest, star
-from solvers.core.knapsack import batch_costs, tree_costs
+from solvers.core.knapsack import batch_costs_by_model, tree_costs
 from solvers.core.tables import Floats, Ints, Tables
 from solvers.tolerance import granted
 
@@ -108,11 +108,10 @@ def make_charges(tables: Tables) -> Charges:
         loads = [tables.loads_s(set(atoms) - free) for atoms in forest.atoms]
         node_load = np.array(loads)
         charge = dict.fromkeys(tables.active, 0.0)
-    compute = {}
+    compute = {m: cost for m, (cost, _) in batch_costs_by_model(tables).items()}
     upload = {}
     for m in tables.active:
         users = tables.users_of[m]
-        compute[m] = batch_costs(tables.latency_s[m], len(users))[0]
         upload[m] = np.concatenate(([0.0], np.cumsum(tables.demand_s[users])))
     return Charges(forest, node_load, charge, compute, upload)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from solvers.bounds.convex_costs import convex_tree_costs
 from solvers.bounds.prices import (
     COARSE,
     MANY_USERS,
@@ -20,12 +21,16 @@ from solvers.bounds.prices import (
     weighted_tree_costs,
 )
 from solvers.bounds.visit_prices import visit_prices
-from solvers.core.tables import Tables
+from solvers.core.tables import Floats, Tables
 from solvers.tolerance import SPECTRUM_TOLERANCE
 from solvers.uplink import Uplink
 
 # Costs are computed up to this multiple of the budget, to price one more user.
 REACH = 1.25
+
+# Above this many users costs are bounded from below by convex ones, and static by the
+# λ-bound alone: bounds a few users looser, in a time that does not grow with K².
+CONVEX_USERS = 20_000
 
 
 def upper_bound(tables: Tables, uplink: Uplink) -> int:
@@ -56,14 +61,17 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
 
     Notes
     -----
-    O(K²) for each of the 21 weights, of which 13 are tried above ``MANY_USERS`` users.
+    O(K²) for each of the 21 weights, of which 13 are tried above ``MANY_USERS`` users,
+    and O(K log K) for each level of the forest above ``CONVEX_USERS`` users, by
+    :mod:`solvers.bounds.convex_costs`.
     """
     if not tables.active:
         return 0
     charges = make_charges(tables)
     most = min(_bound_by(charges, rows)[0] for rows in _weightings(tables, uplink))
     plain = tables.problem.residency == "previous" and not tables.problem.overlap
-    if most and uplink == "static" and plain:
+    few = len(tables.users) <= CONVEX_USERS
+    if most and uplink == "static" and plain and few:
         most = min(most, visit_prices(tables, charges).bound)
     return most
 
@@ -137,12 +145,19 @@ def _bound_by(charges: Charges, rows: Weightings) -> tuple[int, Weightings, floa
     most = sum(len(upload) - 1 for upload in charges.upload_s.values())
     if most > MANY_USERS and len(rows.limit_s) > 1:
         coarse = rows.take(np.arange(0, len(rows.limit_s), COARSE))
-        costs = weighted_tree_costs(charges, coarse, REACH)
+        costs = _costs(charges, coarse)
         most = int(users_within(costs, coarse.limit_s).min())
         near = COARSE * tightest_row(costs, coarse.limit_s)[0]
         there_are = np.arange(len(rows.limit_s))
         rows = rows.take(there_are[abs(there_are - near) < COARSE])
-    costs = weighted_tree_costs(charges, rows, REACH)
+    costs = _costs(charges, rows)
     best, y = tightest_row(costs, rows.limit_s)
     most = min(most, int(users_within(costs, rows.limit_s).min()))
     return most, rows.take(np.array([best])), y
+
+
+def _costs(charges: Charges, rows: Weightings) -> Floats:
+    """Cost of n users under each weighting, from below where they are very many."""
+    if sum(len(upload) - 1 for upload in charges.upload_s.values()) > CONVEX_USERS:
+        return convex_tree_costs(charges, rows)
+    return weighted_tree_costs(charges, rows, REACH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from solvers.core.tables import Tables
 
@@ -52,7 +53,7 @@ class Forest:
     models: tuple[tuple[int, ...], ...]
     node_of: dict[int, int]
 
-    @property
+    @cached_property
     def children(self) -> tuple[tuple[int, ...], ...]:
         """Children of each node, in ascending order."""
         below: list[list[int]] = [[] for _ in self.parent]

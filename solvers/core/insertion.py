@@ -17,17 +17,16 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from solvers.core.openings import Openings, openings
+from solvers.core.places import Bools, Places, places_of
 from solvers.core.plan import SLACK_S, Clock, Plan, Times
 from solvers.core.tables import Floats, Ints
-
-Bools = NDArray[np.bool_]
 
 # Maximum number of waiting users times positions evaluated at once. Beyond it, only
 # users of randomly drawn models are considered, so that one insertion stays fast in the
 # largest problems.
-MAX_PAIRS = 1_000_000
+MAX_PAIRS = 200_000
 
 
 class Criterion(NamedTuple):
@@ -35,37 +34,36 @@ class Criterion(NamedTuple):
 
     ``uplink_weight`` weighs a second of the band against one of the GPU; with
     ``urgent``, users enter new rounds by deadline rather than by demand; costs are
-    perturbed by a random fraction of up to ``noise``.
+    perturbed by a random fraction of up to ``noise``. Users enter new rounds where
+    they are in time in a batch of size ``batch``, and where they are in one of any
+    size if that is 1.
     """
 
     uplink_weight: float
     urgent: bool
     noise: float
+    batch: int = 1
 
 
 class Insertion(NamedTuple):
-    """A plan that serves more users, and the users added."""
+    """Users to add to a plan, and what that costs per user.
 
-    plan: Plan
-    users: tuple[int, ...]
-
-
-class _Places(NamedTuple):
-    """State at each position of a plan, before each round and at the end, (R+1,).
-
-    At each position, ``before_s`` is when the GPU becomes free, ``loading_s`` when a
-    load may start at the earliest and ``after_s`` when the following batch must start.
-    ``sent_s`` is the total upload time before it, ``upload_slack_s`` how much later the
-    uploads of all following rounds may end, and ``early_slack_s`` how much later all
-    preceding rounds may end.
+    They join the round at ``place`` or, if ``opens``, enter a new one in front of it.
     """
 
-    before_s: Floats
-    loading_s: Floats
-    after_s: Floats
-    sent_s: Floats
-    upload_slack_s: Floats
-    early_slack_s: Floats
+    users: tuple[int, ...]
+    place: int
+    opens: bool
+    cost: float
+
+    def into(self, plan: Plan, clock: Clock) -> Plan:
+        """Add the users to a plan."""
+        r = self.place
+        if self.opens:
+            model = int(clock.tables.user_model[self.users[0]])
+            return (*plan[:r], clock.batch(model, self.users), *plan[r:])
+        model, users = plan[r].model, (*plan[r].users, *self.users)
+        return (*plan[:r], clock.batch(model, users), *plan[r + 1 :])
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,17 +91,6 @@ class Insertions:
         by_deadline = np.lexsort((demand[users], deadline[users], model[users]))
         return users[by_demand], users[by_deadline]
 
-    @cached_property
-    def _deadline_rank(self) -> Ints:
-        rank = np.empty(len(self.clock.tables.deadline_s), dtype=np.int64)
-        order = np.argsort(self.clock.tables.deadline_s, kind="stable")
-        rank[order] = np.arange(len(rank))
-        return rank
-
-    @cached_property
-    def _horizon_s(self) -> float:
-        return float(self.clock.tables.deadline_s.max(initial=0.0)) or 1.0
-
     def candidates(
         self,
         plan: Plan,
@@ -112,7 +99,7 @@ class Insertions:
         criterion: Criterion,
         rng: np.random.Generator,
     ) -> Iterator[Insertion]:
-        """Yield plans that serve more users, in order of increasing cost per user.
+        """Yield additions that seem to fit, in order of increasing cost per user.
 
         Parameters
         ----------
@@ -127,31 +114,74 @@ class Insertions:
 
         Notes
         -----
-        O(waiting · R) for all candidates together, O(R) for each one yielded.
+        O(waiting · R) for all candidates together.
         """
-        places = self._places(times)
-        order = self._orders[1 if criterion.urgent else 0]
-        order = self._sample(order[waiting[order]], len(plan) + 1, rng)
+        order = self._waiting(len(plan) + 1, waiting, criterion, rng)
         if not len(order):
             return
-        joins = self._join_candidates(plan, times, places, order, criterion)
-        opens = self._open_candidates(plan, times, places, order, criterion)
-        cost = np.concatenate((joins[0], opens[0]))
+        places = places_of(self.clock, plan, times)
+        cost, users, rounds = self._join_candidates(times, places, order, criterion)
+        joins = len(cost)
+        opens = self._openings(plan, times, places, order, criterion)
+        if opens is not None:
+            cost = np.concatenate((cost, opens.cost))
         if criterion.noise:
             cost = cost * (1 + criterion.noise * rng.random(len(cost)))
-        for i in np.argsort(cost, kind="stable").tolist():
-            if i < len(joins[0]):
-                k, r = int(joins[1][i]), int(joins[2][i])
-                batch = plan[r]
-                new = self.clock.batch(batch.model, (*batch.users, k))
-                yield Insertion((*plan[:r], new, *plan[r + 1 :]), (k,))
-            else:
-                i -= len(joins[0])
-                users, p = opens[1][i], int(opens[2][i])
-                chosen = order[users[0] : users[1]].tolist()
-                model = int(self.clock.tables.user_model[chosen[0]])
-                new = self.clock.batch(model, chosen)
-                yield Insertion((*plan[:p], new, *plan[p:]), new.users)
+        for i in _ascending(cost):
+            if i < joins:
+                joining = (int(users[i]),)
+                yield Insertion(joining, int(rounds[i]), False, float(cost[i]))
+            elif opens is not None:
+                yield _opened(opens, i - joins, float(cost[i]))
+
+    def alone(
+        self,
+        plan: Plan,
+        times: Times,
+        waiting: Bools,
+        criterion: Criterion,
+        rng: np.random.Generator,
+    ) -> Iterator[Insertion]:
+        """Yield new rounds of one user each, however far back in the queue.
+
+        The arguments are those of :meth:`candidates`, which offers rounds to the first
+        users in the queue of their model only.
+        """
+        order = self._waiting(len(plan) + 1, waiting, criterion, rng)
+        if len(order):
+            places = places_of(self.clock, plan, times)
+            opens = self._openings(plan, times, places, order, criterion, alone=True)
+            if opens is not None:
+                for i in _ascending(opens.cost):
+                    yield _opened(opens, i, float(opens.cost[i]))
+
+    def _waiting(
+        self,
+        places: int,
+        waiting: Bools,
+        criterion: Criterion,
+        rng: np.random.Generator,
+    ) -> Ints:
+        order = self._orders[1 if criterion.urgent else 0]
+        return self._sample(order[waiting[order]], places, rng)
+
+    def _openings(
+        self,
+        plan: Plan,
+        times: Times,
+        places: Places,
+        order: Ints,
+        criterion: Criterion,
+        *,
+        alone: bool = False,
+    ) -> Openings | None:
+        return openings(
+            *(self.clock, plan, times, places, order),
+            latency_s=self._latency_s,
+            uplink_weight=criterion.uplink_weight,
+            batch=1 if alone else criterion.batch,
+            alone=alone,
+        )
 
     def _sample(self, order: Ints, places: int, rng: np.random.Generator) -> Ints:
         """Sample models until users times positions is small enough."""
@@ -166,35 +196,8 @@ class Insertions:
         chosen[drawn[within]] = True
         return order[chosen[model]]
 
-    def _places(self, times: Times) -> _Places:
-        rounds = len(times.models)
-        idle_s = times.demand_s.sum() if self.clock.uplink == "upfront" else 0.0
-        latest_start = times.latest_end_s - times.compute_s
-        slack = np.full(rounds + 1, np.inf)
-        slack[:-1] = np.minimum.accumulate((latest_start - times.ready_s)[::-1])[::-1]
-        early = np.full(rounds + 1, np.inf)
-        early[1:] = np.minimum.accumulate(times.deadline_s - times.end_s)
-        before = np.concatenate(([idle_s], times.end_s))
-        loading = before
-        if self.clock.tables.problem.overlap:
-            loaded = np.concatenate(([idle_s], times.loaded_s))
-            loading = np.maximum(loaded, np.concatenate(([idle_s], before[:-1])))
-        return _Places(
-            before_s=before,
-            loading_s=loading,
-            after_s=np.concatenate((latest_start, [np.inf])),
-            sent_s=np.concatenate(([0.0], times.demand_s.cumsum())),
-            upload_slack_s=slack,
-            early_slack_s=early,
-        )
-
     def _join_candidates(
-        self,
-        plan: Plan,
-        times: Times,
-        places: _Places,
-        order: Ints,
-        criterion: Criterion,
+        self, times: Times, places: Places, order: Ints, criterion: Criterion
     ) -> tuple[Floats, Ints, Ints]:
         """Cost, user and round of each candidate that joins an existing round."""
         t = self.clock.tables
@@ -212,27 +215,25 @@ class Insertions:
             start = start + demand
             fits = demand <= places.early_slack_s[r] + SLACK_S
         elif self.clock.uplink == "dynamic":
-            if t.releases_zero:
+            if places.arrivals is None:
                 ready = times.ready_s[r] + demand
                 fits = demand <= places.upload_slack_s[r + 1] + SLACK_S
             else:
-                later = self._arrivals(
-                    plan, places, self.clock.release_index[k], demand
-                )
-                ready = later.ready_s[r + 1, np.arange(len(k))]
-                fits = later.slack_s[r + 1, np.arange(len(k))] >= -SLACK_S
+                release = self.clock.release_index[k]
+                ready = places.arrivals.ready_s(r + 1, release, demand)
+                fits = demand <= places.arrivals.room_s[r + 1, release] + SLACK_S
             start = np.maximum(start, ready)
         else:
             band = self._joined_band(times, places, r, demand, latest - grown[r])
             fits = band <= 1 + SLACK_S
-            upload = (band - times.band) * self._horizon_s
+            upload = (band - times.band) * self.clock.horizon_s
         fits &= start + grown[r] <= latest + SLACK_S
         weight = criterion.uplink_weight
         cost = weight * upload[fits] + (1 - weight) * extra[fits]
         return cost, k[fits], r[fits]
 
     def _joined_band(
-        self, times: Times, places: _Places, r: Ints, demand_s: Floats, start_s: Floats
+        self, times: Times, places: Places, r: Ints, demand_s: Floats, start_s: Floats
     ) -> Floats:
         """Band of the whole plan if a user joins round r, which then starts earlier.
 
@@ -259,131 +260,16 @@ class Insertions:
         band: Floats = before + own + after
         return band
 
-    def _open_candidates(
-        self,
-        plan: Plan,
-        times: Times,
-        places: _Places,
-        order: Ints,
-        criterion: Criterion,
-    ) -> tuple[Floats, Ints, Ints]:
-        """Cost, users (range in ``order``) and position of each new-round candidate."""
-        t = self.clock.tables
-        model = t.user_model[order]
-        first = np.searchsorted(model, model)
-        size = np.arange(len(order)) - first + 1
-        limit = self._latency_s.shape[1] - 1
-        compute = self._latency_s[model, np.minimum(size, limit)]
-        whole = np.flatnonzero(np.isfinite(compute) & (size <= limit))
-        total = np.cumsum(t.demand_s[order])
-        demand = (total - total[first] + t.demand_s[order][first])[whole]
-        # Ranks rather than times: offsets of integers are exact.
-        rank = _running_min(self._deadline_rank[order], model)[whole]
-        deadline = np.sort(t.deadline_s)[rank]
-        model, size, compute, first = (
-            model[whole],
-            size[whole],
-            compute[whole],
-            first[whole],
-        )
-        load, extra_load = self._new_loads(plan, times, model)
-        start = np.maximum(places.before_s, places.loading_s + load)
-        latest = np.minimum(deadline[:, None], self._latest_new(times, places, model))
-        fits = np.ones(start.shape, dtype=bool)
-        extra = extra_load + compute[:, None]
-        upload: Floats = demand[:, None]
-        if self.clock.uplink == "upfront":
-            start = start + demand[:, None]
-            fits = demand[:, None] <= places.early_slack_s + SLACK_S
-        elif self.clock.uplink == "dynamic":
-            if t.releases_zero:
-                ready = places.sent_s + demand[:, None]
-                fits = demand[:, None] <= places.upload_slack_s + SLACK_S
-            else:
-                release = self.clock.release_index[order]
-                least = _running_min(release, t.user_model[order])[whole]
-                later = self._arrivals(plan, places, least, demand)
-                ready = later.ready_s.T
-                fits = later.slack_s.T >= -SLACK_S
-            start = np.maximum(start, ready)
-        else:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                begin = latest - compute[:, None]
-                own = np.where(begin > 0, demand[:, None] / begin, np.inf)
-                # Derivative of the band when all preceding rounds are pushed.
-                slope = np.cumsum(times.demand_s / places.after_s[:-1] ** 2)
-                slope = np.concatenate(([0.0], slope))
-            fits = times.band + own <= 1 + SLACK_S
-            upload = (own + slope * extra) * self._horizon_s
-        fits &= start + compute[:, None] <= latest + SLACK_S
-        row, place = np.nonzero(fits)
-        weight = criterion.uplink_weight
-        band = np.broadcast_to(upload, fits.shape)[row, place]
-        cost = (weight * band + (1 - weight) * extra[row, place]) / size[row]
-        users = np.stack((first[row], first[row] + size[row]), axis=1)
-        return cost, users, place
 
-    def _new_loads(
-        self, plan: Plan, times: Times, model: Ints
-    ) -> tuple[Floats, Floats]:
-        """Load of a new round, and the total load it adds, shape (n, R+1) each."""
-        models = np.concatenate(([-1], times.models, [-1]))
-        if self.clock.tables.problem.residency == "cache":
-            load = self._missing_s(plan)[model]
-            return load, load
-        load = self.clock.loads_between_s[models[:-1]][:, model].T
-        after = self.clock.loads_between_s[model][:, models[1:]]
-        now = self.clock.loads_between_s[models[:-1], models[1:]]
-        return load, load + after - now
-
-    def _missing_s(self, plan: Plan) -> Floats:
-        """Load of each model at each position of a plan, given the cache there."""
-        t = self.clock.tables
-        missing = np.repeat(t.atom_load_s[:, None], len(plan) + 1, axis=1)
-        missing[list(t.initial_atoms), 0] = 0.0
-        for r, step in enumerate(self.clock.steps(plan)):
-            missing[list(step.memory.atoms), r + 1] = 0.0
-        found: Floats = t.holds @ missing
-        return found
-
-    def _latest_new(self, times: Times, places: _Places, model: Ints) -> Floats:
-        """Latest end of a new round at each position, shape (n, R+1)."""
-        if not self.clock.plain:
-            return np.broadcast_to(places.after_s, (len(model), len(places.after_s)))
-        following = np.concatenate((times.models, [-1]))
-        return places.after_s - self.clock.loads_between_s[model][:, following]
-
-    def _arrivals(
-        self, plan: Plan, places: _Places, release: Ints, demand_s: Floats
-    ) -> _Arrivals:
-        """When inputs arrive if uploads of a release are added, shape (R+1, n)."""
-        clock = self.clock
-        grid = clock.release_grid_s
-        ends = clock.arrivals(plan)
-        sent = np.where(np.isfinite(ends), ends - grid, 0.0)
-        upto = np.maximum.accumulate(ends, axis=1)[:, release]
-        beyond = np.full((len(ends), len(grid) + 1), -np.inf)
-        beyond[:, :-1] = np.maximum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
-        alone = grid[release] + sent[:, release]
-        ready = np.maximum(beyond[:, release + 1], np.maximum(upto, alone) + demand_s)
-        slack = np.full(ready.shape, np.inf)
-        late = places.after_s[:-1, None] - ready[1:]
-        slack[:-1] = np.minimum.accumulate(late[::-1], axis=0)[::-1]
-        return _Arrivals(ready, slack)
+def _ascending(cost: Floats) -> Iterator[int]:
+    """Yield indices by cost, the first before sorting, since it is often the last."""
+    if len(cost):
+        least = int(cost.argmin())
+        yield least
+        for i in np.argsort(cost, kind="stable").tolist():
+            if i != least:
+                yield i
 
 
-class _Arrivals(NamedTuple):
-    """Row p is for a new round at position p, row r + 1 for a user joining round r.
-
-    Row p of ``slack_s`` is the minimum slack of the uploads of all rounds from p on.
-    """
-
-    ready_s: Floats
-    slack_s: Floats
-
-
-def _running_min(rank: Ints, model: Ints) -> Ints:
-    """Compute the running minimum rank within each run of equal (ascending) models."""
-    span = int(rank.max(initial=0)) + 1
-    least: Ints = np.minimum.accumulate(rank - span * model) + span * model
-    return least
+def _opened(opens: Openings, i: int, cost: float) -> Insertion:
+    return Insertion(tuple(opens.users(i)), int(opens.place[i]), True, cost)

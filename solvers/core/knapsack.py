@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.lib.stride_tricks import as_strided
 
 from solvers.core.forest import Forest
 from solvers.core.tables import Floats, Ints, PlannedRound, Tables
+
+# Sums that a merge computes at once: few enough to stay in a processor's cache.
+SUMS_AT_ONCE = 2**15
 
 
 def batch_costs(latency_s: Floats, users: int) -> tuple[Floats, Ints]:
@@ -41,6 +44,24 @@ def batch_costs(latency_s: Floats, users: int) -> tuple[Floats, Ints]:
         cost[n] = options[best]
         batch[n] = best + 1
     return cost, batch
+
+
+def batch_costs_by_model(tables: Tables) -> dict[int, tuple[Floats, Ints]]:
+    """Compute :func:`batch_costs` for all users of each active model.
+
+    Models with the same latencies share one computation: few users cost the same
+    whether or not there are more.
+    """
+    alike: dict[bytes, list[int]] = {}
+    for m in tables.active:
+        alike.setdefault(tables.latency_s[m].tobytes(), []).append(m)
+    found = {}
+    for models in alike.values():
+        users = {m: len(tables.users_of[m]) for m in models}
+        cost, batch = batch_costs(tables.latency_s[models[0]], max(users.values()))
+        for m, count in users.items():
+            found[m] = (cost[: count + 1], batch[: count + 1])
+    return {m: found[m] for m in tables.active}
 
 
 def batches(batch: Ints, users: int) -> list[int]:
@@ -77,13 +98,12 @@ class Part:
     model
         The model, if the part consists of a single one.
     merged
-        Otherwise the two parts it was merged from, and for each n the number of users
-        that the right-hand part serves.
+        Otherwise the two parts it was merged from.
     """
 
     cost: Floats
     model: int | None = None
-    merged: tuple[Part, Part, NDArray[np.int32]] | None = None
+    merged: tuple[Part, Part] | None = None
 
     def choose(self, users: int) -> dict[int, int]:
         """Return how many users of each model the least cost of n users serves."""
@@ -96,10 +116,21 @@ class Part:
             if part.model is not None:
                 chosen[part.model] = count
             elif part.merged is not None:
-                left, right, split = part.merged
-                stack.append((right, int(split[count])))
-                stack.append((left, count - int(split[count])))
+                left, right = part.merged
+                by_right = _best_split(left.cost, right.cost, count)
+                stack.append((right, by_right))
+                stack.append((left, count - by_right))
         return chosen
+
+
+def _best_split(left: Floats, right: Floats, users: int) -> int:
+    """Choose how many users the right-hand part serves: least in the shorter part."""
+    shorter, longer = (left, right) if len(right) > len(left) else (right, left)
+    least = max(0, users - len(longer) + 1)
+    most = min(users, len(shorter) - 1)
+    sums = shorter[least : most + 1] + longer[users - most : users - least + 1][::-1]
+    by_shorter = least + int(sums.argmin())
+    return by_shorter if shorter is right else users - by_shorter
 
 
 def tree_knapsack(
@@ -135,7 +166,7 @@ def tree_knapsack(
 
     Notes
     -----
-    Merging arrays of lengths p and q costs O(p·q), in min(p, q) vector operations. Over
+    Merging arrays of lengths p and q costs O(p·q), in few vector operations. Over
     the tree this is O(K²) in total, because every pair of users meets in one merge
     only.
     """
@@ -161,19 +192,43 @@ def _merge(left: Part, right: Part, limit: float) -> Part:
     """Add two parts: the (min,+) convolution of their costs."""
     if len(left.cost) == 1:
         return Part(_trimmed(right.cost, limit).copy(), right.model, right.merged)
-    total = np.full(len(left.cost) + len(right.cost) - 1, np.inf)
-    split = np.zeros(len(total), dtype=np.int32)
-    swap = len(right.cost) > len(left.cost)
-    short, long = (left, right) if swap else (right, left)
-    positions = np.arange(len(long.cost), dtype=np.int32)
-    for i, cost in enumerate(short.cost.tolist()):
-        window = total[i : i + len(long.cost)]
-        option = long.cost + cost
-        better = option < window
-        np.copyto(window, option, where=better)
-        np.copyto(split[i : i + len(long.cost)], positions if swap else i, where=better)
-    kept = _trimmed(total, limit)
-    return Part(kept, merged=(left, right, split[: len(kept)].copy()))
+    total = _least_sums(left.cost[None], right.cost[None])[0]
+    return Part(_trimmed(total, limit).copy(), merged=(left, right))
+
+
+def _least_sums(left: Floats, right: Floats) -> Floats:
+    """Compute the (min,+) convolution of each row of two arrays of costs.
+
+    Parameters
+    ----------
+    left, right
+        Costs of n users, shapes (R, p) and (R, q).
+
+    Returns
+    -------
+    ndarray
+        Least left[i] + right[n − i] over i, shape (R, p + q − 1).
+    """
+    short, long = (left, right) if left.shape[1] < right.shape[1] else (right, left)
+    rows, length = long.shape
+    count = short.shape[1]
+    at_once = min(count, max(1, SUMS_AT_ONCE // (rows * length)))
+    padded = np.full((rows, length + 2 * (at_once - 1)), np.inf)
+    padded[:, at_once - 1 : at_once - 1 + length] = long
+    over_rows, step = padded.strides
+    total = np.full((rows, length + count - 1), np.inf)
+    for first in range(0, count, at_once):
+        costs = short[:, first : first + at_once]
+        width = length + costs.shape[1] - 1
+        # shifted[:, i, n] is long[:, n − i].
+        shifted = as_strided(
+            padded[:, at_once - 1 :],
+            shape=(rows, costs.shape[1], width),
+            strides=(over_rows, -step, step),
+        )
+        window = total[:, first : first + width]
+        np.minimum(window, (shifted + costs[:, :, None]).min(axis=1), out=window)
+    return total
 
 
 def tree_costs(
@@ -213,11 +268,6 @@ def tree_costs(
 
 
 def _merge_costs(left: Floats, right: Floats, limit: Floats) -> Floats:
-    short, long = (left, right) if left.shape[1] < right.shape[1] else (right, left)
-    length = long.shape[1]
-    total = np.full((len(limit), length + short.shape[1] - 1), np.inf)
-    for i in range(short.shape[1]):
-        window = total[:, i : i + length]
-        np.minimum(window, long + short[:, i, None], out=window)
+    total = _least_sums(left, right)
     wanted = (total <= limit[:, None]).any(axis=0)
     return total[:, : int(np.flatnonzero(wanted)[-1]) + 1]

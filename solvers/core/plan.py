@@ -106,6 +106,24 @@ class Clock:
         return problem.residency == "previous" and not problem.overlap
 
     @cached_property
+    def deadlines_s(self) -> Floats:
+        """All deadlines, ascending, and inf at the end, shape (K+1,)."""
+        return np.append(np.sort(self.tables.deadline_s), np.inf)
+
+    @cached_property
+    def deadline_rank(self) -> Ints:
+        """Index of each user's deadline in ``deadlines_s``, shape (K,)."""
+        rank = np.empty(len(self.tables.deadline_s), dtype=np.int64)
+        order = np.argsort(self.tables.deadline_s, kind="stable")
+        rank[order] = np.arange(len(rank))
+        return rank
+
+    @cached_property
+    def horizon_s(self) -> float:
+        """The latest deadline; 1 without users."""
+        return float(self.tables.deadline_s.max(initial=0.0)) or 1.0
+
+    @cached_property
     def release_grid_s(self) -> Floats:
         """Distinct releases, ascending."""
         return np.unique(self.tables.release_s)
@@ -177,9 +195,11 @@ class Clock:
         ``release_grid_s[i]`` or later; −inf where there are none.
         """
         sent = np.zeros((len(plan) + 1, len(self.release_grid_s)))
-        for r, batch in enumerate(plan):
-            for k in batch.users:
-                sent[r + 1, self.release_index[k]] += self.demand_s[k]
+        users = [k for batch in plan for k in batch.users]
+        rounds = np.arange(1, len(plan) + 1).repeat([len(b.users) for b in plan])
+        np.add.at(
+            sent, (rounds, self.release_index[users]), self.tables.demand_s[users]
+        )
         # A column that adds no uploads is never the maximum, unless it is empty.
         sent = sent.cumsum(axis=0)[:, ::-1].cumsum(axis=1)[:, ::-1]
         return np.where(sent > 0, self.release_grid_s + sent, -np.inf)

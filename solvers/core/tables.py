@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -157,16 +158,13 @@ class Tables:
         Users without a link and users of a model that never fits are left out. Ties are
         broken by earlier deadline, then by the problem's order.
         """
-        groups: list[list[int]] = [[] for _ in self.model_names]
-        order = np.lexsort((self.deadline_s, self.demand_s))
-        for k in order:
-            m = int(self.user_model[k])
-            if (
-                np.isfinite(self.demand_s[k])
-                and np.isfinite(self.latency_s[m][1:]).any()
-            ):
-                groups[m].append(int(k))
-        return tuple(np.array(group, dtype=np.int64) for group in groups)
+        order = np.lexsort((self.deadline_s, self.demand_s, self.user_model))
+        served = np.array([np.isfinite(t[1:]).any() for t in self.latency_s], bool)
+        order = order[np.isfinite(self.demand_s[order])]
+        order = order[served[self.user_model[order]]]
+        each = np.arange(len(self.model_names) + 1)
+        ends = np.searchsorted(self.user_model[order], each).tolist()
+        return tuple(order[a:b] for a, b in pairwise(ends))
 
     @cached_property
     def active(self) -> tuple[int, ...]:
@@ -176,9 +174,7 @@ class Tables:
     @cached_property
     def users(self) -> Ints:
         """All schedulable users, in the problem's order."""
-        return np.array(
-            sorted(int(k) for g in self.users_of for k in g), dtype=np.int64
-        )
+        return np.sort(np.concatenate([np.zeros(0, np.int64), *self.users_of]))
 
     @cached_property
     def resident(self) -> int | None:

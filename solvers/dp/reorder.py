@@ -24,13 +24,18 @@ RANDOM_MOVES = 3
 # Maximum number of positions by which a single visit moves.
 REACH = 12
 
+# Starts of batches that are computed at once: few enough to stay in a cache.
+STARTS_AT_ONCE = 2**17
+
 
 class Visits(NamedTuple):
-    """Visits of V models in order, padded to B batches each.
+    """Visits of V models in order, of at most B batches each, N batches in all.
 
     ``load_s[i, j]`` is the load of visit j after visit i, ``first_s`` the load of each
-    visit if it comes first. ``compute_s`` and ``demand_s`` of the batches have shape
-    (V, B); ``lead_s`` is the time from a batch's start to the end of its visit.
+    visit if it comes first. ``compute_s`` and ``demand_s`` of the batches are padded to
+    (V, B). ``takes_s`` is the time that the batches of each visit take; ``batch`` are
+    the places of all batches in (V, B), row by row, ``lead_s`` the time from the start
+    of each to the end of its visit.
     """
 
     models: tuple[int, ...]
@@ -38,6 +43,8 @@ class Visits(NamedTuple):
     first_s: Floats
     compute_s: Floats
     demand_s: Floats
+    takes_s: Floats
+    batch: tuple[Ints, Ints]
     lead_s: Floats
 
 
@@ -52,13 +59,17 @@ def visits_of(tables: Tables, rounds: Rounds) -> Visits:
         for b, planned in enumerate(run):
             compute[v, b] = tables.latency_s[model][len(planned.users)]
             demand[v, b] = tables.demand_s[list(planned.users)].sum()
+    lead = np.cumsum(compute[:, ::-1], axis=1)[:, ::-1]
+    visit, place = np.nonzero(compute)
     return Visits(
         models,
         np.array([[tables.load_s(a, b) for b in models] for a in models]),
         np.array([tables.load_s(None, m) for m in models]),
         compute,
         demand,
-        np.cumsum(compute[:, ::-1], axis=1)[:, ::-1],
+        lead[:, 0],
+        (visit, place),
+        lead[visit, place],
     )
 
 
@@ -92,15 +103,20 @@ def worth(
                 sent += visits.demand_s[orders[:, i], b]
                 time = np.maximum(time, sent) + visits.compute_s[orders[:, i], b]
         return np.asarray(prices.gpu_worth[-1] * (1 - time / deadline_s))
-    takes = visits.lead_s[orders, 0] + load
+    takes = visits.takes_s[orders] + load
     begins = deadline_s - np.cumsum(takes[:, ::-1], axis=1)[:, ::-1]
-    ends = begins + takes
-    start = ends[:, :, None] - visits.lead_s[orders]
-    used = visits.demand_s[orders] / np.where(start > 0, start, 1.0)
-    left = prices.worth(begins[:, 0]) + prices.band_worth * (
-        prices.band_limit - used.sum(axis=(1, 2))
-    )
-    feasible = (begins[:, 0] >= 0) & (start > 0).all(axis=(1, 2))
+    ends = np.empty_like(begins)
+    np.put_along_axis(ends, orders, begins + takes, axis=1)
+    demand = visits.demand_s[visits.batch]
+    used = np.empty(len(orders))
+    feasible = begins[:, 0] >= 0
+    at_once = max(1, STARTS_AT_ONCE // len(demand))
+    for first in range(0, len(orders), at_once):
+        some = slice(first, first + at_once)
+        start = ends[some, visits.batch[0]] - visits.lead_s
+        feasible[some] &= (start > 0).all(axis=1)
+        used[some] = (demand / np.where(start > 0, start, 1.0)).sum(axis=1)
+    left = prices.worth(begins[:, 0]) + prices.band_worth * (prices.band_limit - used)
     return np.where(feasible, left, -np.inf)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from solvers.core.filling import fill as fill_plan
 from solvers.core.insertion import Criterion, Insertions
 from solvers.core.plan import Clock, rounds_of
 from solvers.core.tables import PlannedRound, Tables
@@ -46,24 +47,20 @@ def fill(
     -----
     O(unserved users · rounds) for each addition; at most ``MAX_PAIRS`` in total.
     """
-    clock = Clock(tables, uplink)
-    insertions = Insertions(clock)
-    rng = np.random.default_rng(0)
-    plan = clock.plan(rounds)
+    insertions = Insertions(Clock(tables, uplink))
+    plan = insertions.clock.plan(rounds)
     waiting = np.zeros(len(tables.user_ids), dtype=bool)
     waiting[tables.users] = True
     waiting[[k for batch in plan for k in batch.users]] = False
     pairs = 0
-    while True:
-        pairs += int(waiting.sum()) * (len(plan) + 1)
-        if pairs > MAX_PAIRS:
-            return rounds_of(plan)
-        times = clock.time(plan)
-        proposals = insertions.candidates(plan, times, waiting, CRITERION, rng)
-        for _, proposal in zip(range(MAX_TRIES), proposals, strict=False):
-            if clock.time(proposal.plan).feasible:
-                plan = proposal.plan
-                waiting[list(proposal.users)] = False
-                break
-        else:
-            return rounds_of(plan)
+
+    def goes_on(rounds: int) -> bool:
+        nonlocal pairs
+        pairs += int(waiting.sum()) * (rounds + 1)
+        return pairs <= MAX_PAIRS
+
+    rng = np.random.default_rng(0)
+    plan, _ = fill_plan(
+        *(insertions, plan, waiting, CRITERION, rng), tries=MAX_TRIES, goes_on=goes_on
+    )
+    return rounds_of(plan)

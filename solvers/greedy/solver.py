@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from solvers.core.algorithm import Options, Solution
+from solvers.core.plan import Clock, rounds_of
+from solvers.core.search import Search
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import rank, time_rounds
 from solvers.greedy.build import Rule, grow, tour
@@ -30,6 +32,14 @@ MAX_EXTRA_EVALUATIONS = 400_000
 # Minimum number of attempts, and number of best schedules that are filled.
 MIN_ATTEMPTS = 4
 FILLED = 3
+
+# Where schedules are hardest to build, a short search at a low temperature follows. It
+# evaluates this many pairs per candidate round that the attempts have evaluated.
+EFFORT = 1.0
+HOT = 0.1
+
+# Iterations of that search at most; the smallest problems need few.
+ITERATIONS_PER_USER = 5
 
 
 class _Ranked(NamedTuple):
@@ -183,7 +193,12 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     def ranked(rounds: list[PlannedRound]) -> _Ranked:
         return _Ranked(rank(tables, rounds, uplink), rounds)
 
-    schedules = sorted(_schedules(tables, uplink), key=_served, reverse=True)
+    effort = 0
+    schedules = []
+    for rounds, evaluations in _schedules(tables, uplink):
+        schedules.append(rounds)
+        effort = evaluations
+    schedules.sort(key=_served, reverse=True)
     # Timing is expensive if releases differ, so only promising schedules are ranked.
     enough = _served(schedules[:FILLED][-1])
     likely = [rounds for rounds in schedules if _served(rounds) >= enough]
@@ -193,11 +208,46 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         rounds = fill(tables, known.rounds, uplink)
         if rounds != known.rounds:
             candidates.append(ranked(rounds))
-    return Solution(min(candidates, key=_key_of).rounds)
+    best = min(candidates, key=_key_of)
+    if not _simple(tables):
+        candidates = [best, ranked(_improved(tables, best.rounds, uplink, effort))]
+        best = min(candidates, key=_key_of)
+    return Solution(best.rounds)
 
 
-def _schedules(tables: Tables, uplink: Uplink) -> Iterator[list[PlannedRound]]:
-    """Build a schedule for each attempt that the budget allows."""
+def _simple(tables: Tables) -> bool:
+    """Whether there is one deadline, no release, no cache and no overlap."""
+    problem = tables.problem
+    return (
+        tables.common_deadline_s is not None
+        and tables.releases_zero
+        and problem.residency == "previous"
+        and not problem.overlap
+    )
+
+
+def _improved(
+    tables: Tables, rounds: list[PlannedRound], uplink: Uplink, effort: float
+) -> list[PlannedRound]:
+    """Improve a schedule by a short search, about as long as building took."""
+    search = Search(
+        Clock(tables, uplink),
+        seed=0,
+        bound=len(tables.users),
+        hot=HOT,
+        effort=EFFORT * effort,
+    )
+    iterations = ITERATIONS_PER_USER * len(tables.users)
+    return rounds_of(search.run(search.clock.plan(rounds), iterations))
+
+
+def _schedules(
+    tables: Tables, uplink: Uplink
+) -> Iterator[tuple[list[PlannedRound], int]]:
+    """Build a schedule for each attempt that the budget allows.
+
+    Each comes with the number of candidate rounds evaluated so far.
+    """
     one = tables.common_deadline_s is not None and tables.releases_zero
     attempts = (ONE_DEADLINE if one else OWN_DEADLINES)[uplink]
     known = len(attempts)
@@ -213,7 +263,7 @@ def _schedules(tables: Tables, uplink: Uplink) -> Iterator[list[PlannedRound]]:
         if tables.problem.eviction != "lru":
             rounds = _feasible(tables, rounds, uplink)
         evaluations += len(rounds) * (builder.entries + OVERHEAD)
-        yield rounds
+        yield rounds, evaluations
 
 
 def _feasible(

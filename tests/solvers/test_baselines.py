@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from solvers import UPLINKS, Problem, Result, solve, verify
-from tests.solvers.strategies import problems
+from solvers import UPLINKS, Problem, Result, Uplink, solve, verify
+from solvers.baselines import _serve_in_order
+from solvers.core.tables import PlannedRound, Tables
+from solvers.core.timing import time_rounds
+from tests.solvers.strategies import problems, seeded_problem
 
 FEW = settings(
     max_examples=40,
@@ -114,3 +120,61 @@ def test_floors_are_valid_under_every_discipline(problem):
             result = solve(problem, name, uplink=uplink)
             verify(problem, result.schedule)
             assert result.served <= result.bound
+
+
+def served_slowly(tables: Tables, uplink: Uplink, order: list[int]) -> list[Any]:
+    """Serve users in order, and time all rounds anew for every round that is tried."""
+    rounds: list[PlannedRound] = []
+    waiting = list(order)
+    while waiting:
+        model = int(tables.user_model[waiting[0]])
+        mates = [k for k in waiting if tables.user_model[k] == model]
+        gone = {waiting[0]}
+        for size in range(min(len(tables.latency_s[model]) - 1, len(mates)), 0, -1):
+            planned = PlannedRound(model, tuple(mates[:size]))
+            if time_rounds(tables, [*rounds, planned], uplink) is not None:
+                rounds.append(planned)
+                gone = set(planned.users)
+                break
+        waiting = [k for k in waiting if k not in gone]
+    return rounds
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_running_totals_decide_as_timing_does(uplink):
+    """Rounds are those that timing the whole plan for each of them allows."""
+    seen = Counter[str]()
+
+    @settings(FEW, max_examples=150)
+    @given(
+        problems(deadlines="any", releases=uplink == "dynamic", max_users=12),
+        st.randoms(use_true_random=False),
+    )
+    def check(drawn, random):
+        tables = Tables(drawn)
+        order = tables.users.tolist()
+        random.shuffle(order)
+        slow = served_slowly(tables, uplink, order)
+        fast = _serve_in_order(tables, uplink, np.array(order, dtype=np.int64))
+        assert list(fast.rounds) == slow
+        seen.update(rounds=len(slow), left=len(order) - sum(len(r.users) for r in slow))
+
+    check()
+    assert seen["rounds"] > 100
+    assert seen["left"] > 100
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_running_totals_decide_as_timing_does_on_longer_plans(uplink):
+    """The same with more users than the strategies draw."""
+    total = 0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        tables = Tables(
+            seeded_problem(rng, sharing="crossing", users=80, models=8, deadlines="own")
+        )
+        order = rng.permutation(tables.users)
+        slow = served_slowly(tables, uplink, order.tolist())
+        assert list(_serve_in_order(tables, uplink, order).rounds) == slow
+        total += len(slow)
+    assert total > 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
@@ -13,6 +14,7 @@ from solvers.bounds.prices import best_counts
 from solvers.bounds.upper_bound import prices, upper_bound
 from solvers.core.forest import build_forest
 from solvers.core.tables import Tables
+from tests.benchmarks.problems import campus_like
 from tests.solvers.strategies import problems, without_sharing
 
 FEW = settings(
@@ -49,6 +51,41 @@ def test_never_below_the_optimum(deadlines, sharing, uplink):
     compare()
     if deadlines == "common" and uplink != "static":
         assert seen["tight"] >= 0.8 * seen["compared"]
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+@pytest.mark.parametrize("sharing", ["laminar", "crossing"])
+def test_convex_costs_are_never_below_the_optimum(monkeypatch, sharing, uplink):
+    """The bound for very many users holds for few too, and is seldom looser."""
+    seen = Counter()
+
+    @FEW
+    @given(problems(sharing=sharing, deadlines="any", max_users=5, extensions=True))
+    def compare(problem):
+        tables = Tables(problem)
+        exact = upper_bound(tables, uplink)
+        monkeypatch.setattr("solvers.bounds.upper_bound.CONVEX_USERS", 0)
+        convex = upper_bound(tables, uplink)
+        monkeypatch.undo()
+        assert exact <= convex <= len(tables.users)
+        seen[convex - exact] += 1
+
+    compare()
+    assert seen[0] > sum(seen.values()) / 2
+
+
+def test_convex_costs_lose_little(monkeypatch):
+    """At two thousand users the bound grows by three in a thousand at most."""
+    problem = campus_like(
+        np.random.default_rng(0), users=2000, models=40, deadline_s=12.5
+    )
+    for sharing in (True, False):
+        tables = Tables(problem, sharing=sharing)
+        for uplink in ("upfront", "dynamic"):
+            exact = upper_bound(tables, uplink)
+            monkeypatch.setattr("solvers.bounds.upper_bound.CONVEX_USERS", 0)
+            assert exact <= upper_bound(tables, uplink) <= 1.003 * exact
+            monkeypatch.undo()
 
 
 @FEW

@@ -9,8 +9,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from solvers.core import knapsack
 from solvers.core.forest import Forest
-from solvers.core.knapsack import batch_costs, batches, tree_costs, tree_knapsack
+from solvers.core.knapsack import (
+    batch_costs,
+    batch_costs_by_model,
+    batches,
+    tree_costs,
+    tree_knapsack,
+)
+from solvers.core.tables import Tables
+from tests.solvers.strategies import problems
 
 FEW = settings(
     max_examples=200,
@@ -63,6 +72,19 @@ def test_a_gap_in_the_table_is_stepped_over():
     assert cost.tolist() == [0.0, INF, 2.0, INF, 4.0, INF]
 
 
+@FEW
+@given(problems())
+def test_models_with_the_same_latencies_share_costs(problem):
+    """Each model has the costs and batches that it has by itself."""
+    tables = Tables(problem)
+    found = batch_costs_by_model(tables)
+    assert list(found) == list(tables.active)
+    for m, (cost, batch) in found.items():
+        alone = batch_costs(tables.latency_s[m], len(tables.users_of[m]))
+        assert cost.tolist() == alone[0].tolist()
+        assert batch.tolist() == alone[1].tolist()
+
+
 @st.composite
 def trees(draw):
     """Draw a forest with integer costs, models at any node, some counts impossible."""
@@ -105,6 +127,23 @@ def test_tree_knapsack_equals_brute_force(tree):
             counts = [chosen.get(m, 0) for m in sorted(cost)]
             assert sum(counts) == n
             assert price(forest, node_cost, cost, counts) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 2**15])
+def test_merged_costs_do_not_depend_on_what_is_added_at_once(monkeypatch, at_once):
+    """Costs and choices are the same however many sums a merge takes at a time."""
+    monkeypatch.setattr(knapsack, "SUMS_AT_ONCE", at_once)
+    rng = np.random.default_rng(0)
+    left, right = (np.array([0.0, *rng.integers(1, 9, n)]) for n in (7, 12))
+    forest = Forest((-1,), ((),), ((0, 1),), {0: 0, 1: 0})
+    for cost in ({0: left, 1: right}, {0: right, 1: left}):
+        part = tree_knapsack(forest, np.zeros(1), cost)
+        for n, found in enumerate(part.cost.tolist()):
+            ways = range(max(0, n - len(cost[1]) + 1), min(n, len(cost[0]) - 1) + 1)
+            assert found == min(cost[0][i] + cost[1][n - i] for i in ways)
+            chosen = part.choose(n)
+            assert sum(chosen.values()) == n
+            assert sum(cost[m][count] for m, count in chosen.items()) == found
 
 
 def test_shared_nodes_are_paid_once():

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from solvers import UPLINKS, Uplink
+from solvers.core.filling import fill
 from solvers.core.insertion import Criterion, Insertions
 from solvers.core.plan import Clock, Plan, rounds_of, served
 from solvers.core.tables import PlannedRound, Tables
@@ -59,38 +60,23 @@ def neighbours(clock: Clock, plan: Plan, waiting: list[int]) -> set[Plan]:
     return found
 
 
-def firsts(tables: Tables, waiting: list[int], urgent: bool) -> dict[int, int]:
-    """Find the waiting user of each model who is tried alone in a new round."""
-
-    def rank(k: int) -> tuple[float, float, int]:
-        demand_s, deadline_s = tables.demand_s[k], tables.deadline_s[k]
-        first, second = (deadline_s, demand_s) if urgent else (demand_s, deadline_s)
-        return float(first), float(second), k
-
-    found: dict[int, int] = {}
-    for k in sorted(waiting, key=rank, reverse=True):
-        found[int(tables.user_model[k])] = k
-    return found
-
-
 @FEW
 @given(
     planned(deadlines="any", releases=True, extensions=True),
     st.floats(0, 1),
     st.booleans(),
+    st.sampled_from([1, 2, 4]),
 )
 def test_no_feasible_insertion_of_one_user_is_missed(
-    drawn: tuple[Tables, list[PlannedRound]], weight: float, urgent: bool
+    drawn: tuple[Tables, list[PlannedRound]], weight: float, urgent: bool, batch: int
 ) -> None:
-    """All feasible plans with one user more are offered, new rounds by their first.
+    """All feasible plans with one user more are offered, whoever waits before them.
 
-    The first of a model's waiting users is the one of least demand, or of the earliest
-    deadline where the criterion is urgent. So it is but for a cache. Where loads depend
-    on the round before only, what is offered under ``upfront`` and ``dynamic`` without
-    releases is feasible, too.
+    So it is but for a cache. Where loads depend on the round before only, what is
+    offered under ``upfront`` and ``dynamic`` without releases is feasible, too.
     """
     tables, rounds = drawn
-    criterion = Criterion(uplink_weight=weight, urgent=urgent, noise=0.0)
+    criterion = Criterion(uplink_weight=weight, urgent=urgent, noise=0.0, batch=batch)
     for clock in clocks(tables):
         plan = clock.plan(rounds)
         times = clock.time(plan)
@@ -100,9 +86,11 @@ def test_no_feasible_insertion_of_one_user_is_missed(
         waiting = [k for k in tables.users.tolist() if k not in there]
         mask = np.zeros(len(tables.user_ids), dtype=bool)
         mask[waiting] = True
+        insertions = Insertions(clock)
         offered = {
-            insertion.plan
-            for insertion in Insertions(clock).candidates(
+            insertion.into(plan, clock)
+            for find in (insertions.candidates, insertions.alone)
+            for insertion in find(
                 plan, times, mask, criterion, np.random.default_rng(0)
             )
         }
@@ -115,13 +103,45 @@ def test_no_feasible_insertion_of_one_user_is_missed(
         feasible = {
             p for p in neighbours(clock, plan, waiting) if clock.time(p).feasible
         }
-        joins = {p for p in feasible if len(p) == len(plan)}
-        assert joins <= offered
-        alone = {
-            clock.batch(m, [k]) for m, k in firsts(tables, waiting, urgent).items()
-        }
-        opened = {p for p in feasible - joins if alone & set(p)}
-        assert opened <= offered
+        assert feasible <= offered
+
+
+@FEW
+@given(
+    planned(deadlines="any", releases=True, extensions=True),
+    st.sampled_from([1, 2, 4]),
+)
+def test_filling_keeps_who_is_there_and_ends_when_nobody_fits(
+    drawn: tuple[Tables, list[PlannedRound]], batch: int
+) -> None:
+    """Served users stay, each once; then no user fits alone or into a round."""
+    tables, rounds = drawn
+    for clock in clocks(tables):
+        plan = clock.plan(rounds)
+        if not clock.time(plan).feasible:
+            continue
+        there = {k for b in plan for k in b.users}
+        waiting = np.zeros(len(tables.user_ids), dtype=bool)
+        waiting[tables.users] = True
+        waiting[list(there)] = False
+        found, times = fill(
+            *(Insertions(clock), plan, waiting),
+            *(Criterion(0.5, False, 0.0, batch), np.random.default_rng(0)),
+            tries=10**6,
+            goes_on=lambda _: True,
+        )
+        users = [k for b in found for k in b.users]
+        assert there <= set(users)
+        assert len(users) == len(set(users)) == served(found)
+        assert times.feasible
+        assert clock.time(found).feasible
+        left = [k for k in tables.users.tolist() if k not in users]
+        assert waiting[left].all()
+        assert waiting.sum() == len(left)
+        if tables.problem.residency != "cache":
+            assert not any(
+                clock.time(p).feasible for p in neighbours(clock, found, left)
+            )
 
 
 def test_rounds_survive_the_way_into_a_plan_and_back() -> None:

@@ -248,7 +248,7 @@ def test_freer_rules_serve_more():
     for uplink in UPLINKS:
         plain = total[uplink, "previous"]
         assert total[uplink, "lru"] > plain
-        assert total[uplink, "next use"] > plain
+        assert total[uplink, "next use"] >= plain
         assert total[uplink, "overlap"] > plain
         assert total[uplink, "both"] >= total[uplink, "overlap"]
 
@@ -336,7 +336,7 @@ def test_filling_keeps_whom_it_finds(uplink):
         tables = Tables(problem)
         if not tables.active:
             return
-        built = next(iter(_schedules(tables, uplink)))
+        built, _ = next(iter(_schedules(tables, uplink)))
         kept = [r for r in built if data.draw(st.booleans())]
         kept = _feasible(tables, kept, uplink)
         found = fill(tables, kept, uplink)

@@ -1,0 +1,254 @@
+"""New rounds for unserved users, at every position of a plan.
+
+At a position, the users of a model who can be in time there enter a new round one after
+another, by demand or by deadline; every number of them is a candidate. Who cannot be in
+time at a position blocks nobody there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from solvers.core.places import Bools, Places
+from solvers.core.plan import SLACK_S, Clock, Plan, Times
+from solvers.core.tables import Floats, Ints
+
+
+class Openings(NamedTuple):
+    """New rounds that fit: cost per user and position, shape (C,) each.
+
+    Round i is for the users that column ``column[i]`` of ``eligible`` marks from row
+    ``first[i]`` to row ``last[i]``; ``order`` names the user of each row.
+    """
+
+    cost: Floats
+    place: Ints
+    column: Ints
+    first: Ints
+    last: Ints
+    eligible: Bools
+    order: Ints
+
+    def users(self, i: int) -> list[int]:
+        """Users of a round."""
+        rows = slice(int(self.first[i]), int(self.last[i]) + 1)
+        found: list[int] = self.order[rows][
+            self.eligible[rows, int(self.column[i])]
+        ].tolist()
+        return found
+
+
+class _Windows(NamedTuple):
+    """A new round of each model at each position, shape (models, R+1) each.
+
+    ``model`` numbers the models, and ``of_row`` says which of them a row of users is
+    for. ``start_s`` is when the GPU could start, ``latest_s`` when the round must end
+    and ``extra_load_s`` the load time that the plan gains.
+    """
+
+    model: Ints
+    of_row: Ints
+    start_s: Floats
+    latest_s: Floats
+    extra_load_s: Floats
+
+
+def openings(
+    clock: Clock,
+    plan: Plan,
+    times: Times,
+    places: Places,
+    order: Ints,
+    *,
+    latency_s: Floats,
+    uplink_weight: float,
+    batch: int,
+    alone: bool = False,
+) -> Openings | None:
+    """Find new rounds that fit a plan.
+
+    Parameters
+    ----------
+    clock, plan, times, places
+        A feasible plan, and what its positions allow.
+    order
+        Users who may enter, by model and then in the order in which they enter.
+    latency_s
+        Compute time by model and batch size, inf-padded, shape (M, B+2).
+    uplink_weight
+        Weighs a second of the band against one of the GPU in the costs.
+    batch
+        Users enter where they are in time in a batch of this size; with 1, where they
+        are in a batch of any size.
+    alone
+        Only rounds of one user each, of every user.
+
+    Returns
+    -------
+    Openings or None
+        None if no round fits.
+
+    Notes
+    -----
+    O(users · R).
+    """
+    t = clock.tables
+    windows = _windows(clock, plan, times, places, t.user_model[order])
+    need_s = latency_s[windows.model, 1:].min(axis=1)
+    if batch > 1:
+        wanted = latency_s[windows.model, min(batch, latency_s.shape[1] - 1)]
+        need_s = np.where(np.isfinite(wanted), wanted, need_s)
+    eligible = _eligible(clock, times, places, windows, order, need_s)
+    rows = np.flatnonzero(eligible.any(axis=1))
+    if not len(rows):
+        return None
+    columns = np.flatnonzero(eligible.any(axis=0))
+    eligible = eligible[np.ix_(rows, columns)]
+    order, of_row = order[rows], windows.of_row[rows]
+    first = np.searchsorted(of_row, of_row)
+    if alone:
+        row, column = np.nonzero(eligible)
+        first, size = row, np.ones(len(row), dtype=np.int64)
+        demand, deadline = t.demand_s[order][row], t.deadline_s[order][row]
+        release = clock.release_index[order][row]
+    else:
+        whole = eligible.cumsum(axis=0)
+        whole -= (whole - eligible)[first]
+        row, column = np.nonzero(eligible & (whole < latency_s.shape[1]))
+        size = whole[row, column]
+        total = np.where(eligible, t.demand_s[order][:, None], 0.0).cumsum(axis=0)
+        begin = first[row]
+        demand = total[row, column]
+        demand -= np.where(begin > 0, total[begin - 1, column], 0.0)
+        # Ranks rather than times: offsets of integers are exact.
+        ranks = np.where(eligible, clock.deadline_rank[order][:, None], len(t.user_ids))
+        least = _running_min(ranks, of_row)[row, column]
+        deadline = clock.deadlines_s[least]
+        release = clock.release_index[order][row]
+        if places.arrivals is not None:
+            late = len(clock.release_grid_s)
+            released = np.where(eligible, clock.release_index[order][:, None], late)
+            release = _running_min(released, of_row)[row, column]
+        first = begin
+    model, place = of_row[row], columns[column]
+    compute = latency_s[windows.model[model], size]
+    start, latest = windows.start_s[model, place], windows.latest_s[model, place]
+    latest = np.minimum(deadline, latest)
+    extra = windows.extra_load_s[model, place] + compute
+    upload = demand
+    fits = np.isfinite(compute)
+    if clock.uplink == "upfront":
+        start = start + demand
+        fits &= demand <= places.early_slack_s[place] + SLACK_S
+    elif clock.uplink == "static":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            begin_s = latest - compute
+            own = np.where(begin_s > 0, demand / begin_s, np.inf)
+            # Derivative of the band when all preceding rounds are pushed.
+            slope = np.cumsum(times.demand_s / places.after_s[:-1] ** 2)
+        slope = np.concatenate(([0.0], slope))[place]
+        fits &= times.band + own <= 1 + SLACK_S
+        with np.errstate(invalid="ignore"):
+            upload = (own + slope * extra) * clock.horizon_s
+    elif places.arrivals is None:
+        start = np.maximum(start, places.sent_s[place] + demand)
+        fits &= demand <= places.upload_slack_s[place] + SLACK_S
+    else:
+        start = np.maximum(start, places.arrivals.ready_s(place, release, demand))
+        fits &= demand <= places.arrivals.room_s[place, release] + SLACK_S
+    fits &= start + compute <= latest + SLACK_S
+    chosen = np.flatnonzero(fits)
+    if not len(chosen):
+        return None
+    gpu = 1 - uplink_weight
+    cost = uplink_weight * upload[chosen] + gpu * extra[chosen]
+    return Openings(
+        cost=cost / size[chosen],
+        place=place[chosen],
+        column=column[chosen],
+        first=first[chosen],
+        last=row[chosen],
+        eligible=eligible,
+        order=order,
+    )
+
+
+def _windows(
+    clock: Clock, plan: Plan, times: Times, places: Places, model: Ints
+) -> _Windows:
+    is_first = np.ones(len(model), dtype=bool)
+    is_first[1:] = model[1:] != model[:-1]
+    models = model[is_first]
+    before = np.concatenate(([-1], times.models))
+    after = np.concatenate((times.models, [-1]))
+    between = clock.loads_between_s
+    if clock.tables.problem.residency == "cache":
+        load = extra = _missing_s(clock, plan)[models]
+    else:
+        load = between[before][:, models].T
+        extra = load + between[models][:, after] - between[before, after]
+    latest = np.repeat(places.after_s[None], len(models), axis=0)
+    if clock.plain:
+        latest -= between[models][:, after]
+    return _Windows(
+        model=models,
+        of_row=is_first.cumsum() - 1,
+        start_s=np.maximum(places.before_s, places.loading_s + load),
+        latest_s=latest,
+        extra_load_s=extra,
+    )
+
+
+def _missing_s(clock: Clock, plan: Plan) -> Floats:
+    """Load of each model at each position of a plan, given the cache there."""
+    t = clock.tables
+    missing = np.repeat(t.atom_load_s[:, None], len(plan) + 1, axis=1)
+    missing[list(t.initial_atoms), 0] = 0.0
+    for r, step in enumerate(clock.steps(plan)):
+        missing[list(step.memory.atoms), r + 1] = 0.0
+    found: Floats = t.holds @ missing
+    return found
+
+
+def _eligible(
+    clock: Clock,
+    times: Times,
+    places: Places,
+    windows: _Windows,
+    order: Ints,
+    need_s: Floats,
+) -> Bools:
+    """Mark where a user may be in time in a batch of a given compute time, (n, R+1).
+
+    Conditions that are necessary, with twice the usual tolerance.
+    """
+    t, of_row = clock.tables, windows.of_row
+    demand, deadline = t.demand_s[order][:, None], t.deadline_s[order][:, None]
+    end = windows.start_s + need_s[:, None]
+    limit = windows.latest_s - need_s[:, None]
+    slack = 2 * SLACK_S
+    if clock.uplink == "upfront":
+        most = np.minimum(windows.latest_s - end, places.early_slack_s) + slack
+        return (demand <= most[of_row]) & (demand - deadline <= (slack - end)[of_row])
+    if clock.uplink == "static":
+        free = max(1 + slack - times.band, 0.0)
+        with np.errstate(invalid="ignore"):
+            most = free * limit if free else np.zeros(limit.shape)
+        gain = demand - free * deadline <= (slack - free * need_s)[of_row][:, None]
+    else:
+        sent = places.sent_s + need_s[:, None]
+        most = windows.latest_s - sent
+        if places.arrivals is None:
+            most = np.minimum(most, places.upload_slack_s)
+        gain = demand - deadline <= (slack - sent)[of_row]
+    most = np.where(end <= windows.latest_s + slack, most + slack, -np.inf)
+    return gain & (demand <= most[of_row]) & (deadline >= (end - slack)[of_row])
+
+
+def _running_min(rank: Ints, group: Ints) -> Ints:
+    """Compute the running minimum down the rows of each (ascending) group."""
+    offset = (int(rank.max(initial=0)) + 1) * group[:, None]
+    least: Ints = np.minimum.accumulate(rank - offset, axis=0) + offset
+    return least
