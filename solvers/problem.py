@@ -30,9 +30,12 @@ Bytes = Annotated[int, Field(gt=0, le=2**63 - 1), BeforeValidator(whole)]
 
 # Ranges that cover every real problem and within which doubles resolve 1e-9 s.
 MOST_SECONDS = 1e6
+LEAST_SECONDS = 1e-12
 Positive = Annotated[float, Field(ge=1e-12, le=1e18, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=MOST_SECONDS, allow_inf_nan=False)]
+PositiveSeconds = Annotated[
+    float, Field(ge=LEAST_SECONDS, le=MOST_SECONDS, allow_inf_nan=False)
+]
 Seconds = Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1), BeforeValidator(whole)]
 Name = Annotated[str, Field(min_length=1)]

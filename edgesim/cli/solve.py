@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgesim.cli.output import say
 from edgesim.cli.own_code import Traceback
 from edgesim.text import shortened
 
@@ -101,13 +102,13 @@ def solve(
             else:
                 _add(out, f"{file_name(name)}.json", result.schedule)
     if results:
-        typer.echo(_table(problem, results.values()))
+        say(_table(problem, results.values()))
         for result in results.values():
             if result.note is not None:
-                typer.echo(result.note)
+                say(result.note)
     if failed:
         if results:
-            typer.echo(kept_text(list(results), failed))
+            say(kept_text(list(results), failed))
         raise own_failures(str(instance), failed)
 
 
