@@ -142,6 +142,7 @@ class Problem(Value):
 
     @model_validator(mode="after")
     def _check(self) -> Problem:
+        total_bytes = 0
         for name, model in self.models.items():
             for position, block in enumerate(model.blocks):
                 if block not in self.blocks:
@@ -149,6 +150,12 @@ class Problem(Value):
                         f"models.{name}.blocks[{position}] must name a block of "
                         f"'blocks', found {block!r}"
                     )
+                total_bytes += self.blocks[block].bytes
+        if total_bytes >= 2**63:
+            raise ValueError(
+                f"models must add up to less than 2^63 bytes, each with all of its "
+                f"blocks, found {total_bytes:.3g}"
+            )
         for position, user in enumerate(self.users):
             if user.model not in self.models:
                 raise ValueError(

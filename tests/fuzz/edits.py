@@ -142,8 +142,11 @@ def _grow(place: Place, places: list[Place], rng: Generator) -> None:
     """Make a list long."""
     lists = [(c, k) for c, k in places if type(c[k]) is list and c[k]]
     container, key = chosen(rng, lists) if lists else place
-    if type(container[key]) is list:
-        container[key] = container[key] * int(chosen(rng, (2, 20, 200)))
+    found = container[key]
+    if type(found) is list and found:
+        # A library of thousands of models is one, and takes its time.
+        factors = (2,) if isinstance(found[0], dict) else (2, 20, 200)
+        container[key] = found * int(chosen(rng, factors))
 
 
 def _nest(place: Place, places: list[Place], rng: Generator) -> None:

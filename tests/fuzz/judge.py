@@ -94,8 +94,8 @@ def judge(
     try:
         with _in_time(), mock.patch.object(tempfile, "tempdir", str(temporary)):
             finished = edgesim(*argv)
-    except HangError:
-        return Verdict("hang", f"after {time.monotonic() - started_s:.0f} s")
+    except HangError as error:
+        return Verdict("hang", f"{time.monotonic() - started_s:.0f} s, in {error}")
     except Exception:
         frames = traceback.format_exc().strip().splitlines()
         return Verdict("traceback", "\n".join(frames[-12:]))
@@ -153,8 +153,7 @@ def _in_time() -> Iterator[None]:
 
     def stop(number: int, frame: types.FrameType | None) -> None:
         del number
-        where = traceback.format_stack(frame, limit=3)
-        raise HangError("".join(where))
+        raise HangError("".join(traceback.format_stack(frame, limit=6)))
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, LIMIT_S)

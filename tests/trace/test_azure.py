@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+from edgesim.output_folder import MANIFEST
 from tests.command import edgesim
 from tests.shared_data import require_shared
 
@@ -57,7 +58,7 @@ def test_one_minute_of_azure_functions(tmp_path: Path) -> None:
     assert finished.code == 0, finished.err
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         *("summary.json", "requests.csv", "rounds.csv", "run.json"),
-        *("throughput.png", "timeline.png", "perfetto.json", "plans"),
+        *("throughput.png", "timeline.png", "perfetto.json", "plans", MANIFEST),
     }
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["library"]["models"] == 100
