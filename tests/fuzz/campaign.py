@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 import edgesim.results.figure
 import edgesim.results.report
 from tests.fuzz.edits import chosen
+from tests.fuzz.ends import ends_of
 from tests.fuzz.formats import FORMATS, Example
 from tests.fuzz.judge import Verdict, judge, quick_command
 
@@ -47,13 +48,58 @@ def run_case(name: str, seed: int, number: int, folder: Path) -> Verdict:
     words = chosen(rng, example.commands)
     files = {file: content.valid() for file, content in example.files.items()}
     files[damaged] = example.files[damaged].damaged(rng)
-    with ExitStack() as stack:
-        if rng.integers(PICTURES_EVERY):
-            for module in (edgesim.results.report, edgesim.results.figure):
-                stack.enter_context(
-                    mock.patch.object(module, "write_pictures", return_value=None)
-                )
+    draws = rng.integers(PICTURES_EVERY) == 0
+    with nullcontext() if draws else without_pictures():
         return judge(folder, files, words, set(example.outputs))
+
+
+@contextmanager
+def without_pictures() -> Iterator[None]:
+    """Leave out the pictures of runs and figures."""
+    with (
+        mock.patch.object(edgesim.results.report, "write_pictures", return_value=None),
+        mock.patch.object(edgesim.results.figure, "write_pictures", return_value=None),
+    ):
+        yield
+
+
+def run_ends(
+    name: str, seed: int, count: int | None, folder: Path
+) -> dict[str, Verdict]:
+    """Put numbers from both ends of the floats into the fields of a format.
+
+    Parameters
+    ----------
+    name
+        The format.
+    seed, count
+        How many are drawn of all, and from what; None for all.
+    folder
+        Where files are written.
+
+    Returns
+    -------
+    dict
+        How each case ended, by what was put where.
+    """
+    rng = np.random.default_rng([zlib.crc32(name.encode()), seed])
+    cases = [
+        (f"example {n}, {where}", example, put)
+        for n, example in enumerate(examples(name))
+        for where, put in ends_of(example)
+    ]
+    wanted = range(len(cases))
+    if count is not None and count < len(cases):
+        wanted = rng.choice(len(cases), count, replace=False)
+    ended = {}
+    with quick_command(), without_pictures():
+        for n in wanted:
+            where, example, (file, content) = cases[n]
+            files = {other: one.valid() for other, one in example.files.items()}
+            files[file] = content.valid()
+            words = chosen(rng, example.commands)
+            ended[where] = judge(folder, files, words, set(example.outputs))
+    return ended
 
 
 @dataclass

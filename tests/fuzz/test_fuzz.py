@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.campaign import run_cases
+from tests.fuzz.campaign import run_cases, run_ends
 from tests.fuzz.formats import FORMATS
 from tests.fuzz.judge import judge, quick_command
 
@@ -45,3 +45,21 @@ def test_damaged_files(name: str, tmp_path: Path) -> None:
     assert tally.failures == []
     assert tally.counts[name]["refused"] > CASES[name] / 10
     assert tally.counts[name]["success"] > 0
+
+
+def _ends(name: str, count: int | None, folder: Path) -> None:
+    ended = run_ends(name, 0, count, folder)
+    assert {where: end for where, end in ended.items() if not end.is_sound} == {}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_some_numbers_at_both_ends(name: str, tmp_path: Path) -> None:
+    """Numbers next to 0 and to infinity, -0.0 and what is none, in drawn fields."""
+    _ends(name, 30, tmp_path / "case")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", FORMATS)
+def test_all_numbers_at_both_ends(name: str, tmp_path: Path) -> None:
+    """Each of them in every numeric field."""
+    _ends(name, None, tmp_path / "case")
