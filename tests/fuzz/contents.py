@@ -209,7 +209,11 @@ class Checkpoint:
         if kind == 2:
             cut = int(rng.integers(len(self.weights) + 1))
             return self._file(encoded(as_json(self.header)), self.weights[:cut])
-        return self._file(encoded(as_json(edited(self.header, rng))), self.weights)
+        try:
+            header = encoded(as_json(edited(self.header, rng)))
+        except RecursionError:  # what is deep already, put into itself
+            header = b"{" * 5000
+        return self._file(header, self.weights)
 
 
 @dataclass(frozen=True)
