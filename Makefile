@@ -3,6 +3,9 @@
 # TORCH is what the tests of measuring and replaying run on; any build does, such as one
 # for your GPU.
 TORCH ?= torch==2.13.0
+# Of make fuzz: how many cases, and what they are drawn from.
+N ?= 10000
+SEED ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 # The oldest releases are made for the oldest Python.
@@ -12,7 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 
-.PHONY: run test test-long test-lowest test-gpu bench compare check docs figures clean
+.PHONY: run test test-long fuzz test-lowest test-gpu bench compare check docs figures clean
 
 run: $(VENV)/.run        ## the main job: campus scenario, six solvers, pictures
 	$(BIN)/edgesim run traces/campus.toml --out results/campus
@@ -22,6 +25,9 @@ test: $(VENV)/.dev       ## every test but the long random campaigns
 
 test-long: $(VENV)/.dev  ## the long random campaigns
 	$(BIN)/python -m pytest -m long -s
+
+fuzz: $(VENV)/.dev       ## N damaged files of all formats, drawn from SEED
+	$(BIN)/python -m tests.fuzz --cases $(N) --seed $(SEED)
 
 test-lowest: $(LOWEST)/.dev ## the tests with the oldest release of every dependency
 	$(LOWEST)/bin/python -m pytest -n 2 -m "not long and not gpu"

@@ -153,8 +153,17 @@ def from_validation(
     elif first["type"] in _PLAIN:
         what = f"{_PLAIN[first['type']]}, found {short(first['input'])}"
     elif first["type"] != "value_error":
+        what = _plain_limit(what, first.get("ctx", {}))
         what = f"{what[0].lower()}{what[1:]}, found {short(first['input'])}"
     return InputError(where, what)
+
+
+def _plain_limit(what: str, limits: Mapping[str, Any]) -> str:
+    """Write a tiny limit as a file would: ``1e-12`` for ``0.000000000001``."""
+    for limit in limits.values():
+        if isinstance(limit, float) and 0 < limit < 1e-4:
+            return f"{what[: what.rindex(' ')]} {limit:g}"
+    return what
 
 
 def unknown_key(name: str, known: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
 import tempfile
 import tomllib
@@ -33,6 +34,26 @@ TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"}
 
 In JSON that is the escape which reads as the same name again.
 """
+
+
+MOST_DEPTH = 100
+"""How deep tables and lists of TOML may lie inside each other."""
+
+_TOO_DEEP = (
+    f"tables and lists must lie at most {MOST_DEPTH} deep inside each other, found more"
+)
+_TOO_LONG = "whole numbers must be below 2^63, found one of more than 4,300 digits"
+
+# A text that is not closed ends with its line, or the file: there the parser stops.
+_QUOTED = (
+    r"""(?s:"{3}(?:\\.|.)*?(?:"{3}|\Z)|'{3}.*?(?:'{3}|\Z))"""
+    r"""|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?"""
+)
+_TEXTS = re.compile(_QUOTED)
+_PIECES = re.compile(
+    rf"#[^\n]*|(?:{_QUOTED}|[\w-]+)(?:[ \t]*\.[ \t]*(?:{_QUOTED}|[\w-]+))*|[\[\]{{}}]"
+)
+"""Comments, keys with their parts, texts, and brackets."""
 
 
 def read_text(path: Path) -> str:
@@ -117,8 +138,10 @@ def read_json(path: Path) -> Any:
         raise InputError(
             f"{path}:{error.lineno}", f"not JSON: {error.msg} (column {error.colno})"
         ) from None
-    except (RecursionError, ValueError) as error:
-        raise InputError(path, f"not usable as JSON: {short(str(error))}") from None
+    except RecursionError:
+        raise InputError(path, _TOO_DEEP) from None
+    except ValueError:  # the limit of Python's integers
+        raise InputError(path, _TOO_LONG) from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -129,13 +152,41 @@ def read_toml(path: Path) -> dict[str, Any]:
     InputError
         With the parser's message on the line where the text stops being TOML.
     """
+    text = read_text(path)
+    _check_depth(path, text)
     try:
-        return tomllib.loads(read_text(path))
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(path, f"not TOML: {error}") from None
-    # Numbers with thousands of digits, excessively nested brackets.
-    except (ValueError, RecursionError) as error:
-        raise InputError(path, f"not usable as TOML: {short(str(error))}") from None
+    except RecursionError:
+        raise InputError(path, _TOO_DEEP) from None
+    except ValueError:  # the limit of Python's integers
+        raise InputError(path, _TOO_LONG) from None
+
+
+def _check_depth(path: Path, text: str) -> None:
+    """Refuse keys of very many parts and brackets inside each other.
+
+    The parser takes the square of a key's parts in time, and a call for each bracket.
+
+    Raises
+    ------
+    InputError
+        At the line.
+    """
+    depth = 0
+    for found in _PIECES.finditer(text):
+        piece = found[0]
+        parts = 0
+        if piece in "[{":
+            depth += 1
+        elif piece in "]}":
+            depth = max(0, depth - 1)
+        elif piece[0] != "#" and piece.count(".") > MOST_DEPTH:
+            parts = _TEXTS.sub("", piece).count(".")
+        if depth > MOST_DEPTH or parts > MOST_DEPTH:
+            line = text.count("\n", 0, found.start()) + 1
+            raise InputError(f"{path}:{line}", _TOO_DEEP)
 
 
 def check_file(

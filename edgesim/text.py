@@ -39,6 +39,18 @@ def seconds(value: float) -> str:
     return f"{number(round(value / 1e-9, 3))} ns"
 
 
+def printable(text: str) -> str:
+    """Replace by blanks what a terminal would obey, and what reverses a line.
+
+    Ends of lines stay, and so do bytes of file names that are no text: output escapes
+    them.
+    """
+    return "".join(
+        c if c.isprintable() or c == "\n" or "\ud800" <= c <= "\udfff" else " "
+        for c in text
+    )
+
+
 def plain(text: str) -> str:
     """Put a text on one line, with unprintable characters replaced."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
@@ -115,7 +127,8 @@ def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1
 ) -> list[str]:
     """Align columns: the first ``left`` to the left, the others to the right."""
-    lines = [head, *rows]
+    # The end of a line in a name would be one in the table.
+    lines = [[cell.replace("\n", " ") for cell in line] for line in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(

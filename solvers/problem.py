@@ -30,9 +30,12 @@ Bytes = Annotated[int, Field(gt=0, le=2**63 - 1), BeforeValidator(whole)]
 
 # Ranges that cover every real problem and within which doubles resolve 1e-9 s.
 MOST_SECONDS = 1e6
+LEAST_SECONDS = 1e-12
 Positive = Annotated[float, Field(ge=1e-12, le=1e18, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=MOST_SECONDS, allow_inf_nan=False)]
+PositiveSeconds = Annotated[
+    float, Field(ge=LEAST_SECONDS, le=MOST_SECONDS, allow_inf_nan=False)
+]
 Seconds = Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1), BeforeValidator(whole)]
 Name = Annotated[str, Field(min_length=1)]
@@ -139,6 +142,7 @@ class Problem(Value):
 
     @model_validator(mode="after")
     def _check(self) -> Problem:
+        total_bytes = 0
         for name, model in self.models.items():
             for position, block in enumerate(model.blocks):
                 if block not in self.blocks:
@@ -146,6 +150,12 @@ class Problem(Value):
                         f"models.{name}.blocks[{position}] must name a block of "
                         f"'blocks', found {block!r}"
                     )
+                total_bytes += self.blocks[block].bytes
+        if total_bytes >= 2**63:
+            raise ValueError(
+                f"models must add up to less than 2^63 bytes, each with all of its "
+                f"blocks, found {total_bytes:.3g}"
+            )
         for position, user in enumerate(self.users):
             if user.model not in self.models:
                 raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from edgesim.files import read_toml
+from edgesim.shipped import data_file
 from tests.command import edgesim
 from tests.examples import FIGURE, SCENARIO, TRACE, instance
 
@@ -87,6 +90,11 @@ INSTANCES: dict[str, tuple[Change, str]] = {
     "bits 0": (_set("users/0/input_bits", 0), "users[0].input_bits"),
     "bits next to 0": (_set("users/0/input_bits", 5e-324), "users[0].input_bits"),
     "deadline in 10^300 s": (_set("users/0/deadline_s", 1e300), "deadline_s"),
+    "latency next to 0": (_set("models/cats/latency_s/0", 5e-324), "latency_s[0]"),
+    "blocks beyond 2^63": (
+        _set("blocks/stem/bytes", 2**63 - 1),
+        "models must add up to less than 2^63 bytes",
+    ),
     "load takes for ever": (_set("blocks/stem/load_s", 1e300), "blocks.stem.load_s"),
     "efficiency negative": (
         _set("users/0/spectral_efficiency", -0.1),
@@ -109,8 +117,12 @@ TEXTS: dict[str, tuple[str | bytes, str]] = {
     "1e999": (json.dumps(instance()).replace("20000000.0", "1e999"), "bandwidth_hz"),
     "key twice": ('{"schema": "edgesim.instance/1", "name": "a", "name": "b"}', "name"),
     "not UTF-8": (b'{"name": "\xff"}', "UTF-8"),
-    "nested too deep": ("[" * 100_000, "bad.json"),
-    "a number of 10,000 digits": ('{"schema": ' + "1" * 10_000 + "}", "bad.json"),
+    "nested too deep": ("[" * 100_000, "bad.json: tables and lists must lie at most"),
+    "objects too deep": ('{"a":' * 100_000, "bad.json: tables and lists must lie"),
+    "a number of 10,000 digits": (
+        '{"schema": ' + "1" * 10_000 + "}",
+        "bad.json: whole numbers must be below 2^63",
+    ),
 }
 
 # What is replaced in a valid scenario, by what, and what the message must name.
@@ -192,6 +204,29 @@ frozen_blocks = [12, 16]
     ),
 }
 
+DEEP = "bad.toml:{}: tables and lists must lie at most 100 deep inside each other"
+
+SCENARIOS |= {
+    "lists too deep": ("20e6", "[" * 100_000, DEEP.format(18)),
+    "lists deep, and closed": ("20e6", "[" * 200 + "]" * 200, DEEP.format(18)),
+    "tables too deep": ("20e6", "{a=" * 200 + "1" + "}" * 200, DEEP.format(18)),
+    "key of 100,000 parts": ("20e6", "2e7\na" + ".a" * 100_000 + "=1", DEEP.format(19)),
+    "key of quoted parts": ("20e6", "2e7\na" + ' . "a"' * 200 + "=1", DEEP.format(19)),
+    "header of 5,000 parts": (
+        "[gpu]",
+        "[a" + ".a" * 5_000 + "]\n[gpu]",
+        DEEP.format(13),
+    ),
+    "5,000 digits": ("20e6", "1" * 5000, "bad.toml: whole numbers must be below 2^63"),
+    "5,000 digits and a point": ("20e6", "1" * 5000 + ".0", "cell.bandwidth_hz"),
+    "window next to 0": (
+        "window_s = 0.5",
+        "window_s = 5e-324",
+        "workload.window_s: input should be greater than or equal to 1e-12",
+    ),
+    "radius 1e308": ("100.0", "1e308", "cell.radius_m"),
+}
+
 # What is replaced in a valid trace, by what, and what the message must name.
 TRACES: dict[str, tuple[str, str, str]] = {
     "empty": (TRACE, "", "bad.csv"),
@@ -213,6 +248,11 @@ TRACES: dict[str, tuple[str, str, str]] = {
     "blank line": ("0.7,ann", "\n0.7,ann", "bad.csv:5"),
     "open quote": ("cid", '"cid', "bad.csv"),
     "NUL": ("cid", "c\0d", "bad.csv:4"),
+    "time of 1e300": ("0.7,ann", "1e300,ann", "bad.csv:5: arrival_s must be a number"),
+    "slo next to 0": ("150000,0.5", "150000,5e-324", "bad.csv:5: slo_s must be"),
+    "slo of 1e300": ("150000,0.5", "150000,1e300", "bad.csv:5: slo_s must be"),
+    "size of 5,000 digits": ("90000", "1" * 5000, "bad.csv:4: input_bytes must be"),
+    "size at 2^63": ("90000", str(2**63 - 1), "bad.csv:4: input_bytes must be"),
 }
 
 FIGURES: dict[str, tuple[str, str, str]] = {
@@ -406,6 +446,89 @@ def test_results_of_others_are_not_replaced(tmp_path: Path) -> None:
     finished = edgesim("run", tmp_path / "small.toml", "--out", tmp_path / "out")
     _refused(finished, tmp_path, before, "out", "thesis.tex")
     assert thesis.read_text() == "years of work"
+
+
+PROFILES: dict[str, tuple[Any, str]] = {
+    "next to 0": (5e-324, "median_s: must be 0 or at least 1e-12 (seconds)"),
+    "beyond all time": (1e300, "median_s: input should be less than or equal"),
+    "infinite": (float("inf"), "numbers must be finite, found Infinity"),
+}
+
+
+@pytest.mark.parametrize("case", PROFILES)
+def test_profile(case: str, tmp_path: Path) -> None:
+    """A load time that no clock has shown names the file and the key."""
+    value, place = PROFILES[case]
+    profile = json.loads(data_file("profiles", "clockwork-v100.json").read_text())
+    load = profile["models"]["resnet50"]["blocks"][0]["load_s"]
+    next(iter(load.values()))["median_s"] = value
+    file = tmp_path / "bad.json"
+    file.write_text(json.dumps(profile))
+    _refused(edgesim("profile", "show", file), tmp_path, {file}, "bad.json", place)
+
+
+EVIL = "\x1b]0;owned\x07\x1b[31m\x9b2J\u202e\nerror: forged\u2066"
+
+
+def test_names_do_not_command_the_terminal(tmp_path: Path) -> None:
+    """Escapes, ends of lines and what reverses a line stay in the files."""
+    document = instance()
+    document["models"][EVIL] = document["models"].pop("cats")
+    document["users"][0] |= {"model": EVIL, "id": EVIL}
+    document["name"] = EVIL
+    file, out = tmp_path / "good.json", tmp_path / "out.json"
+    file.write_text(json.dumps(document))
+    done = edgesim("solve", file, "--solver", "greedy", "--out", out)
+    assert done.code == 0, done.err
+    assert all(c.isprintable() or c == "\n" for c in done.out + done.err)
+    assert json.loads(out.read_text())["instance"] == EVIL
+    trace = tmp_path / "good.csv"
+    trace.write_text(TRACE.replace("m000", EVIL.replace("\n", " ")))
+    done = edgesim("trace", "show", trace)
+    assert done.code == 0, done.err
+    assert all(c.isprintable() or c == "\n" for c in done.out + done.err)
+    document["users"][0]["model"] = f"{EVIL}?"
+    file.write_text(json.dumps(document))
+    refused = edgesim("solve", file, "--solver", "greedy", "--out", out)
+    assert refused.code == 2
+    assert re.fullmatch(r"error: [^\n]+\n", refused.err)
+    assert refused.err.rstrip("\n").isprintable()
+
+
+def test_names_that_a_spreadsheet_computes_are_kept(tmp_path: Path) -> None:
+    """Tables hold names as the trace has them, so that they are found again."""
+    named = {"ann": "-1", "bob": "@SUM(A1)", "cid": "=1+1"}
+    trace = TRACE
+    for old, new in named.items():
+        trace = trace.replace(old, new)
+    (tmp_path / "small.csv").write_text(trace)
+    (tmp_path / "small.toml").write_text(SCENARIO)
+    done = edgesim("run", tmp_path / "small.toml", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    with (tmp_path / "out" / "requests.csv").open(newline="") as file:
+        users = {row["user"] for row in csv.DictReader(file)}
+    assert users == set(named.values())
+
+
+def test_negative_zero_is_zero(tmp_path: Path) -> None:
+    """A time of −0.0 is no other one than 0."""
+    (tmp_path / "zero.csv").write_text(TRACE)
+    (tmp_path / "minus.csv").write_text(TRACE.replace("0.0,ann", "-0.0,ann"))
+    said = [edgesim("trace", "show", tmp_path / f"{n}.csv") for n in ("zero", "minus")]
+    assert said[0] == said[1]
+
+
+def test_dots_and_brackets_in_texts_are_no_depth(tmp_path: Path) -> None:
+    """Only keys and brackets outside of texts and comments count."""
+    file = tmp_path / "deep.toml"
+    dots, brackets = "." * 500, "[{" * 500
+    file.write_text(
+        f'a = "{dots}{brackets}"  # {dots}{brackets}\n'
+        f"b = '{dots}{brackets}'\n"
+        f'c = """\n{dots}\n{brackets}"""\n'
+        f"d = {'[' * 100}{']' * 100}\n"
+    )
+    assert set(read_toml(file)) == {"a", "b", "c", "d"}
 
 
 def test_there_are_many_cases() -> None:

@@ -17,6 +17,7 @@ from edgesim.cli.figure import figure
 from edgesim.cli.listing import list_
 from edgesim.cli.live import live
 from edgesim.cli.live_table import live_table
+from edgesim.cli.output import say
 from edgesim.cli.own_code import TRACEBACK, consenting
 from edgesim.cli.profile import app as profile_app
 from edgesim.cli.replay import replay
@@ -42,7 +43,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"edgesim {version('edgesim')}")
+        say(f"edgesim {version('edgesim')}")
         raise typer.Exit
 
 
@@ -93,7 +94,7 @@ def _show_warning(
     """Say on one line what was kept; show other warnings as Python does."""
     text = warnings.formatwarning(message, category, filename, lineno, line)
     if issubclass(category, KeptWarning):
-        text = f"warning: {message}\n"
+        text = f"warning: {plain(str(message))}\n"
     print(text, end="", file=file or sys.stderr)
 
 
@@ -117,7 +118,7 @@ def _run() -> None:
         if not message.startswith("Usage:"):
             _fail(message)
         # A command without arguments: the exception is its help text.
-        typer.echo(message)
+        say(message)
         sys.exit(0)
     except SystemExit as error:
         pass_on_signal(error)

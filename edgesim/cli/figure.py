@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgesim.cli.output import say
 from edgesim.cli.own_code import OwnCode, Traceback
 from edgesim.cli.scenario_options import (
     Bandwidth,
@@ -218,11 +219,11 @@ def figure(
             shard=part,
             merge=merge,
             done=advanced,
-            stopped=lambda _kept: typer.echo(farewell(), err=True),
+            stopped=lambda _kept: say(farewell(), err=True),
             warn=doubtful.append,
         )
     for doubt in doubtful:
-        typer.echo(f"warning: {doubt}", err=True)
+        say(f"warning: {doubt}", err=True)
     _report(source, written, before, part, kept_in)
 
 
@@ -254,15 +255,15 @@ def _report(
 ) -> None:
     """Say what was written, and what it replaces."""
     if shard is not None:
-        typer.echo(
+        say(
             f"part {shard.number} of {shard.parts} of {source.stem} is kept in "
             f"{kept_in}; --merge writes the figure once all are"
         )
         return
     if before:
-        typer.echo(before, err=True)
+        say(before, err=True)
     for path in written:
-        typer.echo(path)
+        say(path)
 
 
 def _workers(jobs: int | None, dask: str | None) -> AbstractContextManager[Any]:

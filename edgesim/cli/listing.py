@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from edgesim.cli.output import say
 from edgesim.errors import InputError
 
 MODELS = "models"
@@ -35,8 +36,8 @@ def list_(
 
     if kind is None:
         counts = [(one, f"{len(names_of(one))}") for one in KINDS]
-        typer.echo("\n".join(table(("kind", "names"), counts)))
-        typer.echo("edgesim list KIND tells more; edgesim list models SCENARIO")
+        say("\n".join(table(("kind", "names"), counts)))
+        say("edgesim list KIND tells more; edgesim list models SCENARIO")
         return
     one_of("KIND", kind, (*KINDS, MODELS))
     if kind == MODELS:
@@ -44,13 +45,13 @@ def list_(
             raise InputError(
                 "SCENARIO", "is needed: whose models, as in edgesim list models campus"
             )
-        typer.echo(_models(scenario))
+        say(_models(scenario))
         return
     if scenario is not None:
         raise InputError("SCENARIO", f"is for models, found {scenario!r} for {kind}")
-    typer.echo("\n".join(facts(about(kind))))
+    say("\n".join(facts(about(kind))))
     if kind == "policies":
-        typer.echo(NOSHARE)
+        say(NOSHARE)
 
 
 def _models(scenario: str) -> str:

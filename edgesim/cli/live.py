@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from edgesim.cli.output import say
 from edgesim.cli.own_code import OwnCode, Traceback
 from edgesim.cli.scenario_options import (
     LIKE_NAMED,
@@ -153,7 +154,7 @@ def live(
         )
         running.check_job(job, own_code=own_code, check_memory=check_memory)
         job.simulate()
-        typer.echo(
+        say(
             f"{len(job.inputs.online.policies)} policies on {device}: about "
             f"{running.expected_s(job):.0f} s of requests, and some to prepare",
             err=True,
@@ -209,8 +210,8 @@ def live(
             trials = job.trials(done)
             found = write_run(folder, job.inputs, trials, None, wanted, beside=beside)
     if found is not None:
-        typer.echo(table(found))
-        typer.echo(live_report.text(setting, job.compared))
-        typer.echo(f"results in {folder}")
+        say(table(found))
+        say(live_report.text(setting, job.compared))
+        say(f"results in {folder}")
     if job.interrupts.received:
         raise typer.Exit(130)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edgesim.cli.output import say
+
 
 def live_table(
     folders: Annotated[
@@ -56,7 +58,7 @@ def live_table(
     if before is not None and after is not None:
         drift = drifts(read_profile(before), read_profile(after), cast("Tier", tier))
     found = text(read_cases(folders), drift)
-    typer.echo(found)
+    say(found)
     if out is not None:
         keep_inputs(out, *(folder / "live.json" for folder in folders))
         with write_whole(out) as file:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edgesim.cli.output import say
+
 
 def campaign(
     file: Annotated[
@@ -50,18 +52,13 @@ def campaign(
     chosen = read_campaign(path)
     tasks = tasks_of(chosen, device=device, out=out)
     if dry_run:
-        typer.echo("\n".join(listing(tasks)))
+        say("\n".join(listing(tasks)))
         return
     check_own_code(tasks, allowed=own_code)
     with locked(out):
         state = open_state(
             out, campaign=chosen.name, file_sha256=sha256(path), device=device
         )
-        done = run_tasks(tasks, out, state, time_limit_s=limit_s, say=_say)
+        done = run_tasks(tasks, out, state, time_limit_s=limit_s, say=say)
     if not done:
         raise typer.Exit(1)
-
-
-def _say(line: str) -> None:
-    # Flushed: users follow the output, often through a pipe.
-    print(line, flush=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from edgesim.cli.output import say
 from edgesim.errors import InputError, short
 
 if TYPE_CHECKING:
@@ -223,24 +224,24 @@ def measure(
             write_profile(unfinished, done)
             kept = True
         except (InputError, OSError) as error:
-            typer.echo(f"warning: what is done is not kept: {error}", err=True)
+            say(f"warning: what is done is not kept: {error}", err=True)
 
     try:
         profile = measuring.measure_profile(
             job,
             opened,
-            lambda line: typer.echo(line, err=True),
+            lambda line: say(line, err=True),
             partial(progress, between_steps=True),
             keep,
         )
         write_or_save(out, partial(write_profile, profile=profile))
     except BaseException:
         if kept:
-            typer.echo(f"the models that were done are in {unfinished}", err=True)
+            say(f"the models that were done are in {unfinished}", err=True)
         raise
     if kept:
         unfinished.unlink(missing_ok=True)
-    typer.echo(tables(profile, tiers_of(profile)))
+    say(tables(profile, tiers_of(profile)))
 
 
 def _check_out(out: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edgesim.cli.output import say
+
 
 def merge(
     files: Annotated[
@@ -43,6 +45,6 @@ def merge(
     runs = {file: read_profile(file) for file in files}
     merged = merge_profiles(runs, name or out.stem, note)
     for line in merged.left_out:
-        typer.echo(f"warning: {line}", err=True)
+        say(f"warning: {line}", err=True)
     write_profile(out, merged.profile)
-    typer.echo(tables(merged.profile, tiers_of(merged.profile)))
+    say(tables(merged.profile, tiers_of(merged.profile)))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgesim.cli.output import say, say_json
+
 if TYPE_CHECKING:
     from edgesim.checkpoints.content import ContentLibrary
     from edgesim.checkpoints.to_profile import LoadRules, ModelOf
@@ -76,7 +78,6 @@ def sharing(
     ] = None,
 ) -> None:
     """Say what checkpoint files share, by content, and how many fit into memory."""
-    import json
     from os.path import isfile
     from typing import cast
 
@@ -109,7 +110,7 @@ def sharing(
 
     def left_out(one: files.CheckpointFiles, error: InputError) -> None:
         parsed.remove(one)
-        typer.echo(f"left out {plain(str(as_typed(error, context.command)))}", err=True)
+        say(f"left out {plain(str(as_typed(error, context.command)))}", err=True)
 
     how_to_go_on = _say_skip if len(parsed) > 1 and not skip else nullcontext
     paths: list[Path] = []
@@ -155,20 +156,18 @@ def sharing(
         write_picture(library, found, picture)
     noted = _notes(library)
     if as_json:
-        typer.echo(json.dumps(found.document(), indent=1, ensure_ascii=False))
+        say_json(found.document())
         for line in noted:
-            typer.echo(line, err=True)
+            say(line, err=True)
     else:
-        typer.echo(
-            report(library, found, loads or loads_assumed(), everything=everything)
-        )
-        typer.echo()
+        say(report(library, found, loads or loads_assumed(), everything=everything))
+        say()
         for line in noted:
-            typer.echo(line)
+            say(line)
         if out is not None:
-            typer.echo(f"profile in {out}")
+            say(f"profile in {out}")
         if picture is not None:
-            typer.echo(f"picture in {picture}")
+            say(f"picture in {picture}")
         how = [] if names == "ignore" else ["--names", names]
         how += [] if min_bytes is None else ["--min-bytes", str(min_bytes)]
         for line in next_steps(
@@ -180,9 +179,9 @@ def sharing(
             runs=latency is not None,
             memory=memory is not None,
         ):
-            typer.echo(line)
+            say(line)
     if out is not None and latency is None:
-        typer.echo(
+        say(
             f"{out} holds no latency, for none was measured, and edgesim run "
             f"needs one: give --latency-from PROFILE:MODEL",
             err=True,

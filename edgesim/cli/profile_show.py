@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edgesim.cli.output import say
+
 
 def show(
     files: Annotated[
@@ -68,4 +70,4 @@ def show(
     ]
     if len(profiles) > 1:
         parts.append(compare(profiles, tiers))
-    typer.echo("\n\n".join(parts))
+    say("\n\n".join(parts))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edgesim.cli.output import say
+
 
 def variants(
     spec: Annotated[
@@ -47,9 +49,9 @@ def variants(
     written = write_variants(
         parse_spec(spec), out, count=count, frozen=frozen, seed=seed, dtype=dtype
     )
-    typer.echo(
+    say(
         f"{written.frozen_blocks} of {counted(written.blocks, 'block')} frozen: "
         f"{size_text(written.frozen_bytes)} of {size_text(written.bytes)} a file"
     )
     for path in written.files:
-        typer.echo(path)
+        say(path)

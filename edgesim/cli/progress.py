@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from edgesim.text import plain
+
 
 @contextmanager
 def progress(
@@ -39,7 +41,7 @@ def progress(
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -50,7 +52,7 @@ def progress(
         transient=True,
         auto_refresh=not between_steps,
     ) as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(plain(title), total=None)
         yield lambda done, total: bar.update(
             task, completed=done, total=total, refresh=between_steps
         )

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from edgesim.cli.output import say
 from edgesim.cli.own_code import OwnCode
 
 
@@ -123,7 +124,7 @@ def replay(
     on = open_device(device)
     tier = inputs.choose_tier(plan, chosen, on.tiers, load_from)
     end_s = planned.rounds[-1].end_s if planned.rounds else 0.0
-    typer.echo(
+    say(
         f"{repeats} x {len(planned.rounds)} rounds on {device}, one pass to warm up; "
         f"the plan takes {end_s:.3g} s a pass",
         err=True,
@@ -161,6 +162,6 @@ def replay(
         ),
         times,
     )
-    typer.echo(text(replayed))  # first: it is there whatever becomes of the folder
+    say(text(replayed))  # first: it is there whatever becomes of the folder
     write_report(folder, replayed)
-    typer.echo(f"results in {folder}")
+    say(f"results in {folder}")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edgesim.cli.output import say
+
 
 def report(
     folder: Annotated[
@@ -32,4 +34,4 @@ def report(
     need_plotly("edgesim report")
     from edgesim.report.file import write_report
 
-    typer.echo(write_report(folder, out))
+    say(write_report(folder, out))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgesim.cli.output import say
 from edgesim.cli.own_code import OwnCode, Traceback
 from edgesim.cli.scenario_options import (
     LIKE_NAMED,
@@ -149,16 +150,16 @@ def run(
         doubtful = doubts(inputs, typed)
     if report is not None:
         for doubt in () if failed else doubtful:
-            typer.echo(f"warning: {doubt}", err=True)
-        typer.echo(table(report))
+            say(f"warning: {doubt}", err=True)
+        say(table(report))
         if failed:
-            typer.echo(kept_text(list(report.run["runtime_s"]), failed))
-        typer.echo(f"results in {folder}")
+            say(kept_text(list(report.run["runtime_s"]), failed))
+        say(f"results in {folder}")
         if before:
-            typer.echo(before, err=True)
+            say(before, err=True)
     if failed:
         if undrawn is not None:
-            typer.echo(f"warning: {undrawn}", err=True)
+            say(f"warning: {undrawn}", err=True)
         where = f"{path}: run.solvers" if solver is None else "--solver"
         where = next((o for k, o in typed.items() if overlap(k, "run.solvers")), where)
         raise own_failures(where, failed)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
+
+from edgesim.cli.output import say_json
 
 
 def schema(
@@ -19,4 +20,4 @@ def schema(
     """Print the JSON Schema of a file format."""
     from edgesim.schemas import json_schema
 
-    typer.echo(json.dumps(json_schema(name), indent=1, ensure_ascii=False))
+    say_json(json_schema(name))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgesim.cli.output import say
 from edgesim.cli.own_code import Traceback
 from edgesim.text import shortened
 
@@ -103,15 +104,15 @@ def solve(
             else:
                 _add(out, f"{file_name(name)}.json", result.schedule)
     if results:
-        typer.echo(_table(problem, results.values()))
+        say(_table(problem, results.values()))
         for result in results.values():
             if result.note is not None:
-                typer.echo(result.note)
-        if limit_s is not None:
-            typer.echo(_unlimited(results), nl=False)
+                say(result.note)
+        if limit_s is not None and (unlimited := _unlimited(results)):
+            say(unlimited)
     if failed:
         if results:
-            typer.echo(kept_text(list(results), failed))
+            say(kept_text(list(results), failed))
         raise own_failures(str(instance), failed)
 
 
@@ -133,7 +134,7 @@ def _add(folder: Path, name: str, schedule: Schedule) -> None:
 
 
 def _unlimited(names: Iterable[str]) -> str:
-    """Say which solvers no time limit ends; nothing if there are none."""
+    """Tell which solvers no time limit ends; nothing if there are none."""
     from solvers.registry import ALGORITHMS, OWN
 
     found = [name for name in names if not ALGORITHMS.get(name, OWN).limited]
@@ -142,7 +143,7 @@ def _unlimited(names: Iterable[str]) -> str:
     ends = [name for name, e in ALGORITHMS.items() if e.limited and e.sharing]
     return (
         f"--time-limit ends {', '.join(sorted(ends))}; it did not limit "
-        f"{', '.join(found)}\n"
+        f"{', '.join(found)}"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from edgesim.cli.command import command
+from edgesim.cli.output import say
 from edgesim.cli.trace_convert import (
     InputBytes,
     InputBytesCv,
@@ -94,7 +95,7 @@ def generate(
         seed=seed,
     )
     write_trace(trace, out)
-    typer.echo(f"{len(trace):,} requests written", err=True)
+    say(f"{len(trace):,} requests written", err=True)
 
 
 def _numbers(option: str, text: str) -> list[float]:
@@ -159,9 +160,7 @@ def scale(
     requests = read_trace(source)
     scaled = scaled_window(requests, workload.scaling(0), rng, "--window-s")
     write_trace(scaled, out)
-    typer.echo(
-        f"{len(scaled):,} requests written, of {len(requests):,} in {source}", err=True
-    )
+    say(f"{len(scaled):,} requests written, of {len(requests):,} in {source}", err=True)
 
 
 @app.command("show", cls=command(path="out"))
@@ -188,4 +187,4 @@ def show(
     requests = read_trace(locate("trace", trace))
     if out is not None:
         write_picture(requests, out)
-    typer.echo(summarise(requests))
+    say(summarise(requests))

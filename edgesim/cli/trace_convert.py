@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgesim.cli.command import command
+from edgesim.cli.output import say
 from edgesim.errors import InputError
 
 if TYPE_CHECKING:
@@ -361,4 +362,4 @@ def _write(
     check_writable(out)
     trace, report = convert()
     write_trace(trace, out)
-    typer.echo(report, err=True)
+    say(report, err=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from edgesim.errors import short
 from edgesim.files import check_file, read_toml
 from edgesim.scenario.parameters import axis_of
 from edgesim.scenario.scenario import FileName
@@ -20,6 +21,9 @@ NOSHARE, BEST = NO_SHARING.removeprefix("-"), "best"
 Number = float | int
 Swept = bool | float | int | str
 Scale = Literal["linear", "log"]
+
+MOST = 1e18
+"""Numbers on an axis are no larger: sums and squares of them stay finite."""
 
 
 def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
@@ -42,16 +46,31 @@ Limits = Annotated[
 
 
 def _distinct(values: tuple[Swept, ...]) -> tuple[Swept, ...]:
+    for value in values:
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ValueError(f"must hold numbers below 2^63, found {short(value)}")
     if len({*map(place_of, values)}) < len(values) or len({*values}) < len(values):
-        raise ValueError(f"must be distinct, found {list(values)}")
+        raise ValueError(f"must be distinct, found {short(list(values))}")
     return values
 
 
 Values = Annotated[
     tuple[Swept, ...], Field(min_length=1, strict=False), AfterValidator(_distinct)
 ]
+
+
+def _drawable(places: tuple[Number, ...]) -> tuple[Number, ...]:
+    for place in places:
+        if not abs(place) <= MOST:
+            raise ValueError(f"must hold numbers up to {MOST:g}, found {place!r}")
+    return places
+
+
 Places = Annotated[
-    tuple[Number, ...], Field(min_length=1, strict=False), AfterValidator(_distinct)
+    tuple[Number, ...],
+    Field(min_length=1, strict=False),
+    AfterValidator(_distinct),
+    AfterValidator(_drawable),
 ]
 
 
@@ -271,7 +290,7 @@ def place_of(value: Swept) -> str | int | float:
 
 def _check_distinct(what: str, values: Sequence[Swept]) -> None:
     if len(set(values)) < len(values):
-        raise ValueError(f"{what} must be distinct, found {list(values)}")
+        raise ValueError(f"{what} must be distinct, found {short(list(values))}")
 
 
 def _check_at(at: Sequence[Number] | None, count: int) -> None:

@@ -225,14 +225,21 @@ def _measures(
         wait_s=wait_s,
         idle_s=idle_s,
         spectrum_use=spectrum_use,
-        bytes_loaded=int(run.rounds.loaded_bytes[round_rows].sum()),
-        bytes_saved=int(account.saved_bytes[round_rows].sum()),
+        bytes_loaded=_total(run.rounds.loaded_bytes[round_rows]),
+        bytes_saved=_total(account.saved_bytes[round_rows]),
         rounds=rounds,
         empty_rounds=rounds - batches,
         computed=computed,
         mean_batch=computed / batches if batches else None,
         mean_waiting=waiting_s / span_s if span_s else 0.0,
     )
+
+
+def _total(values: NDArray[np.int64]) -> int:
+    """Add up whole numbers, also beyond what numpy's hold."""
+    if float(np.sum(values, dtype=np.float64)) < 2.0**62:
+        return int(values.sum())
+    return sum(values.tolist())
 
 
 def percentiles(

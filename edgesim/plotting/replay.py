@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from edgesim.plotting.colours import COMPUTE, LOAD
-from edgesim.plotting.style import plain_ticks, style
+from edgesim.plotting.style import plain_ticks, set_title, style
 
 _LOAD = ("load", LOAD, "o")
 _COMPUTE = ("compute", COMPUTE, "^")
@@ -115,7 +115,7 @@ def plot_replay(pairs: Sequence[MeasuredRound], *, title: str) -> Figure:
         right.set_xlabel("round of the plan")
         right.set_ylabel("measured − simulated (ms)")
         right.xaxis.get_major_locator().set_params(integer=True)
-        left.set_title(title, fontsize=10, parse_math=False)
+        set_title(left, title)
         if pairs:
             left.legend(loc="upper left")
         else:

@@ -8,6 +8,7 @@ whatever the format.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from edgesim.errors import InputError, Parameter
 from edgesim.files import write_whole
 from edgesim.names import PICTURE_FORMATS, picture_format
 from edgesim.plotting.colours import INK
+from edgesim.text import printable
 
 Drawing: TypeAlias = Figure | Axes
 """What can be written as a picture."""
@@ -122,7 +124,11 @@ def check_picture(path: Path) -> str:
 def dump(drawing: Drawing, file: IO[bytes], picture: str = "png") -> None:
     """Write a figure into an open file in a format, as :func:`save` does."""
     figure = drawing if isinstance(drawing, Figure) else root_figure(drawing)
-    with style():
+    with style(), warnings.catch_warnings():
+        # A sign that the font has not is drawn as a box, and names may be too long for
+        # the picture: neither is a reason to print matplotlib's lines.
+        warnings.filterwarnings("ignore", "Glyph .* missing from ", UserWarning)
+        warnings.filterwarnings("ignore", "constrained_layout not ", UserWarning)
         figure.savefig(file, format=picture, metadata=_UNDATED[picture])
 
 
@@ -140,7 +146,7 @@ def as_text(text: str) -> str:
     For whatever people name or write: ``$\mu$s`` is a formula, ``$x^{$`` is none, and
     what cannot be printed is a space.
     """
-    text = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+    text = printable(text).encode("utf-8", "replace").decode()
     if all(_is_drawable(line) for line in text.split("\n")):
         return text
     return text.replace("$", r"\$")

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     TypeAdapter,
@@ -22,7 +23,17 @@ from pydantic import (
 )
 
 from edgesim.errors import short
-from solvers.problem import Bytes, Count, Name, NonNegative, Positive, Value, whole
+from solvers.problem import (
+    LEAST_SECONDS,
+    Bytes,
+    Count,
+    Name,
+    Positive,
+    PositiveSeconds,
+    Seconds,
+    Value,
+    whole,
+)
 from solvers.spelling import closest, did_you_mean
 
 SCHEMA = "edgesim.profile/3"
@@ -47,6 +58,19 @@ BatchMode = Literal["eager", "graph"]
 AtLeastOne = Annotated[int, Field(ge=1, le=2**63 - 1), BeforeValidator(whole)]
 
 _DECILE_SPAN = 2 * 1.2815515655446004  # p10 to p90 of the standard normal
+
+
+def _measurable(value_s: float) -> float:
+    """Refuse what no clock can tell from 0, and what no arithmetic can either."""
+    if 0 < value_s < LEAST_SECONDS:
+        raise ValueError(
+            f"must be 0 or at least {LEAST_SECONDS:g} (seconds), found {value_s:g}"
+        )
+    return value_s
+
+
+Duration = Annotated[Seconds, AfterValidator(_measurable)]
+"""How long something took: 0 where the clock shows nothing."""
 
 
 def by_kind(*kinds: type[Value]) -> WrapValidator:
@@ -86,10 +110,10 @@ class Timing(Value):
     is then their median.
     """
 
-    median_s: NonNegative
-    p10_s: NonNegative | None = None
-    p90_s: NonNegative | None = None
-    runs_s: Annotated[tuple[NonNegative, ...], Field(strict=False)] | None = None
+    median_s: Duration
+    p10_s: Duration | None = None
+    p90_s: Duration | None = None
+    runs_s: Annotated[tuple[Duration, ...], Field(strict=False)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Timing:
@@ -129,10 +153,10 @@ def _number_or_timing(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     return _POSITIVE.validate_python(value, strict=True)
 
 
-_POSITIVE: TypeAdapter[float] = TypeAdapter(Positive)
+_POSITIVE: TypeAdapter[float] = TypeAdapter(PositiveSeconds)
 
 Loads = Annotated[Mapping[Tier, Timing], Field(min_length=1)]
-Latency = Annotated[Positive | Timing, WrapValidator(_number_or_timing)]
+Latency = Annotated[PositiveSeconds | Timing, WrapValidator(_number_or_timing)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16,128}$")]
 
 
@@ -219,10 +243,10 @@ class Overlap(Value):
     batch: AtLeastOne
     passes: AtLeastOne
     copy_bytes: Bytes
-    copy_s: Positive
-    copy_beside_s: Positive
-    batches_s: Positive
-    batches_beside_s: Positive
+    copy_s: PositiveSeconds
+    copy_beside_s: PositiveSeconds
+    batches_s: PositiveSeconds
+    batches_beside_s: PositiveSeconds
 
 
 class ModelProfile(Value):

@@ -18,7 +18,7 @@ from edgesim.replay import comparison as pairing
 from edgesim.replay.plan import ReplayPlan
 from edgesim.results.pictures import PictureError, write_pictures
 from edgesim.results.rows import write_csv
-from edgesim.text import counted
+from edgesim.text import counted, shortened
 
 OUTPUTS = ("rounds.csv", "errors.csv", "errors.md", "replay.png", "replay.json")
 REPLAY = "edgesim.replay/1"
@@ -189,7 +189,7 @@ def _facts(replayed: Replayed) -> list[str]:
 
 def _name(replayed: Replayed) -> str:
     schedule = replayed.plan.schedule
-    return f"{schedule.instance}, {schedule.solver}"
+    return f"{shortened(schedule.instance)}, {shortened(schedule.solver)}"
 
 
 def _profile(profile: Profile) -> str:

@@ -33,7 +33,8 @@ def _cause(name: str) -> str:
     return name
 
 
-Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
+# Far beyond every time and every sum of bytes; squares stay finite.
+Number = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)]
 Some = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Lost = Mapping[str, Mapping[Annotated[str, AfterValidator(_cause)], Count]]
 

@@ -36,7 +36,7 @@ from edgesim.trace.request_log import (
     usable,
 )
 from edgesim.trace.requests import Trace
-from edgesim.trace.rows import is_name
+from edgesim.trace.rows import MAX_BYTES, RANGES, is_name
 
 __all__ = [
     "ARRIVAL_UNITS",
@@ -310,6 +310,8 @@ def _size_of(columns: LogColumns) -> Callable[[str], int] | None:
         input_bytes = scaled(column, text, unit, columns.decimal)
         if input_bytes < 1:
             raise UnusableError(f"{column} is below 1 byte", text)
+        if input_bytes > MAX_BYTES:
+            raise UnusableError(f"{column} is above {MAX_BYTES:,} bytes", text)
         return input_bytes
 
     def read_tokens(text: str) -> int:
@@ -328,4 +330,7 @@ def _slo_s(column: str, text: str, decimal: str | None) -> float:
         slo_s = 0.0
     if not 0 < slo_s < inf:
         raise UnusableError(f"{column} is not a number above 0", text)
+    low, high = RANGES["slo_s"]
+    if not low <= slo_s <= high:
+        raise UnusableError(f"{column} is not between {low:g} and {high:g} s", text)
     return slo_s

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgesim.errors import InputError, Parameter
 from edgesim.trace.requests import Codes, Floats, Integers, Trace
+from edgesim.trace.rows import MAX_BYTES, RANGES
 
 ARRIVALS = ("poisson", "gamma", "on-off")
 IMAGE_BYTES = 224 * 224 * 3  # one 224 x 224 RGB image, uncompressed
@@ -90,7 +91,7 @@ def generate(
     if not slo_s:
         raise InputError(Parameter("slo_s"), "must have one value or more, found none")
     for value in slo_s:
-        need_positive("slo_s", value)
+        need_slo(value)
     need_count("models", models)
     need_not_negative("zipf", zipf)
     rng = generator(seed)
@@ -319,7 +320,7 @@ def draw_sizes(
         return np.full(n, input_bytes, dtype=np.int64)
     variance = log(1.0 + input_bytes_cv**2)
     drawn = rng.lognormal(log(input_bytes) - variance / 2.0, sqrt(variance), n)
-    return np.clip(np.rint(drawn), 1.0, 2.0**62).astype(np.int64)
+    return np.clip(np.rint(drawn), 1.0, float(MAX_BYTES)).astype(np.int64)
 
 
 def numbered(letter: str, count: int) -> tuple[str, ...]:
@@ -345,6 +346,16 @@ def need_positive(name: str, value: float) -> None:
     """Reject a value that is not a finite number > 0, naming the parameter."""
     if not 0 < value < inf:
         raise InputError(Parameter(name), f"must be > 0, found {value!r}")
+
+
+def need_slo(slo_s: float) -> None:
+    """Reject a deadline that no trace can have."""
+    need_positive("slo_s", slo_s)
+    low, high = RANGES["slo_s"]
+    if not low <= slo_s <= high:
+        raise InputError(
+            Parameter("slo_s"), f"must be from {low:g} to {high:g}, found {slo_s!r}"
+        )
 
 
 def need_not_negative(name: str, value: float) -> None:

@@ -21,7 +21,7 @@ from edgesim.trace.generate import (
     draw_users,
     generator,
     need_count,
-    need_positive,
+    need_slo,
 )
 from edgesim.trace.log_file import CSV, Form, UnusableError, fields_of, files_of
 from edgesim.trace.log_values import MixedTimesError
@@ -64,7 +64,7 @@ class Fill:
 
     def __post_init__(self) -> None:
         if self.slo_s is not None:
-            need_positive("slo_s", self.slo_s)
+            need_slo(self.slo_s)
         need_count("users", self.users)
         # Drawing nothing checks the parameters before a long file is read.
         draw_sizes(0, self.input_bytes, self.input_bytes_cv, generator(self.seed))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,17 @@ from edgesim.files import check_ends
 
 REQUIRED = ("arrival_s", "user", "model", "input_bytes", "slo_s")
 OPTIONAL = ("spectral_efficiency", "x_m", "y_m")
-MAX_BYTES = 2**63 - 1
+MAX_BYTES = 10**17
+"""As bits, still a number that a problem takes."""
+
+RANGES = {
+    "arrival_s": (0.0, 1e10),
+    "slo_s": (1e-12, 1e9),
+    "spectral_efficiency": (0.0, 1e18),
+    "x_m": (-1e9, 1e9),
+    "y_m": (-1e9, 1e9),
+}
+"""Least and largest number of a column: what is beyond has no use, and overflows."""
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _QUOTED_LINE = re.compile(r'(?:[^",]*|"(?:[^"]|"")*")(?:,(?:[^",]*|"(?:[^"]|"")*"))*')
 _DIGITS = re.compile(r"\d{1,19}", re.ASCII)
@@ -213,24 +222,25 @@ def _split(path: Path, line: int, text: str) -> list[str]:
     return fields
 
 
-def _number(rule: str, accept: Callable[[float], bool]) -> Callable[[str], float]:
+def _number(low: float, high: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        if NUMBER.fullmatch(text) and accept(value := float(text)):
-            return value
-        raise ValueError(rule)
+        if NUMBER.fullmatch(text) and low <= (value := float(text)) <= high:
+            return value + 0.0  # no −0.0
+        raise ValueError(f"a number from {low:g} to {high:g}")
 
     return parse
 
 
-_as_whole = _number(
-    "a whole number > 0 and < 2^63", lambda v: 0 < v < 2**63 and v.is_integer()
-)
-
-
 def _whole(text: str) -> int:
-    if _DIGITS.fullmatch(text) and 0 < (value := int(text)) <= MAX_BYTES:
+    if _DIGITS.fullmatch(text):
+        value = int(text)
+    elif NUMBER.fullmatch(text) and float(text).is_integer():
+        value = int(float(text))  # 8e9 and 150528.0 are whole numbers too
+    else:
+        value = 0
+    if 0 < value <= MAX_BYTES:
         return value
-    return int(_as_whole(text))  # 8e9 and 150528.0 are whole numbers too
+    raise ValueError("a whole number from 1 to 1e+17")
 
 
 def _name(text: str) -> str:
@@ -239,15 +249,9 @@ def _name(text: str) -> str:
     return text
 
 
-_not_negative = _number("a finite number >= 0", lambda v: 0 <= v < inf)
-_finite = _number("a finite number", lambda v: -inf < v < inf)
 _PARSERS: dict[str, Callable[[str], object]] = {
-    "arrival_s": _not_negative,
     "user": _name,
     "model": _name,
     "input_bytes": _whole,
-    "slo_s": _number("a finite number > 0", lambda v: 0 < v < inf),
-    "spectral_efficiency": _not_negative,
-    "x_m": _finite,
-    "y_m": _finite,
+    **{column: _number(low, high) for column, (low, high) in RANGES.items()},
 }

@@ -208,7 +208,7 @@ def test_whole_numbers_have_a_limit():
         (
             "users.0.deadline_s",
             -1.0,
-            "greater than 0",
+            "greater than or equal to",
         ),
     ],
 )
