@@ -6,8 +6,11 @@ user's, for example. Nothing that waits in ``finally`` runs then.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+_TAKEN = threading.Semaphore(0)
 
 _WAITING: list[Callable[[], None]] = []
 
@@ -32,3 +35,13 @@ def save_all() -> None:
     """Save what waits for it, the innermost first."""
     for save in tuple(reversed(_WAITING)):
         save()
+
+
+def take_signal() -> None:
+    """Say that a signal is taken care of, and need not end the process."""
+    _TAKEN.release()
+
+
+def is_signal_taken() -> bool:
+    """Whether one more signal than was asked for is taken care of."""
+    return _TAKEN.acquire(blocking=False)

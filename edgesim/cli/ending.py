@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from edgesim.plugins import Ending
-from edgesim.rescue import save_all
+from edgesim.rescue import is_signal_taken, save_all
 
 GRACE_S = 1.0
 """How long Python may take to hear of a signal."""
@@ -119,6 +119,8 @@ def _watch(
             continue  # ignored, or somebody else's to handle
         if heard.wait(GRACE_S) and ended.wait(UNWINDING_S):
             return
+        if not heard.is_set() and is_signal_taken():
+            continue
         # Nothing is unwound: not even a cursor that a progress bar has hidden.
         save_all()
         shown = "\n\x1b[?25h" if sys.stderr.isatty() else ""

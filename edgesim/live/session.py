@@ -34,6 +34,7 @@ from edgesim.measures.account import Account
 from edgesim.names import shares
 from edgesim.profiling.device import Device
 from edgesim.profiling.threads import set_threads
+from edgesim.rescue import take_signal
 from edgesim.scenario.online import GpuStall, SlowLoad
 from solvers.core.tables import Tables
 
@@ -279,6 +280,7 @@ class Interrupts:
 
     def _stop(self, before: Any) -> None:
         self.received = True
+        take_signal()
         signal.signal(signal.SIGINT, before)
         if self.clock is not None:
             self.clock.stop()

@@ -86,14 +86,17 @@ def test_files_become_a_runs_folder_and_a_comparison() -> None:
 
 
 def test_an_earlier_result_is_replaced() -> None:
-    """The folder may hold what a live run leaves, and nothing else."""
+    """What else the folder holds stays; a run of another command is refused."""
     write_files()
     for _ in range(2):
         done = _live("--duration-s", "0.2", "--own-code", "--policy", "edf")
         assert done.code == 0, done.err
     assert list(_document()["policies"]) == ["edf"]
     Path("results/live-small/mine.txt").write_text("mine")
-    assert _live("--duration-s", "0.2", "--own-code").code == 2
+    done = _live("--duration-s", "0.2", "--own-code", "--policy", "fcfs")
+    assert done.code == 0, done.err
+    assert list(_document()["policies"]) == ["fcfs"]
+    assert Path("results/live-small/mine.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("residency", ["previous", "cache"])
