@@ -88,7 +88,7 @@ def stream_of(
 def test_spool_holds_what_the_trace_holds(tmp_path: Path) -> None:
     """Columns, names and popularity are those of the trace in memory."""
     links = {"spectral_efficiency": np.linspace(0, 5, 100)}
-    places = {"x_m": np.arange(100.0), "y_m": -np.arange(100.0)}
+    places = {"x_m": np.arange(100.0), "y_m": 0.0 - np.arange(100.0)}
     trace = trace_of(100, **links, **places)
     with mock.patch.object(trace_chunks, "BLOCK_BYTES", 500):
         spool = spool_of(tmp_path, trace)

@@ -221,9 +221,9 @@ def test_a_run_is_refused_before_its_first_solver(
     """The last solver refuses; those before it have not begun."""
     monkeypatch.setattr(plans, "solve_by_name", no_work)
     small.write_text(small.read_text().replace("[gpu]", '[gpu]\nresidency = "cache"'))
-    finished = edgesim("run", small, "--solver", "greedy,local-search,exhaustive")
+    finished = edgesim("run", small, "--solver", "greedy,local-search,ilp")
     assert finished.code == 2
-    assert "exhaustive: residency 'cache' is not taken; use greedy" in finished.err
+    assert "ilp: residency 'cache' is not taken; use greedy" in finished.err
 
 
 @pytest.mark.parametrize(

@@ -328,7 +328,7 @@ def test_degenerate_problems(edge, solver, uplink):
     verify(problem, result.schedule)
 
 
-MODEL = {"m": {"blocks": ["b"], "latency_s": [1e-13]}}
+MODEL = {"m": {"blocks": ["b"], "latency_s": [1e-12]}}
 
 
 @pytest.mark.parametrize("uplink", UPLINKS)
