@@ -21,6 +21,14 @@ Sharing = Literal["laminar", "crossing", "any"]
 Deadlines = Literal["common", "own"]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
+EXTENDED_KINDS: dict[str, dict[str, Any]] = {
+    "one deadline": {"deadlines": "common"},
+    "own deadlines": {"deadlines": "own"},
+    "cache and overlap": {"deadlines": "any", "extensions": True},
+    "releases": {"deadlines": "any", "releases": True},
+}
+"""Arguments of :func:`problems` by what is drawn, for solvers that take everything."""
+
 
 def _numbers(draw: Draw) -> Callable[[int, int], float]:
     """Choose between grid and generic floats; bounds are in tenths."""

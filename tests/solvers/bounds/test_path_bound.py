@@ -21,7 +21,12 @@ from solvers.bounds.path_bound import (
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
 from tests.solvers.brute import MOST_USERS, best_served
-from tests.solvers.strategies import problems, seeded_problem, without_sharing
+from tests.solvers.strategies import (
+    EXTENDED_KINDS,
+    problems,
+    seeded_problem,
+    without_sharing,
+)
 
 FEW = settings(
     max_examples=15,
@@ -29,11 +34,7 @@ FEW = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-KINDS: dict[str, dict[str, Any]] = {
-    "one deadline": {"deadlines": "common"},
-    "own deadlines": {"deadlines": "own"},
-    "cache and overlap": {"deadlines": "any", "extensions": True},
-    "releases": {"deadlines": "any", "releases": True},
+KINDS = EXTENDED_KINDS | {
     "cache, overlap and releases": {
         "deadlines": "any",
         "releases": True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from solvers.bounds.upper_bound import upper_bound
 from solvers.branch import solver as branch
 from solvers.core.tables import Tables
 from tests.solvers.brute import MOST_USERS, best_served
+from tests.solvers.strategies import EXTENDED_KINDS as KINDS
 from tests.solvers.strategies import problems, seeded_problem
 
 FEW = settings(
@@ -22,12 +22,6 @@ FEW = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-KINDS: dict[str, dict[str, Any]] = {
-    "one deadline": {"deadlines": "common"},
-    "own deadlines": {"deadlines": "own"},
-    "cache and overlap": {"deadlines": "any", "extensions": True},
-    "releases": {"deadlines": "any", "releases": True},
-}
 CASES = [
     (kind, uplink)
     for kind, drawn in KINDS.items()
