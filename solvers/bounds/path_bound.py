@@ -308,7 +308,7 @@ def relaxation(
     tables: Tables, uplink: Uplink, work: int = GOOD_WORK
 ) -> Relaxation | None:
     """Make the relaxation of a problem with users; None if it is too large."""
-    network = make_network(tables, work)
+    network = make_network(tables, uplink, work)
     if network is None:
         return None
     return Relaxation(network, make_band(network, uplink))

@@ -183,12 +183,12 @@ def test_the_start_is_no_model(uplink: Uplink) -> None:
 def test_a_batch_takes_a_step_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
     """However coarse the grid is to be; and above the stated size there is none."""
     problem = made({"a": (["x"], [0.001])}, [("a", 1e-4, 1.0)] * 3)
-    network = path_grid.make_network(Tables(problem), work=1)
+    network = path_grid.make_network(Tables(problem), "static", work=1)
     assert network is not None
     assert network.batch_steps.min() >= 1
     assert network.last >= 1000
     monkeypatch.setattr(path_grid, "MAX_WORK", 1000)
-    assert path_grid.make_network(Tables(problem), work=1) is None
+    assert path_grid.make_network(Tables(problem), "static", work=1) is None
     assert free_bound(problem, "static", 0) is None
 
 
