@@ -6,7 +6,7 @@ import numpy as np
 
 from solvers.bounds.path_grid import GRANTED_S
 from solvers.bounds.path_memory import Flags, Group
-from solvers.bounds.path_network import Network
+from solvers.bounds.path_network import Network, Part
 from solvers.core.tables import Floats, Ints
 
 
@@ -23,8 +23,8 @@ class OrderedGains:
         Price of demand by batch, shape (last+1, B, M).
     cost
         Price of each batch itself, shape (B, M).
-    banned
-        Users that may not be served, shape (K,).
+    part
+        The schedules that are looked at.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class OrderedGains:
         value: Floats,
         prices: Floats,
         cost: Floats,
-        banned: Flags,
+        part: Part,
     ) -> None:
         self._network = network
         self._prices = prices.reshape(len(prices), -1)
@@ -43,16 +43,35 @@ class OrderedGains:
         # A user that may not be served leaves out all of its model after it as well.
         worth = _by_column(network, value)
         gained = worth[column] - worth[source] - cost[size, model]
-        gone = _by_column(network, banned)[column] > 0
+        gone = _by_column(network, part.banned)[column] > 0
         self._gained = np.where(gone, -np.inf, gained)
         demand_s = _by_column(network, network.demand_s)
         self._demand_s = np.where(gone, 0.0, demand_s[column] - demand_s[source])
+        earliest, latest = self._windows(part)
+        self._earliest, self._latest = earliest, latest
+        self._in_time = bool((earliest <= 0).all() and (latest >= network.last).all())
+
+    def _windows(self, part: Part) -> tuple[Ints, Ints]:
+        """Return the steps in which batches may end for all users, shape (A,) each."""
+        network = self._network
+        size, m = network.arc_size, network.arc_model
+        end = network.first[m] + network.arc_column - network.column[m]
+        earliest, latest = np.zeros_like(size), np.full_like(size, network.last)
+        for back in range(network.sizes):
+            user = np.where(back <= size, end - 1 - back, end - 1)
+            earliest = np.maximum(earliest, part.earliest[user])
+            latest = np.minimum(latest, part.latest[user])
+        return earliest, latest
 
     def of(self, rows: slice) -> Floats:
         """Value of the batches that end at some steps, shape (rows, A)."""
         found: Floats = self._prices[rows].take(self._arc, axis=1)
         found *= -self._demand_s
         found += self._gained
+        if not self._in_time:
+            step = np.arange(rows.start, rows.stop)[:, None]
+            late = (step < self._earliest) | (step > self._latest)
+            found[late] = -np.inf
         return found
 
     def users(self, step: int, arc: int) -> Ints:
@@ -91,13 +110,13 @@ class FreeGains:
         prices: Floats,
         kind: Ints,
         cost: Floats,
-        banned: Flags,
+        part: Part,
     ) -> None:
         self._network = network
         self._value = value
         self._prices = prices
         self._kind = kind
-        self._banned = banned
+        self._part = part
         self._steps = np.arange(network.last + 1)
         # The last row is that of no batch.
         self._table = np.full((len(network.arc_size) + 1, network.last + 1), -np.inf)
@@ -134,9 +153,10 @@ class FreeGains:
         price = self._prices[:, steps, size, m][self._kind[span]].T
         worth = self._value[span] - price * network.demand_s[span]
         sigma_s = network.sigma_s[steps, size, m][:, None]
-        allowed = steps[:, None] <= network.until[span]
+        allowed = steps[:, None] <= self._part.latest[span]
+        allowed &= steps[:, None] >= self._part.earliest[span]
         allowed &= network.arrival_s[span] <= sigma_s + GRANTED_S
-        allowed &= ~self._banned[span]
+        allowed &= ~self._part.banned[span]
         return np.where(allowed, worth, -np.inf)
 
     def of(self, rows: slice) -> Floats:

@@ -41,6 +41,20 @@ class Path(NamedTuple):
     start: int
 
 
+class Part(NamedTuple):
+    """Some of the schedules: which users they serve, and when.
+
+    ``forced`` are users that must be served, ``banned`` those that must not, and the
+    batch of a user that is served ends in a step from ``earliest`` to ``latest``, each
+    of shape (K,).
+    """
+
+    forced: Flags
+    banned: Flags
+    earliest: Ints
+    latest: Ints
+
+
 class Gains(Protocol):
     """The value of every batch, for one setting of the multipliers."""
 

@@ -18,8 +18,7 @@ from tests.solvers.strategies import problems, seeded_problem
 
 def served_at_no_price(relaxed: Relaxation) -> np.ndarray:
     """Count how often the longest path serves each user if nothing costs anything."""
-    nobody = np.zeros(len(relaxed.network.users), dtype=bool)
-    return relaxed.evaluate(0 * relaxed.start(1), nobody, nobody).served
+    return relaxed.evaluate(0 * relaxed.start(1), relaxed.everything()).served
 
 
 def relaxed_by(problem: Problem, uplink: Uplink) -> Relaxation:
