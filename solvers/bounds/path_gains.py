@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.bounds.path_grid import GRANTED_S
+from solvers.bounds.path_kernels import COMPILED, fill_batches, worths
 from solvers.bounds.path_memory import Flags, Group
 from solvers.bounds.path_network import Network, Part
 from solvers.core.tables import Floats, Ints
@@ -36,20 +37,24 @@ class OrderedGains:
         part: Part,
     ) -> None:
         self._network = network
-        self._prices = prices.reshape(len(prices), -1)
         size, model = network.arc_size, network.arc_model
-        self._arc = size * len(network.first[:-1]) + model
         source, column = network.arc_source, network.arc_column
         # A user that may not be served leaves out all of its model after it as well.
         worth = _by_column(network, value)
         gained = worth[column] - worth[source] - cost[size, model]
         gone = _by_column(network, part.banned)[column] > 0
-        self._gained = np.where(gone, -np.inf, gained)
+        gained = np.where(gone, -np.inf, gained)
         demand_s = _by_column(network, network.demand_s)
-        self._demand_s = np.where(gone, 0.0, demand_s[column] - demand_s[source])
+        demand_s = np.where(gone, 0.0, demand_s[column] - demand_s[source])
+        self.table = prices.reshape(len(prices), -1).take(
+            size * len(network.models) + model, axis=1
+        )
+        self.table *= -demand_s
+        self.table += gained
         earliest, latest = self._windows(part)
-        self._earliest, self._latest = earliest, latest
-        self._in_time = bool((earliest <= 0).all() and (latest >= network.last).all())
+        if (earliest > 0).any() or (latest < network.last).any():
+            step = np.arange(network.last + 1)[:, None]
+            self.table[(step < earliest) | (step > latest)] = -np.inf
 
     def _windows(self, part: Part) -> tuple[Ints, Ints]:
         """Return the steps in which batches may end for all users, shape (A,) each."""
@@ -62,17 +67,6 @@ class OrderedGains:
             earliest = np.maximum(earliest, part.earliest[user])
             latest = np.minimum(latest, part.latest[user])
         return earliest, latest
-
-    def of(self, rows: slice) -> Floats:
-        """Value of the batches that end at some steps, shape (rows, A)."""
-        found: Floats = self._prices[rows].take(self._arc, axis=1)
-        found *= -self._demand_s
-        found += self._gained
-        if not self._in_time:
-            step = np.arange(rows.start, rows.stop)[:, None]
-            late = (step < self._earliest) | (step > self._latest)
-            found[late] = -np.inf
-        return found
 
     def users(self, step: int, arc: int) -> Ints:
         """Return the users of one batch."""
@@ -113,69 +107,117 @@ class FreeGains:
         part: Part,
     ) -> None:
         self._network = network
-        self._value = value
-        self._prices = prices
-        self._kind = kind
-        self._part = part
-        self._steps = np.arange(network.last + 1)
-        # The last row is that of no batch.
-        self._table = np.full((len(network.arc_size) + 1, network.last + 1), -np.inf)
+        arguments = (
+            value,
+            prices,
+            kind,
+            network.demand_s,
+            network.sigma_s,
+            network.user_model,
+            network.arrival_s - GRANTED_S,
+            part.earliest,
+            part.latest,
+            part.banned,
+        )
+        self._worth = worths(*arguments) if COMPILED else _worths(*arguments)
+        # The last column is that of no batch.
+        self.table = np.full((network.last + 1, len(network.arc_size) + 1), -np.inf)
+        fill = _fill_compiled if COMPILED else _fill
         for group in network.groups:
+            span = network.first[group.models][:, None] + np.arange(group.users)
             for size in range(min(network.sizes, group.users)):
-                self._fill(group, size, cost[size, group.models])
-        self._table[-1] = -np.inf
-
-    def _fill(self, group: Group, size: int, cost: Floats) -> None:
-        """Value all batches of one size of models with as many users, (users, G, J)."""
-        models = group.models.tolist()
-        if not np.isfinite(self._network.latency_s[size, models]).any():
-            return
-        worth = np.stack([self._worth(self._steps, size, m).T for m in models], axis=1)
-        best = _Best(group, size + (not group.last), len(models), len(self._steps))
-        cost = cost[:, None]
-        arcs = group.arcs[size]
-        for k in range(group.users):
-            here = worth[k]
-            if group.last:
-                sources = slice(0, k + 1)
-                value = best.total[sources] + (here - cost)
-                self._table[arcs[k + 1, sources]] = value
-                if not group.total:
-                    self._table[arcs[k + 1, k + 1]] = best.one_more(k + 1) - cost
-            best.enter(here, k)
-        if not group.last:
-            self._table[arcs[0, 0]] = best.total[0] - cost
-
-    def _worth(self, steps: Ints, size: int, m: int) -> Floats:
-        """Worth of each user of a model in a batch, −inf if it may not be in it."""
-        network = self._network
-        span = slice(int(network.first[m]), int(network.first[m + 1]))
-        price = self._prices[:, steps, size, m][self._kind[span]].T
-        worth = self._value[span] - price * network.demand_s[span]
-        sigma_s = network.sigma_s[steps, size, m][:, None]
-        allowed = steps[:, None] <= self._part.latest[span]
-        allowed &= steps[:, None] >= self._part.earliest[span]
-        allowed &= network.arrival_s[span] <= sigma_s + GRANTED_S
-        allowed &= ~self._part.banned[span]
-        return np.where(allowed, worth, -np.inf)
-
-    def of(self, rows: slice) -> Floats:
-        """Value of the batches that end at some steps, shape (rows, A)."""
-        return self._table[:-1, rows].T
+                if np.isfinite(network.latency_s[size, group.models]).any():
+                    worth = self._worth[size][span]
+                    fill(self.table, group, size, worth, cost[size, group.models])
 
     def users(self, step: int, arc: int) -> Ints:
         """Return the users of one batch."""
         network = self._network
         m, size = int(network.arc_model[arc]), int(network.arc_size[arc])
-        worth = self._worth(np.array([step]), size, m)[0]
+        first = int(network.first[m])
+        worth = self._worth[size, first : int(network.first[m + 1]), step]
         start, last = int(network.column[m]), int(network.arc_last[arc])
         among = network.memories[m].among(
             int(network.arc_source[arc]) - start, int(network.arc_column[arc]) - start
         )
         best = among[np.argsort(-worth[among], kind="stable")]
         best = best[worth[best] > 0][: size + (last < 0)]
-        found: Ints = int(network.first[m]) + np.sort(best)
+        found: Ints = first + np.sort(best)
         return found if last < 0 else np.append(found, last)
+
+
+def _worths(
+    value: Floats,
+    prices: Floats,
+    kind: Ints,
+    demand_s: Floats,
+    sigma_s: Floats,
+    user_model: Ints,
+    arrival_s: Floats,
+    earliest: Ints,
+    latest: Ints,
+    banned: Flags,
+) -> Floats:
+    """Do what :func:`worths` does."""
+    steps, sizes, _ = sigma_s.shape
+    found = np.full((sizes, len(value), steps), -np.inf)
+    step = np.arange(steps)
+    for k in np.flatnonzero(~banned).tolist():
+        m = int(user_model[k])
+        worth = value[k] - prices[kind[k], :, :, m] * demand_s[k]
+        allowed = (earliest[k] <= step) & (step <= latest[k])
+        allowed = allowed[:, None] & (arrival_s[k] <= sigma_s[:, :, m])
+        found[:, k] = np.where(allowed, worth, -np.inf).T
+    return found
+
+
+def _fill_compiled(
+    table: Floats, group: Group, size: int, worth: Floats, cost: Floats
+) -> None:
+    """Do what :func:`_fill` does."""
+    kept = size + (not group.last)
+    for g in range(len(group.models)):
+        fill_batches(
+            table,
+            worth[g],
+            cost[g],
+            group.arcs[size, :, :, g],
+            ~group.open_to[:, :, g, 0],
+            kept,
+            group.last,
+            group.total,
+        )
+
+
+def _fill(table: Floats, group: Group, size: int, worth: Floats, cost: Floats) -> None:
+    """Value all batches of one size of the models of a group.
+
+    Parameters
+    ----------
+    table
+        Value by step and arc, one column more than there are arcs.
+    group, size
+        The models, and the index of the size.
+    worth
+        Worth of users by step, shape (G, users, last+1).
+    cost
+        Price of a batch of each model, shape (G,).
+    """
+    models, users, steps = worth.shape
+    by_arc = table.T
+    best = _Best(group, size + (not group.last), models, steps)
+    cost = cost[:, None]
+    arcs = group.arcs[size]
+    for k in range(users):
+        here = worth[:, k]
+        if group.last:
+            sources = slice(0, k + 1)
+            by_arc[arcs[k + 1, sources]] = best.total[sources] + (here - cost)
+            if not group.total:
+                by_arc[arcs[k + 1, k + 1]] = best.one_more(k + 1) - cost
+        best.enter(here, k)
+    if not group.last:
+        by_arc[arcs[0, 0]] = best.total[0] - cost
 
 
 class _Best:

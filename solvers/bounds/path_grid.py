@@ -22,10 +22,10 @@ SHORTER, BELOW = 1 - 1e-12, 1e-9
 # it must be above the third there is no path bound. Above the fourth on the coarsest
 # grid, models with many users remember nothing of a visit.
 COARSE_WORK = 500_000
-GOOD_WORK = 3_000_000
+GOOD_WORK = 2_000_000
 MAX_WORK = 60_000_000
 MEMORY_WORK = 20_000_000
-MIN_STEPS, MAX_STEPS = 300, 2000
+MIN_STEPS, MAX_STEPS = 300, 1000
 
 
 def make_network(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from solvers.bounds.path_kernels import COMPILED, trace, walk
 from solvers.bounds.path_memory import Flags, Group, Kind, Memory
 from solvers.core.tables import Floats, Ints, Tables
 
@@ -56,10 +57,13 @@ class Part(NamedTuple):
 
 
 class Gains(Protocol):
-    """The value of every batch, for one setting of the multipliers."""
+    """The value of every batch, for one setting of the multipliers.
 
-    def of(self, rows: slice) -> Floats:
-        """Value of the batches that end at some steps, shape (rows, A)."""
+    ``table`` is that of the batches that end at each step, shape (last+1, A), or has
+    more columns.
+    """
+
+    table: Floats
 
     def users(self, step: int, arc: int) -> Ints:
         """Return the users of one batch."""
@@ -183,11 +187,6 @@ class Network:
         return self.model_of[self.arc_column]
 
     @cached_property
-    def _ends(self) -> Ints:
-        """Columns that arcs lead to."""
-        return np.unique(self.arc_column)
-
-    @cached_property
     def _first_arc(self) -> Ints:
         """First of the arcs that lead to each column, and A, shape (C+1,)."""
         return np.searchsorted(self.arc_column, np.arange(len(self.model_of) + 1))
@@ -203,12 +202,11 @@ class Network:
         return found
 
     @cached_property
-    def _from_nobody(self) -> Ints:
-        """Arcs from nobody: they may follow a user as well who bars no longer."""
-        if self._bars_until.min() >= self.last:
-            return np.zeros(0, dtype=np.int64)
+    def _from_nobody(self) -> Flags:
+        """Arcs from nobody, which may also follow a user who bars no longer."""
         last = np.array([memory.kind == "last" for memory in self.memories])
-        return np.flatnonzero(last[self.arc_model] & ~self._is_user[self.arc_source])
+        found: Flags = last[self.arc_model] & ~self._is_user[self.arc_source]
+        return found & bool(self._bars_until.min() < self.last)
 
     @cached_property
     def _offset(self) -> Ints:
@@ -250,31 +248,75 @@ class Network:
         -----
         O(steps · (arcs + M²)), in blocks of as many steps as the shortest batch.
         """
-        last, pad = self.last, self.pad
-        columns, models = len(self.model_of), len(self.models)
-        rows = pad + last + 1
-        steps = np.arange(last + 1)
+        steps = np.arange(self.last + 1)
         at = steps[:, None] - self.load_steps[-1]
         earlier = np.maximum.accumulate(start)
+        rows, models = self.pad + self.last + 1, len(self.models)
         values = _Values(
-            served=np.full((rows, columns), -np.inf),
-            entered=np.full((rows, columns), -np.inf),
-            left=np.full((rows, models), -np.inf),
-            arrived=np.full((last + 1, models), -np.inf),
-            begun=np.where(at >= 0, first + earlier[np.maximum(at, 0)], -np.inf),
             change=np.where(np.eye(models, dtype=bool), -np.inf, between),
+            begun=np.where(at >= 0, first + earlier[np.maximum(at, 0)], -np.inf),
+            served=np.full((rows, len(self.model_of)), -np.inf),
+            entered=np.full((rows, len(self.model_of)), -np.inf),
+            left=np.full((rows, models), -np.inf),
+            arrived=np.full((self.last + 1, models), -np.inf),
         )
-        first_arc = self._first_arc[self._ends]
+        if COMPILED:
+            walk(*self._arguments(gains.table, values))
+        else:
+            self._walk(gains.table, values)
+        value = float(values.served[-1].max())
+        if value <= 0:
+            return Path(0.0, [], [], 0)
+        batches, visits, begins = trace(*self._arguments(gains.table, values))
+        stops = [
+            Stop(
+                step,
+                int(self.arc_size[arc]),
+                int(self.arc_model[arc]),
+                gains.users(step, arc),
+            )
+            for step, arc in batches[::-1].tolist()
+        ]
+        changes = [(a, m) for a, m in visits[::-1].tolist()]
+        return Path(value, stops, changes, int(start[: begins + 1].argmax()))
+
+    def _arguments(self, table: Floats, values: _Values) -> tuple[Any, ...]:
+        """Arguments of :func:`walk` and :func:`trace`."""
+        return (
+            table,
+            self.batch_steps,
+            self.load_steps,
+            values.change,
+            values.begun,
+            self._first_arc,
+            self.arc_size,
+            self.arc_source,
+            self.arc_model,
+            self._from_nobody,
+            self.column,
+            self._bars_until,
+            self._is_user,
+            values.served,
+            values.entered,
+            values.left,
+            values.arrived,
+        )
+
+    def _walk(self, table: Floats, values: _Values) -> None:
+        """Do what :func:`walk` does, in as many steps at once as a batch has."""
+        columns, models = len(self.model_of), len(self.models)
+        ends = np.unique(self.arc_column)
+        first_arc = self._first_arc[ends]
         before = np.full(columns, -np.inf)
-        for low in range(0, last + 1, self.block):
-            now = steps[low : low + self.block]
-            total = self._before(values, now) + gains.of(slice(low, low + len(now)))
+        for low in range(0, self.last + 1, self.block):
+            now = np.arange(low, min(low + self.block, self.last + 1))
+            total = self._before(values, now) + table[now, : len(self.arc_size)]
             best = np.full((len(now), columns), -np.inf)
-            best[:, self._ends] = np.maximum.reduceat(total, first_arc, axis=1)
+            best[:, ends] = np.maximum.reduceat(total, first_arc, axis=1)
             np.maximum(best[0], before, out=best[0])
             np.maximum.accumulate(best, axis=0, out=best)
             before = best[-1]
-            here = slice(pad + low, pad + low + len(now))
+            here = slice(self.pad + low, self.pad + low + len(now))
             values.served[here] = best
             values.left[here] = np.maximum.reduceat(best, self.column[:-1], axis=1)
             change_to = values.left.reshape(-1).take(
@@ -285,9 +327,6 @@ class Network:
             values.arrived[now] = arrive
             came = np.where(self._is_user, -np.inf, arrive[:, self.model_of])
             values.entered[here] = np.maximum(best, came)
-        if before.max() <= 0:
-            return Path(0.0, [], [], 0)
-        return self._trace(gains, values, start)
 
     def _before(self, values: _Values, rows: Ints) -> Floats:
         """Value of the longest path before each batch that ends at some steps.
@@ -299,7 +338,7 @@ class Network:
         found: Floats = values.entered.reshape(-1).take(
             self.arc_offset + (rows * columns)[:, None]
         )
-        nobody = self._from_nobody
+        nobody = np.flatnonzero(self._from_nobody)
         if len(nobody):
             forgotten = values.served.reshape(-1).take(
                 self._offset + (rows * columns)[:, None, None]
@@ -311,56 +350,6 @@ class Network:
             found[:, nobody] = np.maximum(found[:, nobody], of_arc)
         return found
 
-    def _trace(self, gains: Gains, values: _Values, start: Floats) -> Path:
-        """Follow a longest path back from its end."""
-        pad, served = self.pad, values.served
-        step, column = self.last, int(served[-1].argmax())
-        value = float(served[-1, column])
-        stops: list[Stop] = []
-        visits: list[tuple[int, int]] = []
-        while True:
-            while step and served[pad + step - 1, column] == served[pad + step, column]:
-                step -= 1
-            arcs = slice(self._first_arc[column], self._first_arc[column + 1])
-            total = self._before(values, np.array([step]))[0, arcs]
-            total += gains.of(slice(step, step + 1))[0, arcs]
-            arc = int(arcs.start + total.argmax())
-            size, m = int(self.arc_size[arc]), int(self.model_of[column])
-            stops.append(Stop(step, size, m, gains.users(step, arc)))
-            ended = step
-            step -= int(self.batch_steps[size, m])
-            column = self._column_before(values, arc, ended, step)
-            came = -np.inf if self._is_user[column] else values.arrived[step, m]
-            if served[pad + step, column] >= came:
-                continue
-            total = values.left.reshape(-1)[
-                self.load_offset[:, m] + step * len(self.models)
-            ]
-            total = total + values.change[:, m]
-            a = int(total.argmax())
-            if values.begun[step, m] >= total[a]:
-                visits.append((-1, m))
-                step -= int(self.load_steps[-1, m])
-                begins = int(start[: step + 1].argmax())
-                return Path(value, stops[::-1], visits[::-1], begins)
-            visits.append((a, m))
-            step -= int(self.load_steps[a, m])
-            span = slice(self.column[a], self.column[a + 1])
-            column = int(self.column[a] + served[pad + step, span].argmax())
-
-    def _column_before(self, values: _Values, arc: int, ended: int, step: int) -> int:
-        """Column that a batch leads from on the longest path, where it starts."""
-        column = int(self.arc_source[arc])
-        if arc not in self._from_nobody:
-            return column
-        m = int(self.arc_model[arc])
-        span = np.arange(self.column[m], self.column[m + 1])
-        free = span[self._bars_until[span] < ended]
-        served = values.served[self.pad + step, free]
-        if len(free) and served.max() >= values.entered[self.pad + step, column]:
-            return int(free[served.argmax()])
-        return column
-
 
 class _Values(NamedTuple):
     """Values of longest paths by step: to columns, and on the arcs between models.
@@ -371,9 +360,9 @@ class _Values(NamedTuple):
     of each change of model.
     """
 
+    change: Floats
+    begun: Floats
     served: Floats
     entered: Floats
     left: Floats
     arrived: Floats
-    begun: Floats
-    change: Floats

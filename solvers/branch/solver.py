@@ -17,7 +17,8 @@ from solvers.bounds.path_bound import ITERATIONS, Relaxation, Tuned, tuned, whol
 from solvers.bounds.path_network import Network, Part
 from solvers.bounds.upper_bound import upper_bound
 from solvers.core.algorithm import Options, Solution
-from solvers.core.tables import Tables
+from solvers.core.tables import PlannedRound, Rounds, Tables
+from solvers.core.timing import time_rounds
 from solvers.local_search import solver as local_search
 from solvers.uplink import Uplink
 
@@ -51,8 +52,10 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
 
     The plan is that of local search. Nodes with the greatest bound are divided first:
     with one deadline and releases 0 into those that serve at most q users of a model
-    and those that serve more, else into those with a user and those without. A node is
-    given up when its bound is what the plan serves.
+    and those that serve more, else into those with a user and those without; where it
+    is decided who is served, by the step in which a user's batch ends. A node is given
+    up when its bound is what the plan serves. Where all steps are decided there is one
+    sequence of rounds left, and timing it decides.
 
     Returns
     -------
@@ -75,40 +78,52 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         iterations=options.iterations or (PLAN_ITERATIONS if limit_s is None else None),
     )
     start = local_search.solve(tables, uplink, plan)
-    served = sum(len(users) for _, users in start.rounds)
+    rounds: Rounds = start.rounds
     bound = upper_bound(tables, uplink) if start.bound is None else start.bound
-    if served < bound:
-        most_nodes = MAX_NODES if limit_s is None else np.inf
-        bound = lowered(
+    if count_users(rounds) < bound:
+        rounds, bound = proven(
             tables,
             uplink,
-            served,
+            rounds,
             bound,
-            most_nodes,
+            MAX_NODES if limit_s is None else np.inf,
             lambda: time.monotonic() >= stop_s,
         )
-    proven = served == bound
-    return Solution(start.rounds, proven=proven, bound=None if proven else bound)
+    met = count_users(rounds) == bound
+    return Solution(rounds, proven=met, bound=None if met else bound)
 
 
-def lowered(
+def count_users(rounds: Rounds) -> int:
+    """Count the users of a plan."""
+    return sum(len(users) for _, users in rounds)
+
+
+def proven(
     tables: Tables,
     uplink: Uplink,
-    served: int,
+    rounds: Rounds,
     bound: int,
     most_nodes: float,
     out_of_time: Callable[[], bool],
-) -> int:
-    """Lower a bound by branching, at best to what is served."""
+) -> tuple[Rounds, int]:
+    """Lower a bound by branching, at best to what a plan serves.
+
+    Returns
+    -------
+    Rounds, int
+        The plan, or a better one that was found on the way; and the bound.
+    """
+    served = count_users(rounds)
     root = tuned(tables, uplink, served, ITERATIONS, out_of_time)
     if root is None:
-        return bound
+        return rounds, bound
     relaxed, found = root
     least = min(bound, max(whole(found.bound), served))
     if least == served:
-        return served
-    search = _Search(relaxed, served, least, most_nodes, out_of_time)
-    return max(served, search.run(found))
+        return rounds, served
+    search = _Search(relaxed, uplink, rounds, least, most_nodes, out_of_time)
+    least = search.run(found)
+    return search.rounds, max(search.served, least)
 
 
 @dataclass
@@ -116,12 +131,14 @@ class _Search:
     """The nodes still open, those with the greatest bound first, then the deepest."""
 
     relaxed: Relaxation
-    served: int
+    uplink: Uplink
+    rounds: Rounds
     bound: int
     most_nodes: float
     out_of_time: Callable[[], bool]
 
     def __post_init__(self) -> None:
+        self.served = count_users(self.rounds)
         self.yields = _yields(self.relaxed.network)
 
     def run(self, root: Tuned) -> int:
@@ -130,7 +147,7 @@ class _Search:
         everything = self.relaxed.everything()
         nodes = [(-self.bound, 0, 0, _Node(everything, root, self.served))]
         tuned_nodes = 0
-        while nodes:
+        while nodes and -nodes[0][0] > self.served:
             greatest = -nodes[0][0]
             if self.out_of_time() or tuned_nodes >= self.most_nodes:
                 return greatest
@@ -141,8 +158,7 @@ class _Search:
             else:
                 children = self._divide(node)
                 depth -= 1
-            if not children:
-                # Everything is decided, and the bound is no less.
+            if not children and not self._decide(node.part):
                 return greatest
             for part in children:
                 most = len(part.banned) - int(part.banned.sum())
@@ -155,6 +171,34 @@ class _Search:
                     child = _Node(part, found, aim)
                     heapq.heappush(nodes, (-least, depth, next(ticket), child))
         return self.served
+
+    def _decide(self, part: Part) -> bool:
+        """Time the only rounds left, and keep them if they can be had.
+
+        Users are in one round if their model and step are the same, for every batch
+        takes a step at least. False if they are in time by what only proofs grant.
+        """
+        network = self.relaxed.network
+        users = np.flatnonzero(part.forced)
+        together: dict[tuple[int, int], list[int]] = {}
+        for k in users.tolist():
+            key = int(part.latest[k]), int(network.user_model[k])
+            together.setdefault(key, []).append(int(network.users[k]))
+        rounds = [
+            PlannedRound(network.models[m], tuple(served))
+            for (_, m), served in sorted(together.items())
+        ]
+        tables = network.tables
+        sizes = [(m, len(served)) for m, served in rounds]
+        if any(b >= len(tables.latency_s[m]) for m, b in sizes):
+            return True
+        if time_rounds(tables.granting(), rounds, self.uplink) is None:
+            return True
+        if time_rounds(tables, rounds, self.uplink) is None:
+            return False
+        if len(users) > self.served:
+            self.rounds, self.served = rounds, len(users)
+        return True
 
     def _tune(self, node: _Node, part: Part, aim: int) -> Tuned:
         return self.relaxed.tune(

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from solvers import UPLINKS, Problem, Uplink, solve
 from solvers.bounds.upper_bound import upper_bound
 from solvers.branch import solver as branch
-from solvers.core.tables import Tables
+from solvers.core.algorithm import Options
+from solvers.core.tables import Rounds, Tables
+from solvers.core.timing import time_rounds
 from tests.solvers.brute import MOST_USERS, best_served
 from tests.solvers.strategies import EXTENDED_KINDS as KINDS
 from tests.solvers.strategies import problems, seeded_problem
@@ -47,9 +49,21 @@ def compare(problem: Problem, uplink: Uplink) -> None:
     if not tables.active:
         return
     bound = upper_bound(tables, uplink)
-    for served in {optimum, max(optimum - 1, 0)}:
-        found = branch.lowered(tables, uplink, served, bound, 20, lambda: False)
-        assert optimum <= found <= max(bound, optimum)
+    best = branch.solve(tables, uplink, Options(iterations=20)).rounds
+    for left_out in {0, min(1, optimum)}:
+        plan = without(best, left_out)
+        rounds, found = branch.proven(tables, uplink, plan, bound, 20, lambda: False)
+        assert branch.count_users(rounds) <= optimum <= found <= max(bound, optimum)
+        if rounds != plan:
+            assert time_rounds(tables, rounds, uplink) is not None
+
+
+def without(rounds: Rounds, left_out: int) -> Rounds:
+    """Leave so many users out of the first round."""
+    if not rounds or not left_out:
+        return rounds
+    first = rounds[0]
+    return [first._replace(users=first.users[left_out:]), *rounds[1:]]
 
 
 @pytest.mark.parametrize(("kind", "uplink"), CASES)
