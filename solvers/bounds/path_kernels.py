@@ -1,6 +1,6 @@
 """Loops over the grid of the path bound, compiled where numba is there.
 
-The first two have twins in numpy (in :mod:`solvers.bounds.path_gains` and
+They have twins in numpy (in :mod:`solvers.bounds.path_gains` and
 :mod:`solvers.bounds.path_network`), which do the same sums in the same order: no bound
 depends on whether numba is installed.
 """
@@ -26,8 +26,15 @@ else:
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function, and keep it for the next process, if numba is there."""
-    return cast("Function", njit(cache=True)(function)) if COMPILED else function
+    """Compile a function if numba is there, and keep that if it can be kept."""
+    if not COMPILED:
+        return function
+    try:
+        made = njit(cache=True)(function)
+    except RuntimeError:
+        # No folder of the package or of the user can be written to.
+        made = njit(function)
+    return cast("Function", made)
 
 
 @compiled

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -260,30 +260,8 @@ class Network:
             left=np.full((rows, models), -np.inf),
             arrived=np.full((self.last + 1, models), -np.inf),
         )
-        if COMPILED:
-            walk(*self._arguments(gains.table, values))
-        else:
-            self._walk(gains.table, values)
-        value = float(values.served[-1].max())
-        if value <= 0:
-            return Path(0.0, [], [], 0)
-        batches, visits, begins = trace(*self._arguments(gains.table, values))
-        stops = [
-            Stop(
-                step,
-                int(self.arc_size[arc]),
-                int(self.arc_model[arc]),
-                gains.users(step, arc),
-            )
-            for step, arc in batches[::-1].tolist()
-        ]
-        changes = [(a, m) for a, m in visits[::-1].tolist()]
-        return Path(value, stops, changes, int(start[: begins + 1].argmax()))
-
-    def _arguments(self, table: Floats, values: _Values) -> tuple[Any, ...]:
-        """Arguments of :func:`walk` and :func:`trace`."""
-        return (
-            table,
+        arguments = (
+            gains.table,
             self.batch_steps,
             self.load_steps,
             values.change,
@@ -301,6 +279,28 @@ class Network:
             values.left,
             values.arrived,
         )
+        if COMPILED:
+            walk(*arguments)
+        else:
+            self._walk(gains.table, values)
+        value = float(values.served[-1].max())
+        if value <= 0:
+            return Path(0.0, [], [], 0)
+        if COMPILED:
+            batches, visits, begins = trace(*arguments)
+        else:
+            batches, visits, begins = self._trace(gains.table, values)
+        stops = [
+            Stop(
+                step,
+                int(self.arc_size[arc]),
+                int(self.arc_model[arc]),
+                gains.users(step, arc),
+            )
+            for step, arc in batches[::-1].tolist()
+        ]
+        changes = [(a, m) for a, m in visits[::-1].tolist()]
+        return Path(value, stops, changes, int(start[: begins + 1].argmax()))
 
     def _walk(self, table: Floats, values: _Values) -> None:
         """Do what :func:`walk` does, in as many steps at once as a batch has."""
@@ -349,6 +349,51 @@ class Network:
             of_arc = best[:, self.arc_size[nobody], self.arc_model[nobody]]
             found[:, nobody] = np.maximum(found[:, nobody], of_arc)
         return found
+
+    def _trace(self, table: Floats, values: _Values) -> tuple[Ints, Ints, int]:
+        """Do what :func:`trace` does."""
+        pad, served, models = self.pad, values.served, len(self.models)
+        step, column = self.last, int(served[-1].argmax())
+        batches: list[tuple[int, int]] = []
+        visits: list[tuple[int, int]] = []
+        while True:
+            while step and served[pad + step - 1, column] == served[pad + step, column]:
+                step -= 1
+            arcs = slice(self._first_arc[column], self._first_arc[column + 1])
+            total = self._before(values, np.array([step]))[0, arcs] + table[step, arcs]
+            arc = int(arcs.start + total.argmax())
+            batches.append((step, arc))
+            m = int(self.arc_model[arc])
+            ended = step
+            step -= int(self.batch_steps[self.arc_size[arc], m])
+            column = self._column_before(values, arc, ended, step)
+            came = -np.inf if self._is_user[column] else values.arrived[step, m]
+            if served[pad + step, column] >= came:
+                continue
+            left = values.left.reshape(-1)[self.load_offset[:, m] + step * models]
+            left = left + values.change[:, m]
+            a = int(left.argmax())
+            if values.begun[step, m] >= left[a]:
+                visits.append((-1, m))
+                step -= int(self.load_steps[-1, m])
+                return np.array(batches), np.array(visits), step
+            visits.append((a, m))
+            step -= int(self.load_steps[a, m])
+            span = slice(self.column[a], self.column[a + 1])
+            column = int(self.column[a] + served[pad + step, span].argmax())
+
+    def _column_before(self, values: _Values, arc: int, ended: int, step: int) -> int:
+        """Column that a batch leads from on the longest path, where it starts."""
+        column = int(self.arc_source[arc])
+        if not self._from_nobody[arc]:
+            return column
+        m = int(self.arc_model[arc])
+        span = np.arange(self.column[m], self.column[m + 1])
+        free = span[self._bars_until[span] < ended]
+        served = values.served[self.pad + step, free]
+        if len(free) and served.max() > values.entered[self.pad + step, column]:
+            return int(free[served.argmax()])
+        return column
 
 
 class _Values(NamedTuple):
