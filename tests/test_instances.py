@@ -262,3 +262,44 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
     path.write_text(text + text.splitlines()[1] + "\n")
     with pytest.raises(ValueError, match="stands twice"):
         best_known(path)
+
+
+def distances() -> str:
+    """Table of how far the least bound known is above the best known value."""
+    rows = list(best_known().values())
+    lines = [
+        "| group | cases | proven | bound above best, mean (worst) % |",
+        "|---|---:|---:|---:|",
+    ]
+    for group in (*GROUPS, "all"):
+        those = [row for row in rows if group in ("all", row.group)]
+        above = [100 * (row.bound / row.best - 1) for row in those]
+        proven = sum(not distance for distance in above)
+        mean = sum(above) / len(above)
+        lines.append(
+            f"| {group} | {len(those)} | {proven} | {mean:.1f} ({max(above):.1f}) |"
+        )
+    return "\n".join(lines)
+
+
+def test_the_mathematics_says_how_far_the_bounds_are() -> None:
+    """Its table and its sentence are those of the best known values."""
+    page = (Path(__file__).parents[1] / "docs" / "mathematics.md").read_text("utf-8")
+    assert distances() in page
+    laminar = [
+        row
+        for row in best_known().values()
+        if row.group in {"adapters", "measured", "tight"} or "bottom" in row.group
+    ]
+    said = []
+    for uplink in UPLINKS:
+        those = [row for row in laminar if row.uplink == uplink]
+        met = sum(row.bound == row.best for row in those)
+        said.append("all 24" if met == len(those) == 24 else f"{met} of 24")
+    assert len(laminar) == 72
+    above = sorted(row.bound / row.best - 1 for row in laminar if row.bound > row.best)
+    text = " ".join(page.split())
+    assert (
+        f"known value in {said[0]} under `upfront`, {said[2]} under `dynamic` and "
+        f"{said[1]} under `static`, else at most {100 * above[-1]:.1f} % above"
+    ) in text

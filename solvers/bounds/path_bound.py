@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from solvers.bounds.path_band import Band, make_band
 from solvers.bounds.path_gains import FreeGains, OrderedGains
@@ -25,11 +24,9 @@ from solvers.bounds.path_grid import (
     GRANTED_S,
     make_network,
 )
-from solvers.bounds.path_network import Network, Path
-from solvers.core.tables import Floats, Tables
+from solvers.bounds.path_network import Network, Part, Path
+from solvers.core.tables import Floats, Ints, Tables
 from solvers.uplink import Uplink
-
-Flags = NDArray[np.bool_]
 
 # A bound in users is rounded down from this much more: sums of doubles are rounded.
 ROUNDING = 1e-6
@@ -53,12 +50,15 @@ ITERATIONS = 300
 class Evaluated(NamedTuple):
     """The bound of one setting of the multipliers, in users, and a subgradient.
 
-    ``served`` counts how often the longest path serves each user, shape (K,).
+    ``served`` counts how often the longest path serves each user, ``steps`` and
+    ``squares`` add up the steps, and their squares, in which it does, shape (K,).
     """
 
     bound: float
     gradient: Floats
     served: Floats
+    steps: Floats
+    squares: Floats
 
 
 class Tuned(NamedTuple):
@@ -66,12 +66,16 @@ class Tuned(NamedTuple):
 
     ``mean`` and ``variance`` are those of the number of times that late paths serve
     each user, and then of the users of each model that they serve, shape (K+M,).
+    ``step`` and ``spread`` are the mean and the standard deviation of the steps in
+    which they serve each user, shape (K,).
     """
 
     bound: float
     multipliers: Floats
     mean: Floats
     variance: Floats
+    step: Floats
+    spread: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +111,7 @@ class Relaxation:
         return self.network.tables.holds[list(self.network.models)][:, self._atoms]
 
     @cached_property
-    def _pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _pairs(self) -> tuple[Ints, Ints]:
         models, atoms = np.nonzero(self._holds)
         return models, atoms
 
@@ -151,15 +155,23 @@ class Relaxation:
         found[users + pairs : users + pairs + rows] = max(served, 1) * self.band.first
         return found
 
-    def evaluate(self, multipliers: Floats, forced: Flags, banned: Flags) -> Evaluated:
-        """Bound the users served by schedules with some users and without others.
+    def everything(self) -> Part:
+        """All schedules."""
+        users = len(self.network.users)
+        nobody = np.zeros(users, dtype=bool)
+        return Part(
+            nobody, nobody, np.zeros(users, np.int64), self.network.until.copy()
+        )
+
+    def evaluate(self, multipliers: Floats, part: Part) -> Evaluated:
+        """Bound the users served by some of the schedules.
 
         Parameters
         ----------
         multipliers
-            Any, at least 0 except for the prices of forced users.
-        forced, banned
-            Users that must and users that must not be served, shape (K,).
+            Any, at least 0 except for the prices of users that must be served.
+        part
+            The schedules.
         """
         network, band = self.network, self.band
         users, pairs, rows, priced = self._sizes
@@ -169,19 +181,21 @@ class Relaxation:
         kappa = float(kappa_.sum())
         refunds = np.zeros(self._holds.shape)
         refunds[self._pairs] = refund
-        path = self._longest(price, refunds.sum(axis=0), rho, kappa, banned)
+        path = self._longest(price, refunds.sum(axis=0), rho, kappa, part)
         # A model with a user that must be served is visited.
         left = np.add.reduceat(price, network.first[:-1]) - refunds.sum(axis=1)
-        visited = np.maximum.reduceat(forced, network.first[:-1]) | (left > 0)
+        visited = np.maximum.reduceat(part.forced, network.first[:-1]) | (left > 0)
         loaded = self._loaded(path, refunds.sum(axis=0), kappa)
         bound = path.value + float(left[visited].sum()) + float(rho @ band.capacity)
         if self._cache:
             worth = refunds.sum(axis=0) - kappa * self._atom_load_s
             bound += float(np.maximum(worth, 0.0).sum())
         bound += kappa * self._budget_s
-        served = np.zeros(users)
+        served, steps, squares = np.zeros((3, users))
         for stop in path.stops:
             served[stop.users] += 1
+            steps[stop.users] += stop.step
+            squares[stop.users] += stop.step**2
         gpu = [self._budget_s - self._gpu_used_s(path, loaded)] * priced
         gradient = np.concatenate(
             (
@@ -191,10 +205,10 @@ class Relaxation:
                 gpu,
             )
         )
-        return Evaluated(bound, gradient, served)
+        return Evaluated(bound, gradient, served, steps, squares)
 
     def _longest(
-        self, price: Floats, refund: Floats, rho: Floats, kappa: float, banned: Flags
+        self, price: Floats, refund: Floats, rho: Floats, kappa: float, part: Part
     ) -> Path:
         network = self.network
         prices = self.band.prices(rho)
@@ -202,12 +216,10 @@ class Relaxation:
         cost = (0.0 if self._overlap else kappa) * computed
         if network.ordered:
             gains: OrderedGains | FreeGains = OrderedGains(
-                network, 1.0 - price, prices[0], cost, banned
+                network, 1.0 - price, prices[0], cost, part
             )
         else:
-            gains = FreeGains(
-                network, 1.0 - price, prices, self.band.kind, cost, banned
-            )
+            gains = FreeGains(network, 1.0 - price, prices, self.band.kind, cost, part)
         models = len(network.models)
         between = np.zeros((models, models))
         first = np.zeros(models)
@@ -247,8 +259,7 @@ class Relaxation:
         self,
         multipliers: Floats,
         served: int,
-        forced: Flags,
-        banned: Flags,
+        part: Part,
         *,
         iterations: int,
         out_of_time: Callable[[], bool],
@@ -261,20 +272,22 @@ class Relaxation:
         """
         scale = self.scale(served)
         least = np.zeros(len(scale))
-        least[: len(forced)][forced] = -np.inf
+        least[: len(part.forced)][part.forced] = -np.inf
         now, best = multipliers, multipliers
         direction = np.zeros(len(scale))
         mean: Floats | None = None
+        times = np.zeros((3, len(part.forced)))
         variance = np.zeros(1)
         bound, patience = math.inf, PATIENCE
         for _ in range(iterations):
-            found = self.evaluate(now, forced, banned)
+            found = self.evaluate(now, part)
             by_model = np.add.reduceat(found.served, self.network.first[:-1])
             counts = np.concatenate((found.served, by_model))
             if mean is None:
                 mean = counts
             variance = (1 - RECENT) * (variance + RECENT * (counts - mean) ** 2)
             mean = mean + RECENT * (counts - mean)
+            times += RECENT * (np.array(found[2:]) - times)
             patience -= 1
             if found.bound < bound - MIN_GAIN * max(1.0, abs(found.bound)):
                 best, patience = now, PATIENCE
@@ -296,7 +309,10 @@ class Relaxation:
             step = share * (found.bound - served - TARGET) / length
             now = np.maximum(now - step * scale * direction, least)
         assert mean is not None
-        return Tuned(bound, best, mean, variance)
+        often = np.maximum(times[0], 1e-12)
+        step = times[1] / often
+        spread = np.sqrt(np.maximum(times[2] / often - step**2, 0.0))
+        return Tuned(bound, best, mean, variance, step, spread)
 
 
 def whole(bound: float) -> int:
@@ -308,7 +324,7 @@ def relaxation(
     tables: Tables, uplink: Uplink, work: int = GOOD_WORK
 ) -> Relaxation | None:
     """Make the relaxation of a problem with users; None if it is too large."""
-    network = make_network(tables, work)
+    network = make_network(tables, uplink, work)
     if network is None:
         return None
     return Relaxation(network, make_band(network, uplink))
@@ -365,12 +381,10 @@ def tuned(
         relaxed = relaxation(tables, uplink, work)
         if relaxed is None:
             break
-        nobody = np.zeros(len(relaxed.network.users), dtype=bool)
         now = relaxed.tune(
             relaxed.start(served) if found is None else found[1].multipliers,
             served,
-            nobody,
-            nobody,
+            relaxed.everything(),
             iterations=iterations,
             out_of_time=out_of_time,
             share=FIRST_SHARE if found is None else NEXT_SHARE,

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solvers.bounds.path_network import Network
+from solvers.bounds.path_memory import Memory, memories
+from solvers.bounds.path_network import NEVER, Network
 from solvers.core.tables import Floats, Ints, Tables
 from solvers.tolerance import TIME_TOLERANCE_S
+from solvers.uplink import Uplink
 
 # More than verification grants, so that rounding never decides.
 GRANTED_S = 2 * TIME_TOLERANCE_S
@@ -17,28 +19,24 @@ GRANTED_S = 2 * TIME_TOLERANCE_S
 SHORTER, BELOW = 1 - 1e-12, 1e-9
 
 # Steps are chosen such that steps · arcs is about one of the first two numbers; where
-# it must be above the third there is no path bound.
+# it must be above the third there is no path bound. Above the fourth on the coarsest
+# grid, models with many users remember nothing of a visit.
 COARSE_WORK = 500_000
-GOOD_WORK = 3_000_000
+GOOD_WORK = 2_000_000
 MAX_WORK = 60_000_000
-MIN_STEPS, MAX_STEPS = 300, 2000
+MEMORY_WORK = 20_000_000
+MIN_STEPS, MAX_STEPS = 300, 1000
 
 
-class _Columns(NamedTuple):
-    """First column of each model, model and place of each column."""
-
-    first: Ints
-    model_of: Ints
-    place: Ints
-
-
-def make_network(tables: Tables, work: int = GOOD_WORK) -> Network | None:
+def make_network(
+    tables: Tables, uplink: Uplink, work: int = GOOD_WORK
+) -> Network | None:
     """Lay out a problem on a grid as fine as a given amount of work allows.
 
     Parameters
     ----------
-    tables
-        A problem with users.
+    tables, uplink
+        A problem with users, and the discipline.
     work
         Product of steps and arcs that is aimed at. The grid is never coarser than the
         shortest batch, whatever that takes.
@@ -49,25 +47,50 @@ def make_network(tables: Tables, work: int = GOOD_WORK) -> Network | None:
         None if the product would exceed ``MAX_WORK``, or no batch ends in time.
     """
     models = tables.active
-    users = np.concatenate([tables.users_of[m] for m in models])
     counts = np.array([len(tables.users_of[m]) for m in models])
     latency = _latencies(tables, counts)
+    by_model, remembered = memories(tables, uplink, MEMORY_WORK / MIN_STEPS)
+    users = np.concatenate(by_model)
     latest_s = float(tables.deadline_s[users].max())
     least_s = float(latency.min())
     if least_s > latest_s + GRANTED_S:
         return None
-    first = np.concatenate(([0], np.cumsum(counts)))
-    ordered = tables.common_deadline_s is not None and tables.releases_zero
-    columns = _columns(counts, ordered)
-    arcs = latency.shape[0] * len(columns.model_of) + len(models) ** 2
-    if not ordered:
-        # Each pricing sorts the users once a batch size.
-        arcs += int((counts * np.minimum(counts, latency.shape[0])).sum())
+    arcs = _arcs(remembered, latency)
+    count = len(arcs.size) + len(models) ** 2
     fewest = int(latest_s / least_s) + 2
-    steps = max(min(max(work // arcs, MIN_STEPS), MAX_STEPS), fewest)
-    if steps * arcs > MAX_WORK:
+    steps = max(min(max(work // count, MIN_STEPS), MAX_STEPS), fewest)
+    if steps * count > MAX_WORK:
         return None
-    return _network(tables, steps, users, first, columns, latency, ordered)
+    return _network(tables, uplink, steps, users, counts, remembered, arcs, latency)
+
+
+class _Arcs(NamedTuple):
+    """Arcs by the column they lead to, and the columns of the models."""
+
+    size: Ints
+    source: Ints
+    column: Ints
+    last: Ints
+    first: Ints
+
+
+def _arcs(remembered: tuple[Memory, ...], latency: Floats) -> _Arcs:
+    """List the batches of every model; its columns begin at ``first``."""
+    places = [memory.places for memory in remembered]
+    first = np.concatenate(([0], np.cumsum(places)))
+    users = 0
+    rows: list[tuple[int, int, int, int]] = []
+    for m, memory in enumerate(remembered):
+        start = int(first[m])
+        rows += [
+            (size, start + source, start + place, users + last - 1 if last else -1)
+            for size, source, place, last in memory.arcs(
+                np.flatnonzero(np.isfinite(latency[:, m]))
+            )
+        ]
+        users += len(memory.bars)
+    size, source, column, last = np.array(rows, dtype=np.int64).reshape(-1, 4).T.copy()
+    return _Arcs(size, source, column, last, first)
 
 
 def _latencies(tables: Tables, counts: Ints) -> Floats:
@@ -81,23 +104,17 @@ def _latencies(tables: Tables, counts: Ints) -> Floats:
     return latency
 
 
-def _columns(counts: Ints, ordered: bool) -> _Columns:
-    width = counts + 1 if ordered else np.ones(len(counts), dtype=np.int64)
-    first = np.concatenate(([0], np.cumsum(width)))
-    model_of = np.repeat(np.arange(len(counts)), width)
-    return _Columns(first, model_of, np.arange(first[-1]) - first[model_of])
-
-
 def _network(
     tables: Tables,
+    uplink: Uplink,
     steps: int,
     users: Ints,
-    first: Ints,
-    columns: _Columns,
+    counts: Ints,
+    remembered: tuple[Memory, ...],
+    arcs: _Arcs,
     latency: Floats,
-    ordered: bool,
 ) -> Network:
-    sizes, models = latency.shape
+    models = latency.shape[1]
     step_s = float(tables.deadline_s[users].max()) / steps
     until = np.floor((tables.deadline_s[users] + GRANTED_S) / step_s + BELOW)
     until = until.astype(np.int64)
@@ -109,32 +126,33 @@ def _network(
     if tables.problem.overlap:
         # Only the first load hides behind no batch.
         load_steps[:-1] = 0
-    size = np.arange(1, sizes + 1)[:, None]
-    possible = usable[:, columns.model_of]
-    source = np.broadcast_to(np.arange(len(columns.model_of)), possible.shape)
-    if ordered:
-        possible = possible & (columns.place >= size)
-        source = np.where(possible, source - size, 0)
     pad = int(max(batch_steps.max(), load_steps.max())) + 1
-    back = pad - batch_steps[:, columns.model_of]
-    offset = np.where(possible, back * len(columns.model_of) + source, 0)
+    places = np.diff(arcs.first)
+    model_of = np.repeat(np.arange(models), places)
+    back = pad - batch_steps[arcs.size, model_of[arcs.column]]
+    offset = back * len(model_of) + arcs.source
+    # A user bars others only from rounds that it could surely have waited for.
+    barring = _steps(tables.deadline_s[users], step_s) - 1
+    if uplink == "upfront":
+        barring[:] = NEVER
     load_offset = (pad - load_steps[:-1]) * models + np.arange(models)[:, None]
     sigma_s = (np.arange(1, last + 2) * step_s)[:, None, None] - np.where(
         usable, latency, 0.0
     )
     return Network(
         tables=tables,
-        ordered=ordered,
+        memories=remembered,
         step_s=step_s,
         last=last,
         models=tables.active,
         users=users,
-        first=first,
-        column=columns.first,
-        model_of=columns.model_of,
-        user_model=np.repeat(np.arange(models), np.diff(first)),
+        first=np.concatenate(([0], np.cumsum(counts))),
+        column=arcs.first,
+        model_of=model_of,
+        user_model=np.repeat(np.arange(models), counts),
         demand_s=tables.demand_s[users],
         until=until,
+        barring=barring,
         arrival_s=tables.release_s[users] + tables.demand_s[users],
         latency_s=latency,
         batch_steps=batch_steps,
@@ -142,9 +160,11 @@ def _network(
         load_steps=load_steps,
         # A batch that ends before it could have started is never worth its price.
         sigma_s=np.maximum(sigma_s, 1e-6 * step_s),
-        source=source,
-        possible=possible,
-        batch_offset=offset,
+        arc_size=arcs.size,
+        arc_source=arcs.source,
+        arc_column=arcs.column,
+        arc_last=arcs.last,
+        arc_offset=offset,
         load_offset=load_offset,
         pad=pad,
         block=int(batch_steps[usable].min()),

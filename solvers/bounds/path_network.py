@@ -7,12 +7,17 @@ path of (step, model) states. ``docs/mathematics.md``, section 6, has the proof.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from solvers.bounds.path_kernels import COMPILED, trace, walk
+from solvers.bounds.path_memory import Flags, Group, Kind, Memory
 from solvers.core.tables import Floats, Ints, Tables
+
+# A step that no grid has.
+NEVER = 2**62
 
 
 class Stop(NamedTuple):
@@ -37,16 +42,30 @@ class Path(NamedTuple):
     start: int
 
 
+class Part(NamedTuple):
+    """Some of the schedules: which users they serve, and when.
+
+    ``forced`` are users that must be served, ``banned`` those that must not, and the
+    batch of a user that is served ends in a step from ``earliest`` to ``latest``, each
+    of shape (K,).
+    """
+
+    forced: Flags
+    banned: Flags
+    earliest: Ints
+    latest: Ints
+
+
 class Gains(Protocol):
-    """The value of every batch, for one setting of the multipliers."""
+    """The value of every batch, for one setting of the multipliers.
 
-    def of(self, rows: Ints) -> Floats:
-        """Value of the batches that end at some steps, shape (rows, B, C)."""
+    ``table`` is that of the batches that end at each step, shape (last+1, A), or has
+    more columns.
+    """
 
-    def at(self, step: int, column: int) -> Floats:
-        """Value of the batches that end at one step and column, shape (B,)."""
+    table: Floats
 
-    def users(self, step: int, size: int, column: int, source: int) -> Ints:
+    def users(self, step: int, arc: int) -> Ints:
         """Return the users of one batch."""
 
 
@@ -54,9 +73,10 @@ class Gains(Protocol):
 class Network:
     """The arcs of one problem on one grid.
 
-    Users are renumbered 0..K−1 by model, least demand first; models 0..M−1. There are
-    C columns. With ``ordered`` users, a column is a model and the number of its users
-    served so far, and batches take consecutive users; otherwise it is a model.
+    Users are renumbered 0..K−1 by model, in the order of its memory; models 0..M−1. A
+    column is a model and what its memory knows of the visit; there are C, and A arcs,
+    one for each batch size and pair of columns that it may lead from and to, by the
+    latter.
 
     Parameters
     ----------
@@ -70,9 +90,10 @@ class Network:
         First column of each model, and C, shape (M+1,).
     model_of, user_model
         Model of each column and of each user.
-    demand_s, until, arrival_s
-        Demand of each user, the last step at which its batch may end, and the earliest
-        time at which its upload can have ended, shape (K,).
+    demand_s, until, barring, arrival_s
+        Demand of each user, the last step at which its batch may end, the last one
+        until which it bars others, and the earliest time at which its upload can have
+        ended, shape (K,).
     latency_s, batch_steps
         Compute time of each batch, inf if impossible, and its steps, (B, M).
     load_s, load_steps
@@ -80,10 +101,13 @@ class Network:
         the first round.
     sigma_s
         Time before which a batch starts that ends at a step, shape (last+1, B, M).
-    source, possible
-        Column before each batch, and whether there is one, shape (B, C).
-    batch_offset, load_offset
-        Where a batch or a load comes from, in flat arrays of rows by step: (B, C) and
+    memories
+        What is remembered of a visit to each model.
+    arc_size, arc_source, arc_column, arc_last
+        Size index of each arc, the columns it leads from and to, and the user that it
+        must take or −1, shape (A,).
+    arc_offset, load_offset
+        Where a batch or a load comes from, in flat arrays of rows by step: (A,) and
         (M, M).
     pad
         Rows before step 0.
@@ -92,7 +116,7 @@ class Network:
     """
 
     tables: Tables
-    ordered: bool
+    memories: tuple[Memory, ...]
     step_s: float
     last: int
     models: tuple[int, ...]
@@ -103,15 +127,18 @@ class Network:
     user_model: Ints
     demand_s: Floats
     until: Ints
+    barring: Ints
     arrival_s: Floats
     latency_s: Floats
     batch_steps: Ints
     load_s: Floats
     load_steps: Ints
     sigma_s: Floats
-    source: Ints
-    possible: NDArray[np.bool_]
-    batch_offset: Ints
+    arc_size: Ints
+    arc_source: Ints
+    arc_column: Ints
+    arc_last: Ints
+    arc_offset: Ints
     load_offset: Ints
     pad: int
     block: int
@@ -120,6 +147,82 @@ class Network:
     def sizes(self) -> int:
         """Number of batch sizes."""
         return len(self.latency_s)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the order of the users alone says who is served."""
+        return self.memories[0].kind == "prefix"
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Models with as many users and the same kind of memory."""
+        alike: dict[tuple[int, Kind], list[int]] = {}
+        for m, memory in enumerate(self.memories):
+            alike.setdefault((memory.users, memory.kind), []).append(m)
+        return tuple(self._group(np.array(models)) for models in alike.values())
+
+    def _group(self, models: Ints) -> Group:
+        memories = [self.memories[m] for m in models]
+        users, places = memories[0].users, memories[0].places
+        arcs = np.full((self.sizes, places, places, len(models)), len(self.arc_size))
+        number = np.zeros(len(self.memories), dtype=np.int64)
+        number[models] = np.arange(len(models))
+        here = np.flatnonzero(np.isin(self.arc_model, models))
+        first = self.column[:-1][self.arc_model[here]]
+        arcs[
+            self.arc_size[here],
+            self.arc_column[here] - first,
+            self.arc_source[here] - first,
+            number[self.arc_model[here]],
+        ] = here
+        open_to = np.ones((users, places, len(models), 1), dtype=bool)
+        if memories[0].kind == "last":
+            for g, memory in enumerate(memories):
+                open_to[:, 1:, g, 0] = ~memory.bars.T
+        return Group(models, memories[0].kind, arcs, open_to)
+
+    @cached_property
+    def arc_model(self) -> Ints:
+        """Model of each arc, shape (A,)."""
+        return self.model_of[self.arc_column]
+
+    @cached_property
+    def _first_arc(self) -> Ints:
+        """First of the arcs that lead to each column, and A, shape (C+1,)."""
+        return np.searchsorted(self.arc_column, np.arange(len(self.model_of) + 1))
+
+    @cached_property
+    def _bars_until(self) -> Ints:
+        """Last step until which the user of a column bars others, shape (C,)."""
+        found = np.full(len(self.model_of), NEVER)
+        for m, memory in enumerate(self.memories):
+            if memory.kind == "last":
+                span = slice(self.column[m] + 1, self.column[m + 1])
+                found[span] = self.barring[self.first[m] : self.first[m + 1]]
+        return found
+
+    @cached_property
+    def _from_nobody(self) -> Flags:
+        """Arcs from nobody, which may also follow a user who bars no longer."""
+        last = np.array([memory.kind == "last" for memory in self.memories])
+        found: Flags = last[self.arc_model] & ~self._is_user[self.arc_source]
+        return found & bool(self._bars_until.min() < self.last)
+
+    @cached_property
+    def _offset(self) -> Ints:
+        """Where a batch comes from, by size and column, shape (B, C)."""
+        columns = len(self.model_of)
+        back = self.pad - self.batch_steps[:, self.model_of]
+        found: Ints = back * columns + np.arange(columns)
+        return found
+
+    @cached_property
+    def _is_user(self) -> Flags:
+        """Whether a column stands for the last user served, shape (C,)."""
+        last = np.array([memory.kind == "last" for memory in self.memories])
+        place = np.arange(len(self.model_of)) - self.column[self.model_of]
+        found: Flags = last[self.model_of] & (place > 0)
+        return found
 
     def longest(
         self,
@@ -145,81 +248,166 @@ class Network:
         -----
         O(steps · (arcs + M²)), in blocks of as many steps as the shortest batch.
         """
-        last, pad = self.last, self.pad
-        columns, models = len(self.model_of), len(self.models)
-        served = np.full((pad + last + 1, columns), -np.inf)
-        entered = np.full((pad + last + 1, columns), -np.inf)
-        left = np.full((pad + last + 1, models), -np.inf)
-        arrived = np.full((last + 1, models), -np.inf)
-        steps = np.arange(last + 1)
+        steps = np.arange(self.last + 1)
         at = steps[:, None] - self.load_steps[-1]
         earlier = np.maximum.accumulate(start)
-        begun = np.where(at >= 0, first + earlier[np.maximum(at, 0)], -np.inf)
-        before = np.full(columns, -np.inf)
-        change = np.where(np.eye(models, dtype=bool), -np.inf, between)
-        for low in range(0, last + 1, self.block):
-            rows = steps[low : low + self.block]
-            total = entered.reshape(-1).take(
-                self.batch_offset + (rows * columns)[:, None, None]
+        rows, models = self.pad + self.last + 1, len(self.models)
+        values = _Values(
+            change=np.where(np.eye(models, dtype=bool), -np.inf, between),
+            begun=np.where(at >= 0, first + earlier[np.maximum(at, 0)], -np.inf),
+            served=np.full((rows, len(self.model_of)), -np.inf),
+            entered=np.full((rows, len(self.model_of)), -np.inf),
+            left=np.full((rows, models), -np.inf),
+            arrived=np.full((self.last + 1, models), -np.inf),
+        )
+        arguments = (
+            gains.table,
+            self.batch_steps,
+            self.load_steps,
+            values.change,
+            values.begun,
+            self._first_arc,
+            self.arc_size,
+            self.arc_source,
+            self.arc_model,
+            self._from_nobody,
+            self.column,
+            self._bars_until,
+            self._is_user,
+            values.served,
+            values.entered,
+            values.left,
+            values.arrived,
+        )
+        if COMPILED:
+            walk(*arguments)
+        else:
+            self._walk(gains.table, values)
+        value = float(values.served[-1].max())
+        if value <= 0:
+            return Path(0.0, [], [], 0)
+        if COMPILED:
+            batches, visits, begins = trace(*arguments)
+        else:
+            batches, visits, begins = self._trace(gains.table, values)
+        stops = [
+            Stop(
+                step,
+                int(self.arc_size[arc]),
+                int(self.arc_model[arc]),
+                gains.users(step, arc),
             )
-            total += gains.of(rows)
-            best = total.max(axis=1)
+            for step, arc in batches[::-1].tolist()
+        ]
+        changes = [(a, m) for a, m in visits[::-1].tolist()]
+        return Path(value, stops, changes, int(start[: begins + 1].argmax()))
+
+    def _walk(self, table: Floats, values: _Values) -> None:
+        """Do what :func:`walk` does, in as many steps at once as a batch has."""
+        columns, models = len(self.model_of), len(self.models)
+        ends = np.unique(self.arc_column)
+        first_arc = self._first_arc[ends]
+        before = np.full(columns, -np.inf)
+        for low in range(0, self.last + 1, self.block):
+            now = np.arange(low, min(low + self.block, self.last + 1))
+            total = self._before(values, now) + table[now, : len(self.arc_size)]
+            best = np.full((len(now), columns), -np.inf)
+            best[:, ends] = np.maximum.reduceat(total, first_arc, axis=1)
             np.maximum(best[0], before, out=best[0])
             np.maximum.accumulate(best, axis=0, out=best)
             before = best[-1]
-            here = slice(pad + low, pad + low + len(rows))
-            served[here] = best
-            left[here] = np.maximum.reduceat(best, self.column[:-1], axis=1)
-            change_to = left.reshape(-1).take(
-                self.load_offset + (rows * models)[:, None, None]
+            here = slice(self.pad + low, self.pad + low + len(now))
+            values.served[here] = best
+            values.left[here] = np.maximum.reduceat(best, self.column[:-1], axis=1)
+            change_to = values.left.reshape(-1).take(
+                self.load_offset + (now * models)[:, None, None]
             )
-            change_to += change
-            arrive = np.maximum(change_to.max(axis=1), begun[rows])
-            arrived[rows] = arrive
-            entered[here] = np.maximum(best, arrive[:, self.model_of])
-        if before.max() <= 0:
-            return Path(0.0, [], [], 0)
-        return self._trace(gains, change, begun, start, served, entered, left, arrived)
+            change_to += values.change
+            arrive = np.maximum(change_to.max(axis=1), values.begun[now])
+            values.arrived[now] = arrive
+            came = np.where(self._is_user, -np.inf, arrive[:, self.model_of])
+            values.entered[here] = np.maximum(best, came)
 
-    def _trace(
-        self,
-        gains: Gains,
-        change: Floats,
-        begun: Floats,
-        start: Floats,
-        served: Floats,
-        entered: Floats,
-        left: Floats,
-        arrived: Floats,
-    ) -> Path:
-        """Follow a longest path back from its end."""
-        pad, columns, models = self.pad, len(self.model_of), len(self.models)
+    def _before(self, values: _Values, rows: Ints) -> Floats:
+        """Value of the longest path before each batch that ends at some steps.
+
+        Shape (rows, A). A batch from nobody may also follow any user who does not bar
+        others any more when it ends.
+        """
+        columns = len(self.model_of)
+        found: Floats = values.entered.reshape(-1).take(
+            self.arc_offset + (rows * columns)[:, None]
+        )
+        nobody = np.flatnonzero(self._from_nobody)
+        if len(nobody):
+            forgotten = values.served.reshape(-1).take(
+                self._offset + (rows * columns)[:, None, None]
+            )
+            barring = rows[:, None] <= self._bars_until
+            forgotten = np.where(barring[:, None, :], -np.inf, forgotten)
+            best = np.maximum.reduceat(forgotten, self.column[:-1], axis=2)
+            of_arc = best[:, self.arc_size[nobody], self.arc_model[nobody]]
+            found[:, nobody] = np.maximum(found[:, nobody], of_arc)
+        return found
+
+    def _trace(self, table: Floats, values: _Values) -> tuple[Ints, Ints, int]:
+        """Do what :func:`trace` does."""
+        pad, served, models = self.pad, values.served, len(self.models)
         step, column = self.last, int(served[-1].argmax())
-        value = float(served[-1, column])
-        stops: list[Stop] = []
+        batches: list[tuple[int, int]] = []
         visits: list[tuple[int, int]] = []
         while True:
             while step and served[pad + step - 1, column] == served[pad + step, column]:
                 step -= 1
-            total = entered.reshape(-1)[self.batch_offset[:, column] + step * columns]
-            size = int((total + gains.at(step, column)).argmax())
-            m = int(self.model_of[column])
-            source = int(self.source[size, column])
-            users = gains.users(step, size, column, source)
-            stops.append(Stop(step, size, m, users))
-            step -= int(self.batch_steps[size, m])
-            column = source
-            if served[pad + step, column] >= arrived[step, m]:
+            arcs = slice(self._first_arc[column], self._first_arc[column + 1])
+            total = self._before(values, np.array([step]))[0, arcs] + table[step, arcs]
+            arc = int(arcs.start + total.argmax())
+            batches.append((step, arc))
+            m = int(self.arc_model[arc])
+            ended = step
+            step -= int(self.batch_steps[self.arc_size[arc], m])
+            column = self._column_before(values, arc, ended, step)
+            came = -np.inf if self._is_user[column] else values.arrived[step, m]
+            if served[pad + step, column] >= came:
                 continue
-            total = left.reshape(-1)[self.load_offset[:, m] + step * models]
-            total = total + change[:, m]
-            a = int(total.argmax())
-            if begun[step, m] >= total[a]:
+            left = values.left.reshape(-1)[self.load_offset[:, m] + step * models]
+            left = left + values.change[:, m]
+            a = int(left.argmax())
+            if values.begun[step, m] >= left[a]:
                 visits.append((-1, m))
                 step -= int(self.load_steps[-1, m])
-                begins = int(start[: step + 1].argmax())
-                return Path(value, stops[::-1], visits[::-1], begins)
+                return np.array(batches), np.array(visits), step
             visits.append((a, m))
             step -= int(self.load_steps[a, m])
             span = slice(self.column[a], self.column[a + 1])
             column = int(self.column[a] + served[pad + step, span].argmax())
+
+    def _column_before(self, values: _Values, arc: int, ended: int, step: int) -> int:
+        """Column that a batch leads from on the longest path, where it starts."""
+        column = int(self.arc_source[arc])
+        if not self._from_nobody[arc]:
+            return column
+        m = int(self.arc_model[arc])
+        span = np.arange(self.column[m], self.column[m + 1])
+        free = span[self._bars_until[span] < ended]
+        served = values.served[self.pad + step, free]
+        if len(free) and served.max() > values.entered[self.pad + step, column]:
+            return int(free[served.argmax()])
+        return column
+
+
+class _Values(NamedTuple):
+    """Values of longest paths by step: to columns, and on the arcs between models.
+
+    ``served``, ``entered`` and ``left`` have ``pad`` rows before step 0: after a batch
+    by column, after a batch or on arrival, and the best by model. ``arrived`` and
+    ``begun`` are on arrival at a model, and as the first one; ``change`` is the value
+    of each change of model.
+    """
+
+    change: Floats
+    begun: Floats
+    served: Floats
+    entered: Floats
+    left: Floats
+    arrived: Floats

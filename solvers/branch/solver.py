@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.bounds.path_bound import ITERATIONS, Relaxation, Tuned, tuned, whole
-from solvers.bounds.path_network import Network
+from solvers.bounds.path_network import Network, Part
 from solvers.bounds.upper_bound import upper_bound
 from solvers.core.algorithm import Options, Solution
-from solvers.core.tables import Tables
+from solvers.core.tables import PlannedRound, Rounds, Tables
+from solvers.core.timing import time_rounds
 from solvers.local_search import solver as local_search
 from solvers.uplink import Uplink
 
@@ -36,13 +37,12 @@ MAX_NODES = 30
 
 
 class _Node(NamedTuple):
-    """Users that must and must not be served, and what is known of such schedules.
+    """Some of the schedules, and what is known of them.
 
     ``refuted`` is the number of users that its multipliers were to refute more than.
     """
 
-    forced: Flags
-    banned: Flags
+    part: Part
     found: Tuned
     refuted: int
 
@@ -52,8 +52,10 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
 
     The plan is that of local search. Nodes with the greatest bound are divided first:
     with one deadline and releases 0 into those that serve at most q users of a model
-    and those that serve more, else into those with a user and those without. A node is
-    given up when its bound is what the plan serves.
+    and those that serve more, else into those with a user and those without; where it
+    is decided who is served, by the step in which a user's batch ends. A node is given
+    up when its bound is what the plan serves. Where all steps are decided there is one
+    sequence of rounds left, and timing it decides.
 
     Returns
     -------
@@ -76,40 +78,52 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         iterations=options.iterations or (PLAN_ITERATIONS if limit_s is None else None),
     )
     start = local_search.solve(tables, uplink, plan)
-    served = sum(len(users) for _, users in start.rounds)
+    rounds: Rounds = start.rounds
     bound = upper_bound(tables, uplink) if start.bound is None else start.bound
-    if served < bound:
-        most_nodes = MAX_NODES if limit_s is None else np.inf
-        bound = lowered(
+    if count_users(rounds) < bound:
+        rounds, bound = proven(
             tables,
             uplink,
-            served,
+            rounds,
             bound,
-            most_nodes,
+            MAX_NODES if limit_s is None else np.inf,
             lambda: time.monotonic() >= stop_s,
         )
-    proven = served == bound
-    return Solution(start.rounds, proven=proven, bound=None if proven else bound)
+    met = count_users(rounds) == bound
+    return Solution(rounds, proven=met, bound=None if met else bound)
 
 
-def lowered(
+def count_users(rounds: Rounds) -> int:
+    """Count the users of a plan."""
+    return sum(len(users) for _, users in rounds)
+
+
+def proven(
     tables: Tables,
     uplink: Uplink,
-    served: int,
+    rounds: Rounds,
     bound: int,
     most_nodes: float,
     out_of_time: Callable[[], bool],
-) -> int:
-    """Lower a bound by branching, at best to what is served."""
+) -> tuple[Rounds, int]:
+    """Lower a bound by branching, at best to what a plan serves.
+
+    Returns
+    -------
+    Rounds, int
+        The plan, or a better one that was found on the way; and the bound.
+    """
+    served = count_users(rounds)
     root = tuned(tables, uplink, served, ITERATIONS, out_of_time)
     if root is None:
-        return bound
+        return rounds, bound
     relaxed, found = root
     least = min(bound, max(whole(found.bound), served))
     if least == served:
-        return served
-    search = _Search(relaxed, served, least, most_nodes, out_of_time)
-    return max(served, search.run(found))
+        return rounds, served
+    search = _Search(relaxed, uplink, rounds, least, most_nodes, out_of_time)
+    least = search.run(found)
+    return search.rounds, max(search.served, least)
 
 
 @dataclass
@@ -117,101 +131,143 @@ class _Search:
     """The nodes still open, those with the greatest bound first, then the deepest."""
 
     relaxed: Relaxation
-    served: int
+    uplink: Uplink
+    rounds: Rounds
     bound: int
     most_nodes: float
     out_of_time: Callable[[], bool]
 
     def __post_init__(self) -> None:
+        self.served = count_users(self.rounds)
         self.yields = _yields(self.relaxed.network)
 
     def run(self, root: Tuned) -> int:
         """Divide nodes until none is left that may serve more, and return the bound."""
-        nobody = np.zeros(len(self.relaxed.network.users), dtype=bool)
         ticket = count()
-        nodes = [(-self.bound, 0, 0, _Node(nobody, nobody, root, self.served))]
+        everything = self.relaxed.everything()
+        nodes = [(-self.bound, 0, 0, _Node(everything, root, self.served))]
         tuned_nodes = 0
-        while nodes:
+        while nodes and -nodes[0][0] > self.served:
             greatest = -nodes[0][0]
             if self.out_of_time() or tuned_nodes >= self.most_nodes:
                 return greatest
             _, depth, _, node = heapq.heappop(nodes)
             aim = max(self.served, greatest - 1)
             if node.refuted > aim:
-                children = [(node.forced, node.banned)]
+                children = [node.part]
             else:
                 children = self._divide(node)
                 depth -= 1
-            if not children:
-                # Everything is decided, and the bound is no less.
+            if not children and not self._decide(node.part):
                 return greatest
-            for forced, banned in children:
-                if len(banned) - int(banned.sum()) <= self.served:
+            for part in children:
+                most = len(part.banned) - int(part.banned.sum())
+                if most <= self.served:
                     continue
-                found = self._tune(node, forced, banned, aim)
+                found = self._tune(node, part, aim)
                 tuned_nodes += 1
-                most = len(banned) - int(banned.sum())
                 least = min(greatest, most, whole(found.bound))
                 if least > self.served:
-                    child = _Node(forced, banned, found, aim)
+                    child = _Node(part, found, aim)
                     heapq.heappush(nodes, (-least, depth, next(ticket), child))
         return self.served
 
-    def _tune(self, node: _Node, forced: Flags, banned: Flags, aim: int) -> Tuned:
+    def _decide(self, part: Part) -> bool:
+        """Time the only rounds left, and keep them if they can be had.
+
+        Users are in one round if their model and step are the same, for every batch
+        takes a step at least. False if they are in time by what only proofs grant.
+        """
+        network = self.relaxed.network
+        users = np.flatnonzero(part.forced)
+        together: dict[tuple[int, int], list[int]] = {}
+        for k in users.tolist():
+            key = int(part.latest[k]), int(network.user_model[k])
+            together.setdefault(key, []).append(int(network.users[k]))
+        rounds = [
+            PlannedRound(network.models[m], tuple(served))
+            for (_, m), served in sorted(together.items())
+        ]
+        tables = network.tables
+        sizes = [(m, len(served)) for m, served in rounds]
+        if any(b >= len(tables.latency_s[m]) for m, b in sizes):
+            return True
+        if time_rounds(tables.granting(), rounds, self.uplink) is None:
+            return True
+        if time_rounds(tables, rounds, self.uplink) is None:
+            return False
+        if len(users) > self.served:
+            self.rounds, self.served = rounds, len(users)
+        return True
+
+    def _tune(self, node: _Node, part: Part, aim: int) -> Tuned:
         return self.relaxed.tune(
             node.found.multipliers,
             aim,
-            forced,
-            banned,
+            part,
             iterations=NODE_ITERATIONS,
             out_of_time=self.out_of_time,
             share=NODE_SHARE,
         )
 
-    def _divide(self, node: _Node) -> list[tuple[Flags, Flags]]:
-        """Divide the schedules of a node in two; none if all users are decided."""
+    def _divide(self, node: _Node) -> list[Part]:
+        """Divide the schedules of a node in two; none if nothing is left to decide."""
         if self.relaxed.network.ordered:
-            return self._divide_by_count(node)
-        return self._divide_by_user(node)
+            return self._divide_by_count(node) or self._divide_by_time(node)
+        return self._divide_by_user(node) or self._divide_by_time(node)
 
-    def _divide_by_count(self, node: _Node) -> list[tuple[Flags, Flags]]:
+    def _divide_by_count(self, node: _Node) -> list[Part]:
         """At most q users of a model, those of least demand, or more than q."""
-        first = self.relaxed.network.first
-        least = np.add.reduceat(node.forced.astype(np.int64), first[:-1])
+        part, first = node.part, self.relaxed.network.first
+        least = np.add.reduceat(part.forced.astype(np.int64), first[:-1])
         most = np.diff(first) - np.add.reduceat(
-            node.banned.astype(np.int64), first[:-1]
+            part.banned.astype(np.int64), first[:-1]
         )
-        users = len(node.forced)
+        users = len(part.forced)
         mean, variance = node.found.mean[users:], node.found.variance[users:]
         undecided = np.flatnonzero(least < most)
         if not len(undecided):
             return []
         m = int(undecided[variance[undecided].argmax()])
         q = int(np.clip(math.floor(mean[m]), least[m], most[m] - 1))
-        banned, forced = node.banned.copy(), node.forced.copy()
+        banned, forced = part.banned.copy(), part.forced.copy()
         banned[first[m] + q : first[m + 1]] = True
         forced[first[m] : first[m] + q + 1] = True
-        return [(node.forced, banned), (forced, node.banned)]
+        return [part._replace(banned=banned), part._replace(forced=forced)]
 
-    def _divide_by_user(self, node: _Node) -> list[tuple[Flags, Flags]]:
+    def _divide_by_user(self, node: _Node) -> list[Part]:
         """With a user and all that it yields to, or without it and all that yield.
 
         A user yields to another one of its model that asks for no more, may wait no
         less and is there no later: whatever serves the first can serve the second.
         """
-        users = len(node.forced)
-        variance = node.found.variance[:users]
-        undecided = np.flatnonzero(~node.forced & ~node.banned)
+        part = node.part
+        variance = node.found.variance[: len(part.forced)]
+        undecided = np.flatnonzero(~part.forced & ~part.banned)
         if not len(undecided):
             return []
         k = int(undecided[variance[undecided].argmax()])
-        forced = node.forced | self.yields[k]
-        banned = node.banned | self.yields[:, k]
-        return [
-            (kept, left)
-            for kept, left in ((node.forced, banned), (forced, node.banned))
-            if not (kept & left).any()
+        parts = [
+            part._replace(forced=part.forced | self.yields[k]),
+            part._replace(banned=part.banned | self.yields[:, k]),
         ]
+        return [part for part in parts if not (part.forced & part.banned).any()]
+
+    def _divide_by_time(self, node: _Node) -> list[Part]:
+        """One user's batch ends by some step, or after it.
+
+        The user whose batches are furthest apart on late paths is chosen.
+        """
+        part, found = node.part, node.found
+        step = np.floor(found.step).astype(np.int64)
+        step = np.clip(step, part.earliest, part.latest - 1)
+        open_ = ~part.banned & (part.earliest < part.latest)
+        if not open_.any():
+            return []
+        k = int(np.where(open_, found.spread, -1.0).argmax())
+        latest, earliest = part.latest.copy(), part.earliest.copy()
+        latest[k], earliest[k] = step[k], step[k] + 1
+        return [part._replace(latest=latest), part._replace(earliest=earliest)]
 
 
 def _yields(network: Network) -> Flags:

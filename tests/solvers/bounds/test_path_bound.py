@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from solvers import UPLINKS, Problem, Uplink, solve
 from solvers.bounds import path_grid
 from solvers.bounds.path_bound import (
-    Relaxation,
     path_bound,
     relaxation,
     whole,
@@ -59,11 +58,6 @@ def optimum_of(problem: Problem, uplink: Uplink, *, sharing: bool = True) -> int
     return solve(oracle, "exhaustive", uplink=uplink).served
 
 
-def nobody(relaxed: Relaxation) -> np.ndarray:
-    """Flag no user."""
-    return np.zeros(len(relaxed.network.users), dtype=bool)
-
-
 def compare(problem: Problem, uplink: Uplink, number: int, seen: Counter) -> None:
     """Hold tuned and random multipliers on a random grid against the optimum."""
     rng = np.random.default_rng(number)
@@ -77,17 +71,17 @@ def compare(problem: Problem, uplink: Uplink, number: int, seen: Counter) -> Non
     if relaxed is None:
         assert optimum == 0
         return
-    none = nobody(relaxed)
+    everything = relaxed.everything()
     start = relaxed.start(optimum)
     for served in (optimum, max(optimum - 2, 0)):
         tuned = relaxed.tune(
-            start, served, none, none, iterations=40, out_of_time=lambda: False
+            start, served, everything, iterations=40, out_of_time=lambda: False
         )
         assert whole(tuned.bound) >= optimum
         seen["tight"] += served == optimum == whole(tuned.bound)
     noise = rng.normal(0, 0.5, (4, len(start))) * relaxed.scale(optimum)
     for change in noise * (rng.random(noise.shape) < 0.5):
-        found = relaxed.evaluate(abs(tuned.multipliers + change), none, none)
+        found = relaxed.evaluate(abs(tuned.multipliers + change), everything)
         assert whole(found.bound) >= optimum
 
 
@@ -183,12 +177,12 @@ def test_the_start_is_no_model(uplink: Uplink) -> None:
 def test_a_batch_takes_a_step_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
     """However coarse the grid is to be; and above the stated size there is none."""
     problem = made({"a": (["x"], [0.001])}, [("a", 1e-4, 1.0)] * 3)
-    network = path_grid.make_network(Tables(problem), work=1)
+    network = path_grid.make_network(Tables(problem), "static", work=1)
     assert network is not None
     assert network.batch_steps.min() >= 1
     assert network.last >= 1000
     monkeypatch.setattr(path_grid, "MAX_WORK", 1000)
-    assert path_grid.make_network(Tables(problem), work=1) is None
+    assert path_grid.make_network(Tables(problem), "static", work=1) is None
     assert free_bound(problem, "static", 0) is None
 
 
@@ -208,9 +202,9 @@ def test_the_tolerance_is_granted(uplink: Uplink) -> None:
     for work in range(40, 240, 5):
         relaxed = relaxation(tables, uplink, work)
         assert relaxed is not None
-        none = nobody(relaxed)
+        everything = relaxed.everything()
         found = relaxed.tune(
-            relaxed.start(0), 0, none, none, iterations=50, out_of_time=lambda: False
+            relaxed.start(0), 0, everything, iterations=50, out_of_time=lambda: False
         )
         assert whole(found.bound) >= 1
 
@@ -247,7 +241,8 @@ def test_forced_and_banned_users(uplink: Uplink) -> None:
     first = relaxed.network.first
     for m in range(len(first) - 1):
         for most in range(int(first[m + 1] - first[m]) + 1):
-            banned = nobody(relaxed)
+            everything = relaxed.everything()
+            banned = everything.banned.copy()
             banned[first[m] + most : first[m + 1]] = True
             gone = {
                 relaxed.network.tables.user_ids[k]
@@ -264,12 +259,11 @@ def test_forced_and_banned_users(uplink: Uplink) -> None:
                     for k in relaxed.network.users
                 ]
             )
-            for must in (nobody(relaxed), forced):
+            for must in (everything.forced, forced):
                 found = relaxed.tune(
                     relaxed.start(best.served),
                     best.served,
-                    must,
-                    banned,
+                    everything._replace(forced=must, banned=banned),
                     iterations=60,
                     out_of_time=lambda: False,
                 )

@@ -1,0 +1,133 @@
+"""The compiled loops of the path bound do what their twins in numpy do, to the bit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solvers import Problem, Uplink
+from solvers.bounds import path_gains, path_kernels, path_network
+from solvers.bounds.path_bound import Evaluated, Relaxation, relaxation
+from solvers.bounds.path_network import Part
+from solvers.core.tables import Floats, Tables
+from tests.solvers.bounds.test_path_bound import CASES, FEW, KINDS
+from tests.solvers.strategies import problems
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def some_part(relaxed: Relaxation, rng: np.random.Generator) -> Part:
+    """Ban a few users, and restrict when others may be served."""
+    part = relaxed.everything()
+    count = len(part.banned)
+    latest = part.latest - rng.integers(0, 40, count) * (rng.random(count) < 0.3)
+    earliest = rng.integers(0, 40, count) * (rng.random(count) < 0.3)
+    return part._replace(
+        banned=rng.random(count) < 0.1, latest=latest, earliest=earliest
+    )
+
+
+def evaluated(
+    relaxed: Relaxation,
+    multipliers: Floats,
+    part: Part,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    compiled: bool,
+) -> Evaluated:
+    """Evaluate with or without the compiled loops."""
+    monkeypatch.setattr(path_network, "COMPILED", compiled)
+    monkeypatch.setattr(path_gains, "COMPILED", compiled)
+    return relaxed.evaluate(multipliers, part)
+
+
+@pytest.mark.parametrize(("kind", "uplink"), CASES)
+def test_both_find_the_same(
+    kind: str, uplink: Uplink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bounds, subgradients and paths, for any multipliers and parts."""
+    assert path_kernels.COMPILED
+    compared = 0
+
+    @settings(FEW, max_examples=10)
+    @given(problems(max_users=6, **KINDS[kind]), st.integers(0, 10**6))
+    def run(problem: Problem, number: int) -> None:
+        nonlocal compared
+        tables, rng = Tables(problem), np.random.default_rng(number)
+        relaxed = relaxation(tables, uplink, 10_000) if tables.active else None
+        if relaxed is None:
+            return
+        start = relaxed.start(3)
+        noise = abs(rng.normal(0, 0.3, len(start))) * relaxed.scale(3)
+        for part in (relaxed.everything(), some_part(relaxed, rng)):
+            one, other = (
+                evaluated(relaxed, start + noise, part, monkeypatch, compiled=compiled)
+                for compiled in (False, True)
+            )
+            for mine, theirs in zip(one, other, strict=True):
+                assert np.array_equal(mine, theirs)
+            compared += 1
+
+    run()
+    assert compared >= 10
+
+
+SCRIPT = """
+import sys
+if sys.argv[1] == "without":
+    sys.modules["numba"] = None
+import numpy as np
+from solvers import solve
+from solvers.bounds.path_kernels import COMPILED
+from tests.solvers.strategies import seeded_problem
+assert COMPILED == (sys.argv[1] == "with")
+for uplink, deadlines in (("static", "own"), ("upfront", "one")):
+    rng = np.random.default_rng(2)
+    problem = seeded_problem(
+        rng, sharing="crossing", users=8, models=3, deadlines=deadlines
+    )
+    result = solve(problem, "branch", uplink=uplink, iterations=20)
+    print(result.served, result.bound, result.schedule)
+"""
+
+
+def test_nothing_depends_on_whether_numba_is_installed() -> None:
+    """``branch`` gives the same plan and bound without it."""
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT, word],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for word in ("with", "without")
+    ]
+    assert found[0] == found[1]
+    assert len(found[0].splitlines()) == 2
+
+
+def test_what_cannot_be_kept_is_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where neither the package's nor the user's folder can be written to."""
+
+    def refuse(function: object = None, *, cache: bool = False) -> object:
+        if cache:
+            raise RuntimeError("cannot cache function")
+        return ("compiled", function)
+
+    monkeypatch.setattr(path_kernels, "njit", lambda *a, **k: refuse(*a, **k))
+    assert path_kernels.compiled(max) == ("compiled", max)
+
+
+def test_a_greatest_value_is_the_first_of_them() -> None:
+    """As with numpy."""
+    values = np.array([-np.inf, 2.0, 1.0, 2.0])
+    assert path_kernels.first_best(values) == 1
