@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import insort
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from heapq import heappop, heappush
+from heapq import heappop
 from math import inf
 from typing import Any, TypeAlias
 
@@ -29,6 +28,9 @@ from edgesim.engine.request import (
     WAITING,
     ActiveRequest,
     Arrival,
+    Heap,
+    uploads,
+    waits,
 )
 from edgesim.engine.settings import Settings
 from edgesim.engine.uplinks.links import Act
@@ -131,11 +133,10 @@ class RequestQueue:
         # Values on arrival, since a policy could change the attributes of a request.
         # Shipped policies do not, and are spared the check.
         self._checks = checks
-        self._arrival_s, self._deadline_s = array("d"), array("d")
-        self._model = array("l")
-        self._expiry: list[tuple[float, int, ActiveRequest]] = []
+        self._on_arrival: dict[int, tuple[int, float, float]] = {}
+        self._expiry = Heap(waits)
         # All admitted requests, if the queue is limited: some hold a place in vain.
-        self._held: list[tuple[float, int, ActiveRequest]] = []
+        self._held = Heap(uploads)
         # Called when the input of a chosen request has arrived, or never will.
         self._settled: dict[int, Callable[[], None]] = {}
         for outage in settings.faults.outages:
@@ -167,9 +168,7 @@ class RequestQueue:
                 number, user, model, arrival_s, deadline_s, latest_s, demand_s
             )
             if checks:
-                self._arrival_s.append(arrival_s)
-                self._deadline_s.append(deadline_s)
-                self._model.append(model)
+                self._on_arrival[number] = model, arrival_s, deadline_s
             uploaded_s = arrival_s + demand_s
             if (
                 may_refuse
@@ -183,7 +182,7 @@ class RequestQueue:
                     continue
             self.uploading_count += 1
             if limited and drops_late:
-                heappush(self._held, (latest_s, number, request))
+                self._held.push((latest_s, number, request))
             send(request)
             news()
 
@@ -213,7 +212,7 @@ class RequestQueue:
     def _make_room(self) -> None:
         """Drop requests that hold a place in vain. O(log n) per admitted request."""
         self.purge()
-        held, now_s = self._held, self._env.now - TIME_TOLERANCE_S
+        held, now_s = self._held.entries, self._env.now - TIME_TOLERANCE_S
         while held and held[0][0] < now_s:
             request = heappop(held)[2]
             if request.state == UPLOADING:
@@ -237,7 +236,7 @@ class RequestQueue:
         else:
             insort(queue, request)
         if self._drops_late:
-            heappush(self._expiry, (request.latest_s, request.number, request))
+            self._expiry.push((request.latest_s, request.number, request))
         if self._ready is not None:
             self._ready(request)
         self.news()
@@ -263,7 +262,7 @@ class RequestQueue:
 
     def purge(self) -> None:
         """Drop waiting requests that can no longer be in time, where the rule is to."""
-        expiry, now_s = self._expiry, self._env.now - TIME_TOLERANCE_S
+        expiry, now_s = self._expiry.entries, self._env.now - TIME_TOLERANCE_S
         while expiry and (expiry[0][0] < now_s or expiry[0][2].state != WAITING):
             request = heappop(expiry)[2]
             if request.state == WAITING:
@@ -274,11 +273,8 @@ class RequestQueue:
 
     def _check_unchanged(self, request: ActiveRequest) -> None:
         number = request.number
-        if (
-            request.deadline_s != self._deadline_s[number]
-            or request.arrival_s != self._arrival_s[number]
-            or request.model != self._model[number]
-        ):
+        values = request.model, request.arrival_s, request.deadline_s
+        if values != self._on_arrival.get(number):
             raise PolicyError(
                 f"changed request {number}: its model, arrival and deadline are for a "
                 f"policy to read"
@@ -302,6 +298,7 @@ class RequestQueue:
             raise AssertionError(f"{request!r} has two outcomes")
         if self._checks:
             self._check_unchanged(request)
+            del self._on_arrival[request.number]
         request.state = DONE
         self._log.request(
             (

@@ -260,7 +260,7 @@ class Server:
         uplink = self._queue.uplink
         if len(uplink.busy_s) % 2:  # a clock has stopped the run during an upload
             uplink.busy_s.append(self._env.now)
-        return self._log.run(uplink.busy_s, uplink.bands, self._stalls_s)
+        return self._log.run(uplink.busy_s.values(), uplink.bands, self._stalls_s)
 
 
 def _simulated(env: Environment, settings: Settings) -> SimulatedDevice:
