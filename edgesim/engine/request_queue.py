@@ -35,6 +35,7 @@ from edgesim.engine.request import (
 from edgesim.engine.settings import Settings
 from edgesim.engine.uplinks.links import Act
 from edgesim.engine.uplinks.rules import Uplink, make_uplink
+from edgesim.engine.waiting import LONG, LongQueue, Waiting, take_out
 from solvers.tolerance import TIME_TOLERANCE_S
 
 UplinkMaker: TypeAlias = Callable[[Environment, Act, Act], Uplink]
@@ -47,22 +48,23 @@ def _no_listener() -> None:
 
 
 class ReadOnly(Sequence[ActiveRequest]):
-    """A queue to look at: a sequence that shows a list and does not change it."""
+    """The queue of a model to look at: a sequence that does not change it."""
 
-    def __init__(self, queue: list[ActiveRequest]) -> None:
-        self._queue = queue
+    def __init__(self, queues: Sequence[Waiting], model: int) -> None:
+        self._queues = queues
+        self._model = model
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._queues[self._model])
 
     def __getitem__(self, at: Any) -> Any:
-        return self._queue[at]
+        return self._queues[self._model][at]
 
     def __iter__(self) -> Iterator[ActiveRequest]:
-        return iter(self._queue)
+        return iter(self._queues[self._model])
 
     def __repr__(self) -> str:
-        return repr(self._queue)
+        return repr(self._queues[self._model])
 
 
 class RequestQueue:
@@ -110,7 +112,7 @@ class RequestQueue:
         *,
         checks: bool,
     ) -> None:
-        self.waiting: list[list[ActiveRequest]] = [[] for _ in most]
+        self.waiting: list[Waiting] = [[] for _ in most]
         self.waiting_count = 0
         self.uploading_count = 0
         self.uplink: Uplink
@@ -227,19 +229,33 @@ class RequestQueue:
         self.uploading_count -= 1
         self.waiting_count += 1
         queue = self.waiting[request.model]
-        # Nearly always the last: compared inline to avoid a call of __lt__.
-        last_s = queue[-1].deadline_s if queue else -inf
-        if last_s < request.deadline_s or (
-            last_s == request.deadline_s and queue[-1].number < request.number
-        ):
-            queue.append(request)
+        if isinstance(queue, LongQueue):
+            self._insert_in_long(queue, request)
         else:
-            insort(queue, request)
+            # Nearly always the last: compared inline to avoid a call of __lt__.
+            last_s = queue[-1].deadline_s if queue else -inf
+            if last_s < request.deadline_s or (
+                last_s == request.deadline_s and queue[-1].number < request.number
+            ):
+                queue.append(request)
+            else:
+                insort(queue, request)
+            if len(queue) > LONG:
+                self.waiting[request.model] = LongQueue(queue)
         if self._drops_late:
             self._expiry.push((request.latest_s, request.number, request))
         if self._ready is not None:
             self._ready(request)
         self.news()
+
+    def _insert_in_long(self, queue: LongQueue, request: ActiveRequest) -> None:
+        """Insert into a long queue, which is a list again once it is short.
+
+        It changes here alone: while a policy looks at a queue, it stays the same one.
+        """
+        queue.insert(request)
+        if len(queue) < LONG // 4:
+            self.waiting[request.model] = list(queue)
 
     def _expire(self, request: ActiveRequest) -> None:
         """Drop a request whose upload can no longer end in time."""
@@ -376,12 +392,7 @@ class RequestQueue:
                 )
         if len({request.number for request in batch}) < size:
             raise PolicyError("chose a request twice")
-        queue = self.waiting[model]
-        if queue[:size] == batch:
-            del queue[:size]
-        else:
-            numbers = {request.number for request in batch}
-            queue[:] = [r for r in queue if r.number not in numbers]
+        take_out(self.waiting[model], batch)
         missing = 0
         for request in batch:
             if request.state == WAITING:

@@ -129,7 +129,8 @@ class Server:
         )
         self.waiting: Sequence[Sequence[ActiveRequest]] = self._queue.waiting
         if not self._trusts:
-            self.waiting = tuple(map(ReadOnly, self._queue.waiting))
+            queues = self._queue.waiting
+            self.waiting = tuple(ReadOnly(queues, m) for m in range(len(queues)))
         self._gpu = Gpu(
             env,
             settings,
