@@ -144,7 +144,7 @@ def test_a_trace_in_files_is_shown_as_one_in_memory(tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_file(
     work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four times the rows take the same memory, but for some bytes each: a row has 32."""
+    """Four times the rows take the same memory but for some bytes each, of about 32."""
     monkeypatch.setattr(column_files, "IN_MEMORY_ROWS", 1000)
     monkeypatch.setattr(requests, "PIECE_ROWS", 500)
     monkeypatch.setattr(request_log, "PIECE_ROWS", 500)
