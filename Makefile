@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 
-.PHONY: run test test-long fuzz test-lowest test-gpu bench compare check docs figures clean
+.PHONY: run test test-long fuzz test-lowest test-gpu bench limits compare check docs figures clean
 
 run: $(VENV)/.run        ## the main job: campus scenario, six solvers, pictures
 	$(BIN)/edgesim run traces/campus.toml --out results/campus
@@ -37,6 +37,9 @@ test-gpu: $(VENV)/.dev   ## what takes a CUDA GPU, on the torch build that TORCH
 
 bench: $(VENV)/.dev      ## speed and memory; prints tables, never fails on time
 	$(BIN)/python -m tests.benchmarks
+
+limits: $(VENV)/.dev     ## what the largest inputs take; half an hour and 8 GB of disk
+	$(BIN)/python -m tests.benchmarks.limits
 
 compare: $(VENV)/.dev    ## all solvers and two peers on tests/instances; over an hour
 	$(BIN)/python -m tests.benchmarks.compare --groups all --time-limit 5

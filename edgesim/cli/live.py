@@ -81,7 +81,7 @@ def live(
     from edgesim.cli.progress import progress
     from edgesim.cli.settings import naming_settings, read_settings, typed_files
     from edgesim.errors import InputError
-    from edgesim.experiment.inputs import open_inputs
+    from edgesim.experiment.inputs import load_inputs
     from edgesim.files import keep_inputs
     from edgesim.output_folder import check_output_folder
     from edgesim.profile.file import read_profile
@@ -117,16 +117,14 @@ def live(
     files = typed_files(named)
     named = {key: value for key, value in named.items() if key not in files}
     own = {"workload.window_s": duration, "run.repeats": 1}
-    with (
-        naming_settings(path, typed),
-        open_inputs(
+    with naming_settings(path, typed):
+        read = load_inputs(
             path,
             trace=files.get("workload.trace", trace),
             profile=files.get("profile", profile),
             overrides={**given, **named, **own},
             own_code=own_code,
-        ) as read,
-    ):
+        )
         from edgesim.live import report as live_report
         from edgesim.live import run as running
         from edgesim.live.session import Limits

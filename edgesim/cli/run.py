@@ -80,7 +80,7 @@ def run(
     from edgesim.cli.settings import naming_settings, read_settings, typed_files
     from edgesim.experiment.defaults import OWN_MODELS, OWN_MODELS_ONLINE
     from edgesim.experiment.doubts import doubts
-    from edgesim.experiment.inputs import open_inputs
+    from edgesim.experiment.inputs import load_inputs
     from edgesim.experiment.run import run_all
     from edgesim.experiment.trial import Trial
     from edgesim.files import keep_inputs
@@ -124,16 +124,14 @@ def run(
     typed |= {key: OPTIONS[key] for key in given if key not in LIKE_NAMED}
     files = typed_files(named)
     named = {key: value for key, value in named.items() if key not in files}
-    with (
-        naming_settings(path, typed),
-        open_inputs(
+    with naming_settings(path, typed):
+        inputs = load_inputs(
             path,
             trace=files.get("workload.trace", trace),
             profile=files.get("profile", profile),
             overrides={**given, **named},
             own_code=own_code,
-        ) as inputs,
-    ):
+        )
         folder = out or Path("results") / inputs.scenario.name
         check_output_folder(folder, RUN_FOLDER)
         keep_inputs(folder, *(source.path for source in inputs.sources.values()))

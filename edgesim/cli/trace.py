@@ -176,7 +176,7 @@ def show(
 ) -> None:
     """Print what a trace looks like, and draw it if asked."""
     from edgesim.shipped import locate
-    from edgesim.trace.requests import read_trace
+    from edgesim.trace.stored import open_trace
     from edgesim.trace.summary import summarise
 
     if out is not None:
@@ -184,7 +184,7 @@ def show(
         from edgesim.plotting.trace import write_picture
 
         check_picture(out)
-    requests = read_trace(locate("trace", trace))
+    requests = open_trace(locate("trace", trace))
     if out is not None:
         write_picture(requests, out)
     say(summarise(requests))

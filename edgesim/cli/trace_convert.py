@@ -18,7 +18,7 @@ from edgesim.errors import InputError
 
 if TYPE_CHECKING:
     from edgesim.trace.convert import ConversionReport
-    from edgesim.trace.requests import Trace
+    from edgesim.trace.stored import StoredTrace
 
 convert = typer.Typer(
     help="Turn a request log into a trace: edgesim trace convert FORMAT IN... OUT.",
@@ -352,7 +352,7 @@ def _convert_log(
 def _write(
     sources: list[Path],
     out: Path,
-    convert: Callable[[], tuple[Trace, ConversionReport]],
+    convert: Callable[[], tuple[StoredTrace, ConversionReport]],
 ) -> None:
     """Convert, once it is known that the result can be written."""
     from edgesim.files import check_writable, keep_inputs

@@ -15,6 +15,9 @@ from solvers.core.tables import Floats, Tables
 from solvers.problem import Problem
 from solvers.schedule import Round, Schedule
 
+_MOST_CACHED = 1 << 18
+"""Numbers that are kept for pairs of models; all are forgotten when there are more."""
+
 
 class Loaded(NamedTuple):
     """Load of a round: nominal time, bytes, and bytes of the model already resident.
@@ -115,6 +118,8 @@ class GpuMemory:
             previous_model = self._memory.model
             loads_s = self._all.get(previous_model)
             if loads_s is None:
+                if len(self._all) * len(self.most) >= _MOST_CACHED:
+                    self._all.clear()
                 loads_s = self._all[previous_model] = self._tables.loads_after(
                     previous_model
                 ).tolist()
@@ -122,7 +127,7 @@ class GpuMemory:
         if self._missing is None:
             absent_s: Floats = self._tables.atom_load_s.copy()
             absent_s[list(self._memory.atoms)] = 0.0
-            self._missing = (self._tables.holds @ absent_s).tolist()
+            self._missing = self._tables.sums(absent_s).tolist()
         return self._missing
 
     def resident_atoms(self) -> frozenset[int]:
@@ -148,6 +153,8 @@ class GpuMemory:
             key = (self._memory.model, model)
             loaded = self._loads.get(key)
             if loaded is None:
+                if len(self._loads) >= _MOST_CACHED:
+                    self._loads.clear()
                 loaded = self._loads[key] = self._step(model, batch)
             else:
                 self._memory = residency.Memory(self._atoms[model], model, batch)

@@ -1,19 +1,26 @@
 """The records of a run, as columns.
 
-One row per request and one per round, in arrays of numbers: about 100 bytes each, so
-that a day of requests fits in memory and every measure is computed from all of them
-afterwards.
+One row per request and one per round, from which every measure is computed afterwards.
+Of a long run they go to files as they end: memory holds the requests that are there.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgesim.column_files import (
+    IN_MEMORY_ROWS,
+    Columns,
+    RowFile,
+    StoredColumns,
+    blocks_of,
+)
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -46,7 +53,8 @@ class RequestLog:
     """The outcome of every request: arrays of shape (K,), in order of arrival.
 
     Times of events that never happened are NaN. ``end_s`` is when the round ended or
-    the request was dropped; ``round`` is −1 for requests never computed.
+    the request was dropped; ``round`` is −1 for requests never computed. Of a long run,
+    each is read from its file when it is asked for.
     """
 
     user: Ints
@@ -59,6 +67,10 @@ class RequestLog:
     end_s: Floats
     outcome: Ints
 
+    def rows(self, which: slice | Ints) -> RequestLog:
+        """Return some of the rows, in memory."""
+        return RequestLog(**_rows_of(self, which, copy=True))
+
 
 @dataclass(frozen=True, eq=False)
 class RoundLog:
@@ -69,7 +81,8 @@ class RoundLog:
     model was loaded in vain. GPU memory has room for the larger of the two, so the
     rounds (model, max(chosen, batch)) load the same by ``solvers.core.residency``.
     Times are actual times, noise and faults included. The load may begin before the
-    preceding round ends (only with overlap).
+    preceding round ends (only with overlap). Of a long run, each column is read from
+    its file when it is asked for.
     """
 
     model: Ints
@@ -82,6 +95,19 @@ class RoundLog:
     compute_start_s: Floats
     compute_s: Floats
     end_s: Floats
+
+    def rows(self, which: slice | Ints) -> RoundLog:
+        """Return some of the rows, in memory."""
+        return RoundLog(**_rows_of(self, which, copy=True))
+
+
+def _rows_of(
+    log: RequestLog | RoundLog, which: slice | Ints, *, copy: bool = False
+) -> dict[str, Any]:
+    rows = {column.name: getattr(log, column.name)[which] for column in fields(log)}
+    if copy and isinstance(which, slice):  # other rows are a copy already
+        return {name: values.copy() for name, values in rows.items()}
+    return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +155,150 @@ class Run:
     bands: BandLog = field(default_factory=_no_bands)
     stalls_s: Floats = field(default_factory=lambda: _periods(()))
 
+    def at_hand(self) -> Run:
+        """Return it with every column open, to look at rows one by one."""
+        whole = slice(None)
+        return replace(
+            self,
+            requests=RequestLog(**_rows_of(self.requests, whole)),
+            rounds=RoundLog(**_rows_of(self.rounds, whole)),
+        )
+
+
+class _Stored:
+    """The columns of a log that are in files, by name."""
+
+    def __init__(self, columns: Columns) -> None:
+        object.__setattr__(self, "_columns", columns)
+
+    def __getattr__(self, name: str) -> Any:
+        columns = self.__dict__.get("_columns", {})
+        if name in columns:
+            return columns[name]
+        raise AttributeError(name)
+
+
+class _StoredRequestLog(_Stored, RequestLog):
+    """Requests in files."""
+
+
+class _StoredRoundLog(_Stored, RoundLog):
+    """Rounds in files."""
+
+
+_REQUEST_TYPES: dict[str, type[np.generic]] = {
+    "user": np.int64,
+    "model": np.int64,
+    "arrival_s": np.float64,
+    "deadline_s": np.float64,
+    "upload_start_s": np.float64,
+    "upload_end_s": np.float64,
+    "round": np.int64,
+    "end_s": np.float64,
+    "outcome": np.int64,
+}
+
+_ROUND_TYPES: dict[str, type[np.generic]] = {
+    "model": np.int64,
+    "chosen": np.int64,
+    "batch": np.int64,
+    "loaded_bytes": np.int64,
+    "reused_bytes": np.int64,
+    "load_start_s": np.float64,
+    "load_s": np.float64,
+    "compute_start_s": np.float64,
+    "compute_s": np.float64,
+    "end_s": np.float64,
+}
+
+_WIDTH = 10
+"""Numbers in a row of either log: a request has its own number first."""
+
+
+class _Rows:
+    """Rows that are recorded one by one, in a file once there are many.
+
+    Parameters
+    ----------
+    numbered
+        Whether rows begin with their number, from 0, and may come in any order; if
+        not, their order is their number.
+    """
+
+    def __init__(self, *, numbered: bool) -> None:
+        self._numbered = numbered
+        self._most = _WIDTH * IN_MEMORY_ROWS
+        self._clear()
+
+    def _clear(self) -> None:
+        self._recent = array("d")
+        self._extend = self._recent.extend
+        self._stored = 0
+        self._file: RowFile | None = None
+
+    def add(self, row: tuple[float, ...]) -> None:
+        """Record a row."""
+        self._extend(row)
+        if len(self._recent) >= self._most:
+            self._store()
+
+    def take(self, dtypes: dict[str, type[np.generic]]) -> Columns:
+        """Return the columns, without the number, and forget the rows.
+
+        Raises
+        ------
+        AssertionError
+            If a number is missing, or stands twice.
+        """
+        if self._file is None:
+            columns = self._in_memory(dtypes)
+        else:
+            if self._recent:
+                self._store()
+            columns = self._from_file(self._file, dtypes)
+        self._clear()
+        return columns
+
+    def _in_memory(self, dtypes: dict[str, type[np.generic]]) -> Columns:
+        rows = np.frombuffer(self._recent, dtype=np.float64).reshape(-1, _WIDTH)
+        if self._numbered:
+            number = rows[:, 0].astype(np.int64)
+            order = np.argsort(number)
+            _check_numbers(number[order])
+            rows = rows[order, 1:]
+        return {
+            name: rows[:, at].astype(dtype)
+            for at, (name, dtype) in enumerate(dtypes.items())
+        }
+
+    def _store(self) -> None:
+        """Move the recent rows to the file."""
+        if self._file is None:
+            self._file = RowFile(_WIDTH)
+        rows = np.frombuffer(self._recent, dtype=np.float64).reshape(-1, _WIDTH).copy()
+        del self._recent[:]
+        number = np.arange(self._stored, self._stored + len(rows))
+        if self._numbered:
+            number = rows[:, 0].astype(np.int64)
+            rows[:, 0] += 1  # a place that is never filled has 0
+        self._file.put(number, rows)
+        self._stored += len(rows)
+
+    def _from_file(self, file: RowFile, dtypes: dict[str, type[np.generic]]) -> Columns:
+        if not self._numbered:
+            return file.columns(dtypes)
+        columns = file.columns({"": np.int64, **dtypes})
+        for rows in blocks_of(len(file), IN_MEMORY_ROWS):
+            _check_numbers(columns[""][rows] - 1, rows.start)
+        if self._stored != len(file):
+            raise AssertionError("a request has no outcome, or two")
+        return columns
+
+
+def _check_numbers(number: Ints, first: int = 0) -> None:
+    if not np.array_equal(number, np.arange(first, first + len(number))):
+        raise AssertionError("a request has no outcome, or two")
+
 
 class Log:
     """Collects records while the simulation runs."""
@@ -136,7 +306,10 @@ class Log:
     def __init__(self) -> None:
         self._reasons: dict[str, int] = {reason: i for i, reason in enumerate(REASONS)}
         self.rounds = 0
-        self._clear()
+        self._requests = _Rows(numbered=True)
+        self._rounds = _Rows(numbered=False)
+        # Bound once: it is called for every request.
+        self.request = self._requests.add
 
     def reason(self, text: str) -> int:
         """Return the outcome code of a drop reason."""
@@ -144,12 +317,12 @@ class Log:
 
     def round(self, row: tuple[float, ...]) -> None:
         """Record a round: its values in the order of :class:`RoundLog`."""
-        self._round(row)
+        self._rounds.add(row)
         self.rounds += 1
 
     def run(
         self,
-        busy_s: Sequence[float],
+        busy_s: Sequence[float] | Floats,
         bands: Sequence[tuple[int, float, float, float]] = (),
         stalls_s: Sequence[float] = (),
     ) -> Run:
@@ -172,69 +345,24 @@ class Log:
         AssertionError
             If a request has no outcome, or two.
         """
-        rounds = _rounds(self._rounds)
-        rows = np.frombuffer(self._requests, dtype=np.float64).reshape(-1, 10)
-        number = rows[:, 0].astype(np.int64)
-        order = np.argsort(number)
-        if not np.array_equal(number[order], np.arange(len(number))):
-            raise AssertionError("a request has no outcome, or two")
-
-        # Column by column: the log is as large as all of them together.
-        def whole(column: int) -> Ints:
-            values: Ints = rows[order, column].astype(np.int64)
-            return values
-
-        requests = RequestLog(
-            user=whole(1),
-            model=whole(2),
-            arrival_s=rows[order, 3],
-            deadline_s=rows[order, 4],
-            upload_start_s=rows[order, 5],
-            upload_end_s=rows[order, 6],
-            round=whole(7),
-            end_s=rows[order, 8],
-            outcome=whole(9),
-        )
-        self._clear()
+        rounds = self._rounds.take(_ROUND_TYPES)
+        requests = self._requests.take(_REQUEST_TYPES)
         return Run(
-            requests,
-            rounds,
+            _StoredRequestLog(requests)
+            if isinstance(requests, StoredColumns)
+            else RequestLog(**requests),
+            _StoredRoundLog(rounds)
+            if isinstance(rounds, StoredColumns)
+            else RoundLog(**rounds),
             tuple(self._reasons),
             _periods(busy_s),
             _bands(bands),
             _periods(stalls_s),
         )
 
-    def _clear(self) -> None:
-        self._requests = array("d")
-        self._rounds = array("d")
-        # Bound once: they are called for every request.
-        self.request = self._requests.extend
-        self._round = self._rounds.extend
 
-
-def _rounds(numbers: array[float]) -> RoundLog:
-    rows = np.frombuffer(numbers, dtype=np.float64).reshape(-1, 10)
-
-    def whole(column: int) -> Ints:
-        return rows[:, column].astype(np.int64)
-
-    return RoundLog(
-        model=whole(0),
-        chosen=whole(1),
-        batch=whole(2),
-        loaded_bytes=whole(3),
-        reused_bytes=whole(4),
-        load_start_s=rows[:, 5].copy(),
-        load_s=rows[:, 6].copy(),
-        compute_start_s=rows[:, 7].copy(),
-        compute_s=rows[:, 8].copy(),
-        end_s=rows[:, 9].copy(),
-    )
-
-
-def _periods(busy_s: Sequence[float]) -> Floats:
-    return np.array(busy_s, dtype=np.float64).reshape(-1, 2)
+def _periods(times_s: Sequence[float] | Floats) -> Floats:
+    return np.asarray(times_s, dtype=np.float64).reshape(-1, 2)
 
 
 def _bands(rows: Sequence[tuple[int, float, float, float]]) -> BandLog:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from heapq import heapify, heappush
+from typing import NamedTuple, TypeAlias
 
 # States of a request. Each is left once, for a later one.
 UPLOADING, WAITING, CHOSEN, DONE = range(4)
@@ -97,3 +99,52 @@ class ActiveRequest:
 
     def __repr__(self) -> str:
         return f"Request({self.number}, model {self.model})"
+
+
+Entry: TypeAlias = tuple[float, int, ActiveRequest]
+"""Key, number and request."""
+
+_SPARE = 1024
+
+
+class Heap:
+    """A heap of requests in which those that are done with stay until they are first.
+
+    There are at most about as many of them as of the others: memory is bounded by the
+    requests that matter, though an entry may be far from the first for long.
+
+    Parameters
+    ----------
+    matters
+        Whether a request still does; once it does not, it never does again.
+
+    Attributes
+    ----------
+    entries
+        The heap.
+    """
+
+    __slots__ = ("_matters", "_most", "entries")
+
+    def __init__(self, matters: Callable[[ActiveRequest], bool]) -> None:
+        self.entries: list[Entry] = []
+        self._matters = matters
+        self._most = _SPARE
+
+    def push(self, entry: Entry) -> None:
+        """Add an entry. O(log n), amortised."""
+        heappush(self.entries, entry)
+        if len(self.entries) > self._most:
+            self.entries[:] = [e for e in self.entries if self._matters(e[2])]
+            heapify(self.entries)
+            self._most = 2 * len(self.entries) + _SPARE
+
+
+def waits(request: ActiveRequest) -> bool:
+    """Whether a request waits, its input there."""
+    return request.state == WAITING
+
+
+def uploads(request: ActiveRequest) -> bool:
+    """Whether a request uploads and is not chosen."""
+    return request.state == UPLOADING

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import insort
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from heapq import heappop, heappush
+from heapq import heappop
 from math import inf
 from typing import Any, TypeAlias
 
@@ -29,10 +28,14 @@ from edgesim.engine.request import (
     WAITING,
     ActiveRequest,
     Arrival,
+    Heap,
+    uploads,
+    waits,
 )
 from edgesim.engine.settings import Settings
 from edgesim.engine.uplinks.links import Act
 from edgesim.engine.uplinks.rules import Uplink, make_uplink
+from edgesim.engine.waiting import LONG, LongQueue, Waiting, take_out
 from solvers.tolerance import TIME_TOLERANCE_S
 
 UplinkMaker: TypeAlias = Callable[[Environment, Act, Act], Uplink]
@@ -45,22 +48,23 @@ def _no_listener() -> None:
 
 
 class ReadOnly(Sequence[ActiveRequest]):
-    """A queue to look at: a sequence that shows a list and does not change it."""
+    """The queue of a model to look at: a sequence that does not change it."""
 
-    def __init__(self, queue: list[ActiveRequest]) -> None:
-        self._queue = queue
+    def __init__(self, queues: Sequence[Waiting], model: int) -> None:
+        self._queues = queues
+        self._model = model
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._queues[self._model])
 
     def __getitem__(self, at: Any) -> Any:
-        return self._queue[at]
+        return self._queues[self._model][at]
 
     def __iter__(self) -> Iterator[ActiveRequest]:
-        return iter(self._queue)
+        return iter(self._queues[self._model])
 
     def __repr__(self) -> str:
-        return repr(self._queue)
+        return repr(self._queues[self._model])
 
 
 class RequestQueue:
@@ -108,7 +112,7 @@ class RequestQueue:
         *,
         checks: bool,
     ) -> None:
-        self.waiting: list[list[ActiveRequest]] = [[] for _ in most]
+        self.waiting: list[Waiting] = [[] for _ in most]
         self.waiting_count = 0
         self.uploading_count = 0
         self.uplink: Uplink
@@ -131,11 +135,10 @@ class RequestQueue:
         # Values on arrival, since a policy could change the attributes of a request.
         # Shipped policies do not, and are spared the check.
         self._checks = checks
-        self._arrival_s, self._deadline_s = array("d"), array("d")
-        self._model = array("l")
-        self._expiry: list[tuple[float, int, ActiveRequest]] = []
+        self._on_arrival: dict[int, tuple[int, float, float]] = {}
+        self._expiry = Heap(waits)
         # All admitted requests, if the queue is limited: some hold a place in vain.
-        self._held: list[tuple[float, int, ActiveRequest]] = []
+        self._held = Heap(uploads)
         # Called when the input of a chosen request has arrived, or never will.
         self._settled: dict[int, Callable[[], None]] = {}
         for outage in settings.faults.outages:
@@ -167,9 +170,7 @@ class RequestQueue:
                 number, user, model, arrival_s, deadline_s, latest_s, demand_s
             )
             if checks:
-                self._arrival_s.append(arrival_s)
-                self._deadline_s.append(deadline_s)
-                self._model.append(model)
+                self._on_arrival[number] = model, arrival_s, deadline_s
             uploaded_s = arrival_s + demand_s
             if (
                 may_refuse
@@ -183,7 +184,7 @@ class RequestQueue:
                     continue
             self.uploading_count += 1
             if limited and drops_late:
-                heappush(self._held, (latest_s, number, request))
+                self._held.push((latest_s, number, request))
             send(request)
             news()
 
@@ -213,7 +214,7 @@ class RequestQueue:
     def _make_room(self) -> None:
         """Drop requests that hold a place in vain. O(log n) per admitted request."""
         self.purge()
-        held, now_s = self._held, self._env.now - TIME_TOLERANCE_S
+        held, now_s = self._held.entries, self._env.now - TIME_TOLERANCE_S
         while held and held[0][0] < now_s:
             request = heappop(held)[2]
             if request.state == UPLOADING:
@@ -228,19 +229,33 @@ class RequestQueue:
         self.uploading_count -= 1
         self.waiting_count += 1
         queue = self.waiting[request.model]
-        # Nearly always the last: compared inline to avoid a call of __lt__.
-        last_s = queue[-1].deadline_s if queue else -inf
-        if last_s < request.deadline_s or (
-            last_s == request.deadline_s and queue[-1].number < request.number
-        ):
-            queue.append(request)
+        if isinstance(queue, LongQueue):
+            self._insert_in_long(queue, request)
         else:
-            insort(queue, request)
+            # Nearly always the last: compared inline to avoid a call of __lt__.
+            last_s = queue[-1].deadline_s if queue else -inf
+            if last_s < request.deadline_s or (
+                last_s == request.deadline_s and queue[-1].number < request.number
+            ):
+                queue.append(request)
+            else:
+                insort(queue, request)
+            if len(queue) > LONG:
+                self.waiting[request.model] = LongQueue(queue)
         if self._drops_late:
-            heappush(self._expiry, (request.latest_s, request.number, request))
+            self._expiry.push((request.latest_s, request.number, request))
         if self._ready is not None:
             self._ready(request)
         self.news()
+
+    def _insert_in_long(self, queue: LongQueue, request: ActiveRequest) -> None:
+        """Insert into a long queue, which is a list again once it is short.
+
+        It changes here alone: while a policy looks at a queue, it stays the same one.
+        """
+        queue.insert(request)
+        if len(queue) < LONG // 4:
+            self.waiting[request.model] = list(queue)
 
     def _expire(self, request: ActiveRequest) -> None:
         """Drop a request whose upload can no longer end in time."""
@@ -263,7 +278,7 @@ class RequestQueue:
 
     def purge(self) -> None:
         """Drop waiting requests that can no longer be in time, where the rule is to."""
-        expiry, now_s = self._expiry, self._env.now - TIME_TOLERANCE_S
+        expiry, now_s = self._expiry.entries, self._env.now - TIME_TOLERANCE_S
         while expiry and (expiry[0][0] < now_s or expiry[0][2].state != WAITING):
             request = heappop(expiry)[2]
             if request.state == WAITING:
@@ -274,11 +289,8 @@ class RequestQueue:
 
     def _check_unchanged(self, request: ActiveRequest) -> None:
         number = request.number
-        if (
-            request.deadline_s != self._deadline_s[number]
-            or request.arrival_s != self._arrival_s[number]
-            or request.model != self._model[number]
-        ):
+        values = request.model, request.arrival_s, request.deadline_s
+        if values != self._on_arrival.get(number):
             raise PolicyError(
                 f"changed request {number}: its model, arrival and deadline are for a "
                 f"policy to read"
@@ -302,6 +314,7 @@ class RequestQueue:
             raise AssertionError(f"{request!r} has two outcomes")
         if self._checks:
             self._check_unchanged(request)
+            del self._on_arrival[request.number]
         request.state = DONE
         self._log.request(
             (
@@ -379,12 +392,7 @@ class RequestQueue:
                 )
         if len({request.number for request in batch}) < size:
             raise PolicyError("chose a request twice")
-        queue = self.waiting[model]
-        if queue[:size] == batch:
-            del queue[:size]
-        else:
-            numbers = {request.number for request in batch}
-            queue[:] = [r for r in queue if r.number not in numbers]
+        take_out(self.waiting[model], batch)
         missing = 0
         for request in batch:
             if request.state == WAITING:

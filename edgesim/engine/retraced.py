@@ -35,6 +35,7 @@ def retraced(tables: Tables, run: Run) -> tuple[Run, Ints]:
     ndarray of int64
         The number in the run of each of its requests.
     """
+    run = run.at_hand()
     records, rounds = run.requests, run.rounds
     number = np.flatnonzero(records.round >= 0)
     of_round: list[set[int]] = [set() for _ in range(len(rounds.model))]

@@ -129,7 +129,8 @@ class Server:
         )
         self.waiting: Sequence[Sequence[ActiveRequest]] = self._queue.waiting
         if not self._trusts:
-            self.waiting = tuple(map(ReadOnly, self._queue.waiting))
+            queues = self._queue.waiting
+            self.waiting = tuple(ReadOnly(queues, m) for m in range(len(queues)))
         self._gpu = Gpu(
             env,
             settings,
@@ -260,7 +261,7 @@ class Server:
         uplink = self._queue.uplink
         if len(uplink.busy_s) % 2:  # a clock has stopped the run during an upload
             uplink.busy_s.append(self._env.now)
-        return self._log.run(uplink.busy_s, uplink.bands, self._stalls_s)
+        return self._log.run(uplink.busy_s.values(), uplink.bands, self._stalls_s)
 
 
 def _simulated(env: Environment, settings: Settings) -> SimulatedDevice:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from edgesim.engine.noise import median_spread
 from edgesim.errors import InputError, in_file
@@ -33,8 +30,7 @@ from edgesim.scenario import Scenario
 from edgesim.scenario.online import OnlineSpec
 from edgesim.trace.requests import Trace, read_trace
 from edgesim.trace.scale import window_length_s
-from edgesim.trace.stored import StoredTrace, open_trace
-from solvers.temporary import temporary_folder
+from edgesim.trace.stored import StoredTrace, in_memory, open_trace
 
 
 @dataclass(frozen=True)
@@ -100,43 +96,8 @@ class Inputs:
             )
 
 
-@contextmanager
-def open_inputs(
-    scenario: Path | Scenario,
-    *,
-    trace: str | Path | Trace | None = None,
-    profile: str | Path | Profile | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    own_code: bool = False,
-) -> Iterator[Inputs]:
-    """Read the inputs of a run, for the duration of the block.
-
-    The requests of an online run are kept in temporary files.
-
-    Parameters
-    ----------
-    scenario, trace, profile, overrides, own_code
-        As for :func:`edgesim.experiment.sources.locate`.
-
-    Raises
-    ------
-    InputError
-        For any error in the files, naming file and place.
-    """
-    with temporary_folder("trace") as folder:
-        yield load_inputs(
-            scenario,
-            folder,
-            trace=trace,
-            profile=profile,
-            overrides=overrides,
-            own_code=own_code,
-        )
-
-
 def load_inputs(
     scenario: Path | Scenario,
-    folder: Path | None = None,
     *,
     trace: str | Path | Trace | None = None,
     profile: str | Path | Profile | None = None,
@@ -151,9 +112,6 @@ def load_inputs(
     scenario, trace, profile, overrides, own_code
         As for :func:`edgesim.experiment.sources.locate`. Settings that they leave open
         in ``own-models`` are chosen here (:mod:`edgesim.experiment.defaults`).
-    folder
-        Where the requests of an online run are kept; in memory if not given. It must
-        outlive the inputs.
     own
         Solvers and policies passed as objects, by name.
 
@@ -170,7 +128,7 @@ def load_inputs(
     device = profile if isinstance(profile, Profile) else None
     device = device or read_profile(located.profile_file)
     given = trace if isinstance(trace, Trace) else None
-    requests = _requests(located, folder, given)
+    requests = _requests(located, given)
     chosen = located.scenario
     completed = defaults.is_own_models(where)
     if completed:
@@ -195,19 +153,13 @@ def load_inputs(
     return inputs
 
 
-def _requests(
-    located: Located, folder: Path | None, given: Trace | None
-) -> Trace | StoredTrace:
+def _requests(located: Located, given: Trace | None) -> Trace | StoredTrace:
     """Read the trace, or take the given one."""
     if located.scenario.online is None:
         return given or read_trace(located.trace_file)
-    if given is None and folder is not None:
-        return open_trace(located.trace_file, folder)
-    trace = given or read_trace(located.trace_file)
-    per_model = np.bincount(trace.model, minlength=len(trace.models))
-    return StoredTrace(
-        located.trace_file, trace.columns(), trace.users, trace.models, per_model
-    )
+    if given is None:
+        return open_trace(located.trace_file)
+    return in_memory(given, located.trace_file)
 
 
 def _check_online(inputs: Inputs) -> None:

@@ -6,6 +6,7 @@ the names of users and models, and the place of each request if the trace states
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim import radio
+from edgesim.column_files import Columns, chosen, rows_between
 from edgesim.engine.request import Arrival
 from edgesim.errors import InputError
 from edgesim.experiment.links import place_users
 from edgesim.experiment.popularity import drawn_ranks
 from edgesim.library.build import Library
 from edgesim.scenario import Scenario
+from edgesim.trace.requests import Floats
 from edgesim.trace.rows import REQUIRED
 from edgesim.trace.scale import (
     MOST_WINDOW_S,
@@ -30,7 +33,7 @@ from edgesim.trace.scale import (
     window_length_s,
     window_rows,
 )
-from edgesim.trace.stored import Columns, Floats, StoredTrace
+from edgesim.trace.stored import StoredTrace
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +51,8 @@ class Stream:
     duration_s
         Length of the window; if the trace is not cut, its last arrival.
     rows
-        Rows of the window, with ``place``, the index into ``mean_snr_db``, if that is
-        given.
+        Rows of the window, with ``place``, the index into ``mean_snr_db``, if the trace
+        states places; if not, it is the user.
     model_number
         The library's model for each model of the trace, by number, or for each rank.
     mean_snr_db
@@ -106,7 +109,7 @@ class Stream:
             if self.mean_snr_db is None:
                 efficiency = piece["spectral_efficiency"]
             else:
-                snr_db = self.mean_snr_db[piece["place"]]
+                snr_db = self.mean_snr_db[piece.get("place", piece["user"])]
                 efficiency = radio.faded_efficiency(snr_db, self.cell, fading_rng)
             with np.errstate(divide="ignore", over="ignore"):  # no link: infinite
                 demand_s = (
@@ -202,20 +205,22 @@ def make_stream(
     scale_seed, fading_seed = rng.integers(2**63, size=2).tolist()
     # Of a generator of its own, so that it changes no other draw.
     model_seed = int(rng.spawn(1)[0].integers(2**63))
-    window = {name: values[first:after] for name, values in trace.columns.items()}
+    window = rows_between(trace.columns, first, after)
     mean_snr_db: Floats | None = None
     if "spectral_efficiency" in window:
-        link = {"spectral_efficiency": window["spectral_efficiency"]}
+        rows = chosen(window, (*REQUIRED, "spectral_efficiency"))
     else:
+        rows = chosen(window, REQUIRED)
         mean_snr_db, place = place_users(scenario.cell, window, rng, len(trace.users))
-        link = {"place": place}
+        if "x_m" in window:
+            rows = ChainMap({"place": place}, rows)  # type: ignore[arg-type]
     number = {name: number for number, name in enumerate(library.models)}
     stream = Stream(
         users=trace.users,
         requests=0,
         per_model=(),
         duration_s=duration_s,
-        rows={**{name: window[name] for name in REQUIRED}, **link},
+        rows=rows,
         model_number=np.array([number[name] for name in model_names], dtype=np.int64),
         mean_snr_db=mean_snr_db,
         cell=scenario.cell,

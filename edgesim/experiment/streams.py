@@ -73,8 +73,9 @@ def serve_repeat(
     load_sigma, compute_sigma = inputs.sigmas()
     load_factor = 1.0 if scenario.noise is None else scenario.noise.load_factor
     load_seed, compute_seed = noise_seed.spawn(2)
+    made: dict[bool, Tables] = {}
     for name in online.policies if names is None else names:
-        tables, policy, settings = service_of(inputs, name, stream)
+        tables, policy, settings = service_of(inputs, name, stream, made)
         settings = replace(
             settings,
             load_factor=_factors(load_sigma, load_seed, load_factor),
@@ -100,9 +101,18 @@ class Service(NamedTuple):
     settings: Settings
 
 
-def service_of(inputs: Inputs, name: str, stream: Stream) -> Service:
-    """Make what serves a stream under a policy, without noise or dispatch."""
+def service_of(
+    inputs: Inputs, name: str, stream: Stream, made: dict[bool, Tables] | None = None
+) -> Service:
+    """Make what serves a stream under a policy, without noise or dispatch.
+
+    Tables are taken from those that were made for other policies, if there are any.
+    """
     online = inputs.online
+    made = {} if made is None else made
+    sharing = shares(name)
+    if sharing not in made:
+        made[sharing] = tables_of(inputs, sharing=sharing)
     settings = Settings(
         uplink=online.uplink,
         late=online.late,
@@ -110,7 +120,7 @@ def service_of(inputs: Inputs, name: str, stream: Stream) -> Service:
         faults=online_faults(str(inputs.scenario_file), online, stream.users),
     )
     policy = make_policy(name, with_solver(name, online.options(name)), inputs.own)
-    return Service(tables_of(inputs, sharing=shares(name)), policy, settings)
+    return Service(made[sharing], policy, settings)
 
 
 @contextmanager

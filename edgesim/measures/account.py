@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from edgesim.engine.records import Floats, Ints, Run
+from edgesim.engine.records import Floats, Ints, RequestLog, Run
 from edgesim.measures.gpu_time import Cover, GpuTime, cover, gpu_time
 from edgesim.measures.whole_models import whole_bytes
 from solvers.core.tables import Tables
@@ -46,20 +46,19 @@ class Account:
         share = bands.hz / self.tables.problem.bandwidth_hz
         return cover(bands.start_s, bands.end_s, share)
 
-    @cached_property
+    @property
     def waiting_s(self) -> tuple[Floats, Floats]:
         """Start and end of waiting of requests with an input, shape (n,) each."""
         requests = self.run.requests
         uploaded = ~np.isnan(requests.upload_end_s)
-        return requests.upload_end_s[uploaded], self.leave_s[uploaded]
+        return requests.upload_end_s[uploaded], self.leave_s(requests)[uploaded]
 
-    @cached_property
-    def leave_s(self) -> Floats:
-        """When each request's batch started or it was dropped, shape (K,)."""
-        requests = self.run.requests
+    def leave_s(self, requests: RequestLog) -> Floats:
+        """When the batch of each of some requests started or it was dropped."""
         leave_s = requests.end_s.copy()
-        computed = requests.round >= 0
-        leave_s[computed] = self.run.rounds.compute_start_s[requests.round[computed]]
+        round_ = requests.round
+        computed = round_ >= 0
+        leave_s[computed] = self.run.rounds.compute_start_s[round_[computed]]
         return leave_s
 
     @cached_property

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from edgesim.engine.records import Floats, RoundLog
+from edgesim.column_files import GrowingColumns
+from edgesim.engine.records import Floats, Ints, RoundLog
+
+_BLOCK = 1 << 16  # edges of periods accumulated at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,19 +59,54 @@ def cover(starts_s: Floats, ends_s: Floats, weight: Floats | None = None) -> Cov
     if not nonempty.any():
         return Cover(np.zeros(1), np.zeros(1))
     starts_s, ends_s = starts_s[nonempty], ends_s[nonempty]
+    if weight is None:
+        return _unweighted(starts_s, ends_s)
     edges_s = np.concatenate([starts_s, ends_s])
     order = np.argsort(edges_s, kind="stable")
     edges_s = edges_s[order]
-    if weight is None:
-        active_weight = np.cumsum(np.where(order < len(starts_s), 1, -1))
-    else:
-        active_weight = np.cumsum(
-            np.concatenate([weight[nonempty], -weight[nonempty]])[order]
-        )
+    active_weight = np.cumsum(
+        np.concatenate([weight[nonempty], -weight[nonempty]])[order]
+    )
     covered_s = np.concatenate(
         [[0.0], np.cumsum(active_weight[:-1] * np.diff(edges_s))]
     )
     return Cover(edges_s, covered_s)
+
+
+def _unweighted(starts_s: Floats, ends_s: Floats) -> Cover:
+    """Accumulate periods of weight 1 block by block, which may go to files."""
+    starts_s.sort()
+    ends_s.sort()
+    found = GrowingColumns({"edges_s": np.float64, "covered_s": np.float64})
+    active, last_s, covered_s = 0, float(starts_s[0]), 0.0
+    for begun_s, ended_s in _merged(starts_s, ends_s):
+        edges_s = np.concatenate([begun_s, ended_s])
+        order = np.argsort(edges_s, kind="stable")
+        edges_s = edges_s[order]
+        actives = active + np.cumsum(np.where(order < len(begun_s), 1, -1))
+        lengths_s = np.diff(edges_s, prepend=last_s)
+        grown_s = np.concatenate([[active], actives[:-1]]) * lengths_s
+        # Added one by one, as if all were one block.
+        sums_s = np.cumsum(np.concatenate([[covered_s], grown_s]))[1:]
+        found.append({"edges_s": edges_s, "covered_s": sums_s})
+        active, last_s = int(actives[-1]), float(edges_s[-1])
+        covered_s = float(sums_s[-1])
+    columns = found.columns()
+    return Cover(columns["edges_s"], columns["covered_s"])
+
+
+def _merged(starts_s: Floats, ends_s: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """Divide sorted starts and ends into blocks of one span of time each."""
+    begun = ended = 0
+    while begun < len(starts_s) or ended < len(ends_s):
+        until_s = min(
+            times_s[at + _BLOCK] if at + _BLOCK < len(times_s) else np.inf
+            for times_s, at in ((starts_s, begun), (ends_s, ended))
+        )
+        next_begun = int(np.searchsorted(starts_s, until_s, side="right"))
+        next_ended = int(np.searchsorted(ends_s, until_s, side="right"))
+        yield starts_s[begun:next_begun], ends_s[ended:next_ended]
+        begun, ended = next_begun, next_ended
 
 
 class GpuTime(NamedTuple):
@@ -160,9 +199,18 @@ def gpu_split(rounds: RoundLog) -> tuple[float, float, float, float]:
     )
 
 
-def wait_s(rounds: RoundLog) -> Floats:
-    """Time that each loaded round waited for inputs after the preceding round ended."""
-    waited: Floats = np.maximum(0.0, rounds.compute_start_s - loaded_until_s(rounds))
+def wait_s(rounds: RoundLog, number: Ints | None = None) -> Floats:
+    """Time that each loaded round waited for inputs after the preceding round ended.
+
+    Of all rounds, or of those of some numbers.
+    """
+    if number is None:
+        loaded_s = loaded_until_s(rounds)
+    else:
+        before_end_s = np.where(number > 0, rounds.end_s[number - 1], -np.inf)
+        rounds = rounds.rows(number)
+        loaded_s = np.maximum(rounds.load_start_s + rounds.load_s, before_end_s)
+    waited: Floats = np.maximum(0.0, rounds.compute_start_s - loaded_s)
     return waited
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.column_files import IN_MEMORY_ROWS, blocks_of
 from edgesim.engine.policies.follow import NOT_SCHEDULED
 from edgesim.engine.records import (
     DROPPED,
@@ -17,6 +18,8 @@ from edgesim.engine.records import (
     QUEUE_FULL,
     REASONS,
     Floats,
+    Ints,
+    RequestLog,
 )
 from edgesim.measures.account import Account
 from solvers.tolerance import TIME_TOLERANCE_S
@@ -53,22 +56,34 @@ def losses(account: Account, start_s: float = 0.0) -> dict[str, int]:
     dict
         Of ``CAUSES``, those that occurred, in that order.
     """
-    requests = account.run.requests
-    lost = np.flatnonzero(
-        (requests.outcome != IN_TIME) & (requests.arrival_s >= start_s)
-    )
-    alone_s = _alone_s(account)[requests.model[lost]]
-    arrival_s, deadline_s = requests.arrival_s[lost], requests.deadline_s[lost]
-    upload_end_s = requests.upload_end_s[lost]
-    arrived = ~np.isnan(upload_end_s)
-    upload_s = upload_end_s - arrival_s
-    possible = alone_s <= deadline_s - arrival_s + TIME_TOLERANCE_S
-    early = upload_end_s + alone_s <= deadline_s + TIME_TOLERANCE_S
+    counts = np.zeros(len(CAUSES), dtype=np.int64)
+    alone_s = _alone_s(account)
+    for rows in blocks_of(len(account.run.requests.outcome), IN_MEMORY_ROWS):
+        requests = account.run.requests.rows(rows)
+        lost = np.flatnonzero(
+            (requests.outcome != IN_TIME) & (requests.arrival_s >= start_s)
+        )
+        causes = _causes(account, requests.rows(lost), rows.start + lost, alone_s)
+        counts += np.bincount(causes, minlength=len(CAUSES))
+    return {
+        cause: count
+        for cause, count in zip(CAUSES, counts.tolist(), strict=True)
+        if count
+    }
+
+
+def _causes(account: Account, lost: RequestLog, number: Ints, alone_s: Floats) -> Ints:
+    """Say what each of some lost requests, given with their numbers, was lost to."""
+    alone_s = alone_s[lost.model]
+    arrived = ~np.isnan(lost.upload_end_s)
+    upload_s = lost.upload_end_s - lost.arrival_s
+    possible = alone_s <= lost.deadline_s - lost.arrival_s + TIME_TOLERANCE_S
+    early = lost.upload_end_s + alone_s <= lost.deadline_s + TIME_TOLERANCE_S
     # A GPU that computed nothing has lost nothing that it was given time for.
     idle = account.schedule is None and not len(account.run.rounds.model)
-    chosen, upload_longer = _left_out(account, lost, alone_s)
+    chosen, upload_longer = _left_out(account, lost, number, alone_s)
     by_gpu = ~possible | (arrived & (early | (upload_s < alone_s)))
-    causes = np.select(
+    causes: Ints = np.select(
         [
             _dropped_for(account, lost, NO_LINK),
             _dropped_for(account, lost, NEVER_FITS) | np.isinf(alone_s),
@@ -84,8 +99,7 @@ def losses(account: Account, start_s: float = 0.0) -> dict[str, int]:
         ],
         CAUSES.index(POLICY),
     )
-    counts = np.bincount(causes, minlength=len(CAUSES)).tolist()
-    return {cause: count for cause, count in zip(CAUSES, counts, strict=True) if count}
+    return causes
 
 
 def lost_by(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
@@ -114,17 +128,17 @@ def _alone_s(account: Account) -> Floats:
     )
 
 
-def _dropped_for(account: Account, lost: NDArray[np.int64], *reasons: str) -> Flags:
+def _dropped_for(account: Account, lost: RequestLog, *reasons: str) -> Flags:
     codes = [
         DROPPED + number
         for number, reason in enumerate(account.run.reasons)
         if reason in reasons
     ]
-    return np.isin(account.run.requests.outcome[lost], codes)
+    return np.isin(lost.outcome, codes)
 
 
 def _left_out(
-    account: Account, lost: NDArray[np.int64], alone_s: Floats
+    account: Account, lost: RequestLog, number: Ints, alone_s: Floats
 ) -> tuple[Flags, Flags]:
     """Compare what a plan left out with what it used.
 
@@ -137,15 +151,14 @@ def _left_out(
     """
     requests, rounds = account.run.requests, account.run.rounds
     if account.schedule is None:
-        none = np.zeros(len(lost), dtype=np.bool_)
+        none = np.zeros(len(number), dtype=np.bool_)
         return none, none
     demand_s = account.tables.demand_s
     band_s = float(demand_s[requests.round >= 0].sum())
     gpu_s = float(rounds.load_s.sum() + rounds.compute_s.sum())
-    there_s = np.maximum(requests.arrival_s[lost], band_s) + demand_s[lost]
+    there_s = np.maximum(lost.arrival_s, band_s) + demand_s[number]
     end_s = np.maximum(there_s, rounds.end_s.max(initial=0.0)) + alone_s
-    fits = end_s <= requests.deadline_s[lost]
     return (
-        fits & _dropped_for(account, lost, NOT_SCHEDULED),
-        band_s + demand_s[lost] >= gpu_s + alone_s,
+        (end_s <= lost.deadline_s) & _dropped_for(account, lost, NOT_SCHEDULED),
+        band_s + demand_s[number] >= gpu_s + alone_s,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgesim.engine.records import DROPPED, IN_TIME, Floats, Ints
+from edgesim.engine.records import DROPPED, IN_TIME, Floats, Ints, RequestLog
 from edgesim.errors import InputError
 from edgesim.measures.account import Account
 
@@ -101,16 +101,13 @@ def sample_series(account: Account, step_s: float) -> Series:
     edges_s: Floats = np.arange(rows + 1, dtype=np.float64) * step_s
     time_s = edges_s[:-1]
     requests = account.run.requests
-    waiting_from_s, waiting_to_s = account.waiting_s
-    uploaded = ~np.isnan(requests.upload_end_s)
-    upload_left_s = np.where(uploaded, requests.upload_end_s, requests.end_s)
     shares = [np.diff(kind.up_to(edges_s)) / step_s for kind in account.gpu]
     load, compute, wait = shares
     return Series(
         step_s=step_s,
         time_s=time_s,
-        waiting=_count_active(waiting_from_s, waiting_to_s, time_s),
-        uploading=_count_active(requests.arrival_s, upload_left_s, time_s),
+        waiting=_count_active(*account.waiting_s, time_s),
+        uploading=_count_active(requests.arrival_s, _upload_left_s(requests), time_s),
         arrived=_in_steps(requests.arrival_s, edges_s),
         in_time=_in_steps(requests.arrival_s[requests.outcome == IN_TIME], edges_s),
         finished=_in_steps(requests.end_s[requests.outcome < DROPPED], edges_s),
@@ -120,6 +117,12 @@ def sample_series(account: Account, step_s: float) -> Series:
         # Rounding may leave a negative remainder.
         idle_share=np.maximum(0.0, 1.0 - load - compute - wait),
     )
+
+
+def _upload_left_s(requests: RequestLog) -> Floats:
+    """When each request's upload ended, or it was dropped before."""
+    uploaded = ~np.isnan(requests.upload_end_s)
+    return np.where(uploaded, requests.upload_end_s, requests.end_s)
 
 
 def _count_active(starts_s: Floats, ends_s: Floats, at_s: Floats) -> Ints:

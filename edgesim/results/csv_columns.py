@@ -7,6 +7,7 @@ from typing import IO, TypeAlias
 
 import numpy as np
 
+from edgesim.column_files import blocks_of
 from edgesim.engine.records import Floats, Ints
 
 CHUNK_ROWS = 65_536
@@ -33,7 +34,6 @@ def write_table(
     prefix: str,
     columns: Mapping[str, Column],
     names: Sequence[str],
-    rows: Ints | None = None,
 ) -> None:
     """Write rows of a table in chunks.
 
@@ -47,25 +47,45 @@ def write_table(
         Columns by name, arrays of shape (n,).
     names
         Names of the columns to write, in order.
-    rows
-        Row numbers, in order; all by default.
     """
-    chosen = [_quoted(columns[name]) for name in names]
-    if rows is None:
-        first = chosen[0]
-        rows = np.arange(len(first[1] if isinstance(first, tuple) else first))
-    for start in range(0, len(rows), CHUNK_ROWS):
-        chunk = rows[start : start + CHUNK_ROWS]
-        write_rows(file, prefix, [_taken(column, chunk) for column in chosen])
+    first = columns[names[0]]
+    length = len(first[1] if isinstance(first, tuple) else first)
+    parts = (
+        {name: _rows_of(columns[name], rows) for name in names}
+        for rows in blocks_of(length, CHUNK_ROWS)
+    )
+    write_parts(file, prefix, parts, names)
 
 
-def _quoted(column: Column) -> Column:
-    if isinstance(column, tuple):
-        return [cell(text) for text in column[0]], column[1]
-    return column
+def write_parts(
+    file: IO[str],
+    prefix: str,
+    parts: Iterable[Mapping[str, Column]],
+    names: Sequence[str],
+) -> None:
+    """Write a table that is given in parts, some rows at a time.
+
+    Parameters
+    ----------
+    file, prefix, names
+        As for :func:`write_table`.
+    parts
+        Columns by name; the texts of a column are the same in all parts.
+    """
+    quoted: dict[str, list[str]] = {}
+    for columns in parts:
+        chosen: list[Column] = []
+        for name in names:
+            column = columns[name]
+            if isinstance(column, tuple):
+                if name not in quoted:
+                    quoted[name] = list(map(cell, column[0]))
+                column = quoted[name], column[1]
+            chosen.append(column)
+        write_rows(file, prefix, chosen)
 
 
-def _taken(column: Column, rows: Ints) -> Column:
+def _rows_of(column: Column, rows: slice) -> Column:
     if isinstance(column, tuple):
         return column[0], column[1][rows]
     return column[rows]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,6 +77,7 @@ def plan_events(account: Account) -> JsonObject:
     dict
         The JSON document: ``traceEvents`` and ``displayTimeUnit``.
     """
+    account = replace(account, run=account.run.at_hand())
     users = [user.id for user in account.tables.problem.users]
     bands = _bands(account)
     lanes = _lanes(bands)
@@ -123,6 +125,7 @@ def window_events(
     window_s
         Start and end of the window, the end excluded.
     """
+    account = replace(account, run=account.run.at_hand())
     yield name_event("process_name", UPLINK_PID, 0, "uplink")
     yield name_event("process_name", GPU_PID, 0, "GPU")
     yield from _gpu_lane_names()

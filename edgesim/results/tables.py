@@ -6,17 +6,24 @@ gives the same bytes: columns and rows in a fixed order, numbers by ``repr``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.column_files import blocks_of
 from edgesim.engine.records import DROPPED, Floats, Ints, Run
 from edgesim.measures.account import Account
 from edgesim.measures.gpu_time import wait_s
-from edgesim.results.csv_columns import Column, cell, texts_of, write_table
+from edgesim.results.csv_columns import (
+    CHUNK_ROWS,
+    Column,
+    cell,
+    texts_of,
+    write_parts,
+)
 from solvers.schedule import Round
 
 PLAN_REQUEST_COLUMNS = (
@@ -109,8 +116,12 @@ class Labels:
     ids: Sequence[str] | None = None
 
 
-def request_columns(account: Account, names: Labels) -> dict[str, Column]:
+def request_columns(
+    account: Account, names: Labels, which: Ints | None = None
+) -> dict[str, Column]:
     """Make columns of a run's requests, in order of arrival, or of a plan's problem.
+
+    All of them, or those of some numbers.
 
     ``end_s`` is when a request's round ended, or online when it was dropped;
     ``latency_s`` the time from arrival to end of computed requests. In a plan ``round``
@@ -123,12 +134,11 @@ def request_columns(account: Account, names: Labels) -> dict[str, Column]:
         arrays of shape (K,), or texts and their numbers.
     """
     run = account.run
-    requests = run.requests
+    number = np.arange(len(run.requests.outcome)) if which is None else which
+    requests = run.requests if which is None else run.requests.rows(which)
     dropped = requests.outcome >= DROPPED
     columns: dict[str, Column] = {
-        "id": np.arange(len(dropped))
-        if names.ids is None
-        else (texts_of(names.ids), requests.user),
+        "id": number if names.ids is None else (texts_of(names.ids), requests.user),
         "user": (texts_of(names.users), requests.user),
         "model": (texts_of(account.tables.model_names), requests.model),
         "outcome": (texts_of(OUTCOMES), np.minimum(requests.outcome, DROPPED)),
@@ -146,14 +156,15 @@ def request_columns(account: Account, names: Labels) -> dict[str, Column]:
     if account.schedule is None:
         computed = requests.round >= 0
         columns["arrival_s"] = requests.arrival_s
-        columns["compute_start_s"] = np.where(computed, account.leave_s, np.nan)
+        leave_s = account.leave_s(requests)
+        columns["compute_start_s"] = np.where(computed, leave_s, np.nan)
         return columns
-    round_ = planned_round_of(account)
+    round_ = planned_round_of(account)[number]
     ends_s = np.array([*(r.end_s for r in account.schedule.rounds), np.nan])
     users = account.tables.problem.users
     columns["round"] = round_
     columns["release_s"] = requests.arrival_s
-    columns["deadline_s"] = np.array([user.deadline_s for user in users])
+    columns["deadline_s"] = np.array([user.deadline_s for user in users])[number]
     columns["planned_end_s"] = ends_s[round_]
     columns["end_s"] = np.where(dropped, np.nan, requests.end_s)
     return columns
@@ -170,8 +181,8 @@ def planned_round_of(account: Account) -> Ints:
     return round_
 
 
-def round_columns(account: Account) -> dict[str, Column]:
-    """Make columns of a run's rounds, in order.
+def round_columns(account: Account, which: Ints | None = None) -> dict[str, Column]:
+    """Make columns of a run's rounds, in order: all, or those of some numbers.
 
     ``chosen`` is the number of requests chosen when the load began, ``batch`` the
     number computed, of these and of those that joined. ``wait_s`` is how long the
@@ -185,8 +196,11 @@ def round_columns(account: Account) -> dict[str, Column]:
         :func:`request_columns`.
     """
     rounds = account.run.rounds
+    number = np.arange(len(rounds.model)) if which is None else which
+    waited_s = wait_s(rounds, which)
+    rounds = rounds if which is None else rounds.rows(which)
     columns: dict[str, Column] = {
-        "round": np.arange(len(rounds.model)),
+        "round": number,
         "model": (texts_of(account.tables.model_names), rounds.model),
         "chosen": rounds.chosen,
         "batch": rounds.batch,
@@ -194,13 +208,13 @@ def round_columns(account: Account) -> dict[str, Column]:
         "reused_bytes": rounds.reused_bytes,
         "load_start_s": rounds.load_start_s,
         "load_s": rounds.load_s,
-        "wait_s": wait_s(rounds),
+        "wait_s": waited_s,
         "compute_start_s": rounds.compute_start_s,
         "compute_s": rounds.compute_s,
         "end_s": rounds.end_s,
     }
     if account.schedule is not None:
-        planned = account.schedule.rounds
+        planned = [account.schedule.rounds[r] for r in number.tolist()]
         columns["planned_batch"] = _whole(planned, "users")
         columns["loaded_blocks"] = _whole(planned, "loaded_blocks")
         for name in ("load_start_s", "load_s", "compute_start_s", "compute_s", "end_s"):
@@ -250,10 +264,11 @@ def dump_requests(
     window_s
         Only requests present at some time in [start, end); all by default.
     """
-    order = request_order(account)
-    rows = np.flatnonzero(requests_in(account.run, window_s))
-    columns = request_columns(account, names)
-    write_table(file, f"{repeat},{cell(name)}", columns, order, rows)
+    parts = (
+        request_columns(account, names, which)
+        for which in _parts(requests_in(account.run, window_s))
+    )
+    write_parts(file, f"{repeat},{cell(name)}", parts, request_order(account))
 
 
 def dump_rounds(
@@ -276,9 +291,17 @@ def dump_rounds(
     window_s
         Only rounds in flight at some time in [start, end); all by default.
     """
-    order = round_order(account)
-    rows = np.flatnonzero(rounds_in(account.run, window_s))
-    write_table(file, f"{repeat},{cell(name)}", round_columns(account), order, rows)
+    parts = (
+        round_columns(account, which)
+        for which in _parts(rounds_in(account.run, window_s))
+    )
+    write_parts(file, f"{repeat},{cell(name)}", parts, round_order(account))
+
+
+def _parts(chosen: Mask) -> Iterator[Ints]:
+    """Divide the numbers of the chosen rows, a long table into several parts."""
+    for rows in blocks_of(len(chosen), CHUNK_ROWS):
+        yield rows.start + np.flatnonzero(chosen[rows])
 
 
 def requests_in(run: Run, window_s: Window | None) -> Mask:

@@ -128,7 +128,7 @@ def queue_events(account: Account, window_s: Window) -> Iterator[JsonObject]:
 def memory_events(account: Account, window_s: Window) -> Iterator[JsonObject]:
     """Count the bytes in GPU memory at each change in the window, and at its start."""
     begin_s, end_s = max(0.0, window_s[0]), window_s[1]
-    weights, activations = memory_use(account, end_s)
+    weights, activations = memory_use(account, end_s, begin_s)
     changes_s = np.concatenate([weights.at_s, activations.at_s, [begin_s]])
     at_s = np.unique(changes_s[(changes_s >= begin_s) & (changes_s < end_s)])
     held = {

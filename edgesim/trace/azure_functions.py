@@ -23,9 +23,12 @@ from edgesim.trace.request_log import (
     Rows,
     by_count,
     finish,
+    pieces,
+    replaced,
     usable,
 )
-from edgesim.trace.requests import Integers, Trace
+from edgesim.trace.requests import Integers
+from edgesim.trace.stored import StoredTrace
 
 _NAME_COLUMNS = ("HashOwner", "HashApp", "HashFunction")
 _FUNCTION_COLUMNS = (*_NAME_COLUMNS, "Trigger")
@@ -84,7 +87,7 @@ class _Functions:
 
 def azure_functions_2019(
     source: Path | Sequence[Path], fill: Fill
-) -> tuple[Trace, ConversionReport]:
+) -> tuple[StoredTrace, ConversionReport]:
     """Convert per-minute counts of calls (Azure Functions 2019).
 
     Every call becomes a request, at a uniformly drawn microsecond of its minute.
@@ -138,9 +141,8 @@ def azure_functions_2019(
         fill,
         rng,
         rows,
-        arrival_ns[order],
+        {"arrival_ns": arrival_ns[order], "model": model[order].astype(np.int32)},
         names,
-        model[order],
         no_users="the source names who owns a function, not who calls it",
     )
 
@@ -247,7 +249,7 @@ def _note_functions(
 
 def azure_functions_2021(
     source: Path | Sequence[Path], fill: Fill
-) -> tuple[Trace, ConversionReport]:
+) -> tuple[StoredTrace, ConversionReport]:
     """Convert single invocations (Azure Functions 2021): arrival = end - duration.
 
     Functions become models m000, m001, ... by calls, ties by first appearance.
@@ -275,9 +277,12 @@ def azure_functions_2021(
         return arrival_ns, functions.setdefault((app, func), len(functions))
 
     columns = ("app", "func", "end_timestamp", "duration")
-    arrival_ns, codes = usable(source, columns, rows, parse)
-    function = np.array(codes)
-    rank = np.argsort(by_count(np.bincount(function)))
+    dtypes: dict[str, type[np.generic]] = {"arrival_ns": np.int64, "model": np.int32}
+    found = usable(source, columns, rows, parse, dtypes)
+    counts = np.zeros(len(functions), dtype=np.int64)
+    for piece in pieces(found):
+        counts += np.bincount(piece["model"], minlength=len(counts))
+    rank = np.argsort(by_count(counts)).astype(np.int32)
     names = numbered("m", len(rank))
     rows.notes.append(
         f"models {names[0]} to {names[-1]} are the functions by calls in the whole file"
@@ -286,8 +291,7 @@ def azure_functions_2021(
         fill,
         generator(fill.seed),
         rows,
-        np.array(arrival_ns),
+        replaced(found, model=lambda piece: rank[piece["model"]]),
         names,
-        rank[function],
         no_users="the source names apps, not who calls them",
     )

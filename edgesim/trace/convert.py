@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgesim.column_files import chosen
 from edgesim.errors import InputError, Parameter
 from edgesim.trace.azure_functions import azure_functions_2019, azure_functions_2021
 from edgesim.trace.generate import draw_models, generator, numbered
@@ -33,10 +34,11 @@ from edgesim.trace.request_log import (
     Skipped,
     finish,
     from_first,
+    replaced,
     usable,
 )
-from edgesim.trace.requests import Trace
 from edgesim.trace.rows import MAX_BYTES, RANGES, is_name
+from edgesim.trace.stored import StoredTrace
 
 __all__ = [
     "ARRIVAL_UNITS",
@@ -130,6 +132,14 @@ class LogColumns:
         return Form(self.form, self.delimiter, self.header)
 
 
+_TYPES: dict[str, type[np.generic]] = {
+    "arrival_ns": np.int64,
+    "model": np.int32,
+    "user": np.int32,
+    "input_bytes": np.int64,
+    "slo_s": np.float64,
+}
+
 AZURE_LLM = LogColumns(
     arrival="TIMESTAMP",
     model=None,
@@ -157,7 +167,7 @@ def azure_llm_2023(
     bytes_per_token: int = 4,
     models: int = 1,
     zipf: float = 1.0,
-) -> tuple[Trace, ConversionReport]:
+) -> tuple[StoredTrace, ConversionReport]:
     """Convert calls of one language model service (Azure LLM inference 2023).
 
     As :func:`request_log` does with ``AZURE_LLM``; ``fill.input_bytes`` is not used.
@@ -173,7 +183,7 @@ def mooncake(
     bytes_per_token: int = 4,
     models: int = 1,
     zipf: float = 1.0,
-) -> tuple[Trace, ConversionReport]:
+) -> tuple[StoredTrace, ConversionReport]:
     """Convert calls of one language model service (Mooncake).
 
     As :func:`request_log` does with ``MOONCAKE``; ``fill.input_bytes`` is not used.
@@ -189,7 +199,7 @@ def request_log(
     *,
     models: int = 1,
     zipf: float = 1.0,
-) -> tuple[Trace, ConversionReport]:
+) -> tuple[StoredTrace, ConversionReport]:
     """Convert any request log with one request per row: CSV or JSON lines.
 
     Arrivals count from the first. Blanks around a field are dropped.
@@ -248,32 +258,32 @@ def request_log(
         )
 
     wanted = (columns.arrival, columns.model, columns.user, columns.size, columns.slo)
-    times_ns, model, user, sizes, slo_s = usable(
-        source, wanted, rows, parse, columns.rows
-    )
-    arrival_ns = from_first(times_ns, rows)
+    found = usable(source, wanted, rows, parse, _TYPES, columns.rows)
+    found = from_first(found, rows)
     if columns.model is None:
         model_names = numbered("m", models)
-        codes = draw_models(len(times_ns), models, zipf, rng)
+        found = replaced(
+            found,
+            model=lambda piece: draw_models(len(piece["model"]), models, zipf, rng),
+        )
         rows.notes.append(_drawn(model_names, zipf, fill.seed))
     else:
-        model_names, codes = tuple(names), np.array(model)
+        model_names = tuple(names)
     if columns.bytes_per_token is not None:
         rows.notes.append(
             f"an input has {columns.bytes_per_token} bytes for each token of "
             f"{columns.size}"
         )
+    given = {"user": columns.user, "input_bytes": columns.size, "slo_s": columns.slo}
+    known = ["arrival_ns", "model", *(n for n, column in given.items() if column)]
     return finish(
         fill,
         rng,
         rows,
-        arrival_ns,
+        chosen(found, known),
         model_names,
-        codes,
         no_users="the log names none",
-        users=None if columns.user is None else (tuple(users), np.array(user)),
-        input_bytes=None if columns.size is None else np.array(sizes),
-        slo_s=None if columns.slo is None else np.array(slo_s),
+        users=None if columns.user is None else tuple(users),
     )
 
 

@@ -5,7 +5,7 @@ Arrivals stay whole nanoseconds throughout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from edgesim.column_files import (
+    Array,
+    Columns,
+    GrowingColumns,
+    chosen,
+    joined,
+    rows_between,
+)
 from edgesim.errors import InputError, Parameter, short
 from edgesim.trace.generate import (
     IMAGE_BYTES,
@@ -25,7 +33,10 @@ from edgesim.trace.generate import (
 )
 from edgesim.trace.log_file import CSV, Form, UnusableError, fields_of, files_of
 from edgesim.trace.log_values import MixedTimesError
-from edgesim.trace.requests import Codes, Floats, Integers, Trace
+from edgesim.trace.order import is_sorted, sorted_by
+from edgesim.trace.requests import PIECE_ROWS, Integers, pieces_of
+from edgesim.trace.rows import REQUIRED
+from edgesim.trace.stored import StoredTrace, stored_trace
 from edgesim.trace.summary import Popularity, popularity
 
 _FIRST_ROWS = 3
@@ -206,12 +217,14 @@ def usable(
     columns: Sequence[str | None],
     rows: Rows,
     parse: Callable[..., tuple[Any, ...]],
+    dtypes: Mapping[str, type[np.generic]],
     form: Form = CSV,
-) -> list[list[Any]]:
+) -> Columns:
     """Parse the usable rows of all files, in order, and count the others by reason.
 
-    ``parse`` takes the text of each column ("" for None) and returns the row's values;
-    the result is column by column.
+    ``parse`` takes the text of each column ("" for None) and returns the row's numbers,
+    those of ``dtypes`` in order; the result is column by column, in files if it is
+    long.
 
     Raises
     ------
@@ -219,7 +232,8 @@ def usable(
         If a file is not of this form, its times cannot be compared, or no row of any
         file is usable.
     """
-    used = []
+    used = GrowingColumns(dtypes)
+    recent: list[tuple[Any, ...]] = []
     files = files_of(source)
     for file in files:
         shown = file.name if len(files) > 1 else ""
@@ -229,12 +243,17 @@ def usable(
                 rows.skip(line, texts, shown)
                 continue
             try:
-                used.append(parse(*texts))
+                recent.append(parse(*texts))
             except UnusableError as reason:
                 rows.skip(line, reason, shown)
             except MixedTimesError as error:
                 raise InputError(f"{file}:{line}", str(error)) from None
-    if not used:
+            if len(recent) >= PIECE_ROWS:
+                used.append(_block(recent, dtypes))
+                recent.clear()
+    if recent:
+        used.append(_block(recent, dtypes))
+    if not len(used):
         others = f" and {len(files) - 1} more" if len(files) > 1 else ""
         raise InputError(
             f"{files[0]}{others}",
@@ -244,89 +263,99 @@ def usable(
                 for reason, skipped in rows.skipped.items()
             ),
         )
-    return [list(column) for column in zip(*used, strict=True)]
+    return used.columns()
 
 
-def from_first(times_ns: list[int], rows: Rows) -> Integers:
+def _block(
+    rows: list[tuple[Any, ...]], dtypes: Mapping[str, type[np.generic]]
+) -> dict[str, Array]:
+    columns = zip(dtypes.items(), zip(*rows, strict=True), strict=True)
+    return {name: np.array(values, dtype) for (name, dtype), values in columns}
+
+
+def pieces(columns: Columns) -> Iterator[Columns]:
+    """Divide columns into pieces of some rows."""
+    return pieces_of(columns, len(next(iter(columns.values()))))
+
+
+def from_first(columns: Columns, rows: Rows) -> Columns:
     """Make times relative to the earliest one."""
     rows.notes.append("arrival times count from the first request")
-    return np.array(times_ns, dtype=np.int64) - min(times_ns)
+    first_ns = min(int(piece["arrival_ns"].min()) for piece in pieces(columns))
+    return replaced(columns, arrival_ns=lambda piece: piece["arrival_ns"] - first_ns)
+
+
+def replaced(
+    columns: Columns, **changes: Callable[[Columns], npt.NDArray[Any]]
+) -> Columns:
+    """Change columns, or add some, piece by piece."""
+    made = None
+    for piece in pieces(columns):
+        changed = {**piece, **{name: make(piece) for name, make in changes.items()}}
+        if made is None:
+            made = GrowingColumns({n: v.dtype.type for n, v in changed.items()})
+        made.append(changed)
+    assert made is not None
+    return made.columns()
 
 
 def finish(
     fill: Fill,
     rng: np.random.Generator,
     rows: Rows,
-    arrival_ns: Integers,
+    columns: Columns,
     models: tuple[str, ...],
-    model: npt.NDArray[Any],
     *,
     no_users: str,
-    users: tuple[tuple[str, ...], Codes] | None = None,
-    input_bytes: Integers | None = None,
-    slo_s: Floats | None = None,
-) -> tuple[Trace, ConversionReport]:
-    """Sort, cut, and fill in what the source lacks (arguments that are None)."""
-    order = np.argsort(arrival_ns, kind="stable")
-    if np.any(np.diff(arrival_ns) < 0):
+    users: tuple[str, ...] | None = None,
+) -> tuple[StoredTrace, ConversionReport]:
+    """Sort, cut, and fill in what the source lacks.
+
+    Parameters
+    ----------
+    fill
+        Values for what it lacks.
+    rng
+        Draws them.
+    rows
+        What is to be reported.
+    columns
+        ``arrival_ns`` and ``model``; ``user`` if ``users`` are given; ``input_bytes``
+        and ``slo_s`` if the source has them.
+    models, users
+        Names, by number.
+    no_users
+        Why there are no users.
+
+    Raises
+    ------
+    InputError
+        If nothing is left to write.
+    """
+    if not _in_order(columns):
         rows.notes.append("rows were not in order of arrival and have been sorted")
-    start_ns, end_ns = fill.span_ns
-    in_order = arrival_ns[order]
+        columns = sorted_by("arrival_ns", columns)
     if fill.spread_ties:
-        in_order = _without_ties(in_order, rows)
-    first, last = np.searchsorted(in_order, (start_ns, end_ns))
-    if first == last:
-        span = (
-            f"arrivals go from {in_order[0] / 1e9:g} to {in_order[-1] / 1e9:g} s"
-            if len(in_order)
-            else "found none in these minutes"
-        )
-        raise InputError(
-            Parameter("start_s" if fill.start_s else "duration_s"),
-            f"must leave a request; {span}",
-        )
-    kept = order[first:last]
-    n = len(kept)
-    if n < len(order) or start_ns:
-        rows.notes.append(
-            f"{n:,} of {len(order):,} arrivals are in the cut that begins at "
-            f"{fill.start_s:g} s, the trace's time 0"
-        )
+        columns = _without_ties(columns, rows)
+    kept = _cut(fill, rows, columns)
+    start_ns, _ = fill.span_ns
+    first_ns, last_ns = kept["arrival_ns"][[0, -1]].tolist()
+    n = len(kept["arrival_ns"])
     if users is None:
-        names, user = draw_users(n, fill.users, rng)
-        rows.notes.append(
-            f"users are drawn uniformly from {fill.users} (seed {fill.seed}): "
-            f"{no_users}"
-        )
-    else:
-        names, user = users[0], users[1][kept]
-    if input_bytes is None:
-        sizes = draw_sizes(n, fill.input_bytes, fill.input_bytes_cv, rng)
-        spread = (
-            f"lognormal around {fill.input_bytes} bytes with a coefficient of "
-            f"variation of {fill.input_bytes_cv:g} (seed {fill.seed})"
-            if fill.input_bytes_cv
-            else f"all {fill.input_bytes} bytes"
-        )
-        rows.notes.append(f"input sizes are {spread}")
-    else:
-        sizes = input_bytes[kept]
-    if slo_s is None:
-        slos = np.full(n, fill.slo_s)
+        kept, users = _with_users(fill, rng, rows, kept, no_users)
+    if "input_bytes" not in kept:
+        kept = _with_sizes(fill, rng, rows, kept)
+    if "slo_s" not in kept:
         rows.notes.append(f"deadlines are all {fill.slo_s:g} s after arrival")
-    else:
-        slos = slo_s[kept]
-    trace = Trace(
-        arrival_s=(in_order[first:last] - start_ns) / 1e9,
-        users=names,
-        user=user,
-        models=models,
-        model=model[kept],
-        input_bytes=sizes,
-        slo_s=slos,
+        deadline_s = fill.slo_s
+        kept = _with(kept, "slo_s", lambda count: np.full(count, deadline_s))
+    arrivals = replaced(
+        chosen(kept, ["arrival_ns"]),
+        arrival_s=lambda piece: (piece["arrival_ns"] - start_ns) / 1e9,
     )
+    trace = stored_trace(chosen(joined(arrivals, kept), REQUIRED), users, models)
     unused = sum(skipped.count for skipped in rows.skipped.values())
-    span_s = float(in_order[last - 1] - in_order[first]) / 1e9
+    span_s = float(last_ns - first_ns) / 1e9
     report = ConversionReport(
         rows_read=rows.read,
         rows_used=rows.read - unused,
@@ -340,32 +369,151 @@ def finish(
     return trace, report
 
 
-def _without_ties(times_ns: Integers, rows: Rows) -> Integers:
+def _in_order(columns: Columns) -> bool:
+    before_ns = None
+    for piece in pieces(columns):
+        times_ns = piece["arrival_ns"]
+        if not is_sorted(times_ns, before_ns):
+            return False
+        before_ns = times_ns[-1] if len(times_ns) else before_ns
+    return True
+
+
+def _cut(fill: Fill, rows: Rows, columns: Columns) -> Columns:
+    """Keep the part of the source that is wanted; its rows are in order."""
+    times_ns = columns["arrival_ns"]
+    start_ns, end_ns = fill.span_ns
+    first, last = np.searchsorted(times_ns, (start_ns, end_ns)).tolist()
+    if first == last:
+        span = (
+            f"arrivals go from {times_ns[0] / 1e9:g} to {times_ns[-1] / 1e9:g} s"
+            if len(times_ns)
+            else "found none in these minutes"
+        )
+        raise InputError(
+            Parameter("start_s" if fill.start_s else "duration_s"),
+            f"must leave a request; {span}",
+        )
+    n = last - first
+    if n < len(times_ns) or start_ns:
+        rows.notes.append(
+            f"{n:,} of {len(times_ns):,} arrivals are in the cut that begins at "
+            f"{fill.start_s:g} s, the trace's time 0"
+        )
+    return rows_between(columns, first, last)
+
+
+def _with_users(
+    fill: Fill, rng: np.random.Generator, rows: Rows, columns: Columns, why: str
+) -> tuple[Columns, tuple[str, ...]]:
+    rows.notes.append(
+        f"users are drawn uniformly from {fill.users} (seed {fill.seed}): {why}"
+    )
+    names, _ = draw_users(0, fill.users, rng)
+    users = _with(columns, "user", lambda n: draw_users(n, fill.users, rng)[1])
+    return users, names
+
+
+def _with_sizes(
+    fill: Fill, rng: np.random.Generator, rows: Rows, columns: Columns
+) -> Columns:
+    spread = (
+        f"lognormal around {fill.input_bytes} bytes with a coefficient of "
+        f"variation of {fill.input_bytes_cv:g} (seed {fill.seed})"
+        if fill.input_bytes_cv
+        else f"all {fill.input_bytes} bytes"
+    )
+    rows.notes.append(f"input sizes are {spread}")
+
+    def draw(n: int) -> Integers:
+        return draw_sizes(n, fill.input_bytes, fill.input_bytes_cv, rng)
+
+    return _with(columns, "input_bytes", draw)
+
+
+def _with(
+    columns: Columns, name: str, make: Callable[[int], npt.NDArray[Any]]
+) -> Columns:
+    """Add a column that is made, given the number of rows, a piece after another."""
+    one = next(iter(columns))
+    made = replaced(
+        chosen(columns, [one]), **{name: lambda piece: make(len(piece[one]))}
+    )
+    return joined(columns, chosen(made, [name]))
+
+
+def _without_ties(columns: Columns, rows: Rows) -> Columns:
     """Spread the rows of each time evenly over its tick; times are in order.
 
     A tick is the most common gap between different times (the least one, if several
-    are), but it never reaches the next time: a clock may stutter.
+    are), but it never reaches the next time: a clock may stutter. Memory holds each
+    different gap, and the rows of one time.
     """
-    ticks_ns, counts = np.unique(times_ns, return_counts=True)
-    if len(ticks_ns) == len(times_ns):
-        return times_ns
-    if len(ticks_ns) == 1:
+    tied, tick_ns = _ties(columns)
+    if not tied:
+        return columns
+    if tick_ns is None:
         raise InputError(
             Parameter("spread_ties"),
-            f"needs rows of two times or more, found {len(times_ns):,} rows of one",
+            f"needs rows of two times or more, found {tied:,} rows of one",
         )
-    gaps_ns = np.diff(ticks_ns)
-    lengths_ns, often = np.unique(gaps_ns, return_counts=True)
-    tick_ns = lengths_ns[np.argmax(often)]
-    room_ns = np.append(np.minimum(gaps_ns, tick_ns), tick_ns)
-    place = np.arange(len(times_ns)) - np.repeat(np.cumsum(counts) - counts, counts)
-    whole_ns, rest_ns = np.divmod(room_ns, counts)  # their product could overflow
-    number = np.repeat(counts, counts)
-    tied = int(counts[counts > 1].sum())
     rows.notes.append(
         f"{tied:,} rows share their time with others and are spread evenly over "
         f"ticks of {tick_ns / 1e9:g} s, in file order"
     )
+    spread = GrowingColumns({"arrival_ns": np.int64})
+    left_ns = np.empty(0, dtype=np.int64)
+    for piece in pieces(columns):
+        times_ns = np.concatenate([left_ns, piece["arrival_ns"]])
+        # The rows of the last time may go on in the next piece.
+        last = int(np.searchsorted(times_ns, times_ns[-1]))
+        if last:
+            next_ns = int(times_ns[last])
+            spread.append({"arrival_ns": _spread(times_ns[:last], tick_ns, next_ns)})
+        left_ns = times_ns[last:]
+    spread.append({"arrival_ns": _spread(left_ns, tick_ns, None)})
+    others = [name for name in columns if name != "arrival_ns"]
+    return joined(spread.columns(), chosen(columns, others))
+
+
+def _ties(columns: Columns) -> tuple[int, int | None]:
+    """Count the rows that share their time, and find the most common gap, if any."""
+    tied, in_last, last_ns = 0, 0, 0
+    often: dict[int, int] = {}
+    for piece in pieces(columns):
+        ticks_ns, counts = np.unique(piece["arrival_ns"], return_counts=True)
+        if not len(ticks_ns):
+            continue
+        if in_last and ticks_ns[0] == last_ns:
+            counts[0] += in_last
+        elif in_last:
+            ticks_ns = np.concatenate([[last_ns], ticks_ns])
+            counts = np.concatenate([[in_last], counts])
+        for gap_ns, count in zip(
+            *map(np.ndarray.tolist, np.unique(np.diff(ticks_ns), return_counts=True)),
+            strict=True,
+        ):
+            often[gap_ns] = often.get(gap_ns, 0) + count
+        done = counts[:-1]
+        tied += int(done[done > 1].sum())
+        last_ns, in_last = int(ticks_ns[-1]), int(counts[-1])
+    tied += in_last if in_last > 1 else 0
+    if not often:
+        return tied, None
+    most = max(often.values())
+    return tied, min(gap_ns for gap_ns, count in often.items() if count == most)
+
+
+def _spread(times_ns: Integers, tick_ns: int, next_ns: int | None) -> Integers:
+    """Spread rows in order of time, of which the next one is known, if there is one."""
+    ticks_ns, counts = np.unique(times_ns, return_counts=True)
+    room_ns = np.full(len(ticks_ns), tick_ns)
+    ahead_ns = ticks_ns if next_ns is None else np.append(ticks_ns, next_ns)
+    gaps_ns = np.diff(ahead_ns)
+    room_ns[: len(gaps_ns)] = np.minimum(gaps_ns, tick_ns)
+    place = np.arange(len(times_ns)) - np.repeat(np.cumsum(counts) - counts, counts)
+    whole_ns, rest_ns = np.divmod(room_ns, counts)  # their product could overflow
+    number = np.repeat(counts, counts)
     spread: Integers = (
         times_ns
         + np.repeat(whole_ns, counts) * place

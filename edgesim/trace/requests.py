@@ -6,13 +6,15 @@ The format of their files is described in ``docs/traces.md``, and read row by ro
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from edgesim.column_files import Columns, rows_between
 from edgesim.errors import short
 from edgesim.files import write_whole
 from edgesim.trace.chunks import DTYPES, Names, read_columns
@@ -22,7 +24,33 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
 Integers = npt.NDArray[np.int64]
 
-_CHUNK = 1 << 16  # rows turned into text at a time
+PIECE_ROWS = 1 << 16
+"""Rows looked at, or turned into text, at a time."""
+
+
+class Requests(Protocol):
+    """The requests of a trace, in memory or in files."""
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """Distinct names of users, by number."""
+        ...
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Distinct names of models, by number."""
+        ...
+
+    def __len__(self) -> int:
+        """Count the requests."""
+        ...
+
+    def pieces(self) -> Iterator[Columns]:
+        """Yield the columns that are present, some rows at a time.
+
+        The first has no rows if there are none at all.
+        """
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +153,10 @@ class Trace:
         given = {column: getattr(self, column) for column in DTYPES}
         return {name: values for name, values in given.items() if values is not None}
 
+    def pieces(self) -> Iterator[Columns]:
+        """Yield the columns that are present, some rows at a time."""
+        return pieces_of(self.columns(), len(self))
+
     def popularity(self) -> Codes:
         """List every model's code, most requested first, ties by lower code."""
         counts = np.bincount(self.model, minlength=len(self.models))
@@ -166,7 +198,13 @@ def read_trace(path: Path) -> Trace:
     return Trace(users=tuple(users), models=tuple(models), **columns)
 
 
-def write_trace(trace: Trace, path: Path) -> None:
+def pieces_of(columns: Columns, length: int) -> Iterator[Columns]:
+    """Divide columns of a trace into pieces of some rows; an empty one has one."""
+    for first in range(0, max(1, length), PIECE_ROWS):
+        yield dict(rows_between(columns, first, first + PIECE_ROWS))
+
+
+def write_trace(trace: Requests, path: Path) -> None:
     """Write a trace atomically; reading it back restores every bit.
 
     Names that no request uses are not written.
@@ -176,22 +214,23 @@ def write_trace(trace: Trace, path: Path) -> None:
     InputError
         If the file cannot be written.
     """
-    header = [*REQUIRED, *(c for c in OPTIONAL if getattr(trace, c) is not None)]
     names = {
         "user": [_quoted(name) for name in trace.users],
         "model": [_quoted(name) for name in trace.models],
     }
+    header: list[str] = []
     with write_whole(path) as file:
-        file.write(",".join(header) + "\n")
-        for first in range(0, len(trace), _CHUNK):
+        for piece in trace.pieces():
+            if not header:
+                header = [name for name in (*REQUIRED, *OPTIONAL) if name in piece]
+                file.write(",".join(header) + "\n")
             texts = []
             for column in header:
-                values = getattr(trace, column)[first : first + _CHUNK].tolist()
                 text = names[column].__getitem__ if column in names else repr
-                texts.append(map(text, values))
+                texts.append(map(text, piece[column].tolist()))
             # The csv module writes the same bytes, and takes a third longer.
-            rows = map(",".join, zip(*texts, strict=True))
-            file.write("\n".join(rows) + "\n")
+            rows = "\n".join(map(",".join, zip(*texts, strict=True)))
+            file.write(f"{rows}\n" if rows else "")
 
 
 def _quoted(name: str) -> str:

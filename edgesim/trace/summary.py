@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesim.trace.requests import Trace
+from edgesim.trace.order import quantiles
+from edgesim.trace.requests import Requests
 
 _TOP_MODELS = 5
 
@@ -120,35 +123,48 @@ def _spread_text(spread: Spread | None, unit: str) -> str:
     )
 
 
-def summarise(trace: Trace) -> TraceSummary:
-    """Compute the statistics of a trace with any number of requests, even none."""
+def summarise(trace: Requests) -> TraceSummary:
+    """Compute the statistics of a trace with any number of requests, even none.
+
+    Goes through the trace some requests at a time; what grows in memory is the names.
+    """
     n = len(trace)
-    gaps_s = np.diff(trace.arrival_s)
-    span_s = float(trace.arrival_s[-1] - trace.arrival_s[0]) if n else 0.0
+    arrivals = _Arrivals()
+    seen = np.zeros(len(trace.users), dtype=np.bool_)
+    for piece in trace.pieces():
+        arrivals.add(piece["arrival_s"])
+        seen[piece["user"]] = True
     requested = popularity(trace)
+    span_s = arrivals.last_s - arrivals.first_s if n else 0.0
     return TraceSummary(
         requests=n,
-        first_s=float(trace.arrival_s[0]) if n else None,
-        last_s=float(trace.arrival_s[-1]) if n else None,
+        first_s=arrivals.first_s if n else None,
+        last_s=arrivals.last_s if n else None,
         mean_rate_per_s=(n - 1) / span_s if span_s > 0 else None,
-        inter_arrival_cv=(
-            float(gaps_s.std() / gaps_s.mean()) if n >= 3 and span_s > 0 else None
-        ),
-        peak_to_mean_second=_peak_to_mean(trace, 1.0),
-        peak_to_mean_minute=_peak_to_mean(trace, 60.0),
+        inter_arrival_cv=arrivals.gap_cv if n >= 3 and span_s > 0 else None,
+        peak_to_mean_second=arrivals.seconds.peak_to_mean,
+        peak_to_mean_minute=arrivals.minutes.peak_to_mean,
         models=requested.models,
-        users=len(np.unique(trace.user)),
+        users=int(seen.sum()),
         top_models=requested.top_models,
         zipf_exponent=requested.zipf_exponent,
-        input_bytes=_spread(trace.input_bytes),
-        slo_s=_spread(trace.slo_s),
+        input_bytes=_spread(trace, "input_bytes"),
+        slo_s=_spread(trace, "slo_s"),
     )
 
 
-def popularity(trace: Trace) -> Popularity:
+def model_counts(trace: Requests) -> npt.NDArray[np.int64]:
+    """Count the requests of each model, by its number."""
+    counts = np.zeros(len(trace.models), dtype=np.int64)
+    for piece in trace.pieces():
+        counts += np.bincount(piece["model"], minlength=len(counts))
+    return counts
+
+
+def popularity(trace: Requests) -> Popularity:
     """Count the requests of each model of a trace, with any number of requests."""
-    counts = np.bincount(trace.model, minlength=len(trace.models))
-    order = trace.popularity()
+    counts = model_counts(trace)
+    order = np.argsort(-counts, kind="stable")
     popular = counts[order]
     top = [code for code in order[:_TOP_MODELS].tolist() if counts[code]]
     return Popularity(
@@ -160,12 +176,72 @@ def popularity(trace: Trace) -> Popularity:
     )
 
 
-def _peak_to_mean(trace: Trace, bin_s: float) -> float | None:
-    if not len(trace):
-        return None
-    # Only non-empty bins are counted, since a trace may span years.
-    bins, counts = np.unique(np.floor(trace.arrival_s / bin_s), return_counts=True)
-    return float(counts.max() * (bins[-1] - bins[0] + 1) / len(trace))
+class _Arrivals:
+    """What is known of arrivals in order, some of which were added."""
+
+    def __init__(self) -> None:
+        self.first_s = self.last_s = math.nan
+        self.seconds, self.minutes = _Bins(1.0), _Bins(60.0)
+        self._gaps = 0
+        self._mean_s = self._squares = 0.0  # of the gaps, and of their differences
+
+    def add(self, arrival_s: npt.NDArray[np.float64]) -> None:
+        """Add the next arrivals."""
+        if not len(arrival_s):
+            return
+        if math.isnan(self.first_s):
+            self.first_s = self.last_s = float(arrival_s[0])
+            self._add_gaps(np.diff(arrival_s))
+        else:
+            self._add_gaps(np.diff(arrival_s, prepend=self.last_s))
+        self.last_s = float(arrival_s[-1])
+        self.seconds.add(arrival_s)
+        self.minutes.add(arrival_s)
+
+    def _add_gaps(self, gaps_s: npt.NDArray[np.float64]) -> None:
+        """Join the mean and the squares of two sets (Chan, Golub and LeVeque 1979)."""
+        if not len(gaps_s):
+            return
+        mean_s = float(gaps_s.mean())
+        total = self._gaps + len(gaps_s)
+        apart_s = mean_s - self._mean_s
+        self._squares += float(((gaps_s - mean_s) ** 2).sum())
+        self._squares += apart_s**2 * self._gaps * len(gaps_s) / total
+        self._mean_s += apart_s * len(gaps_s) / total
+        self._gaps = total
+
+    @property
+    def gap_cv(self) -> float:
+        """Standard deviation of the gaps over their mean."""
+        return math.sqrt(self._squares / self._gaps) / self._mean_s
+
+
+class _Bins:
+    """Arrivals by whole seconds, or longer bins, of which the fullest is known."""
+
+    def __init__(self, bin_s: float) -> None:
+        self._bin_s = bin_s
+        self._first = self._last = math.nan
+        self._in_last = self._most = self._all = 0
+
+    def add(self, arrival_s: npt.NDArray[np.float64]) -> None:
+        """Add the next arrivals, at least one."""
+        # Only non-empty bins are counted, since a trace may span years.
+        bins, counts = np.unique(np.floor(arrival_s / self._bin_s), return_counts=True)
+        if not self._all:
+            self._first = float(bins[0])
+        elif bins[0] == self._last:
+            counts[0] += self._in_last
+        self._last, self._in_last = float(bins[-1]), int(counts[-1])
+        self._most = max(self._most, int(counts.max()))
+        self._all += len(arrival_s)
+
+    @property
+    def peak_to_mean(self) -> float | None:
+        """The most arrivals of a bin over the mean of all bins; None without any."""
+        if not self._all:
+            return None
+        return self._most * (self._last - self._first + 1) / self._all
 
 
 def zipf_exponent(popular: npt.NDArray[np.int64]) -> float | None:
@@ -181,7 +257,11 @@ def zipf_exponent(popular: npt.NDArray[np.int64]) -> float | None:
     return float(-(rank @ (count - count.mean())) / (rank @ rank)) + 0.0
 
 
-def _spread(values: npt.NDArray[Any]) -> Spread | None:
-    if not len(values):
+def _spread(trace: Requests, name: str) -> Spread | None:
+    if not len(trace):
         return None
-    return Spread(*np.quantile(values, (0.0, 0.5, 0.95, 1.0)).tolist())
+
+    def pieces() -> Iterator[npt.NDArray[Any]]:
+        return (piece[name] for piece in trace.pieces())
+
+    return Spread(*quantiles(pieces, len(trace), (0.0, 0.5, 0.95, 1.0)))

@@ -25,6 +25,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+_MOST_DENSE = 1 << 22
+"""Entries of a table of models and atoms, up to which it is used for sums."""
+
+
 class PlannedRound(NamedTuple):
     """A model and the users of one batch, by number."""
 
@@ -146,9 +150,16 @@ class Tables:
         The entry for b = 0 is 0; a batch that does not fit in GPU memory costs inf.
         """
         tables = []
+        limit_bytes = self.problem.gpu_memory_bytes
         for name, model in self.problem.models.items():
-            fits = [self.problem.fits(name, b + 1) for b in range(len(model.latency_s))]
-            tables.append(np.array([0.0, *np.where(fits, model.latency_s, np.inf)]))
+            latency_s = np.array([0.0, *model.latency_s])
+            if limit_bytes is not None:
+                weights = self.problem.weight_bytes(name)
+                activations = model.activation_bytes or (0,) * len(model.latency_s)
+                # Of Python's whole numbers: the sum may be beyond numpy's.
+                fits = [weights + a <= limit_bytes for a in activations]
+                latency_s[1:][~np.array(fits)] = np.inf
+            tables.append(latency_s)
         return tuple(tables)
 
     @cached_property
@@ -247,7 +258,24 @@ class Tables:
         there = self.initial_atoms if before is None else self.atoms_of[before]
         missing_s = self.atom_load_s.copy()
         missing_s[list(there)] = 0.0
-        return self.holds @ missing_s
+        return self.sums(missing_s)
+
+    def sums(self, per_atom: Floats) -> Floats:
+        """Sum a quantity of atoms over those of each model, shape (M,)."""
+        if len(self.atoms_of) * len(per_atom) <= _MOST_DENSE:
+            return self.holds @ per_atom
+        found: Floats = np.add.reduceat(per_atom[self._atoms_in_turn], self._first)
+        return found
+
+    @cached_property
+    def _atoms_in_turn(self) -> Ints:
+        """The atoms of one model after another."""
+        return np.array([a for atoms in self.atoms_of for a in sorted(atoms)], np.int64)
+
+    @cached_property
+    def _first(self) -> Ints:
+        """Where those of each model begin; every model holds an atom."""
+        return np.cumsum([0, *map(len, self.atoms_of[:-1])])
 
     @cached_property
     def holds(self) -> Floats:

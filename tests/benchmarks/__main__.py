@@ -7,10 +7,7 @@ as ratios, since a busy machine slows both sides.
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,30 +19,18 @@ from edgesim.instances import write_instance
 from solvers import UPLINKS, Problem, solve
 from tests.benchmarks import figures, online
 from tests.benchmarks.checkpoints import checkpoints
+from tests.benchmarks.commands import measured
 from tests.benchmarks.problems import campus_like
 from tests.shared_data import SHARED_DATA
 
 RUNS = 5
 
 
-def _measured(*words: object) -> tuple[float, float]:
-    """Run a command; return its wall time in s and its peak memory in MB."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgesim", *map(str, words)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, words
-    return time.perf_counter() - started, usage.ru_maxrss / 1000
-
-
 def _medians(*words: object) -> tuple[float, float]:
-    measured = [_measured(*words) for _ in range(RUNS)]
+    taken = [measured(*words) for _ in range(RUNS)]
     return (
-        statistics.median(wall_s for wall_s, _ in measured),
-        max(memory_mb for _, memory_mb in measured),
+        statistics.median(one.wall_s for one in taken),
+        max(one.memory_mb for one in taken),
     )
 
 
@@ -80,7 +65,7 @@ def traces(folder: Path) -> None:
     if not source.is_file():
         _print("edgesim trace convert azure-functions-2019", "no shared data")
         return
-    wall_s, memory_mb = _measured(
+    wall_s, _, memory_mb = measured(
         *("trace", "convert", "azure-functions-2019", source, folder / "day.csv"),
         *("--slo-s", 1, "--input-bytes", 120000),
     )

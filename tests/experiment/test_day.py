@@ -40,7 +40,7 @@ def test_an_hour_of_azure_functions_under_every_policy(tmp_path: Path) -> None:
     )
     with trace.open() as lines:
         requests = sum(1 for _ in lines) - 1
-    inputs = load_inputs(file, tmp_path)
+    inputs = load_inputs(file)
     assert isinstance(inputs.online, OnlineSpec)
     names = []
     # serve_repeat checks that every request has one outcome: Log.run raises if not.

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgesim.experiment.inputs import Inputs, load_inputs, open_inputs
+from edgesim.experiment.inputs import Inputs, load_inputs
 from edgesim.experiment.plans import _epoch
 from edgesim.experiment.popularity import drawn_ranks
 from edgesim.experiment.stream import Stream, make_stream
@@ -137,19 +137,16 @@ def test_fewer_models_than_the_trace_has() -> None:
 def test_streams(extra: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The same each time and in pieces of any size; only models differ from without."""
     window = {"workload.window_s": 120.0, **extra}
-    with open_inputs(ONLINE, overrides={**window, "workload.zipf": 1.0}) as inputs:
-        stream = stream_of(inputs)
-        first = list(stream)
-        assert first == list(stream)
-        monkeypatch.setattr(scale, "PIECE_ROWS", 7)
-        assert first == list(stream)
-        number = Counter(model for _, _, model, _, _ in first)
-        assert [number[m] for m in range(len(stream.per_model))] == list(
-            stream.per_model
-        )
-        assert stream.requests == len(first)
-    with open_inputs(ONLINE, overrides=window) as inputs:
-        bare = list(stream_of(inputs))
+    inputs = load_inputs(ONLINE, overrides={**window, "workload.zipf": 1.0})
+    stream = stream_of(inputs)
+    first = list(stream)
+    assert first == list(stream)
+    monkeypatch.setattr(scale, "PIECE_ROWS", 7)
+    assert first == list(stream)
+    number = Counter(model for _, _, model, _, _ in first)
+    assert [number[m] for m in range(len(stream.per_model))] == list(stream.per_model)
+    assert stream.requests == len(first)
+    bare = list(stream_of(load_inputs(ONLINE, overrides=window)))
     assert [(a, u, d, s) for a, u, _, d, s in first] == [
         (a, u, d, s) for a, u, _, d, s in bare
     ]

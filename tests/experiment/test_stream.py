@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from edgesim import column_files
 from edgesim.errors import InputError
 from edgesim.experiment.faults import online_faults
 from edgesim.experiment.stream import Stream, make_stream
@@ -45,7 +47,7 @@ def trace_of(n: int, **columns: Any) -> Trace:
 def spool_of(folder: Path, trace: Trace) -> StoredTrace:
     """Write a trace and lay it down."""
     write_trace(trace, folder / "trace.csv")
-    return open_trace(folder / "trace.csv", folder)
+    return open_trace(folder / "trace.csv")
 
 
 def scenario_of(
@@ -109,16 +111,20 @@ def test_an_empty_trace_is_an_empty_stream(tmp_path: Path) -> None:
     assert stream.per_model == (0, 0, 0, 0)
 
 
-def test_bad_trace_and_bad_folder(tmp_path: Path) -> None:
-    """Errors name the line of the trace, or the folder."""
+def test_bad_trace_and_bad_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors name the line of the trace, or the folder for what is temporary."""
     (tmp_path / "bad.csv").write_text(
         "arrival_s,user,model,input_bytes,slo_s\n1,u,m,0,1"
     )
     with pytest.raises(InputError, match=r"bad.csv:2: input_bytes must be"):
-        open_trace(tmp_path / "bad.csv", tmp_path)
+        open_trace(tmp_path / "bad.csv")
     write_trace(trace_of(1), tmp_path / "good.csv")
+    monkeypatch.setattr(column_files, "IN_MEMORY_ROWS", 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     with pytest.raises(InputError, match="none: cannot be written: no such file"):
-        open_trace(tmp_path / "good.csv", tmp_path / "none")
+        open_trace(tmp_path / "good.csv")
 
 
 def test_arrivals_by_hand(tmp_path: Path) -> None:
@@ -242,9 +248,10 @@ def test_memory_does_not_grow_with_the_trace(tmp_path: Path) -> None:
         with (
             mock.patch.object(trace_chunks, "BLOCK_BYTES", 1 << 16),
             mock.patch.object(scale, "PIECE_ROWS", 1 << 11),
+            mock.patch.object(column_files, "IN_MEMORY_ROWS", 1 << 11),
         ):
             tracemalloc.start()
-            spool = open_trace(folder / "trace.csv", folder)
+            spool = open_trace(folder / "trace.csv")
             for scenario in (scenario_of(), scenario_of(rate_scale=1.5)):
                 stream = stream_of(spool, scenario)
                 assert sum(1 for _ in stream) == stream.requests
@@ -266,7 +273,7 @@ def test_faults_meet_the_users_of_the_stream(tmp_path: Path) -> None:
 def test_reading_back_what_was_read(tmp_path: Path) -> None:
     """The spool of a file equals the trace read from the same file."""
     write_trace(trace_of(50), tmp_path / "trace.csv")
-    spool = open_trace(tmp_path / "trace.csv", tmp_path)
+    spool = open_trace(tmp_path / "trace.csv")
     trace = read_trace(tmp_path / "trace.csv")
     for name, values in trace.columns().items():
         assert spool.columns[name].tobytes() == values.tobytes()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 
 from edgesim.engine.clock import ClockEnvironment, Stopwatch
 from edgesim.engine.server import Parts, serve_by_clock
-from edgesim.experiment.inputs import Inputs, open_inputs
+from edgesim.experiment.inputs import Inputs, load_inputs
 from edgesim.experiment.streams import (
     serve_repeat,
     service_of,
@@ -35,11 +34,9 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@contextmanager
-def _inputs(**changes: object) -> Iterator[Inputs]:
+def _inputs(**changes: object) -> Inputs:
     online = {"online.policies": POLICIES, "run.repeats": 1}
-    with open_inputs(Path("small.toml"), overrides=online | changes) as found:
-        yield found
+    return load_inputs(Path("small.toml"), overrides=online | changes)
 
 
 @pytest.mark.parametrize("residency", ["previous", "cache"])
@@ -50,22 +47,22 @@ def test_a_live_run_without_its_clock_and_device_is_the_simulated_one(
     """Event for event, under every policy: nothing but time differs live."""
     cases.write_files(rate_per_s=400, slo_s=0.02)
     changes = {"gpu.residency": residency, "online.late": late}
-    with _inputs(**changes, **{"gpu.memory_bytes": 300_000}) as inputs:
-        outcomes = set()
-        for trial in serve_repeat(inputs, 0):
-            stream, _ = stream_of(inputs, 0)
-            tables, policy, settings = service_of(inputs, trial.name, stream)
-            clock = NominalClock()
-            env = ClockEnvironment(clock)
-            device = NominalDevice(env, clock)
-            parts = Parts(
-                device=lambda _, device=device: device,  # type: ignore[misc]
-                stopwatch=Stopwatch(env),
-            )
-            live = serve_by_clock(env, tables, stream, policy, settings, parts)
-            assert_same(live, trial.account.run)
-            assert len(live.rounds.end_s) > 100
-            outcomes |= set(live.requests.outcome.tolist())
+    inputs = _inputs(**changes, **{"gpu.memory_bytes": 300_000})
+    outcomes = set()
+    for trial in serve_repeat(inputs, 0):
+        stream, _ = stream_of(inputs, 0)
+        tables, policy, settings = service_of(inputs, trial.name, stream)
+        clock = NominalClock()
+        env = ClockEnvironment(clock)
+        device = NominalDevice(env, clock)
+        parts = Parts(
+            device=lambda _, device=device: device,  # type: ignore[misc]
+            stopwatch=Stopwatch(env),
+        )
+        live = serve_by_clock(env, tables, stream, policy, settings, parts)
+        assert_same(live, trial.account.run)
+        assert len(live.rounds.end_s) > 100
+        outcomes |= set(live.requests.outcome.tolist())
     assert len(outcomes) > 1
 
 
@@ -95,19 +92,19 @@ def test_by_the_wall_clock_all_bytes_requests_and_time_are_accounted_for(
     back and the engine's own work: a small part, on a busy machine too.
     """
     cases.write_files(rate_per_s=60)
-    with _inputs(**{"workload.window_s": 2.0, "gpu.residency": "cache"}) as inputs:
-        device = SleepingDevice(torch.device("cpu"))
-        problem = tables_of(inputs, sharing=True).problem
-        buffer = device.device_buffer(most_pool_bytes(inputs, [name]))
-        served = serve_live(
-            inputs,
-            cases.stage(problem),
-            device,
-            buffer,
-            name,
-            Limits(1, 2.0),
-            Interrupts(),
-        )
+    inputs = _inputs(**{"workload.window_s": 2.0, "gpu.residency": "cache"})
+    device = SleepingDevice(torch.device("cpu"))
+    problem = tables_of(inputs, sharing=True).problem
+    buffer = device.device_buffer(most_pool_bytes(inputs, [name]))
+    served = serve_live(
+        inputs,
+        cases.stage(problem),
+        device,
+        buffer,
+        name,
+        Limits(1, 2.0),
+        Interrupts(),
+    )
     assert served is not None
     trial, measured = served
     run = trial.account.run

@@ -145,6 +145,8 @@ def drop_unmeetable(server: View, model: int, begin_s: float) -> None:
     Requests that are served even if late (their ``latest_s`` is infinite) stay.
     """
     queue = server.waiting[model]
+    if not queue or queue[0].latest_s == math.inf:  # then so is that of all others
+        return
     end_s = begin_s + server.least_s[model]
     for request in queue[: first_in_time(queue, end_s)]:
         if request.latest_s < math.inf:

@@ -16,10 +16,8 @@ from edgesim.engine.policies.helpers import (
     outlook,
 )
 from edgesim.engine.policy import Policy, View
-from edgesim.engine.request import WAITING, ActiveRequest
+from edgesim.engine.request import WAITING, ActiveRequest, Entry, Heap, waits
 from solvers.tolerance import TIME_TOLERANCE_S
-
-_Entry = tuple[float, int, ActiveRequest]
 
 
 class _InOrder(Policy):
@@ -27,7 +25,7 @@ class _InOrder(Policy):
 
     def __init__(self) -> None:
         # Entries of requests that no longer wait stay until they reach the head.
-        self._order: list[_Entry] = []
+        self._order = Heap(waits)
 
     @abstractmethod
     def _first_of(self, server: View, model: int, most: int) -> Sequence[ActiveRequest]:
@@ -35,7 +33,7 @@ class _InOrder(Policy):
 
     def choose(self, server: View) -> Sequence[ActiveRequest] | None:
         """Choose the first request and others of its model."""
-        first = _first_waiting(self._order)
+        first = _first_waiting(self._order.entries)
         if first is None:
             return load_ahead(server)
         model = first.model
@@ -61,13 +59,13 @@ class Fcfs(_InOrder):
 
     def start(self, server: View) -> None:
         """Make an empty queue for each model."""
-        self._of_model: list[list[_Entry]] = [[] for _ in server.model_names]
+        self._of_model: list[list[Entry]] = [[] for _ in server.model_names]
 
     def ready(self, server: View, request: ActiveRequest) -> None:
         """Insert a request in order."""
         del server
         entry = (0.0, request.number, request)
-        heappush(self._order, entry)
+        self._order.push(entry)
         heappush(self._of_model[request.model], entry)
 
     def _first_of(self, server: View, model: int, most: int) -> Sequence[ActiveRequest]:
@@ -92,7 +90,7 @@ class Edf(_InOrder):
     def ready(self, server: View, request: ActiveRequest) -> None:
         """Insert a request in order."""
         del server
-        heappush(self._order, (request.deadline_s, request.number, request))
+        self._order.push((request.deadline_s, request.number, request))
 
     def _first_of(self, server: View, model: int, most: int) -> Sequence[ActiveRequest]:
         return server.waiting[model][:most]
@@ -174,7 +172,7 @@ class Clockwork(Policy):
         return 0
 
 
-def _first_waiting(order: list[_Entry]) -> ActiveRequest | None:
+def _first_waiting(order: list[Entry]) -> ActiveRequest | None:
     """Return the first request of a heap that still waits, discarding others."""
     while order and order[0][2].state != WAITING:
         heappop(order)

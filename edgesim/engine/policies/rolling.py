@@ -158,12 +158,17 @@ class Rolling(Policy):
         self, server: View, batch: Sequence[ActiveRequest], room: int
     ) -> Sequence[ActiveRequest]:
         """Let requests join that are served in time and that no plan has considered."""
-        del room  # how much of it is usable depends on the deadlines
-        queue = server.waiting[batch[0].model]
+        model = batch[0].model
+        queue = server.waiting[model]
+        # Of a long queue, only the part in which those who join can be.
+        ends_s = server.batch_s[model][len(batch) + 1 : len(batch) + room + 1]
+        first = first_in_time(queue, server.now_s + min(ends_s))
+        last = first_in_time(queue, server.now_s + max(ends_s))
+        part = queue[first : last + room + len(self._considered_numbers)]
         return join_in_time(
             server,
             batch,
-            [r for r in queue if r.number not in self._considered_numbers],
+            [r for r in part if r.number not in self._considered_numbers],
         )
 
     def _planned(

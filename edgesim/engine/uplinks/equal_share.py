@@ -8,9 +8,13 @@ from heapq import heapify, heappop, heappush
 from simpy import Environment, Event
 from simpy.events import Timeout
 
-from edgesim.engine.request import DONE, ActiveRequest
+from edgesim.engine.request import DONE, ActiveRequest, Heap
 from edgesim.engine.uplinks.links import Act, BusyTime, DownLinks, all_in_order
 from solvers.tolerance import TIME_TOLERANCE_S
+
+
+def _has_share(request: ActiveRequest) -> bool:
+    return request.tag_s >= 0
 
 
 class EqualShareUplink(BusyTime):
@@ -35,7 +39,7 @@ class EqualShareUplink(BusyTime):
         self._virtual_s = 0.0
         self._last_s = 0.0
         self._queue: list[tuple[float, int, ActiveRequest]] = []
-        self._expiry: list[tuple[float, int, ActiveRequest]] = []
+        self._expiry = Heap(_has_share)
         self._timer: Timeout | None = None
         self._timer_s = math.inf
         self._down = DownLinks()
@@ -52,7 +56,7 @@ class EqualShareUplink(BusyTime):
         request.tag_s = self._virtual_s + request.left_s
         heappush(self._queue, (request.tag_s, request.number, request))
         if request.latest_s < math.inf:
-            heappush(self._expiry, (request.latest_s, request.number, request))
+            self._expiry.push((request.latest_s, request.number, request))
         if not self._active:
             self._begin(now_s)
         self._active += 1
@@ -80,9 +84,10 @@ class EqualShareUplink(BusyTime):
                 stopped.append(request)
         # They return with new entries, which must not be confused with these.
         self._queue = [entry for entry in self._queue if entry[2].tag_s >= 0]
-        self._expiry = [entry for entry in self._expiry if entry[2].tag_s >= 0]
+        expiry = self._expiry.entries
+        expiry[:] = [entry for entry in expiry if entry[2].tag_s >= 0]
         heapify(self._queue)
-        heapify(self._expiry)
+        heapify(expiry)
         self._down.keep(user, stopped)
         self._arm(now_s)
 
@@ -136,7 +141,7 @@ class EqualShareUplink(BusyTime):
         queue = self._queue
         while queue and queue[0][2].tag_s < 0:
             heappop(queue)
-        expiry = self._expiry
+        expiry = self._expiry.entries
         while expiry and expiry[0][2].tag_s < 0:
             heappop(expiry)
 
@@ -146,8 +151,8 @@ class EqualShareUplink(BusyTime):
         if not self._queue:
             return
         next_s = now_s + max(0.0, self._queue[0][0] - self._virtual_s) * self._active
-        if self._expiry:
-            next_s = min(next_s, max(now_s, self._expiry[0][0]))
+        if self._expiry.entries:
+            next_s = min(next_s, max(now_s, self._expiry.entries[0][0]))
         if self._timer is None or next_s < self._timer_s:
             # A timer that fires too early arms another: cheaper than one per change.
             self._timer_s = next_s
@@ -175,7 +180,7 @@ class EqualShareUplink(BusyTime):
             delivered.append(request)
             self._forget()
         late = []
-        expiry = self._expiry
+        expiry = self._expiry.entries
         while expiry and expiry[0][0] <= until_s:
             request = heappop(expiry)[2]
             self._leave(request, now_s)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from edgesim.column_files import LongColumn
 from edgesim.engine.request import DONE, ActiveRequest
 
 Act: TypeAlias = Callable[[ActiveRequest], None]
@@ -21,7 +21,7 @@ class BusyTime:
     """
 
     def __init__(self) -> None:
-        self.busy_s = array("d")
+        self.busy_s = LongColumn()
 
     @property
     def bands(self) -> Sequence[tuple[int, float, float, float]]:
@@ -30,7 +30,7 @@ class BusyTime:
 
     def _begin(self, now_s: float) -> None:
         busy_s = self.busy_s
-        if busy_s and busy_s[-1] == now_s:
+        if busy_s.last == now_s:
             busy_s.pop()
         else:
             busy_s.append(now_s)

@@ -7,7 +7,6 @@ start when their requests arrive, and are abandoned at a horizon.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -15,6 +14,7 @@ from typing import TypeAlias
 from simpy import Environment, Event
 from simpy.events import Timeout
 
+from edgesim.column_files import LongColumn
 from edgesim.engine.channel import Channel
 from edgesim.engine.request import DONE, ActiveRequest
 from edgesim.engine.uplinks.in_order import InOrderUplink
@@ -181,7 +181,7 @@ class FixedBandUplink:
         uploads: Uploads,
         band_hz: Mapping[int, float],
     ) -> None:
-        self.busy_s = array("d")
+        self.busy_s = LongColumn()
         self._env = env
         self._deliver = deliver
         self._lose = lose

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 
 from simpy import Environment, Event
 from simpy.events import Timeout
 
+from edgesim.column_files import LongColumn
 from edgesim.engine.request import DONE, ActiveRequest
 from edgesim.engine.uplinks.links import Act
 
@@ -31,7 +31,7 @@ class RecordedUplink:
         start_s: Sequence[float],
         end_s: Sequence[float],
     ) -> None:
-        self.busy_s = array("d")
+        self.busy_s = LongColumn()
         self.bands: Sequence[tuple[int, float, float, float]] = ()
         self._env = env
         self._deliver = deliver

@@ -10,12 +10,12 @@ the link is restored.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from typing import Protocol
 
 from simpy import Environment
 
+from edgesim.column_files import LongColumn
 from edgesim.engine.request import ActiveRequest
 from edgesim.engine.uplinks.equal_share import EqualShareUplink
 from edgesim.engine.uplinks.in_order import InOrderUplink, by_deadline
@@ -32,7 +32,7 @@ class Uplink(Protocol):
         Times at which the band alternately began and ceased to be in use.
     """
 
-    busy_s: array[float]
+    busy_s: LongColumn
 
     @property
     def bands(self) -> Sequence[tuple[int, float, float, float]]:

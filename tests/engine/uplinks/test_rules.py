@@ -88,7 +88,8 @@ def drive(rule: UplinkRule, sent: list[Sent], happenings: list[Happening]) -> Se
     env.run()
     there = {r.number for r in uplink.unfinished()}
     assert there == {r.number for r in requests if r.state != DONE}
-    seen.busy_s = sum(uplink.busy_s[1::2]) - sum(uplink.busy_s[::2])
+    times_s = uplink.busy_s.values().tolist()
+    seen.busy_s = sum(times_s[1::2]) - sum(times_s[::2])
     return seen
 
 
