@@ -726,7 +726,7 @@ def test_tolerance_on_the_slack():
 
 
 def test_slack_with_loads_beside_batches():
-    """By hand: batches end by 20, 19.7, 18.7, 18 and 17 s, and no load is in the way."""
+    """By hand: batches end by 17, 18, 18.7, 19.7 and 20 s; no load is in the way."""
     tables = Tables(Problem.model_validate(CACHED))
     made = make_schedule(tables, CACHED_ROUNDS, "static", solver="test", bound=None)
     schedule = listed(made.model_dump())
