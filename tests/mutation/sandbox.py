@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -119,10 +120,12 @@ class Sandbox:
                 if ended:
                     return os.waitstatus_to_exitcode(status)
                 time.sleep(0.005)
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
             return None
-        finally:
+        finally:  # also where an interrupt ends this
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child, 0)
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _be_tested(self, files: Sequence[str], keep: bool) -> NoReturn:
