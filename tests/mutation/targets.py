@@ -14,6 +14,8 @@ _SERVER = (
     *("tests/engine/test_plan.py", "tests/engine/test_faults.py"),
 )
 
+_PATHS = sorted(REPOSITORY.glob("solvers/bounds/path_*.py"))
+
 TESTS = {
     "solvers/verify.py": _JUDGE,
     "solvers/core/timing.py": _TIMES,
@@ -21,11 +23,12 @@ TESTS = {
     "solvers/bounds/prices.py": ("tests/solvers/bounds/test_upper_bound.py",),
     "solvers/bounds/upper_bound.py": ("tests/solvers/bounds/test_upper_bound.py",),
     "solvers/bounds/visit_prices.py": ("tests/solvers/bounds/test_upper_bound.py",),
-    "solvers/bounds/path_band.py": ("tests/solvers/bounds/test_path_bound.py",),
-    "solvers/bounds/path_bound.py": ("tests/solvers/bounds/test_path_bound.py",),
-    "solvers/bounds/path_gains.py": ("tests/solvers/bounds/test_path_bound.py",),
-    "solvers/bounds/path_grid.py": ("tests/solvers/bounds/test_path_bound.py",),
-    "solvers/bounds/path_network.py": ("tests/solvers/bounds/test_path_bound.py",),
+    **{
+        path.relative_to(REPOSITORY).as_posix(): (
+            "tests/solvers/bounds/test_path_bound.py",
+        )
+        for path in _PATHS
+    },
     "solvers/core/residency.py": ("tests/solvers/core/test_residency.py",),
     "solvers/core/knapsack.py": ("tests/solvers/core/test_knapsack.py",),
     "edgesim/engine/gpu.py": _SERVER,
