@@ -18,6 +18,9 @@ from tests.mutation.targets import JUDGED, REPOSITORY, TESTS
 
 # Processes fork from this one with these there; the code under test is loaded anew.
 LOADED = ("numpy", "pydantic", "networkx", "simpy", "highspy", "pulp", "hypothesis")
+PROGRESS = 50
+"""Mutants between two lines that say how far the command is."""
+
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 
 
@@ -56,7 +59,9 @@ def run(drawn: list[Mutant], folder: Path) -> dict[str, Counter[str]]:
     usual_s = {files: sandbox.measure(files) for files in suites}
     explained = reasons()
     counts: dict[str, Counter[str]] = {}
-    for mutant in drawn:
+    for number, mutant in enumerate(drawn):
+        if number and number % PROGRESS == 0:
+            print(f"{number} of {len(drawn)} mutants", flush=True)
         files = TESTS[mutant.path]
         text = (sandbox.tree / mutant.path).read_text(encoding="utf-8")
         source = mutated(text, mutant.number)

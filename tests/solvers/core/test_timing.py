@@ -416,6 +416,12 @@ def test_deadline_exactly_met(uplink, deadline_s, fits):
     assert (timing is not None) == fits
 
 
+def test_static_with_no_time_to_spare():
+    """A load and a batch that fill the time until the deadline, exactly."""
+    tables = tiny(load_s=0.5, latency_s=0.5)
+    assert time_rounds(tables, ONE, "static").compute_start_s.tolist() == [0.5]
+
+
 @pytest.mark.parametrize("uplink", ["dynamic", "upfront"])
 def test_deadline_met_by_the_tolerance_exactly(uplink):
     """What ends at the deadline plus the tolerance, by floats too, is in time."""
