@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from solvers import UPLINKS, Problem, solve
-from solvers.bounds.prices import best_counts, make_charges
-from solvers.bounds.upper_bound import prices, upper_bound
+from solvers.bounds.convex_costs import (
+    _convex_steps,
+    _with_entry,
+    convex_tree_costs,
+)
+from solvers.bounds.prices import best_counts, make_charges, weighted_tree_costs
+from solvers.bounds.upper_bound import _weightings, prices, upper_bound
 from solvers.core.forest import build_forest
 from solvers.core.tables import Tables
 from tests.benchmarks.problems import campus_like
@@ -73,6 +79,48 @@ def test_convex_costs_are_never_below_the_optimum(monkeypatch, sharing, uplink):
 
     compare()
     assert seen[0] > sum(seen.values()) / 2
+
+
+def test_convex_costs_by_hand():
+    """The first step is too dear, and then an entry too: both are spread."""
+    steps = _convex_steps(np.array([0.0, 5.0, 6.0, 12.0]))
+    assert steps.tolist() == [3.0, 3.0, 6.0]
+    entered = _with_entry(np.array([[1.0, 2.0, 10.0]]), np.array([3.0]))
+    assert entered.tolist() == [[3.0, 3.0, 10.0]]
+    assert _with_entry(np.zeros((2, 0)), np.ones(2)).shape == (2, 0)
+
+
+@FEW
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=12))
+def test_convex_steps_are_those_of_the_greatest_convex_function(rises):
+    """At each number of users it is the lowest chord over it."""
+    cost = np.cumsum([0.0, *rises])
+    numbers = range(len(cost))
+    lowest = [
+        min(
+            np.interp(n, [left, right], cost[[left, right]])
+            for left in numbers[: n + 1]
+            for right in numbers[n:]
+        )
+        for n in numbers
+    ]
+    assert np.cumsum(_convex_steps(cost)) == pytest.approx(lowest[1:], abs=1e-9)
+
+
+def test_convex_costs_are_below_by_floats_too():
+    """One model whose costs are convex as they are: the two are equal but for rounding.
+
+    Never above, and no lower than sums of so many terms may round.
+    """
+    names = [("a", 0.1)] * 300
+    t = tables({"a": (["x"], 0.1)}, names, 1e3, resident_model="a")
+    charges = make_charges(t)
+    (rows,) = _weightings(t, "dynamic")
+    exact = weighted_tree_costs(charges, rows)
+    below = convex_tree_costs(charges, rows)[:, : exact.shape[1]]
+    assert exact.shape[1] == 301
+    assert (below <= exact).all()
+    assert below == pytest.approx(exact, rel=1e-12)
 
 
 def test_convex_costs_lose_little(monkeypatch):
