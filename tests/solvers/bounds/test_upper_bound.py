@@ -17,7 +17,12 @@ from solvers.bounds.convex_costs import (
     _with_entry,
     convex_tree_costs,
 )
-from solvers.bounds.prices import best_counts, make_charges, weighted_tree_costs
+from solvers.bounds.prices import (
+    best_counts,
+    fill_gaps,
+    make_charges,
+    weighted_tree_costs,
+)
 from solvers.bounds.upper_bound import _weightings, prices, upper_bound
 from solvers.core.forest import build_forest
 from solvers.core.tables import Tables
@@ -79,6 +84,14 @@ def test_convex_costs_are_never_below_the_optimum(monkeypatch, sharing, uplink):
 
     compare()
     assert seen[0] > sum(seen.values()) / 2
+
+
+def test_counts_that_no_batches_attain_cost_what_the_next_one_does():
+    """Of all that are larger the least, and beyond the last what that costs."""
+    costs = np.array([0.0, 5.0, np.inf, 4.0, np.inf])
+    assert fill_gaps(costs).tolist() == [0.0, 4.0, 4.0, 4.0, 4.0]
+    costs = np.array([0.0, 1.0, np.inf, 4.0, 9.0])
+    assert fill_gaps(costs).tolist() == [0.0, 1.0, 4.0, 4.0, 9.0]
 
 
 def test_convex_costs_by_hand():
