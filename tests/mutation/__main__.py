@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from tests.mutation.mutants import Mutant, mutants, mutated
@@ -47,8 +47,10 @@ def _drawn(options: argparse.Namespace) -> list[Mutant]:
     return sorted(chosen, key=lambda mutant: (place[mutant.path], mutant.number))
 
 
-def run(drawn: list[Mutant], folder: Path) -> dict[str, Counter[str]]:
-    """Run mutants one after the other; return how those of each module ended."""
+def run(
+    drawn: list[Mutant], folder: Path, counts: defaultdict[str, Counter[str]]
+) -> None:
+    """Run mutants one after the other; count how those of each module end."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     for name in LOADED:
         importlib.import_module(name)
@@ -58,7 +60,6 @@ def run(drawn: list[Mutant], folder: Path) -> dict[str, Counter[str]]:
     suites = dict.fromkeys(TESTS[mutant.path] for mutant in drawn)
     usual_s = {files: sandbox.measure(files) for files in suites}
     explained = reasons()
-    counts: dict[str, Counter[str]] = {}
     for number, mutant in enumerate(drawn):
         if number and number % PROGRESS == 0:
             print(f"{number} of {len(drawn)} mutants", flush=True)
@@ -71,8 +72,15 @@ def run(drawn: list[Mutant], folder: Path) -> dict[str, Counter[str]]:
             known = explained.get((mutant.path, mutant.key))
             end = "explained" if known else "survived"
             print(f"{end}: {mutant.path}:{mutant.number} {mutant.key}", flush=True)
-        counts.setdefault(mutant.path, Counter())[end] += 1
-    return counts
+        counts[mutant.path][end] += 1
+
+
+def _print(counts: defaultdict[str, Counter[str]]) -> None:
+    ends = ("test", "import", "time", "explained", "survived")
+    print(f"{'':32}{'mutants':>9}" + "".join(f"{end:>11}" for end in ends))
+    for path, found in [*counts.items(), ("", sum(counts.values(), Counter()))]:
+        columns = "".join(f"{found[end]:>11,}" for end in ends)
+        print(f"{path or 'all':32}{found.total():>9,}{columns}")
 
 
 def main() -> None:
@@ -84,13 +92,12 @@ def main() -> None:
     parser.add_argument("--mutant", nargs="*", help="these alone, as PATH:NUMBER")
     options = parser.parse_args()
     started_s = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="edgesim-mutants-") as folder:
-        counts = run(_drawn(options), Path(folder))
-    ends = ("test", "import", "time", "explained", "survived")
-    print(f"{'':32}{'mutants':>9}" + "".join(f"{end:>11}" for end in ends))
-    for path, found in [*counts.items(), ("", sum(counts.values(), Counter()))]:
-        columns = "".join(f"{found[end]:>11,}" for end in ends)
-        print(f"{path or 'all':32}{found.total():>9,}{columns}")
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgesim-mutants-") as folder:
+            run(_drawn(options), Path(folder), counts)
+    finally:  # an interrupted command says what it found
+        _print(counts)
     print(f"{time.monotonic() - started_s:.0f} s")
     open_ = sum(
         found["survived"] for path, found in counts.items() if path.startswith(JUDGED)

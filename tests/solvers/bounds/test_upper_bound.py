@@ -21,6 +21,7 @@ from solvers.bounds.prices import (
     best_counts,
     fill_gaps,
     make_charges,
+    users_within,
     weighted_tree_costs,
 )
 from solvers.bounds.upper_bound import _weightings, prices, upper_bound
@@ -92,6 +93,12 @@ def test_counts_that_no_batches_attain_cost_what_the_next_one_does():
     assert fill_gaps(costs).tolist() == [0.0, 4.0, 4.0, 4.0, 4.0]
     costs = np.array([0.0, 1.0, np.inf, 4.0, 9.0])
     assert fill_gaps(costs).tolist() == [0.0, 1.0, 4.0, 4.0, 9.0]
+
+
+def test_a_limit_below_nothing_buys_nobody():
+    """Even the cost of no user, 0, is beyond a limit below 0."""
+    costs = np.array([[0.0, 1.0, 2.0]] * 3)
+    assert users_within(costs, np.array([-1.0, 0.0, 1.5])).tolist() == [0, 0, 1]
 
 
 def test_convex_costs_by_hand():
