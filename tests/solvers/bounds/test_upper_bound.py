@@ -277,7 +277,7 @@ def test_loads_may_run_beside_batches_with_overlap():
     assert solve(t.problem, "greedy", uplink="dynamic").served == 2
 
 
-def test_static_prices_late_time():
+def test_static_prices_late_time(monkeypatch):
     """Early rounds need wide bands, which a sum of uploads and GPU time cannot see.
 
     Sixteen models with a user each, who uploads for 0.2 s at the whole band and
@@ -293,7 +293,26 @@ def test_static_prices_late_time():
     )
     assert upper_bound(t, "dynamic") == 16
     assert solve(t.problem, "dp", uplink="static").served <= upper_bound(t, "static")
-    assert upper_bound(t, "static") < 16
+    late = upper_bound(t, "static")
+    assert late < 16
+    # So are they of as many users as the exact costs are for, and not of more.
+    monkeypatch.setattr("solvers.bounds.upper_bound.CONVEX_USERS", 16)
+    assert upper_bound(t, "static") == late
+    monkeypatch.setattr("solvers.bounds.upper_bound.CONVEX_USERS", 15)
+    assert upper_bound(t, "static") == 16
+
+
+@pytest.mark.parametrize(
+    "change", [{"residency": "cache"}, {"overlap": True}], ids=["cache", "overlap"]
+)
+def test_prices_of_visits_are_for_loads_before_each(monkeypatch, change):
+    """A cache keeps what a visit loads, and overlap hides it: neither asks for them."""
+    monkeypatch.setattr("solvers.bounds.upper_bound.visit_prices", None)
+    t = tables({"a": (["x"], 0.5)}, [("a", 0.5)] * 9, 4.0, **change)
+    assert upper_bound(t, "static") > 0
+    plain = tables({"a": (["x"], 0.5)}, [("a", 0.5)] * 9, 4.0)
+    with pytest.raises(TypeError):
+        upper_bound(plain, "static")
 
 
 @FEW
