@@ -6,6 +6,11 @@ TORCH ?= torch==2.13.0
 # Of make fuzz: how many cases, and what they are drawn from.
 N ?= 10000
 SEED ?= 0
+# Of make mutants: how many, drawn from SEED too.
+MUTANTS ?= 1000
+# Of make test-wheel: the Python that it installs the wheel for. TORCH= leaves PyTorch
+# out; the tests that need it skip.
+WHEEL_PYTHON ?= $(PYTHON)
 VENV := .venv
 BIN := $(VENV)/bin
 # The oldest releases are made for the oldest Python.
@@ -15,7 +20,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 
-.PHONY: run test test-long fuzz test-lowest test-gpu bench limits compare check docs figures clean
+.PHONY: run test test-long fuzz mutants coverage test-lowest test-wheel test-gpu bench \
+	limits compare check docs figures clean
 
 run: $(VENV)/.run        ## the main job: campus scenario, six solvers, pictures
 	$(BIN)/edgesim run traces/campus.toml --out results/campus
@@ -28,6 +34,19 @@ test-long: $(VENV)/.dev  ## the long random campaigns
 
 fuzz: $(VENV)/.dev       ## N damaged files of all formats, drawn from SEED
 	$(BIN)/python -m tests.fuzz --cases $(N) --seed $(SEED)
+
+mutants: $(VENV)/.dev    ## MUTANTS faults put into the code, each against its tests
+	$(BIN)/python -m tests.mutation --mutants $(MUTANTS) --seed $(SEED)
+
+coverage: $(VENV)/.dev   ## the lines that the tests run; those that need a GPU apart
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n 2 -m "not long and not gpu"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m tests.covered
+
+test-wheel: $(VENV)/.dev ## the wheel in a fresh environment outside this folder
+	$(BIN)/python -m tests.installed --python $(WHEEL_PYTHON) \
+		$(if $(TORCH),--torch $(TORCH))
 
 test-lowest: $(LOWEST)/.dev ## the tests with the oldest release of every dependency
 	$(LOWEST)/bin/python -m pytest -n 2 -m "not long and not gpu"
@@ -80,4 +99,5 @@ $(LOWEST)/.dev: pyproject.toml tests/lowest.txt
 	touch $@
 
 clean:
-	rm -rf results build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf results build dist site .coverage .pytest_cache .mypy_cache .ruff_cache \
+		.hypothesis

@@ -315,11 +315,14 @@ def writing(path: Path) -> Iterator[None]:
 def resolved(path: Path) -> Path:
     """Follow links to the file itself."""
     try:
-        return path.resolve()
+        followed = path.resolve()
     except RuntimeError:  # raised by pathlib before 3.13 for a loop of links
         raise InputError(path, "is a loop of links") from None
     except ValueError:
         raise InputError(short(str(path)), "is not a file name") from None
+    if followed.is_symlink():  # what pathlib returns for one since 3.13
+        raise InputError(path, "is a loop of links")
+    return followed
 
 
 def keep_inputs(out: Path, *inputs: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
@@ -16,6 +19,25 @@ NO_SKIPS = "EDGESIM_NO_SKIPS"
 """Environment variable: if it is set, a run in which a test skips fails."""
 
 _SKIPPED: list[str] = []
+
+
+class _SkipTorch(MetaPathFinder):
+    """Where PyTorch is not installed, skip a module or a test that asks for it."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        if name == "torch":
+            pytest.skip("PyTorch is not installed", allow_module_level=True)
+
+
+NO_TORCH = find_spec("torch") is None
+if NO_TORCH:
+    sys.meta_path.insert(0, _SkipTorch())
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose processes need PyTorch, where it is not installed."""
+    if NO_TORCH and item.get_closest_marker("torch"):
+        pytest.skip("PyTorch is not installed")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

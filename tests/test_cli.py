@@ -212,6 +212,7 @@ def test_without_torch_measuring_says_what_to_install(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.torch
 def test_termination_leaves_nothing(tmp_path: Path) -> None:
     """Asked to end while it measures from disk, it removes its files first."""
     words = (

@@ -75,6 +75,7 @@ def options_in(tree: ast.AST) -> Iterator[str]:
             yield from OPTION.findall(node.value)
 
 
+@pytest.mark.source
 def test_no_option_is_named_outside_the_command_line() -> None:
     """A caller in Python has no options; what is data is listed, and nothing else."""
     found = {name: set(options_in(tree)) for name, tree in library().items()}
@@ -127,6 +128,7 @@ def commands() -> dict[str, Command]:
     return found
 
 
+@pytest.mark.source
 def test_named_parameters_are_parameters() -> None:
     """Each is an argument of a function, or a field, of the library."""
     known: set[str] = set()

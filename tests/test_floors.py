@@ -12,8 +12,11 @@ from functools import cache
 from pathlib import Path
 
 import networkx as nx
+import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.source
 PACKAGES = ("edgesim", "solvers")
 
 FLOORS: tuple[tuple[str, ...], ...] = (

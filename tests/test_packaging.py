@@ -15,6 +15,8 @@ from packaging.version import Version
 
 REPOSITORY = Path(__file__).parents[1]
 
+pytestmark = pytest.mark.source
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -6,7 +6,11 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.source
 
 IMPORTS = {
     "edgesim/__init__.py",  # its own parts, on first use

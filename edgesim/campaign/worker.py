@@ -142,7 +142,7 @@ def _cleaned(*, failed: bool) -> bool:
     gc.collect()
     torch: Any = sys.modules.get("torch")
     try:
-        if torch is not None and torch.cuda.is_initialized():
+        if torch is not None and torch.cuda.is_initialized():  # needs a GPU
             if failed:
                 return False
             torch.cuda.empty_cache()

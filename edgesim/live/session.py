@@ -161,7 +161,7 @@ def serve_live(
 
     def prepare() -> None:
         if device.device.type == "cuda":  # a thread begins with the first GPU
-            torch.cuda.set_device(device.device)
+            torch.cuda.set_device(device.device)  # needs a GPU
         set_threads(limits.threads)
         _check(pool.wrong_models(), "before the run")
         pool.warm_up()

@@ -29,7 +29,7 @@ _WAKE_WIDTH = 2048
 _CAPTURE_WARM_UP = 3
 
 
-class CudaDevice(Device):
+class CudaDevice(Device):  # needs a GPU
     """A CUDA GPU, timed by CUDA events on the current stream."""
 
     tiers: tuple[Tier, ...] = ("pinned", "pageable", "disk")
@@ -193,7 +193,7 @@ class CudaDevice(Device):
         return cuda_facts(torch.cuda.get_device_properties(self.device))
 
 
-def empty_caches() -> None:
+def empty_caches() -> None:  # needs a GPU
     """Release device and page-locked memory cached by torch."""
     gc.collect()
     torch.cuda.empty_cache()
@@ -204,7 +204,7 @@ def empty_caches() -> None:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def _no_collection() -> Iterator[None]:  # needs a GPU
     """Suspend garbage collection while capturing, since it could destroy events."""
     enabled = gc.isenabled()
     gc.disable()
@@ -215,11 +215,11 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _replayed(graph: torch.cuda.CUDAGraph, step: Step) -> None:
+def _replayed(graph: torch.cuda.CUDAGraph, step: Step) -> None:  # needs a GPU
     """Replay a graph; its step keeps alive the inputs that the graph reads."""
     del step
     graph.replay()
 
 
-def _stream(device: torch.device) -> torch.cuda.Stream:
+def _stream(device: torch.device) -> torch.cuda.Stream:  # needs a GPU
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

@@ -39,4 +39,4 @@ def open_device(device: str) -> Device:
             Parameter("device", "cpu"),
             " runs the same code with host copies",
         )
-    return CudaDevice(torch.device("cuda", index))
+    return CudaDevice(torch.device("cuda", index))  # needs a GPU

@@ -187,11 +187,10 @@ def _static_by(
     shift.
     """
     rounds = len(load)
-    latest_load, latest = _latest(load, ahead, compute, deadline)
+    latest = _latest(load, ahead, compute, deadline)
     earliest = _forward(load, ahead, compute, np.zeros(rounds), 0.0)[1]
-    if (latest < earliest - TIME_TOLERANCE_S).any() or (
-        latest_load < -TIME_TOLERANCE_S
-    ).any():
+    # Loads have time if the batches that wait for them do.
+    if (latest < earliest - TIME_TOLERANCE_S).any():
         return None
 
     def starts(shift: float) -> Floats:
@@ -214,9 +213,8 @@ def _static_by(
 
 def _latest(
     load: Floats, ahead: NDArray[np.bool_], compute: Floats, deadline: Floats
-) -> tuple[Floats, Floats]:
-    """Latest start of every load and every batch, computed from last to first."""
-    latest_load = np.empty(len(load))
+) -> Floats:
+    """Latest start of every batch, computed from last to first."""
     latest = np.empty(len(load))
     # Latest start of the next round's load and batch, and of the load of the
     # round after that if it runs ahead.
@@ -228,11 +226,10 @@ def _latest(
             end = min(end, next_load)
         latest[r] = end - compute[r]
         loaded = min(latest[r], next_load) if next_ahead else latest[r]
-        latest_load[r] = loaded - load[r]
         later_load = next_load if next_ahead else np.inf
-        next_load, next_start = latest_load[r], latest[r]
+        next_load, next_start = loaded - load[r], latest[r]
         next_ahead = bool(ahead[r])
-    return latest_load, latest
+    return latest
 
 
 def rank(

@@ -142,6 +142,7 @@ def test_changed_command_runs_again(tmp_path: Path) -> None:
     assert kept()["a"]["command"] == "edgesim schema figure"
 
 
+@pytest.mark.torch
 def test_failures_say_why_and_stop_nothing(tmp_path: Path) -> None:
     """After an error, a crash and a kill the next jobs run, dependents wait."""
     file = write(
@@ -171,6 +172,7 @@ def test_failures_say_why_and_stop_nothing(tmp_path: Path) -> None:
     assert "Traceback" in Path("out/logs/raises.txt").read_text()
 
 
+@pytest.mark.torch
 def test_jobs_share_a_process_but_not_its_state(tmp_path: Path) -> None:
     """What a job does to its process does not reach the next, in the same process."""
     file = write(
@@ -185,6 +187,7 @@ def test_jobs_share_a_process_but_not_its_state(tmp_path: Path) -> None:
     assert f"cwd={tmp_path} spoilt=None nowhere=False stdin=''" in two
 
 
+@pytest.mark.torch
 def test_limit_stops_a_job_and_leaves_others_out(tmp_path: Path) -> None:
     """At the limit the job is stopped; what does not fit is not begun, what does is."""
     file = write(
@@ -208,6 +211,7 @@ def test_limit_stops_a_job_and_leaves_others_out(tmp_path: Path) -> None:
     assert all(gone(process) for process in wait_for("sleeps"))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (15, 143)])
 def test_interrupted_campaign_is_kept(tmp_path: Path, number: int, code: int) -> None:
     """Ctrl-C and SIGTERM stop the job, keep the state, and leave no process."""
@@ -225,6 +229,7 @@ def test_interrupted_campaign_is_kept(tmp_path: Path, number: int, code: int) ->
     assert "1 of 2 jobs not done; the same command continues" in out
 
 
+@pytest.mark.torch
 def test_killed_parent_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
     """When the parent is killed its worker ends too; what was done stays done."""
     file = write(tmp_path / "c.toml", job("a", SCHEMA), job("b", measure("sleeps")))
@@ -240,6 +245,7 @@ def test_killed_parent_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
     assert "awake" in kept()["b"]["message"]
 
 
+@pytest.mark.torch
 def test_stubborn_job_is_killed_with_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,6 +311,7 @@ def test_bad_limit(tmp_path: Path, limit: str) -> None:
     assert "--time-limit: must be" in campaign(file, "--time-limit", limit).err
 
 
+@pytest.mark.torch
 def test_parent_imports_no_torch(tmp_path: Path) -> None:
     """The parent never imports torch, which would start with it."""
     file = write(tmp_path / "c.toml", job("a", measure("tells")))

@@ -47,10 +47,19 @@ def read(data: bytes) -> Any:
     return interpret(data, made_by, storage_of)[0]
 
 
+def holds_bytes(value: Any) -> bool:
+    """Whether a plain value is bytes, or has some in it."""
+    if isinstance(value, dict):
+        return any(map(holds_bytes, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(holds_bytes, value))
+    return isinstance(value, bytes)
+
+
 @given(value=PLAIN, protocol=st.integers(0, 5))
 def test_plain_values(value: Any, protocol: int) -> None:
     """Plain values are those that pickle reads, with every protocol."""
-    if protocol < 3 and b"" in str(value).encode() and "b'" in repr(value):
+    if protocol < 3 and holds_bytes(value):
         return  # bytes were a call of a codec then, which stays a stub
     data = pickle.dumps(value, protocol=protocol)
     assert read(data) == value

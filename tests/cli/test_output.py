@@ -7,6 +7,8 @@ import json
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import pytest
+
 from edgesim.cli.output import say, say_json
 from edgesim.text import printable, table
 
@@ -22,6 +24,7 @@ def printed(write: object, value: object) -> str:
     return out.getvalue()
 
 
+@pytest.mark.source
 def test_commands_print_in_one_place() -> None:
     """A name that a terminal obeys could pass anywhere else."""
     assert len(list(COMMANDS.glob("*.py"))) > 20

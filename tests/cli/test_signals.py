@@ -70,7 +70,13 @@ COMMANDS: dict[str, tuple[object, ...]] = {
     "trace convert": (*CONVERT, "--model", "m", "--slo-s", 1),
     "profile measure": MEASURE,
 }
-each = pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS.keys())
+each = pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(words, marks=[pytest.mark.torch] * ("measure" in name), id=name)
+        for name, words in COMMANDS.items()
+    ],
+)
 
 
 @pytest.fixture(autouse=True)

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from solvers import UPLINKS, Problem, solve
-from solvers.bounds.prices import best_counts
-from solvers.bounds.upper_bound import prices, upper_bound
+from solvers.bounds.convex_costs import (
+    _convex_steps,
+    _with_entry,
+    convex_tree_costs,
+)
+from solvers.bounds.prices import (
+    best_counts,
+    fill_gaps,
+    make_charges,
+    users_within,
+    weighted_tree_costs,
+)
+from solvers.bounds.upper_bound import _weightings, prices, upper_bound
 from solvers.core.forest import build_forest
 from solvers.core.tables import Tables
 from tests.benchmarks.problems import campus_like
@@ -72,6 +85,62 @@ def test_convex_costs_are_never_below_the_optimum(monkeypatch, sharing, uplink):
 
     compare()
     assert seen[0] > sum(seen.values()) / 2
+
+
+def test_counts_that_no_batches_attain_cost_what_the_next_one_does():
+    """Of all that are larger the least, and beyond the last what that costs."""
+    costs = np.array([0.0, 5.0, np.inf, 4.0, np.inf])
+    assert fill_gaps(costs).tolist() == [0.0, 4.0, 4.0, 4.0, 4.0]
+    costs = np.array([0.0, 1.0, np.inf, 4.0, 9.0])
+    assert fill_gaps(costs).tolist() == [0.0, 1.0, 4.0, 4.0, 9.0]
+
+
+def test_a_limit_below_nothing_buys_nobody():
+    """Even the cost of no user, 0, is beyond a limit below 0."""
+    costs = np.array([[0.0, 1.0, 2.0]] * 3)
+    assert users_within(costs, np.array([-1.0, 0.0, 1.5])).tolist() == [0, 0, 1]
+
+
+def test_convex_costs_by_hand():
+    """The first step is too dear, and then an entry too: both are spread."""
+    steps = _convex_steps(np.array([0.0, 5.0, 6.0, 12.0]))
+    assert steps.tolist() == [3.0, 3.0, 6.0]
+    entered = _with_entry(np.array([[1.0, 2.0, 10.0]]), np.array([3.0]))
+    assert entered.tolist() == [[3.0, 3.0, 10.0]]
+    assert _with_entry(np.zeros((2, 0)), np.ones(2)).shape == (2, 0)
+
+
+@FEW
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=12))
+def test_convex_steps_are_those_of_the_greatest_convex_function(rises):
+    """At each number of users it is the lowest chord over it."""
+    cost = np.cumsum([0.0, *rises])
+    numbers = range(len(cost))
+    lowest = [
+        min(
+            np.interp(n, [left, right], cost[[left, right]])
+            for left in numbers[: n + 1]
+            for right in numbers[n:]
+        )
+        for n in numbers
+    ]
+    assert np.cumsum(_convex_steps(cost)) == pytest.approx(lowest[1:], abs=1e-9)
+
+
+def test_convex_costs_are_below_by_floats_too():
+    """One model whose costs are convex as they are: the two are equal but for rounding.
+
+    Never above, and no lower than sums of so many terms may round.
+    """
+    names = [("a", 0.1)] * 300
+    t = tables({"a": (["x"], 0.1)}, names, 1e3, resident_model="a")
+    charges = make_charges(t)
+    (rows,) = _weightings(t, "dynamic")
+    exact = weighted_tree_costs(charges, rows)
+    below = convex_tree_costs(charges, rows)[:, : exact.shape[1]]
+    assert exact.shape[1] == 301
+    assert (below <= exact).all()
+    assert below == pytest.approx(exact, rel=1e-12)
 
 
 def test_convex_costs_lose_little(monkeypatch):
@@ -208,7 +277,7 @@ def test_loads_may_run_beside_batches_with_overlap():
     assert solve(t.problem, "greedy", uplink="dynamic").served == 2
 
 
-def test_static_prices_late_time():
+def test_static_prices_late_time(monkeypatch):
     """Early rounds need wide bands, which a sum of uploads and GPU time cannot see.
 
     Sixteen models with a user each, who uploads for 0.2 s at the whole band and
@@ -224,7 +293,26 @@ def test_static_prices_late_time():
     )
     assert upper_bound(t, "dynamic") == 16
     assert solve(t.problem, "dp", uplink="static").served <= upper_bound(t, "static")
-    assert upper_bound(t, "static") < 16
+    late = upper_bound(t, "static")
+    assert late < 16
+    # So are they of as many users as the exact costs are for, and not of more.
+    monkeypatch.setattr("solvers.bounds.upper_bound.CONVEX_USERS", 16)
+    assert upper_bound(t, "static") == late
+    monkeypatch.setattr("solvers.bounds.upper_bound.CONVEX_USERS", 15)
+    assert upper_bound(t, "static") == 16
+
+
+@pytest.mark.parametrize(
+    "change", [{"residency": "cache"}, {"overlap": True}], ids=["cache", "overlap"]
+)
+def test_prices_of_visits_are_for_loads_before_each(monkeypatch, change):
+    """A cache keeps what a visit loads, and overlap hides it: neither asks for them."""
+    monkeypatch.setattr("solvers.bounds.upper_bound.visit_prices", None)
+    t = tables({"a": (["x"], 0.5)}, [("a", 0.5)] * 9, 4.0, **change)
+    assert upper_bound(t, "static") > 0
+    plain = tables({"a": (["x"], 0.5)}, [("a", 0.5)] * 9, 4.0)
+    with pytest.raises(TypeError):
+        upper_bound(plain, "static")
 
 
 @FEW
@@ -241,3 +329,120 @@ def test_prices_bound_whole_schedules(problem):
         gain -= sum(found.node_cost[node] for node in used)
         worth = found.gpu_worth[-1] + found.band_worth * found.band_limit
         assert solve(problem, "exhaustive", uplink=uplink).served <= gain + worth + 1e-6
+
+
+def crossing(problem: Problem) -> Problem:
+    """Let each model hold the first block of another cluster too, and one be there."""
+    models = {
+        name: model.model_copy(
+            update={"blocks": (*model.blocks, f"base{(m + 1) % 4}/0")}
+        )
+        for m, (name, model) in enumerate(problem.models.items())
+    }
+    return problem.model_copy(update={"models": models, "resident_model": "m1"})
+
+
+def in_time(problem: Problem) -> Problem:
+    """Give users deadlines of their own, and little memory for activations."""
+    users = tuple(
+        user.model_copy(update={"deadline_s": user.deadline_s * (1 - k % 5 / 10)})
+        for k, user in enumerate(problem.users)
+    )
+    models = {
+        name: model.model_copy(
+            update={"activation_bytes": tuple(range(10**7, 17 * 10**7, 10**7))}
+        )
+        for name, model in problem.models.items()
+    }
+    return problem.model_copy(
+        update={"users": users, "models": models, "gpu_memory_bytes": 150_000_000}
+    )
+
+
+# How many users the prices leave room for, a number with a fraction: users, models,
+# deadline in s, what is changed, and the room with and without sharing.
+ROOM: list[Any] = [
+    ((20, 4, 0.3), None, "dynamic", [17.251024, 17.251024]),
+    ((20, 4, 0.3), None, "static", [17.794252, 17.794252]),
+    ((20, 4, 0.3), crossing, "dynamic", [19.405784, 19.016542]),
+    ((20, 4, 0.3), crossing, "static", [20.0, 19.099254]),
+    ((20, 4, 0.3), in_time, "dynamic", [17.115961, 17.115961]),
+    ((20, 4, 0.3), in_time, "static", [17.236657, 17.236657]),
+    ((60, 8, 0.4), None, "dynamic", [44.54861, 42.044411]),
+    ((60, 8, 0.4), None, "static", [44.394846, 40.25464]),
+    ((60, 8, 0.4), crossing, "dynamic", [51.902022, 45.780221]),
+    ((60, 8, 0.4), crossing, "static", [50.518906, 44.339099]),
+    ((60, 8, 0.4), in_time, "dynamic", [43.752592, 41.475626]),
+    ((60, 8, 0.4), in_time, "static", [43.851269, 39.972996]),
+    ((200, 12, 1.0), None, "dynamic", [160.071265, 146.670786]),
+    ((200, 12, 1.0), None, "static", [145.337945, 131.23162]),
+    ((200, 12, 1.0), crossing, "dynamic", [163.669754, 149.128246]),
+    ((200, 12, 1.0), crossing, "static", [146.564513, 135.551374]),
+    ((200, 12, 1.0), in_time, "dynamic", [156.900283, 144.046944]),
+    ((200, 12, 1.0), in_time, "static", [143.937616, 128.933937]),
+    ((1100, 30, 4.0), None, "dynamic", [748.012243, 737.610661]),
+    ((1100, 30, 4.0), None, "static", [690.353489, 678.639596]),
+    ((1100, 30, 4.0), crossing, "dynamic", [748.012243, 736.394194]),
+    ((1100, 30, 4.0), crossing, "static", [692.385646, 678.555593]),
+    ((1100, 30, 4.0), in_time, "dynamic", [748.012243, 727.851422]),
+    ((1100, 30, 4.0), in_time, "static", [679.744883, 667.038414]),
+]
+
+# The same problems, and the bound for upfront and for dynamic, each without overlap and
+# with it.
+BOUNDS: list[Any] = [
+    ((20, 4, 0.3), None, [12, 13, 15, 18]),
+    ((20, 4, 0.3), crossing, [13, 15, 18, 20]),
+    ((20, 4, 0.3), in_time, [12, 13, 15, 18]),
+    ((60, 8, 0.4), None, [29, 31, 42, 50]),
+    ((60, 8, 0.4), crossing, [35, 38, 50, 55]),
+    ((60, 8, 0.4), in_time, [28, 31, 41, 50]),
+    ((200, 12, 1.0), None, [94, 108, 160, 164]),
+    ((200, 12, 1.0), crossing, [105, 121, 163, 164]),
+    ((200, 12, 1.0), in_time, [92, 108, 156, 164]),
+    ((1100, 30, 4.0), None, [498, 593, 748, 748]),
+    ((1100, 30, 4.0), crossing, [516, 593, 748, 748]),
+    ((1100, 30, 4.0), in_time, [482, 570, 748, 748]),
+]
+
+
+def drawn(size: tuple[int, int, float], change: Callable | None) -> Problem:
+    """Draw a problem in which neither the GPU nor the band alone is scarce."""
+    users, models, deadline_s = size
+    problem = campus_like(
+        np.random.default_rng(0),
+        users=users,
+        models=models,
+        deadline_s=deadline_s,
+        bandwidth_hz=60e6,
+    )
+    return change(problem) if change else problem
+
+
+def room(tables: Tables, uplink: str) -> float:
+    """Compute the worth of all GPU time and the band, in users, beside free gains."""
+    found = prices(tables, uplink)
+    forest = make_charges(tables).forest
+    counts = best_counts(forest, found)
+    used = {node for m in counts for node in forest.path(m)}
+    gain = sum(n - found.model_cost[m][n] for m, n in counts.items())
+    gain -= sum(found.node_cost[node] for node in used)
+    return float(gain + found.gpu_worth[-1] + found.band_worth * found.band_limit)
+
+
+@pytest.mark.parametrize(("size", "change", "uplink", "expected"), ROOM)
+def test_prices_are_as_tight_as_before(size, change, uplink, expected):
+    """Every bound is valid at any prices; these are the ones that make it tight."""
+    problem = drawn(size, change)
+    found = [room(Tables(problem, sharing=s), uplink) for s in (True, False)]
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("size", "change", "expected"), BOUNDS)
+def test_bounds_are_as_tight_as_before(size, change, expected):
+    """Above a thousand users the weights are tried in two steps, and lose nothing."""
+    problem = drawn(size, change)
+    overlap = problem.model_copy(update={"overlap": True})
+    each = [Tables(problem), Tables(overlap)]
+    found = [upper_bound(t, uplink) for uplink in ("upfront", "dynamic") for t in each]
+    assert found == expected

@@ -416,6 +416,39 @@ def test_deadline_exactly_met(uplink, deadline_s, fits):
     assert (timing is not None) == fits
 
 
+def test_static_with_no_time_to_spare():
+    """A load and a batch that fill the time until the deadline, exactly."""
+    tables = tiny(load_s=0.5, latency_s=0.5)
+    assert time_rounds(tables, ONE, "static").compute_start_s.tolist() == [0.5]
+
+
+@pytest.mark.parametrize("uplink", ["dynamic", "upfront"])
+def test_deadline_met_by_the_tolerance_exactly(uplink):
+    """What ends at the deadline plus the tolerance, by floats too, is in time."""
+    deadline_s = 0.2 - 1e-9
+    assert deadline_s + 1e-9 == 0.2
+    assert time_rounds(tiny(deadline_s=deadline_s), ONE, uplink) is not None
+    tables = tiny(deadline_s=deadline_s - 1e-15)
+    assert time_rounds(tables, ONE, uplink) is None
+
+
+def test_static_takes_the_tolerance_on_the_band():
+    """A band exceeded by all of the tolerance is held until the latest start."""
+    wide = tiny(latency_s=1.0, deadline_s=2.0, input_bits=1 + 1e-9)
+    assert time_rounds(wide, ONE, "static").compute_start_s.tolist() == [1.0]
+    # A hair more, and the tolerance on times is used too.
+    wide = tiny(latency_s=1.0, deadline_s=2.0, input_bits=1 + 1.5e-9)
+    assert time_rounds(wide, ONE, "static").compute_start_s[0] > 1.0
+    wide = tiny(latency_s=1.0, deadline_s=2.0, input_bits=1 + 3e-9)
+    assert time_rounds(wide, ONE, "static") is None
+
+
+def test_static_moves_until_the_band_is_full():
+    """From 2 s to 1 s, the end of the load, where the band is full exactly."""
+    tables = tiny(latency_s=1.0, load_s=1.0, deadline_s=3.0, input_bits=1.0)
+    assert time_rounds(tables, ONE, "static").slack_s == 1.0
+
+
 def test_static_cannot_start_at_time_zero():
     """No load and a deadline equal to the latency: nothing can be sent before 0."""
     assert time_rounds(tiny(latency_s=1.0), ONE, "static") is None
@@ -542,6 +575,17 @@ def test_an_upload_is_interrupted_for_an_earlier_round():
     assert [r.compute_start_s for r in schedule.rounds] == pytest.approx([0.6, 1.2])
 
 
+def test_an_upload_that_ends_as_another_arrives_is_one_segment():
+    """It is done, and holds nothing once the user of the first round has been sent."""
+    tables = tiny({"input_bits": 0.5}, {"input_bits": 0.5, "release_s": 0.5})
+    rounds = [PlannedRound(0, (1,)), PlannedRound(0, (0,))]
+    schedule = make_schedule(
+        relaxed(tables), rounds, "dynamic", solver="test", bound=None
+    )
+    spans = [[(s.start_s, s.end_s) for s in a.segments] for a in schedule.bandwidth]
+    assert spans == [[(0.5, 1.0)], [(0.0, 0.5)]]
+
+
 @FEW
 @given(
     st.lists(st.tuples(st.floats(0, 5), st.floats(0.001, 2)), min_size=1, max_size=8)
@@ -602,3 +646,4 @@ def test_rank_prefers_served_then_end_then_demand_then_ids():
     ranks = [rank(tables, rounds, "dynamic") for rounds in best_first]
     assert ranks == sorted(ranks)
     assert len(set(ranks)) == len(ranks)
+    assert ranks[-1] == (0.0, 0.0, 0.0, ())

@@ -1,0 +1,1 @@
+"""The wheel, installed outside the clone: a walk through the commands, the tests."""

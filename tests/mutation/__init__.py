@@ -1,0 +1,1 @@
+"""Mutants: small faults put into the code, which its mirrored tests must notice."""
