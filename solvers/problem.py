@@ -178,13 +178,17 @@ class Problem(Value):
 
     def fits(self, model: str, batch: int) -> bool:
         """Whether a batch of exactly this size is measured and fits in GPU memory."""
+        fitting = self.fitting(model)
+        return 1 <= batch <= len(fitting) and fitting[batch - 1]
+
+    def fitting(self, model: str) -> list[bool]:
+        """Whether batches of each size, from 1, fit in GPU memory."""
         entry = self.models[model]
-        if not 1 <= batch <= len(entry.latency_s):
-            return False
         if self.gpu_memory_bytes is None:
-            return True
-        activations = entry.activation_bytes[batch - 1] if entry.activation_bytes else 0
-        return self.weight_bytes(model) + activations <= self.gpu_memory_bytes
+            return [True] * len(entry.latency_s)
+        weights = self.weight_bytes(model)
+        activations = entry.activation_bytes or (0,) * len(entry.latency_s)
+        return [weights + each <= self.gpu_memory_bytes for each in activations]
 
 
 def _first_duplicate(names: tuple[str, ...]) -> str | None:

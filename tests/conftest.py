@@ -46,6 +46,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _SKIPPED.append(report.nodeid)
 
 
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Note which modules skip as a whole."""
+    if report.skipped:
+        _SKIPPED.append(report.nodeid)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail where everything is to be there, and something was not."""
     if _SKIPPED and session.exitstatus == 0 and os.environ.get(NO_SKIPS):
@@ -56,5 +62,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say why the run fails."""
     if _SKIPPED and os.environ.get(NO_SKIPS):
         terminalreporter.write_line(
-            f"{NO_SKIPS} is set, and {len(_SKIPPED)} tests skipped: {_SKIPPED[0]}, …"
+            f"{NO_SKIPS} is set, and {len(_SKIPPED)} tests or modules skipped: "
+            f"{_SKIPPED[0]}, …"
         )

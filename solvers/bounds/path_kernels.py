@@ -8,7 +8,7 @@ depends on whether numba is installed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -130,31 +130,72 @@ def fill_batches(
             table[i, arcs[0, 0]] = summed[0] - cost
 
 
-@compiled
-def walk(
-    table: Floats,
-    batch_steps: Ints,
-    load_steps: Ints,
-    change: Floats,
-    begun: Floats,
-    first_arc: Ints,
-    arc_size: Ints,
-    arc_source: Ints,
-    arc_model: Ints,
-    from_nobody: Flags,
-    column: Ints,
-    bars_until: Ints,
-    is_user: Flags,
-    served: Floats,
-    entered: Floats,
-    left: Floats,
-    arrived: Floats,
-) -> None:
-    """Fill in the values of longest paths, step by step.
+class Grid(NamedTuple):
+    """The arcs of a network, and the values of longest paths on it, by row.
 
-    Names are those of :class:`solvers.bounds.path_network.Network`; ``served``,
-    ``entered`` and ``left`` begin with rows before step 0, full of −inf.
+    Other names are those of :class:`solvers.bounds.path_network.Network`.
+
+    Parameters
+    ----------
+    table
+        Value of the batches that end at each step, shape (last+1, A) or more columns.
+    change
+        Value of each change of model, shape (M, M), −inf on the diagonal.
+    begun, arrived
+        Value of each model as the first one, and on arrival at it, shape (last+1, M).
+    first_arc
+        First of the arcs that lead to each column, and A, shape (C+1,).
+    from_nobody
+        Arcs from nobody, which may also follow a user who bars no longer, shape (A,).
+    bars_until, is_user
+        Last step until which the user of a column bars others, and whether a column
+        stands for a user, shape (C,).
+    served, entered, left
+        After a batch by column, after a batch or on arrival, and the best by model;
+        ``pad`` rows before step 0 are −inf.
     """
+
+    table: Floats
+    batch_steps: Ints
+    load_steps: Ints
+    change: Floats
+    begun: Floats
+    first_arc: Ints
+    arc_size: Ints
+    arc_source: Ints
+    arc_model: Ints
+    from_nobody: Flags
+    column: Ints
+    bars_until: Ints
+    is_user: Flags
+    served: Floats
+    entered: Floats
+    left: Floats
+    arrived: Floats
+
+
+@compiled
+def walk(grid: Grid) -> None:
+    """Fill in the values of longest paths, step by step."""
+    (
+        table,
+        batch_steps,
+        load_steps,
+        change,
+        begun,
+        first_arc,
+        arc_size,
+        arc_source,
+        arc_model,
+        from_nobody,
+        column,
+        bars_until,
+        is_user,
+        served,
+        entered,
+        left,
+        arrived,
+    ) = grid
     sizes, models = batch_steps.shape
     columns = len(is_user)
     steps = len(arrived)
@@ -207,28 +248,8 @@ def first_best(values: Floats) -> int:
 
 
 @compiled
-def trace(
-    table: Floats,
-    batch_steps: Ints,
-    load_steps: Ints,
-    change: Floats,
-    begun: Floats,
-    first_arc: Ints,
-    arc_size: Ints,
-    arc_source: Ints,
-    arc_model: Ints,
-    from_nobody: Flags,
-    column: Ints,
-    bars_until: Ints,
-    is_user: Flags,
-    served: Floats,
-    entered: Floats,
-    left: Floats,
-    arrived: Floats,
-) -> tuple[Ints, Ints, int]:
+def trace(grid: Grid) -> tuple[Ints, Ints, int]:
     """Follow a longest path back from its end.
-
-    Arguments are those of :func:`walk`.
 
     Returns
     -------
@@ -237,6 +258,25 @@ def trace(
         each visit, −1 for the start, shape (visits, 2), both from the last; and the
         step by which the first load has to start.
     """
+    (
+        table,
+        batch_steps,
+        load_steps,
+        change,
+        begun,
+        first_arc,
+        arc_size,
+        arc_source,
+        arc_model,
+        from_nobody,
+        column,
+        bars_until,
+        is_user,
+        served,
+        entered,
+        left,
+        arrived,
+    ) = grid
     models = batch_steps.shape[1]
     steps = len(arrived)
     pad = len(served) - steps

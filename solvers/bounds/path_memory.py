@@ -8,12 +8,13 @@ served tells who cannot follow. ``docs/mathematics.md``, section 6, has the proo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.core.tables import Ints, Tables
+from solvers.core.tables import Floats, Ints, Tables
 from solvers.uplink import Uplink
 
 Flags = NDArray[np.bool_]
@@ -94,7 +95,8 @@ class Memory:
         return found
 
 
-class Group(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Group:
     """Models with as many users and the same kind of memory.
 
     ``models`` has shape (G,). ``arcs`` are numbers of arcs by size, place to, place
@@ -117,7 +119,7 @@ class Group(NamedTuple):
         """Whether places are those of users."""
         return self.kind == "last"
 
-    @property
+    @cached_property
     def total(self) -> bool:
         """Whether each user bars all before it."""
         users, places = np.arange(self.users), np.arange(self.open_to.shape[1])
@@ -148,24 +150,10 @@ def memories(
         return by_model, tuple(
             Memory("prefix", np.tri(len(users), dtype=bool)) for users in by_model
         )
+    keys: tuple[Floats, ...] = (tables.deadline_s, tables.release_s, tables.demand_s)
     if uplink == "upfront":
-        by_model = [
-            users[np.lexsort((tables.demand_s[users], tables.deadline_s[users]))]
-            for users in by_model
-        ]
-    else:
-        by_model = [
-            users[
-                np.lexsort(
-                    (
-                        tables.deadline_s[users],
-                        tables.release_s[users],
-                        tables.demand_s[users],
-                    )
-                )
-            ]
-            for users in by_model
-        ]
+        keys = (tables.demand_s, tables.deadline_s)
+    by_model = [users[np.lexsort([key[users] for key in keys])] for users in by_model]
     found = []
     arcs = np.array(
         [

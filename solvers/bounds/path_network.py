@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from solvers.bounds.path_kernels import COMPILED, trace, walk
+from solvers.bounds.path_kernels import COMPILED, Grid, trace, walk
 from solvers.bounds.path_memory import Flags, Group, Kind, Memory
 from solvers.core.tables import Floats, Ints, Tables
 
@@ -252,44 +252,30 @@ class Network:
         at = steps[:, None] - self.load_steps[-1]
         earlier = np.maximum.accumulate(start)
         rows, models = self.pad + self.last + 1, len(self.models)
-        values = _Values(
+        grid = Grid(
+            table=gains.table,
+            batch_steps=self.batch_steps,
+            load_steps=self.load_steps,
             change=np.where(np.eye(models, dtype=bool), -np.inf, between),
             begun=np.where(at >= 0, first + earlier[np.maximum(at, 0)], -np.inf),
+            first_arc=self._first_arc,
+            arc_size=self.arc_size,
+            arc_source=self.arc_source,
+            arc_model=self.arc_model,
+            from_nobody=self._from_nobody,
+            column=self.column,
+            bars_until=self._bars_until,
+            is_user=self._is_user,
             served=np.full((rows, len(self.model_of)), -np.inf),
             entered=np.full((rows, len(self.model_of)), -np.inf),
             left=np.full((rows, models), -np.inf),
             arrived=np.full((self.last + 1, models), -np.inf),
         )
-        arguments = (
-            gains.table,
-            self.batch_steps,
-            self.load_steps,
-            values.change,
-            values.begun,
-            self._first_arc,
-            self.arc_size,
-            self.arc_source,
-            self.arc_model,
-            self._from_nobody,
-            self.column,
-            self._bars_until,
-            self._is_user,
-            values.served,
-            values.entered,
-            values.left,
-            values.arrived,
-        )
-        if COMPILED:
-            walk(*arguments)
-        else:
-            self._walk(gains.table, values)
-        value = float(values.served[-1].max())
+        (walk if COMPILED else self._walk)(grid)
+        value = float(grid.served[-1].max())
         if value <= 0:
             return Path(0.0, [], [], 0)
-        if COMPILED:
-            batches, visits, begins = trace(*arguments)
-        else:
-            batches, visits, begins = self._trace(gains.table, values)
+        batches, visits, begins = (trace if COMPILED else self._trace)(grid)
         stops = [
             Stop(
                 step,
@@ -302,7 +288,7 @@ class Network:
         changes = [(a, m) for a, m in visits[::-1].tolist()]
         return Path(value, stops, changes, int(start[: begins + 1].argmax()))
 
-    def _walk(self, table: Floats, values: _Values) -> None:
+    def _walk(self, grid: Grid) -> None:
         """Do what :func:`walk` does, in as many steps at once as a batch has."""
         columns, models = len(self.model_of), len(self.models)
         ends = np.unique(self.arc_column)
@@ -310,37 +296,37 @@ class Network:
         before = np.full(columns, -np.inf)
         for low in range(0, self.last + 1, self.block):
             now = np.arange(low, min(low + self.block, self.last + 1))
-            total = self._before(values, now) + table[now, : len(self.arc_size)]
+            total = self._before(grid, now) + grid.table[now, : len(self.arc_size)]
             best = np.full((len(now), columns), -np.inf)
             best[:, ends] = np.maximum.reduceat(total, first_arc, axis=1)
             np.maximum(best[0], before, out=best[0])
             np.maximum.accumulate(best, axis=0, out=best)
             before = best[-1]
             here = slice(self.pad + low, self.pad + low + len(now))
-            values.served[here] = best
-            values.left[here] = np.maximum.reduceat(best, self.column[:-1], axis=1)
-            change_to = values.left.reshape(-1).take(
+            grid.served[here] = best
+            grid.left[here] = np.maximum.reduceat(best, self.column[:-1], axis=1)
+            change_to = grid.left.reshape(-1).take(
                 self.load_offset + (now * models)[:, None, None]
             )
-            change_to += values.change
-            arrive = np.maximum(change_to.max(axis=1), values.begun[now])
-            values.arrived[now] = arrive
+            change_to += grid.change
+            arrive = np.maximum(change_to.max(axis=1), grid.begun[now])
+            grid.arrived[now] = arrive
             came = np.where(self._is_user, -np.inf, arrive[:, self.model_of])
-            values.entered[here] = np.maximum(best, came)
+            grid.entered[here] = np.maximum(best, came)
 
-    def _before(self, values: _Values, rows: Ints) -> Floats:
+    def _before(self, grid: Grid, rows: Ints) -> Floats:
         """Value of the longest path before each batch that ends at some steps.
 
         Shape (rows, A). A batch from nobody may also follow any user who does not bar
         others any more when it ends.
         """
         columns = len(self.model_of)
-        found: Floats = values.entered.reshape(-1).take(
+        found: Floats = grid.entered.reshape(-1).take(
             self.arc_offset + (rows * columns)[:, None]
         )
         nobody = np.flatnonzero(self._from_nobody)
         if len(nobody):
-            forgotten = values.served.reshape(-1).take(
+            forgotten = grid.served.reshape(-1).take(
                 self._offset + (rows * columns)[:, None, None]
             )
             barring = rows[:, None] <= self._bars_until
@@ -350,9 +336,9 @@ class Network:
             found[:, nobody] = np.maximum(found[:, nobody], of_arc)
         return found
 
-    def _trace(self, table: Floats, values: _Values) -> tuple[Ints, Ints, int]:
+    def _trace(self, grid: Grid) -> tuple[Ints, Ints, int]:
         """Do what :func:`trace` does."""
-        pad, served, models = self.pad, values.served, len(self.models)
+        pad, served, models = self.pad, grid.served, len(self.models)
         step, column = self.last, int(served[-1].argmax())
         batches: list[tuple[int, int]] = []
         visits: list[tuple[int, int]] = []
@@ -360,20 +346,22 @@ class Network:
             while step and served[pad + step - 1, column] == served[pad + step, column]:
                 step -= 1
             arcs = slice(self._first_arc[column], self._first_arc[column + 1])
-            total = self._before(values, np.array([step]))[0, arcs] + table[step, arcs]
+            total = (
+                self._before(grid, np.array([step]))[0, arcs] + grid.table[step, arcs]
+            )
             arc = int(arcs.start + total.argmax())
             batches.append((step, arc))
             m = int(self.arc_model[arc])
             ended = step
             step -= int(self.batch_steps[self.arc_size[arc], m])
-            column = self._column_before(values, arc, ended, step)
-            came = -np.inf if self._is_user[column] else values.arrived[step, m]
+            column = self._column_before(grid, arc, ended, step)
+            came = -np.inf if self._is_user[column] else grid.arrived[step, m]
             if served[pad + step, column] >= came:
                 continue
-            left = values.left.reshape(-1)[self.load_offset[:, m] + step * models]
-            left = left + values.change[:, m]
+            left = grid.left.reshape(-1)[self.load_offset[:, m] + step * models]
+            left = left + grid.change[:, m]
             a = int(left.argmax())
-            if values.begun[step, m] >= left[a]:
+            if grid.begun[step, m] >= left[a]:
                 visits.append((-1, m))
                 step -= int(self.load_steps[-1, m])
                 return np.array(batches), np.array(visits), step
@@ -382,7 +370,7 @@ class Network:
             span = slice(self.column[a], self.column[a + 1])
             column = int(self.column[a] + served[pad + step, span].argmax())
 
-    def _column_before(self, values: _Values, arc: int, ended: int, step: int) -> int:
+    def _column_before(self, grid: Grid, arc: int, ended: int, step: int) -> int:
         """Column that a batch leads from on the longest path, where it starts."""
         column = int(self.arc_source[arc])
         if not self._from_nobody[arc]:
@@ -390,24 +378,7 @@ class Network:
         m = int(self.arc_model[arc])
         span = np.arange(self.column[m], self.column[m + 1])
         free = span[self._bars_until[span] < ended]
-        served = values.served[self.pad + step, free]
-        if len(free) and served.max() > values.entered[self.pad + step, column]:
+        served = grid.served[self.pad + step, free]
+        if len(free) and served.max() > grid.entered[self.pad + step, column]:
             return int(free[served.argmax()])
         return column
-
-
-class _Values(NamedTuple):
-    """Values of longest paths by step: to columns, and on the arcs between models.
-
-    ``served``, ``entered`` and ``left`` have ``pad`` rows before step 0: after a batch
-    by column, after a batch or on arrival, and the best by model. ``arrived`` and
-    ``begun`` are on arrival at a model, and as the first one; ``change`` is the value
-    of each change of model.
-    """
-
-    change: Floats
-    begun: Floats
-    served: Floats
-    entered: Floats
-    left: Floats
-    arrived: Floats

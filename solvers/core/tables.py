@@ -150,16 +150,9 @@ class Tables:
         The entry for b = 0 is 0; a batch that does not fit in GPU memory costs inf.
         """
         tables = []
-        limit_bytes = self.problem.gpu_memory_bytes
         for name, model in self.problem.models.items():
-            latency_s = np.array([0.0, *model.latency_s])
-            if limit_bytes is not None:
-                weights = self.problem.weight_bytes(name)
-                activations = model.activation_bytes or (0,) * len(model.latency_s)
-                # Of Python's whole numbers: the sum may be beyond numpy's.
-                fits = [weights + a <= limit_bytes for a in activations]
-                latency_s[1:][~np.array(fits)] = np.inf
-            tables.append(latency_s)
+            fits = self.problem.fitting(name)
+            tables.append(np.array([0.0, *np.where(fits, model.latency_s, np.inf)]))
         return tuple(tables)
 
     @cached_property

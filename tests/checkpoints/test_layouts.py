@@ -29,19 +29,6 @@ from tests.command import edgesim
 READ = [name for name, one in LAYOUTS.items() if isinstance(one.outcome, Read)]
 REFUSED = [name for name, one in LAYOUTS.items() if isinstance(one.outcome, Refused)]
 
-NOT_YET: frozenset[str] = frozenset()
-"""Layouts whose outcome, or the way to state it, is not yet there."""
-
-
-def cases(names: list[str]) -> list[Any]:
-    """Make parameters of layouts, those not yet right expected to fail."""
-    return [
-        pytest.param(
-            name, marks=[pytest.mark.xfail(strict=True)] if name in NOT_YET else []
-        )
-        for name in names
-    ]
-
 
 def made(name: str, folder: Path) -> tuple[Layout, Made]:
     """Make the files of a layout."""
@@ -68,7 +55,7 @@ def shared(made: Made) -> Any:
     return share_by_content(read, min_bytes=None if least is None else int(least))
 
 
-@pytest.mark.parametrize("name", cases(READ))
+@pytest.mark.parametrize("name", READ)
 def test_read(name: str, tmp_path: Path) -> None:
     """Models, their bytes and the bytes of all kept once are as stated beforehand."""
     layout, files = made(name, tmp_path)
@@ -94,7 +81,7 @@ def test_read(name: str, tmp_path: Path) -> None:
         assert words not in printed, f"{words!r} is in {printed}"
 
 
-@pytest.mark.parametrize("name", cases(REFUSED))
+@pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str, tmp_path: Path) -> None:
     """One line says what is wrong and what to do."""
     layout, files = made(name, tmp_path)
@@ -165,7 +152,7 @@ def content_of(tensor: torch.Tensor) -> tuple[object, int]:
     return (kind, tuple(tensor.shape), raw, extra), size + len(raw)
 
 
-@pytest.mark.parametrize("name", cases(READ))
+@pytest.mark.parametrize("name", READ)
 def test_count_by_other_code(name: str, tmp_path: Path) -> None:
     """A count tensor by tensor, by torch and safetensors, gives the same bytes."""
     _, files = made(name, tmp_path)
