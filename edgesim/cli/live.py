@@ -57,6 +57,12 @@ def live(
             "memory may grow."
         ),
     ] = True,
+    graphs: Annotated[
+        bool,
+        typer.Option(
+            help="Capture batches as graphs, if the profile's were and the device can."
+        ),
+    ] = True,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results [results/live-NAME].")
     ] = None,
@@ -140,6 +146,7 @@ def live(
         profile_file = read.sources["profile"].path
         measured = read_profile(profile_file)
         on = open_device(device)
+        on.uses_graphs = graphs
         threads = running.profile_threads(measured, profile_file, os.cpu_count() or 1)
         set_threads(threads)
         job = running.LiveJob(
@@ -177,6 +184,7 @@ def live(
                 words += [option, str(value)]
         words += ["--own-code"] if own_code else []
         words += [] if check_memory else ["--no-check-memory"]
+        words += [] if graphs else ["--no-graphs"]
         gpu = job.inputs.scenario.gpu
         networks = {entry.latency_mode for entry in measured.models.values()}
         setting = live_report.Setting(
@@ -194,6 +202,7 @@ def live(
             date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             command=shlex.join(words),
             graphs="graph" in networks,
+            by_graph=job.by_graph,
             dispatch_s=job.dispatch_s,
         )
         beside = Beside(

@@ -93,9 +93,7 @@ def measure(
     ] = None,
     graphs: Annotated[
         bool,
-        typer.Option(
-            help="Capture batches as graphs where the device can; live runs do not."
-        ),
+        typer.Option(help="Capture batches as graphs where the device can."),
     ] = True,
     disk_folder: Annotated[
         Path | None,

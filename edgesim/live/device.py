@@ -10,20 +10,22 @@ import torch
 from edgesim.engine.clock import ClockEnvironment, Work
 from edgesim.engine.memory import Memory
 from edgesim.engine.worker import Worker
-from edgesim.live.pool import Piece, Pool
+from edgesim.errors import InputError
+from edgesim.live.pool import OwnPlaces, Piece, Pool
 from edgesim.live.stage import LiveModel, Stage, difference, fixed_input
 from edgesim.profile.model_match import padded_batch
-from edgesim.profiling.device import Device, Step
-from edgesim.profiling.inputs import Example, forward
+from edgesim.profiling.device import Device, NotCapturedError, Step
+from edgesim.profiling.inputs import Example, forward, outputs
 from edgesim.profiling.memory import aligned
 from solvers.core.tables import Tables
 
 WARM_UP = 3
 """Forward passes of each batch size and network before a run."""
 
-TOLERANCE = 1e-5
+TOLERANCE = 1e-4
 """Most that a model's output may differ from that of the model built by itself,
-relative to its largest number; the same kernels on the same bytes give 0."""
+relative to its largest number. The same kernels on the same bytes give 0; in a graph,
+libraries may choose others."""
 
 
 class Copy(NamedTuple):
@@ -33,17 +35,41 @@ class Copy(NamedTuple):
     block: str
 
 
-def pool_bytes(tables: Tables) -> int:
+def pool_bytes(tables: Tables, *, own_places: bool = False) -> int:
     """Return the size of a pool that holds whatever a run's memory may hold.
 
-    The GPU's memory, or all blocks if they are less or it is not limited, and what
-    aligning every block may cost.
+    All blocks if each has a place of its own. Otherwise the GPU's memory, or all blocks
+    if they are less or it is not limited, and what aligning every block may cost.
     """
+    if own_places:
+        sizes = _own_places(tables)
+        return max((at + size for at, size in sizes.values()), default=0)
     total = sum(tables.atom_bytes)
     limit = tables.problem.gpu_memory_bytes
     pieces = sum(map(len, tables.atom_blocks))
     most = total if limit is None else min(total, limit)
     return aligned(most) + aligned(1) * pieces
+
+
+def _own_places(tables: Tables) -> dict[Copy, tuple[int, int]]:
+    """Give every copy of a block a place; return offset and room in bytes of each."""
+    found, at = {}, 0
+    for atom, blocks in enumerate(tables.atom_blocks):
+        for block in blocks:
+            room = aligned(tables.problem.blocks[block].bytes)
+            found[Copy(atom, block)] = at, room
+            at += room
+    return found
+
+
+class Graph(NamedTuple):
+    """A captured forward pass, and the outputs that it overwrites, where it keeps them.
+
+    A pass of one input keeps them, for its answer to be checked.
+    """
+
+    run: Step
+    outputs: Sequence[torch.Tensor]
 
 
 class PoolDevice:
@@ -52,6 +78,11 @@ class PoolDevice:
     Copies and forward passes are done by the worker's thread. The engine's thread reads
     the pool's places when it begins work, and begins none while any is under way.
     Blocks that the memory of the run has given up are freed before others are placed.
+
+    If the profile's batches were captured graphs, and the device has them, so are
+    these: one for each model and batch size, captured before the run. A graph reads its
+    weights where they were when it was captured, so then each block has a place of its
+    own.
 
     Parameters
     ----------
@@ -62,7 +93,8 @@ class PoolDevice:
     tables
         The library and the GPU, with or without sharing.
     buffer
-        The pool's bytes: uint8, at least ``pool_bytes(tables)``.
+        The pool's bytes: uint8, at least ``pool_bytes(tables)``, with ``own_places`` if
+        the stage has graphs.
 
     Attributes
     ----------
@@ -75,12 +107,19 @@ class PoolDevice:
     def __init__(
         self, stage: Stage, device: Device, tables: Tables, buffer: torch.Tensor
     ) -> None:
-        size = pool_bytes(tables)
+        size = pool_bytes(tables, own_places=stage.has_graphs)
         self._stage = stage
         self._device = device
         self._tables = tables
         self._buffer = buffer[:size]
         self.pool: Pool[Copy] = Pool(size, self._move)
+        if stage.has_graphs:
+            offsets = {copy: at for copy, (at, _) in _own_places(tables).items()}
+            self.pool = OwnPlaces(offsets, size)
+        # Runs that share blocks, or none, have their places, and so their graphs.
+        self._graphs: dict[tuple[int, int], Graph] = stage.graphs.setdefault(
+            tuple(map(tuple, tables.atom_blocks)), {}
+        )
         self.copied_bytes = self.copies = 0
         self._models = [stage.models[name] for name in tables.model_names]
         self._copies = [
@@ -138,15 +177,25 @@ class PoolDevice:
         self._check_bound(model)
         live = self._models[model]
         size = padded_batch(self._stage.sizes[live.layout.name], batch)
-        example = self._example(live, size)
-        took_s = self._device.timed([lambda: forward(live.network, example)])[0]
+        if live.by_graph:
+            step = self._graphs[model, size].run
+        else:
+            example = self._example(live, size)
+            step = lambda: forward(live.network, example)  # noqa: E731
+        took_s = self._device.timed([step])[0]
         self._device.synchronise()
         return took_s
 
     def show(self, model: int) -> float:
         """Run a loaded model on the fixed input; return how far its answer is off."""
         self._check_bound(model)
-        return difference(self._models[model], self._device)
+        live = self._models[model]
+        graph = self._graphs.get((model, 1))
+        if graph is None:
+            return difference(live, self._device)
+        self._device.synchronise()
+        graph.run()
+        return difference(live, self._device, graph.outputs)
 
     def fetch(self, model: int, wanted: frozenset[int]) -> None:
         """Load a model outside a run; memory then holds these atoms, its own too."""
@@ -162,11 +211,59 @@ class PoolDevice:
             seen.add(spec)
             self.clear()
             self.fetch(model, self._tables.atoms_of[model])
-            for size in self._stage.sizes[live.layout.name]:
-                if size <= len(self._tables.problem.models[live.layout.name].latency_s):
-                    for _ in range(WARM_UP):
-                        self.forward(model, size)
+            for size in self._sizes(live):
+                for _ in range(WARM_UP):
+                    self.forward(model, size)
         self.clear()
+
+    def capture(self) -> None:
+        """Capture the graphs of all models that are to have them and have none yet.
+
+        Raises
+        ------
+        InputError
+            If the device cannot capture a batch.
+        """
+        for model, live in enumerate(self._models):
+            sizes = [
+                size
+                for size in self._sizes(live)
+                if live.by_graph and (model, size) not in self._graphs
+            ]
+            if sizes:
+                self.fetch(model, self._tables.atoms_of[model])
+            for size in sizes:
+                self._graphs[model, size] = self._captured(live, size)
+        self.clear()
+
+    def _captured(self, live: LiveModel, size: int) -> Graph:
+        example = self._example(live, size)
+        kept: list[torch.Tensor] = []
+
+        def step() -> None:
+            if size == 1:
+                kept[:] = outputs(live.network, example)
+            else:
+                forward(live.network, example)
+
+        try:
+            graph = self._device.captured(step)
+        except NotCapturedError as error:
+            raise InputError(
+                live.layout.network.architecture,
+                f"as {live.layout.name!r} must be captured as a graph, as the "
+                f"profile's batches were, or else launched operator by operator "
+                f"(--no-graphs, also when measuring): a batch of {size} was not, "
+                f"{error}",
+            ) from error
+        assert graph is not None
+        return Graph(graph, kept)
+
+    def _sizes(self, live: LiveModel) -> list[int]:
+        """List the measured batch sizes that the library has."""
+        name = live.layout.name
+        most = len(self._tables.problem.models[name].latency_s)
+        return [size for size in self._stage.sizes[name] if size <= most]
 
     def wrong_models(self) -> list[str]:
         """Load every model beside what is left of one before it, and check its answer.

@@ -1,8 +1,11 @@
-"""Where blocks lie in a device's memory: first fit, and compaction when need be."""
+"""Where blocks lie in a device's memory: packed into little, or each in its own place.
+
+Packed blocks are placed by first fit, and moved together when need be.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -127,3 +130,33 @@ class Pool(Generic[Key]):
                 self._pieces[key] = piece = Piece(at, piece.bytes)
             at = piece.end
         return Piece(at, self.size - at)
+
+
+class OwnPlaces(Pool[Key]):
+    """Has one place for each block: it lies there whenever it is in memory.
+
+    What was captured with a block's address stays valid. The buffer holds all blocks at
+    once; which of them are in memory is for the run to say.
+
+    Parameters
+    ----------
+    offsets
+        The place of each block.
+    size
+        Bytes of the buffer.
+    """
+
+    def __init__(self, offsets: Mapping[Key, int], size: int) -> None:
+        super().__init__(size, _never_moved)
+        self._offsets = offsets
+
+    def place(self, key: Key, size: int) -> Piece:
+        """Note that a block is in its place."""
+        piece = self._pieces[key] = Piece(self._offsets[key], size)
+        held = sum(other.bytes for other in self._pieces.values())
+        self.counts.most_held = max(self.counts.most_held, held)
+        return piece
+
+
+def _never_moved(piece: Piece, offset: int) -> None:
+    raise AssertionError(f"{piece} has its own place, and was to be moved to {offset}")

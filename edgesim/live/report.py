@@ -58,6 +58,8 @@ class Setting:
         Date of the run, in ISO 8601, and its command.
     graphs
         Whether the profile's batches were captured graphs.
+    by_graph
+        Whether the live runs' were.
     dispatch_s
         What it takes to dispatch work, measured before the runs.
     """
@@ -76,6 +78,7 @@ class Setting:
     date: str
     command: str
     graphs: bool
+    by_graph: bool
     dispatch_s: float
 
 
@@ -117,7 +120,7 @@ def text(setting: Setting, compared: Sequence[Comparison]) -> str:
         ("Loads and batches by size, in ms", "", _by_size(compared)),
         ("Where the time went, in s", _ABOUT_SPLIT, _splits(compared)),
         ("Deciding, and how late things were handled, in ms", "", _delays(compared)),
-        ("Memory", _ABOUT_MEMORY, _memory(compared)),
+        ("Memory", _ABOUT_MEMORY[setting.by_graph], _memory(compared)),
     ):
         lines += ["", f"## {head}", ""]
         lines += [about, ""] if about else []
@@ -148,11 +151,14 @@ _ABOUT_SPLIT = (
     "device and back. Deciding and\nhandling (the engine's own work): while the device "
     "had nothing to do. All of them make the wall time."
 )
-_ABOUT_MEMORY = (
-    "A block lies in one piece, at the lowest offset with room for it (first fit, "
-    "multiples of 512 bytes). Scattered:\nmost bytes that were free but not in one "
-    "piece; if a block needed them, all blocks were moved together."
-)
+_ABOUT_MEMORY = {
+    False: "A block lies in one piece, at the lowest offset with room for it (first "
+    "fit, multiples of 512 bytes). Scattered:\nmost bytes that were free but not in "
+    "one piece; if a block needed them, all blocks were moved together.",
+    True: "Each block has a place of its own, for captured graphs read their weights "
+    "where these were then: the pool holds all\nof them, and which are in memory, "
+    "within the GPU's limit, the run decides. Nothing is scattered or moved.",
+}
 
 
 def _first(setting: Setting) -> str:
@@ -190,7 +196,9 @@ def _facts(setting: Setting, compared: Sequence[Comparison]) -> list[str]:
         "before the run after a load over a relative, and at its end on the memory "
         "that it left. Bytes copied are bytes recorded.",
     ]
-    if setting.graphs:
+    if setting.by_graph:
+        lines.append("Batches were captured graphs, live as in the profile.")
+    elif setting.graphs:
         lines.append(
             "The profile's batches were captured graphs; live they were launched "
             "operator by operator."
@@ -385,6 +393,7 @@ def document(setting: Setting, compared: Sequence[Comparison]) -> dict[str, Any]
         "duration_s": setting.duration_s,
         "torch_threads": setting.threads,
         "dispatch_s": setting.dispatch_s,
+        "batches": "graph" if setting.by_graph else "eager",
         "device": setting.device,
         "driver": setting.driver,
         "versions": dict(setting.versions),

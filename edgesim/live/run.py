@@ -90,6 +90,13 @@ class LiveJob:
     dispatch_s: float = 0.0
 
     @property
+    def by_graph(self) -> bool:
+        """Whether batches of any network are captured graphs."""
+        device = self.device
+        modes = {spec.mode for spec in _networks(self)}
+        return device.has_graphs and device.uses_graphs and "graph" in modes
+
+    @property
     def problem(self) -> Problem:
         """The library and the GPU."""
         return tables_of(self.inputs, sharing=True).problem
@@ -123,7 +130,9 @@ class LiveJob:
         inputs, device = self.inputs, self.device
         policies = inputs.online.policies
         stage = self._stage()
-        buffer = device.device_buffer(most_pool_bytes(inputs, policies))
+        buffer = device.device_buffer(
+            most_pool_bytes(inputs, policies, own_places=stage.has_graphs)
+        )
         with self.interrupts.watched():
             for number, name in enumerate(policies):
                 done(number, len(policies))
@@ -282,7 +291,8 @@ def _check_room(job: LiveJob, networks: Mapping[NetworkSpec, int]) -> None:
     host = sum(aligned(block.bytes) for block in problem.blocks.values())
     if on_gpu:
         host = locked_bytes(host)
-    pool = most_pool_bytes(job.inputs, job.inputs.online.policies)
+    policies = job.inputs.online.policies
+    pool = most_pool_bytes(job.inputs, policies, own_places=job.by_graph)
     activations = max(
         (max(m.activation_bytes or (0,)) for m in problem.models.values()), default=0
     )
@@ -295,8 +305,20 @@ def _check_room(job: LiveJob, networks: Mapping[NetworkSpec, int]) -> None:
         if free is not None and needed > free:
             raise InputError(
                 job.inputs.scenario_file,
-                f"needs {needed:,} bytes of {what} to be run live, free are {free:,}",
+                f"needs {needed:,} bytes of {what} to be run live, free are {free:,}"
+                + _without_graphs(job, what, pool),
             )
+
+
+def _without_graphs(job: LiveJob, what: str, pool: int) -> str:
+    """Say what the device's memory would need if nothing was captured."""
+    if not job.by_graph or what == "host memory":
+        return ""
+    packed = most_pool_bytes(job.inputs, job.inputs.online.policies)
+    return (
+        f"; {pool:,} of them are places of all blocks, for graphs: launched operator "
+        f"by operator (--no-graphs) {packed:,} would do"
+    )
 
 
 def expected_s(job: LiveJob) -> float:

@@ -108,10 +108,18 @@ def check_scenario(inputs: Inputs, tiers: Sequence[str]) -> None:
             )
 
 
-def most_pool_bytes(inputs: Inputs, names: Sequence[str]) -> int:
-    """Return the size of a pool that will do for every policy."""
+def most_pool_bytes(
+    inputs: Inputs, names: Sequence[str], *, own_places: bool = False
+) -> int:
+    """Return the size of a pool that will do for every policy.
+
+    ``own_places`` says whether every block is to have a place of its own.
+    """
     found = {shares(name) for name in names}
-    return max(pool_bytes(tables_of(inputs, sharing=sharing)) for sharing in found)
+    return max(
+        pool_bytes(tables_of(inputs, sharing=sharing), own_places=own_places)
+        for sharing in found
+    )
 
 
 def serve_live(
@@ -163,6 +171,7 @@ def serve_live(
         if device.device.type == "cuda":  # a thread begins with the first GPU
             torch.cuda.set_device(device.device)  # needs a GPU
         set_threads(limits.threads)
+        pool.capture()
         _check(pool.wrong_models(), "before the run")
         pool.warm_up()
         pool.reset()

@@ -6,7 +6,7 @@ import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -43,6 +43,8 @@ class LiveModel:
         The network's tensors by name; tied ones are several.
     expected
         Outputs on the fixed input of the model built by itself, on the host.
+    by_graph
+        Whether its batches are captured graphs.
     bound
         Where each of its blocks was when its tensors were last bound to it.
     """
@@ -52,6 +54,7 @@ class LiveModel:
     like: Mapping[str, torch.Tensor]
     tensors: Mapping[str, Sequence[torch.Tensor]]
     expected: Sequence[torch.Tensor]
+    by_graph: bool = False
     bound: dict[str, int] = field(default_factory=dict)
 
     def bind(self, block: str, content: torch.Tensor, offset: int) -> None:
@@ -83,11 +86,19 @@ class Stage:
         The library's models, by name.
     sizes
         Measured batch sizes of each model: a batch is padded to the next.
+    graphs
+        What devices have captured, by the blocks of their atoms; they fill it.
     """
 
     hosts: Mapping[str, HostBlock]
     models: Mapping[str, LiveModel]
     sizes: Mapping[str, Sequence[int]]
+    graphs: dict[Any, dict[Any, Any]] = field(default_factory=dict)
+
+    @property
+    def has_graphs(self) -> bool:
+        """Whether batches of any model are captured graphs."""
+        return any(model.by_graph for model in self.models.values())
 
 
 def make_stage(
@@ -120,29 +131,34 @@ def make_stage(
         If a model cannot be run, or two models do not agree on a block's tensors.
     """
     hosts = _host_blocks(problem, device, tier)
-    filled: set[str] = set()
-    models: dict[str, LiveModel] = {}
-    shells: dict[NetworkSpec, _Shell] = {}
+    by_network: dict[NetworkSpec, list[str]] = {}
     for name in problem.models:
-        spec = match_model(problem, name, profile).network
-        if spec is None:
-            reason = match_model(problem, name, profile).reason
-            raise InputError(where, f"cannot run {name!r} live: {reason}")
+        match = match_model(problem, name, profile)
+        if match.network is None:
+            raise InputError(where, f"cannot run {name!r} live: {match.reason}")
+        by_network.setdefault(match.network, []).append(name)
+    made: dict[str, LiveModel] = {}
+    filled: set[str] = set()
+    for spec, names in by_network.items():
         network = build(spec).eval().to(device.device)
-        found = layout(where, problem, name, profile, network)
+        by_graph = device.has_graphs and device.uses_graphs and spec.mode == "graph"
+        laid = [layout(where, problem, name, profile, network) for name in names]
         tensors = state_tensors(network, spec.architecture)
-        for block in problem.models[name].blocks:
-            if block not in filled:
-                _fill(hosts[block].host, block, found, tensors)
-                filled.add(block)
-        expected = _answer(network, found, hosts, tensors, device)
-        if spec not in shells:
-            shells[spec] = _shell(network, tensors)
-        shell = shells[spec]
-        own = copy.deepcopy(shell.network)
-        state = own.state_dict(keep_vars=True)
-        bare = {name: [state[one] for one in of] for name, of in shell.names.items()}
-        models[name] = LiveModel(found, own, shell.like, bare, expected)
+        for found in laid:
+            for block in found.blocks:
+                if block not in filled:
+                    _fill(hosts[block].host, block, found, tensors)
+                    filled.add(block)
+        shell = _shell(network, tensors)
+        for found in laid:
+            expected = _answer(network, found, hosts, tensors, device)
+            own = copy.deepcopy(shell.network)
+            state = own.state_dict(keep_vars=True)
+            bare = {key: [state[one] for one in of] for key, of in shell.names.items()}
+            made[found.name] = LiveModel(
+                found, own, shell.like, bare, expected, by_graph
+            )
+    models = {name: made[name] for name in problem.models}
     sizes = {
         name: sorted(map(int, profile.models[model.layout.base].latency_s))
         for name, model in models.items()
@@ -156,13 +172,23 @@ def fixed_input(model: LiveModel, device: Device, batch: int = 1) -> Example:
     return example_input(model.layout.network.input, batch, dtype, device.device)
 
 
-def difference(model: LiveModel, device: Device) -> float:
-    """Run a model on the fixed input; return how far its outputs are from expected.
+def difference(
+    model: LiveModel, device: Device, found: Sequence[torch.Tensor] | None = None
+) -> float:
+    """Return how far a model's outputs on the fixed input are from expected.
 
     The largest difference, relative to the largest number expected; infinite if an
     output is of another shape or holds what is no number.
+
+    Parameters
+    ----------
+    model, device
+        The model, loaded, and its device.
+    found
+        The outputs; by default the model is run.
     """
-    found = outputs(model.network, fixed_input(model, device))
+    if found is None:
+        found = outputs(model.network, fixed_input(model, device))
     device.synchronise()
     if len(found) != len(model.expected):
         return float("inf")
@@ -196,14 +222,15 @@ def _fill(
     found: ModelLayout,
     tensors: Mapping[str, torch.Tensor],
 ) -> None:
-    """Write a block's weights to the host."""
+    """Write a block's weights to the host; drawn on the device if they are its own."""
     own = block != f"{found.base}/{found.origin[block]}"
     seed = int.from_bytes(hashlib.sha256(block.encode()).digest()[:7], "big")
-    generator = torch.Generator().manual_seed(seed)
+    there = next(iter(tensors.values())).device
+    generator = torch.Generator(device=there).manual_seed(seed)
     for name, view in views(host, found.blocks[block], tensors).items():
-        value = tensors[name].detach().cpu()
+        value = tensors[name].detach()
         if own and value.is_floating_point():
-            factor = torch.randn(value.shape, generator=generator)
+            factor = torch.randn(value.shape, generator=generator, device=there)
             value = (value * (1 + _CHANGE * factor)).to(value.dtype)
         view.copy_(value)
 

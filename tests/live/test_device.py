@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
 
 from edgesim.errors import InputError
-from edgesim.live.device import PoolDevice
+from edgesim.live.device import PoolDevice, pool_bytes
 from edgesim.live.layout import places, views
 from edgesim.live.stage import make_stage
 from edgesim.profiling.blocks import TensorSize
+from edgesim.profiling.builder import builder
+from edgesim.profiling.device import CpuDevice, NotCapturedError, Step
 from edgesim.profiling.memory import aligned
 from solvers.core.tables import Tables
 from tests.live import cases
@@ -205,3 +210,99 @@ def test_blocks_that_are_not_the_networks_are_refused() -> None:
     extra["models"]["net"]["blocks"] += ("adapter",)
     with pytest.raises(InputError, match="its block 'adapter' is no part"):
         cases.stage(type(cases.problem()).model_validate(extra))
+
+
+class WithGraphs(CpuDevice):
+    """A device whose graphs read their weights where these were when captured."""
+
+    has_graphs = True
+
+    def captured(self, step: Step) -> Step:
+        """Keep the tensors of the step's network as they are now, and run on them."""
+        network = inspect.getclosurevars(step).nonlocals["live"].network
+        then = {name: one.data for name, one in network.state_dict().items()}
+
+        def replay() -> None:
+            now = network.state_dict(keep_vars=True)
+            after = {name: one.data for name, one in now.items()}
+            for name, one in now.items():
+                one.data = then[name]
+            step()
+            for name, one in now.items():
+                one.data = after[name]
+
+        return replay
+
+
+def _with_graphs(*, sharing: bool = True) -> PoolDevice:
+    problem = cases.problem()
+    tables = Tables(problem, sharing=sharing)
+    device = WithGraphs(torch.device("cpu"))
+    profile = cases.profile(latency_mode="graph")
+    stage = make_stage("p.json", problem, profile, device, "pageable", builder(device))
+    size = pool_bytes(tables, own_places=True)
+    return PoolDevice(stage, device, tables, torch.zeros(size, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("sharing", [True, False])
+def test_captured_batches_run_on_the_bytes_that_were_loaded(sharing: bool) -> None:
+    """Each block has a place of its own; a block that breaks there is seen."""
+    device = _with_graphs(sharing=sharing)
+    device.capture()
+    assert device.wrong_models() == []
+    device.warm_up()
+    device.reset()
+    atoms_of = device._tables.atoms_of
+    for model in (1, 2, 3, 1):
+        device.fetch(model, atoms_of[model])
+        device.forward(model, 3)
+        with pytest.raises(RuntimeError, match="would be computed without"):
+            device.forward(0, 1)
+    places = [device.pool[copy] for copy in device.pool.in_order()]
+    assert all(one.end <= two.offset for one, two in pairwise(places))
+    assert device.wrong_at_end() == []
+    copy = next(copy for copy in device.pool.in_order() if copy.block.endswith("head"))
+    device._content(device.pool[copy])[::3] = 0
+    assert device.wrong_at_end() == ["net-v03"]
+
+
+def test_runs_with_the_same_places_share_their_graphs() -> None:
+    """A second policy captures nothing; one without sharing captures its own."""
+    device = _with_graphs()
+    device.capture()
+    captured = dict(device._graphs)
+    assert len(captured) == 4 * 2
+    again = PoolDevice(device._stage, device._device, device._tables, device._buffer)
+    again.capture()
+    assert again._graphs == captured
+    apart = Tables(cases.problem(), sharing=False)
+    buffer = torch.zeros(pool_bytes(apart, own_places=True), dtype=torch.uint8)
+    other = PoolDevice(device._stage, device._device, apart, buffer)
+    other.capture()
+    assert other._graphs.keys() == captured.keys()
+    assert other._graphs is not device._graphs
+
+
+def test_a_batch_that_cannot_be_captured_is_refused() -> None:
+    """With its reason, and what may be done."""
+    device = _with_graphs()
+
+    def refuse(step: Step) -> Step:
+        raise NotCapturedError("it reads a result")
+
+    device._device.captured = refuse  # type: ignore[method-assign]
+    with pytest.raises(InputError, match=r"--no-graphs.* a batch of 1 was not, it rea"):
+        device.capture()
+
+
+def test_without_graphs_a_device_launches_operators() -> None:
+    """Asked for so, or not captured in the profile."""
+    device = WithGraphs(torch.device("cpu"))
+    device.uses_graphs = False
+    problem, build = cases.problem(), builder(device)
+    graphs = cases.profile(latency_mode="graph")
+    launched = make_stage("p", problem, graphs, device, "pageable", build)
+    assert not launched.has_graphs
+    device.uses_graphs = True
+    eager = cases.profile(latency_mode="eager")
+    assert not make_stage("p", problem, eager, device, "pageable", build).has_graphs
