@@ -80,6 +80,7 @@ def live(
     """
     del traceback
     import os
+    from dataclasses import replace
     from datetime import UTC, datetime
 
     from edgesim.cli.needs import need_torch
@@ -203,11 +204,16 @@ def live(
             command=shlex.join(words),
             graphs="graph" in networks,
             by_graph=job.by_graph,
-            dispatch_s=job.dispatch_s,
+            dispatch_s=0.0,
+            decision_s=job.decision_s,
         )
+
+        def known() -> live_report.Setting:
+            return replace(setting, dispatch_s=job.dispatch_s)
+
         beside = Beside(
             live_report.LIVE_FOLDER,
-            lambda to: live_report.write_comparison(to, setting, job.compared),
+            lambda to: live_report.write_comparison(to, known(), job.compared),
             lambda: live_report.pictures(setting, job.compared),
         )
         with (
@@ -218,7 +224,7 @@ def live(
             found = write_run(folder, job.inputs, trials, None, wanted, beside=beside)
     if found is not None:
         say(table(found))
-        say(live_report.text(setting, job.compared))
+        say(live_report.text(known(), job.compared))
         say(f"results in {folder}")
     if job.interrupts.received:
         raise typer.Exit(130)

@@ -115,6 +115,7 @@ class Gpu:
         self.ahead = False
         self._env = env
         self._drops_late = settings.late == "drop"
+        self._decision_s = settings.decision_s
         self._log = log
         self._queue = queue
         self._memory = memory
@@ -162,7 +163,9 @@ class Gpu:
         return active
 
     def _load(self, active: Round) -> Generator[Event, Any, None]:
-        """Copy the blocks that a round is missing into GPU memory."""
+        """Copy the blocks that a round is missing, once its choice has been made."""
+        if self._decision_s:
+            yield self._env.timeout(self._decision_s)
         load = self._memory.enter(active.model, len(active.requests))
         active.loaded_bytes, active.reused_bytes = load.loaded_bytes, load.reused_bytes
         active.load_start_s = self._env.now

@@ -29,6 +29,8 @@ class Settings:
         Factors on the nominal times, drawn once per round; None for nominal times.
     dispatch_s
         Time that each load and each batch takes beyond itself; policies do not know.
+    decision_s
+        Time that each choice of a round takes, before its load; policies do not know.
     known_ahead
         Whether the server knows every request from the start, before it arrives. If so,
         the uplink, a non-default part, begins each upload when its request arrives.
@@ -41,4 +43,5 @@ class Settings:
     load_factor: Iterator[float] | None = None
     compute_factor: Iterator[float] | None = None
     dispatch_s: float = 0.0
+    decision_s: float = 0.0
     known_ahead: bool = False

@@ -81,6 +81,7 @@ def serve_repeat(
             load_factor=_factors(load_sigma, load_seed, load_factor),
             compute_factor=_factors(compute_sigma, compute_seed),
             dispatch_s=scenario.gpu.dispatch_s or 0.0,
+            decision_s=online.decision_s or 0.0,
         )
         arrivals = stream if advance is None else _counted(stream, name, advance)
         began_s = time.perf_counter()
@@ -104,7 +105,7 @@ class Service(NamedTuple):
 def service_of(
     inputs: Inputs, name: str, stream: Stream, made: dict[bool, Tables] | None = None
 ) -> Service:
-    """Make what serves a stream under a policy, without noise or dispatch.
+    """Make what serves a stream under a policy, without noise, dispatch and decisions.
 
     Tables are taken from those that were made for other policies, if there are any.
     """

@@ -333,9 +333,8 @@ class PoolDevice:
 
     def _give_up(self, wanted: frozenset[int]) -> None:
         """Free what memory no longer holds."""
-        for copy in self.pool.in_order():
-            if copy.atom not in wanted:
-                self.pool.free(copy)
+        for copy in [copy for copy in self.pool if copy.atom not in wanted]:
+            self.pool.free(copy)
 
     def _timed_load(
         self, model: int, wanted: frozenset[int], missing: Sequence[Copy]

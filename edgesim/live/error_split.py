@@ -14,8 +14,11 @@ import numpy as np
 from edgesim.engine.mean_device import DeviceMaker, MeanDevice
 from edgesim.engine.records import Floats
 
-Again: TypeAlias = Callable[[DeviceMaker], float | None]
-"""Simulates the requests again on another device; returns the share in time."""
+Again: TypeAlias = Callable[[DeviceMaker, bool], float | None]
+"""Simulates the requests again on another device; returns the share in time.
+
+The second argument says whether decisions take the scenario's time.
+"""
 
 _DIGITS = 9
 """Nominal times are equal if they are so to the nanosecond."""
@@ -106,9 +109,9 @@ def split_error(
 
     shares = [
         closed,
-        again(lambda env: MeanDevice(env, load_s, lambda s: s, dispatch_s)),
-        again(lambda env: MeanDevice(env, load_s, whole, dispatch_s)),
-        again(lambda env: MeanDevice(env, load_s, batch, beyond_s)),
+        again(lambda env: MeanDevice(env, load_s, lambda s: s, dispatch_s), True),
+        again(lambda env: MeanDevice(env, load_s, whole, dispatch_s), True),
+        again(lambda env: MeanDevice(env, load_s, batch, beyond_s), False),
         live,
     ]
     return _differences(shares)

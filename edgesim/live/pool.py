@@ -5,7 +5,7 @@ Packed blocks are placed by first fit, and moved together when need be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -65,6 +65,10 @@ class Pool(Generic[Key]):
         self.counts = PoolCounts()
         self._move = move
         self._pieces: dict[Key, Piece] = {}
+        self._held = 0
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._pieces)
 
     def __contains__(self, key: Key) -> bool:
         return key in self._pieces
@@ -78,11 +82,12 @@ class Pool(Generic[Key]):
 
     def free(self, key: Key) -> None:
         """Give up a block's piece."""
-        del self._pieces[key]
+        self._held -= self._pieces.pop(key).bytes
 
     def clear(self) -> None:
         """Give up every piece."""
         self._pieces.clear()
+        self._held = 0
 
     def place(self, key: Key, size: int) -> Piece:
         """Find a piece for a block.
@@ -102,9 +107,12 @@ class Pool(Generic[Key]):
             if free < aligned(size):
                 raise MemoryError(f"a block of {size:,} bytes, {free:,} are free")
             hole = self._compact()
-        piece = self._pieces[key] = Piece(hole.offset, size)
-        held = sum(other.bytes for other in self._pieces.values())
-        self.counts.most_held = max(self.counts.most_held, held)
+        return self._take(key, Piece(hole.offset, size))
+
+    def _take(self, key: Key, piece: Piece) -> Piece:
+        self._pieces[key] = piece
+        self._held += piece.bytes
+        self.counts.most_held = max(self.counts.most_held, self._held)
         return piece
 
     def _holes(self) -> list[Piece]:
@@ -152,10 +160,7 @@ class OwnPlaces(Pool[Key]):
 
     def place(self, key: Key, size: int) -> Piece:
         """Note that a block is in its place."""
-        piece = self._pieces[key] = Piece(self._offsets[key], size)
-        held = sum(other.bytes for other in self._pieces.values())
-        self.counts.most_held = max(self.counts.most_held, held)
-        return piece
+        return self._take(key, Piece(self._offsets[key], size))
 
 
 def _never_moved(piece: Piece, offset: int) -> None:

@@ -60,8 +60,9 @@ class Setting:
         Whether the profile's batches were captured graphs.
     by_graph
         Whether the live runs' were.
-    dispatch_s
-        What it takes to dispatch work, measured before the runs.
+    dispatch_s, decision_s
+        What loads and batches take beyond themselves, and what each policy takes to
+        choose a round, both measured before the runs.
     """
 
     scenario: str
@@ -80,6 +81,7 @@ class Setting:
     graphs: bool
     by_graph: bool
     dispatch_s: float
+    decision_s: Mapping[str, float]
 
 
 def write_comparison(
@@ -120,6 +122,7 @@ def text(setting: Setting, compared: Sequence[Comparison]) -> str:
         ("Loads and batches by size, in ms", "", _by_size(compared)),
         ("Where the time went, in s", _ABOUT_SPLIT, _splits(compared)),
         ("Deciding, and how late things were handled, in ms", "", _delays(compared)),
+        ("What a simulation may count", _ABOUT_KEYS, _keys(setting, compared)),
         ("Memory", _ABOUT_MEMORY[setting.by_graph], _memory(compared)),
     ):
         lines += ["", f"## {head}", ""]
@@ -151,6 +154,12 @@ _ABOUT_SPLIT = (
     "device and back. Deciding and\nhandling (the engine's own work): while the device "
     "had nothing to do. All of them make the wall time."
 )
+_ABOUT_KEYS = (
+    "`gpu.dispatch_s` and `online.decision_s` of a scenario: what loads and batches "
+    "took beyond themselves in this run,\nbesides what the profile adds to batches, and "
+    "what choosing a round took, on average. They predict other runs."
+)
+
 _ABOUT_MEMORY = {
     False: "A block lies in one piece, at the lowest offset with room for it (first "
     "fit, multiples of 512 bytes). Scattered:\nmost bytes that were free but not in "
@@ -181,6 +190,10 @@ def _facts(setting: Setting, compared: Sequence[Comparison]) -> list[str]:
     when = f" on {provenance.date}" if isinstance(provenance, Measured) else ""
     machine = "; ".join(f"{name} {value}" for name, value in setting.machine.items())
     versions = ", ".join(f"{name} {value}" for name, value in setting.versions.items())
+    decisions = ", ".join(
+        f"{name} {decision_s * 1e6:.0f} µs"
+        for name, decision_s in setting.decision_s.items()
+    )
     lines = [
         f"Requests arrive for {setting.duration_s:g} s; late requests: {setting.late}; "
         f"residency: {setting.residency}; blocks from {setting.tier} memory.",
@@ -188,9 +201,10 @@ def _facts(setting: Setting, compared: Sequence[Comparison]) -> list[str]:
         f"live run entered the simulation, which was made before it.",
         f"Device: {setting.device}; driver {setting.driver}; {versions}; {machine}; "
         f"{counted(setting.threads, 'thread')} of torch.",
-        f"Dispatch: {setting.dispatch_s * 1e6:.0f} µs to hand work to the device's "
-        f"thread and to hear of its end, measured before the run with work that does "
-        f"nothing.",
+        f"Dispatch: loads and batches take {setting.dispatch_s * 1e6:.0f} µs beyond "
+        f"themselves (and what the profile adds), measured before the runs, one model "
+        f"after another. Deciding: {decisions} a round, measured when the policies "
+        f"were simulated before.",
         f"Run on {setting.date}: `{setting.command}`.",
         "Every model's output was that of the model built by itself, on a fixed input: "
         "before the run after a load over a relative, and at its end on the memory "
@@ -380,6 +394,29 @@ def _rows(compared: Sequence[Comparison]) -> Iterator[Row]:
                 }
 
 
+def _keys(setting: Setting, compared: Sequence[Comparison]) -> str:
+    body = [
+        [c.measured.name, *(_ms(value) for value in _counted(setting, c).values())]
+        for c in compared
+    ]
+    return markdown_table(
+        ["policy", "gpu.dispatch_s (ms)", "online.decision_s (ms)"], body
+    )
+
+
+def _counted(setting: Setting, c: Comparison) -> dict[str, float]:
+    """Return the keys by which a simulation counts what this run took."""
+    m = c.measured
+    works, choices = len(m.handover_s), len(m.choose_s)
+    batches = int((m.run.rounds.compute_s > 0).sum())
+    beyond_s = m.split.dispatch_s + m.split.handling_s
+    beyond_s -= setting.profile.round_overhead_s * batches
+    return {
+        "dispatch_s": max(0.0, beyond_s / works) if works else 0.0,
+        "decision_s": sum(m.choose_s) / choices if choices else 0.0,
+    }
+
+
 def document(setting: Setting, compared: Sequence[Comparison]) -> dict[str, Any]:
     """Return ``live.json``: all that it takes to repeat it, and the numbers."""
     return {
@@ -393,6 +430,7 @@ def document(setting: Setting, compared: Sequence[Comparison]) -> dict[str, Any]
         "duration_s": setting.duration_s,
         "torch_threads": setting.threads,
         "dispatch_s": setting.dispatch_s,
+        "decision_s": dict(setting.decision_s),
         "batches": "graph" if setting.by_graph else "eager",
         "device": setting.device,
         "driver": setting.driver,
@@ -400,7 +438,10 @@ def document(setting: Setting, compared: Sequence[Comparison]) -> dict[str, Any]
         "machine": dict(setting.machine),
         "date": setting.date,
         "command": setting.command,
-        "policies": {c.measured.name: _policy(c) for c in compared},
+        "policies": {
+            c.measured.name: _policy(c) | {"keys": _counted(setting, c)}
+            for c in compared
+        },
     }
 
 

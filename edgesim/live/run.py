@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
+from edgesim.engine.clock import ClockEnvironment, Stopwatch
 from edgesim.engine.mean_device import DeviceMaker
 from edgesim.engine.records import Run
 from edgesim.engine.server import Parts, simulate
+from edgesim.engine.worker import WallClock
 from edgesim.errors import InputError
 from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.streams import (
@@ -21,6 +25,7 @@ from edgesim.experiment.streams import (
 )
 from edgesim.experiment.trial import Trial
 from edgesim.live.comparison import Comparison, Measured, compare, served
+from edgesim.live.device import PoolDevice
 from edgesim.live.dispatch import measure_dispatch
 from edgesim.live.error_split import split_error
 from edgesim.live.session import (
@@ -28,9 +33,12 @@ from edgesim.live.session import (
     Limits,
     check_scenario,
     most_pool_bytes,
+    preparation,
     serve_live,
 )
 from edgesim.live.stage import Stage, make_stage
+from edgesim.live.table import DISPATCH
+from edgesim.names import shares
 from edgesim.plugins import ConsentError
 from edgesim.profile.model_match import NetworkSpec, match_model
 from edgesim.profile.values import Measured as MeasuredOn
@@ -43,9 +51,6 @@ from solvers.problem import Problem
 
 NOISE = "with noise"
 """The simulation with the spread that the profile measured."""
-
-DISPATCH = "with dispatch"
-"""The simulation in which loads and batches take what it takes to dispatch them."""
 
 _VIEWED_S = 10.0
 
@@ -75,7 +80,9 @@ class LiveJob:
     interrupts
         What ends a run before its time.
     dispatch_s
-        What it takes to dispatch work, measured before the runs.
+        What loads and batches take beyond themselves, measured before the runs.
+    decision_s
+        What each policy took to choose a round, on average, when it was simulated.
     """
 
     inputs: Inputs
@@ -88,6 +95,7 @@ class LiveJob:
     compared: list[Comparison] = field(default_factory=list)
     interrupts: Interrupts = field(default_factory=Interrupts)
     dispatch_s: float = 0.0
+    decision_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def by_graph(self) -> bool:
@@ -102,10 +110,13 @@ class LiveJob:
         return tables_of(self.inputs, sharing=True).problem
 
     def simulate(self) -> None:
-        """Simulate every policy: nominally, with the measured spread, with dispatch."""
-        self.simulated[""] = {
-            trial.name: trial.account.run for trial in serve_repeat(self.inputs, 0)
-        }
+        """Simulate every policy, nominally and with the measured spread."""
+        self.simulated[""] = {}
+        for name in self.inputs.online.policies:
+            watch = Stopwatch(ClockEnvironment(WallClock()))
+            self.simulated[""][name] = self._again(name, Parts(stopwatch=watch))
+            choices = len(watch.choose_s)
+            self.decision_s[name] = sum(watch.choose_s) / choices if choices else 0.0
         library = self.inputs.library
         if library.load_sigma and library.compute_sigma:
             noise = NoiseSpec(load_sigma="profile", compute_sigma="profile")
@@ -113,10 +124,23 @@ class LiveJob:
             self.simulated[NOISE] = {
                 trial.name: trial.account.run for trial in serve_repeat(noisy, 0)
             }
-        self.dispatch_s = measure_dispatch()
-        slower = with_dispatch(self.inputs, self.dispatch_s)
+
+    def simulate_dispatch(self, stage: Stage, buffer: torch.Tensor) -> None:
+        """Measure what dispatch takes, and simulate with that and with decisions."""
+        tables = tables_of(self.inputs, sharing=shares(self.inputs.online.policies[0]))
+        pool = PoolDevice(stage, self.device, tables, buffer)
+        prepare = preparation(pool, self.device, self.limits)
+        overhead_s = self.profile.round_overhead_s
+        self.dispatch_s = measure_dispatch(pool, tables, prepare, overhead_s)
         self.simulated[DISPATCH] = {
-            trial.name: trial.account.run for trial in serve_repeat(slower, 0)
+            name: next(
+                serve_repeat(
+                    with_dispatch(self.inputs, self.dispatch_s, decision_s),
+                    0,
+                    names=[name],
+                )
+            ).account.run
+            for name, decision_s in self.decision_s.items()
         }
 
     def trials(self, done: Callable[[int, int], None]) -> Iterator[Trial]:
@@ -134,6 +158,7 @@ class LiveJob:
             most_pool_bytes(inputs, policies, own_places=stage.has_graphs)
         )
         with self.interrupts.watched():
+            self.simulate_dispatch(stage, buffer)
             for number, name in enumerate(policies):
                 done(number, len(policies))
                 if self.interrupts.received:
@@ -162,11 +187,8 @@ class LiveJob:
             return found
         works = len(measured.handover_s)
 
-        def again(device: DeviceMaker) -> float | None:
-            stream, _ = stream_of(self.inputs, 0)
-            tables, policy, settings = service_of(self.inputs, name, stream)
-            with policy_refused(self.inputs, name):
-                run = simulate(tables, stream, policy, settings, Parts(device=device))
+        def again(device: DeviceMaker, decides: bool) -> float | None:
+            run = self._again(name, Parts(device=device), decides=decides)
             return served(run, warmup_s, found.count).on_time
 
         split = split_error(
@@ -180,6 +202,18 @@ class LiveJob:
             again,
         )
         return replace(found, split=split)
+
+    def _again(self, name: str, parts: Parts, *, decides: bool = True) -> Run:
+        """Simulate a policy, with parts of its own or without time to decide."""
+        stream, _ = stream_of(self.inputs, 0)
+        tables, policy, settings = service_of(self.inputs, name, stream)
+        settings = replace(
+            settings,
+            dispatch_s=self.inputs.scenario.gpu.dispatch_s or 0.0,
+            decision_s=(self.inputs.online.decision_s or 0.0) if decides else 0.0,
+        )
+        with policy_refused(self.inputs, name):
+            return simulate(tables, stream, policy, settings, parts)
 
     def _stage(self) -> Stage:
         return make_stage(
@@ -210,10 +244,12 @@ def with_noise(inputs: Inputs, noise: NoiseSpec) -> Inputs:
     return replace(inputs, scenario=scenario)
 
 
-def with_dispatch(inputs: Inputs, dispatch_s: float) -> Inputs:
-    """Return inputs in which loads and batches take longer by a dispatch."""
+def with_dispatch(inputs: Inputs, dispatch_s: float, decision_s: float) -> Inputs:
+    """Return inputs in which dispatch and decisions take their time."""
     gpu = inputs.scenario.gpu.model_copy(update={"dispatch_s": dispatch_s})
-    return replace(inputs, scenario=inputs.scenario.model_copy(update={"gpu": gpu}))
+    online = inputs.online.model_copy(update={"decision_s": decision_s})
+    changed = inputs.scenario.model_copy(update={"gpu": gpu, "online": online})
+    return replace(inputs, scenario=changed)
 
 
 def check_job(job: LiveJob, *, own_code: bool, check_memory: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -166,16 +166,7 @@ def serve_live(
     env = ClockEnvironment(clock)
     watch = Stopwatch(env)
     parts = Parts(memory=memory, device=lambda _: pool, stopwatch=watch)
-
-    def prepare() -> None:
-        if device.device.type == "cuda":  # a thread begins with the first GPU
-            torch.cuda.set_device(device.device)  # needs a GPU
-        set_threads(limits.threads)
-        pool.capture()
-        _check(pool.wrong_models(), "before the run")
-        pool.warm_up()
-        pool.reset()
-        device.wake()
+    prepare = preparation(pool, device, limits)
 
     with policy_refused(inputs, name), Worker(clock, prepare) as worker:
         pool.connect(env, worker, memory)
@@ -199,6 +190,25 @@ def serve_live(
     account = Account(run, tables)
     trial = Trial(0, name, account, stream.users, env.wall_s, duration_s)
     return trial, measured
+
+
+def preparation(pool: PoolDevice, device: Device, limits: Limits) -> Callable[[], None]:
+    """Return what the device's thread does before a run.
+
+    It raises ``RuntimeError`` if a model does not compute what it does by itself.
+    """
+
+    def prepare() -> None:
+        if device.device.type == "cuda":  # a thread begins with the first GPU
+            torch.cuda.set_device(device.device)  # needs a GPU
+        set_threads(limits.threads)
+        pool.capture()
+        _check(pool.wrong_models(), "before the run")
+        pool.warm_up()
+        pool.reset()
+        device.wake()
+
+    return prepare
 
 
 def _measured(

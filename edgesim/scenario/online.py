@@ -127,8 +127,10 @@ class OnlineSpec(Value):
 
     ``uplink`` is the rule for sharing the band; ``late`` determines whether requests
     that cannot be in time are dropped; at most ``queue_limit`` are uploading or
-    waiting. Requests that arrive before ``warmup_s`` are served but not measured. With
-    one repeat, intervals come from ``batches`` equal spans of the measured time.
+    waiting. Each choice of a round takes ``decision_s``, which policies do not know,
+    before its load begins. Requests that arrive before ``warmup_s`` are served but not
+    measured. With one repeat, intervals come from ``batches`` equal spans of the
+    measured time.
     ``sample_s`` is the step of the time series. ``records`` selects the requests and
     rounds that are written individually, and ``window_s`` is the span of the trace for
     a timeline viewer.
@@ -147,6 +149,7 @@ class OnlineSpec(Value):
     uplink: UplinkRule = "fifo"
     late: Literal["drop", "serve"] = "drop"
     queue_limit: Whole | None = None
+    decision_s: Seconds | None = None
     warmup_s: Seconds = 0.0
     batches: Annotated[int, Field(ge=2, le=10_000), BeforeValidator(whole)] = 20
     sample_s: PositiveSeconds = 1.0

@@ -86,6 +86,7 @@ _AXES: Mapping[str, Axis] = {
     "noise.compute_sigma": Axis("spread of computing times (sigma)", 1.0),
     "noise.coherence_s": Axis("coherence time (ms)", 1e-3),
     "online.queue_limit": Axis("queue limit", 1.0),
+    "online.decision_s": Axis("time to decide (ms)", 1e-3),
     "library.clusters.variants": Axis("variants of each base", 1.0),
     "library.clusters.frozen_blocks": Axis("shared blocks of a base", 1.0),
     "library.clusters.frozen_fraction": Axis("shared blocks of a base (%)", 0.01),

@@ -103,6 +103,22 @@ def test_dispatch_is_beyond_loads_and_batches() -> None:
     assert run.rounds.end_s.tolist() == [1.25, 3.875]
 
 
+def test_decisions_take_time_before_loads() -> None:
+    """Each choice of a round; what arrives meanwhile is not in it."""
+    arrivals = [
+        Arrival(0.0, 0, 0, 0.25, 10.0),
+        Arrival(0.0, 1, 1, 0.25, 10.0),
+        Arrival(0.0, 2, 0, 3.0, 10.0),
+    ]
+    tables = Tables(make_problem())
+    plain = simulate(tables, arrivals, Fcfs(), Settings()).rounds
+    run = simulate(tables, arrivals, Fcfs(), Settings(decision_s=0.125)).rounds
+    assert run.load_start_s[0] == plain.load_start_s[0] + 0.125
+    assert run.load_s.tolist() == plain.load_s.tolist()
+    assert run.end_s[0] == plain.end_s[0] + 0.125
+    assert run.end_s[1] == plain.end_s[1] + 2 * 0.125
+
+
 def test_servers_share_an_environment() -> None:
     """Two servers in one simulation: each does what it does alone."""
     tables = Tables(make_problem())

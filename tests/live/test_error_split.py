@@ -54,7 +54,8 @@ def test_what_is_longer_explains_the_error(
     loads = np.stack([rounds.load_s / load, rounds.load_s], axis=1)
     batches = np.stack([rounds.compute_s / compute, rounds.compute_s], axis=1)
 
-    def again(device: DeviceMaker) -> float:
+    def again(device: DeviceMaker, decides: bool) -> float:
+        del decides
         return _share(_simulate(Settings(), device))
 
     found = split_error(
@@ -72,15 +73,17 @@ def test_what_is_longer_explains_the_error(
 
 def test_what_the_profile_adds_is_replaced_by_what_was_measured() -> None:
     """An overhead of each batch and of each work is no bias of batches."""
-    shares = []
+    shares, decided = [], []
 
-    def again(device: DeviceMaker) -> float:
+    def again(device: DeviceMaker, decides: bool) -> float:
         shares.append(_simulate(Settings(), device))
+        decided.append(decides)
         return 0.5
 
     nothing = np.empty((0, 3))
     split_error(0.5, 0.5, nothing, nothing, 0.25, 0.01, 0.005, again)
     of_loads, of_batches, of_all = shares
+    assert decided == [True, True, False]
     nominal = _simulate(Settings(dispatch_s=0.005))
     for run in (of_loads, of_batches):
         assert np.allclose(run.requests.end_s, nominal.requests.end_s, equal_nan=True)
@@ -102,5 +105,5 @@ def test_nothing_to_split_without_requests() -> None:
     """No share, no parts."""
     nothing = np.empty((0, 3))
     assert (
-        split_error(None, 0.5, nothing, nothing, 0.0, 0.0, 0.0, lambda _: 0.5) is None
+        split_error(None, 0.5, nothing, nothing, 0.0, 0.0, 0.0, lambda *_: 0.5) is None
     )

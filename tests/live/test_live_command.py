@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from edgesim.engine.records import Run
 from edgesim.engine.worker import WallClock
 from edgesim.live import device as live_device
+from edgesim.live import session
 from edgesim.output_folder import MANIFEST
 from edgesim.results import online_summary
 from tests.command import Finished, edgesim
@@ -80,6 +82,12 @@ def test_files_become_a_runs_folder_and_a_comparison() -> None:
         split = entry["error_split"]
         error = entry["live"]["on_time_ratio"] - entry["closed"]["on_time_ratio"]
         assert sum(split.values()) == pytest.approx(error)
+        keys = entry["keys"]
+        assert 0 < keys["decision_s"] < 0.1
+        works = 2 * sum(row["policy"] == name for row in rounds)
+        beyond_s = time["dispatch_s"] + time["handling_s"]
+        assert beyond_s / works <= keys["dispatch_s"] < 0.1
+        assert document["decision_s"][name] > 0
     assert document["torch_threads"] == 1
     assert document["dispatch_s"] > 0
     assert "with dispatch" in done.out
@@ -187,13 +195,14 @@ def test_a_block_that_breaks_during_the_run_ends_it(
 ) -> None:
     """Every model is checked at the end, those that are not in memory then too."""
     write_files()
-    reset = live_device.PoolDevice.reset
+    serve = session.serve_by_clock
 
-    def breaking(self: live_device.PoolDevice) -> None:
-        reset(self)
-        self._stage.hosts["net-v02/head"].host[:4000] = 0
+    def breaking(*parts: Any) -> Run:
+        pool: Any = parts[-1].device(None)
+        pool._stage.hosts["net-v02/head"].host[:4000] = 0
+        return serve(*parts)
 
-    monkeypatch.setattr(live_device.PoolDevice, "reset", breaking)
+    monkeypatch.setattr(session, "serve_by_clock", breaking)
     with pytest.raises(
         RuntimeError, match="at the end of the run net-v02 did not compute"
     ):

@@ -20,6 +20,7 @@ def _entry(live: float, simulated: float, **changes: Any) -> dict[str, Any]:
         "requests": 600,
         "live": {"on_time_ratio": live},
         "closed": {"on_time_ratio": simulated},
+        "with dispatch": {"on_time_ratio": simulated - 0.01},
         "load_error_ratio": 0.02,
         "batch_error_ratio": -0.01,
         "other_deliveries": 0,
@@ -59,6 +60,7 @@ def test_runs_of_one_command_are_one_case(tmp_path: Path) -> None:
     fcfs, edf, last = read_cases([one, two, other])
     assert fcfs.live == (0.80, 0.82)
     assert fcfs.error == pytest.approx(0.02)
+    assert fcfs.dispatched_error == pytest.approx(0.03)
     assert fcfs.between == pytest.approx(0.02)
     assert fcfs.requests_per_s == 10.0
     assert fcfs.deciding == pytest.approx(0.01)
@@ -68,6 +70,8 @@ def test_runs_of_one_command_are_one_case(tmp_path: Path) -> None:
     found = text([fcfs, edf, last])
     assert "3 cases, 4 live runs" in found
     assert "share of requests in time: 2.67 points, at most 6.00." in found
+    counted = "deciding and dispatch as measured before the runs: 3.00 points, at most"
+    assert counted in found
     assert "Wanted is a mean of at most 2.00 points: not met." in found
     assert "Simulated shares outside 60 to 95 %: 1 case." in found
     assert "drift" not in found
