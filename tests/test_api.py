@@ -279,13 +279,15 @@ def test_values_that_make_no_run_are_named(
 @pytest.mark.parametrize(
     ("values", "what"),
     [
-        ((-1.0, "u", "m", 1.0, 1.0, 1.0), "arrival_s: must be 0 or more"),
+        ((-1.0, "u", "m", 1.0, 1.0, 1.0), "arrival_s: must be from 0 to 1e.10"),
         ((0.0, "", "m", 1.0, 1.0, 1.0), "user: must be a name"),
-        ((0.0, "u", "m", 0.0, 1.0, 1.0), "input_bits: must be above 0"),
-        ((0.0, "u", "m", 1.0, -1.0, 1.0), "spectral_efficiency: must be 0 or more"),
-        ((0.0, "u", "m", 1.0, 1.0, float("inf")), "slo_s: must be a finite number"),
+        ((0.0, "u", "m", 0.0, 1.0, 1.0), "input_bits: must be from 1e-12 to 8e.17"),
+        ((0.0, "u", "m", 1.0, -1.0, 1.0), "spectral_efficiency: must be from 0"),
+        ((0.0, "u", "m", 1.0, 1.0, float("inf")), "slo_s: must be from 1e-12 to 1e.09"),
         ((0.0, "u", "m", "1", 1.0, 1.0), "input_bits: must be a number"),
         ((True, "u", "m", 1.0, 1.0, 1.0), "arrival_s: must be a number"),
+        ((10**400, "u", "m", 1.0, 1.0, 1.0), "arrival_s: must be from 0 to 1e"),
+        ((0.0, "u", "m", 1.0, 1.0, float("nan")), "slo_s: must be from .* found nan"),
     ],
 )
 def test_a_request_checks_itself(values: tuple[object, ...], what: str) -> None:

@@ -63,6 +63,14 @@ def live(
             help="Capture batches as graphs, if the profile's were and the device can."
         ),
     ] = True,
+    packed: Annotated[
+        bool,
+        typer.Option(
+            "--packed",
+            help="Give blocks the bytes of the scenario's memory, moved together when "
+            "need be, instead of a place each.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results [results/live-NAME].")
     ] = None,
@@ -155,7 +163,7 @@ def live(
             profile=measured,
             profile_file=profile_file,
             device=on,
-            limits=Limits(threads, duration),
+            limits=Limits(threads, duration, packed),
             build=builder(on),
         )
         running.check_job(job, own_code=own_code, check_memory=check_memory)
@@ -186,6 +194,7 @@ def live(
         words += ["--own-code"] if own_code else []
         words += [] if check_memory else ["--no-check-memory"]
         words += [] if graphs else ["--no-graphs"]
+        words += ["--packed"] if packed else []
         gpu = job.inputs.scenario.gpu
         networks = {entry.latency_mode for entry in measured.models.values()}
         setting = live_report.Setting(
@@ -204,6 +213,7 @@ def live(
             command=shlex.join(words),
             graphs="graph" in networks,
             by_graph=job.by_graph,
+            packed=packed,
             dispatch_s=0.0,
             decision_s=job.decision_s,
         )

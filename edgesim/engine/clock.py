@@ -89,6 +89,8 @@ class ClockEnvironment(Environment):
         Number of works under way: begun, and their end not yet heard of.
     busy_s
         Time in which any work was under way.
+    both_s
+        Time in which two works were, a load and a batch.
     idle_s
         Time in which the clock was waited for while no work was under way.
     wall_s
@@ -103,15 +105,17 @@ class ClockEnvironment(Environment):
         super().__init__()
         self.clock = clock
         self.working = 0
-        self.busy_s = self.idle_s = self.wall_s = 0.0
+        self.busy_s = self.both_s = self.idle_s = self.wall_s = 0.0
         self.lateness_s = array("d")
         self.handover_s = array("d")
-        self._busy_since_s = 0.0
+        self._busy_since_s = self._both_since_s = 0.0
 
     def begin(self) -> Work:
         """Make the event of work that begins now."""
         if not self.working:
             self._busy_since_s = self.clock.now_s()
+        else:
+            self._both_since_s = self.clock.now_s()
         self.working += 1
         return Work(self, next(self._eid))
 
@@ -142,6 +146,8 @@ class ClockEnvironment(Environment):
         self.wall_s = clock.now_s()
         if self.working:
             self.busy_s += self.wall_s - self._busy_since_s
+        if self.working > 1:
+            self.both_s += self.wall_s - self._both_since_s
 
     def _end(self, end: End) -> None:
         """Let work occur when it ended; an event handled meanwhile is not undone."""
@@ -149,6 +155,8 @@ class ClockEnvironment(Environment):
         self.working -= 1
         if not self.working:
             self.busy_s += now_s - self._busy_since_s
+        else:
+            self.both_s += now_s - self._both_since_s
         if end.error is not None:
             raise end.error
         work = end.work

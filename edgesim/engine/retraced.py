@@ -19,12 +19,13 @@ def retraced(tables: Tables, run: Run) -> tuple[Run, Ints]:
     """Simulate the rounds of a run with nominal times.
 
     Requests that were computed arrive and upload when they did and are served in the
-    same rounds, in the same order; all others are left out.
+    same rounds, in the same order; all others are left out. With overlap no round is
+    chosen earlier than it was, so that errors of times do not add up.
 
     Parameters
     ----------
     tables
-        The library and the GPU of the run, without overlap.
+        The library and the GPU of the run.
     run
         The run.
 
@@ -41,9 +42,9 @@ def retraced(tables: Tables, run: Run) -> tuple[Run, Ints]:
     of_round: list[set[int]] = [set() for _ in range(len(rounds.model))]
     for new, index in enumerate(records.round[number].tolist()):
         of_round[index].add(new)
-    ends_s = set(rounds.end_s.tolist())
+    freed_s = set() if tables.problem.overlap else set(rounds.end_s.tolist())
     past = [
-        PastRound(int(model), frozenset(of), start_s, start_s in ends_s)
+        PastRound(int(model), frozenset(of), start_s, start_s in freed_s)
         for model, of, start_s in zip(
             rounds.model.tolist(), of_round, rounds.load_start_s.tolist(), strict=True
         )

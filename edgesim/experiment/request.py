@@ -9,6 +9,15 @@ from numbers import Real
 
 from edgesim.engine.request import Arrival
 from edgesim.errors import InputError, short
+from edgesim.trace.rows import MAX_BYTES, RANGES
+
+_RANGES = {
+    "arrival_s": RANGES["arrival_s"],
+    "input_bits": (1e-12, 8.0 * MAX_BYTES),
+    "spectral_efficiency": RANGES["spectral_efficiency"],
+    "slo_s": RANGES["slo_s"],
+}
+"""Least and largest numbers: those of traces."""
 
 
 @dataclass(frozen=True)
@@ -46,23 +55,16 @@ class Request:
             value = getattr(self, name)
             if not isinstance(value, str) or not value:
                 raise InputError(name, f"must be a name, found {short(value)}")
-        for name, may_be_0 in (
-            ("arrival_s", True),
-            ("input_bits", False),
-            ("spectral_efficiency", True),
-            ("slo_s", False),
-        ):
+        for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             # Numbers of numpy and pandas too, but neither texts nor truth values.
             if not isinstance(value, Real) or isinstance(value, bool):
                 raise InputError(name, f"must be a number, found {short(value)}")
-            number = float(value)
-            if not math.isfinite(number):
-                raise InputError(name, f"must be a finite number, found {number!r}")
-            if number < 0 or not (number or may_be_0):
-                allowed = "0 or more" if may_be_0 else "above 0"
-                raise InputError(name, f"must be {allowed}, found {number!r}")
-            object.__setattr__(self, name, number)
+            if not low <= value <= high:  # type: ignore[operator]
+                raise InputError(
+                    name, f"must be from {low:g} to {high:g}, found {short(value)}"
+                )
+            object.__setattr__(self, name, float(value))
 
 
 def arrivals_of(

@@ -26,7 +26,8 @@ class TimeSplit:
     ``deciding_s`` is that part of deciding in which the device had nothing to do,
     ``idle_s`` the time in which neither had; ``dispatch_s`` is what loads and batches
     took beyond themselves, from being handed to the device until the engine heard of
-    their end.
+    their end; ``both_s`` is the time in which a load and a batch were under way, which
+    counts in both.
     """
 
     wall_s: float
@@ -35,17 +36,18 @@ class TimeSplit:
     deciding_s: float
     idle_s: float
     dispatch_s: float
+    both_s: float = 0.0
 
     @property
     def beyond_s(self) -> float:
         """All time that is neither work of the device nor waiting."""
-        return self.wall_s - self.load_s - self.compute_s - self.idle_s
+        work_s = self.load_s + self.compute_s - self.both_s
+        return self.wall_s - work_s - self.idle_s
 
     @property
     def handling_s(self) -> float:
         """The rest: the engine's own work while the device had nothing to do."""
-        parts = (self.load_s, self.compute_s, self.deciding_s, self.idle_s)
-        return self.wall_s - sum(parts) - self.dispatch_s
+        return self.beyond_s - self.deciding_s - self.dispatch_s
 
 
 @dataclass(frozen=True, eq=False)

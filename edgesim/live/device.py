@@ -35,14 +35,14 @@ class Copy(NamedTuple):
     block: str
 
 
-def pool_bytes(tables: Tables, *, own_places: bool = False) -> int:
+def pool_bytes(tables: Tables, *, packed: bool = False) -> int:
     """Return the size of a pool that holds whatever a run's memory may hold.
 
-    All blocks if each has a place of its own. Otherwise the GPU's memory, or all blocks
-    if they are less or it is not limited, and what aligning every block may cost.
+    All blocks, each in a place of its own. Packed, the GPU's memory, or all blocks if
+    they are less or it is not limited, and what aligning every block may cost.
     """
-    if own_places:
-        sizes = _own_places(tables)
+    if not packed:
+        sizes = _places(tables)
         return max((at + size for at, size in sizes.values()), default=0)
     total = sum(tables.atom_bytes)
     limit = tables.problem.gpu_memory_bytes
@@ -51,7 +51,7 @@ def pool_bytes(tables: Tables, *, own_places: bool = False) -> int:
     return aligned(most) + aligned(1) * pieces
 
 
-def _own_places(tables: Tables) -> dict[Copy, tuple[int, int]]:
+def _places(tables: Tables) -> dict[Copy, tuple[int, int]]:
     """Give every copy of a block a place; return offset and room in bytes of each."""
     found, at = {}, 0
     for atom, blocks in enumerate(tables.atom_blocks):
@@ -76,13 +76,14 @@ class PoolDevice:
     """Loads blocks into a pool and computes batches of models whose weights lie there.
 
     Copies and forward passes are done by the worker's thread. The engine's thread reads
-    the pool's places when it begins work, and begins none while any is under way.
+    the pool's places when it begins a load, and begins none while one is under way.
     Blocks that the memory of the run has given up are freed before others are placed.
 
     If the profile's batches were captured graphs, and the device has them, so are
-    these: one for each model and batch size, captured before the run. A graph reads its
-    weights where they were when it was captured, so then each block has a place of its
-    own.
+    these: one for each model and batch size, captured before the run; they read their
+    weights where these were then. With overlap loads are done by another thread, on a
+    queue of their own, and nothing may be moved under a batch. Both take a pool in
+    which each block has a place of its own.
 
     Parameters
     ----------
@@ -93,8 +94,15 @@ class PoolDevice:
     tables
         The library and the GPU, with or without sharing.
     buffer
-        The pool's bytes: uint8, at least ``pool_bytes(tables)``, with ``own_places`` if
-        the stage has graphs.
+        The pool's bytes: uint8, at least ``pool_bytes(tables, packed=packed)``.
+    packed
+        Whether blocks share the bytes of the GPU's memory, and are moved together when
+        need be, instead of each having its place.
+
+    Raises
+    ------
+    ValueError
+        With overlap, if the device has one queue; if packed, with overlap or graphs.
 
     Attributes
     ----------
@@ -105,16 +113,29 @@ class PoolDevice:
     """
 
     def __init__(
-        self, stage: Stage, device: Device, tables: Tables, buffer: torch.Tensor
+        self,
+        stage: Stage,
+        device: Device,
+        tables: Tables,
+        buffer: torch.Tensor,
+        *,
+        packed: bool = False,
     ) -> None:
-        size = pool_bytes(tables, own_places=stage.has_graphs)
+        if packed and (stage.has_graphs or tables.problem.overlap):
+            raise ValueError("graphs and overlap take blocks with places of their own")
+        size = pool_bytes(tables, packed=packed)
+        self._overlap = tables.problem.overlap
+        queues = device.queues() if self._overlap else (device, device)
+        if queues is None:
+            raise ValueError("the device copies and computes one after the other")
+        self._copying, self._computing = queues
         self._stage = stage
         self._device = device
         self._tables = tables
         self._buffer = buffer[:size]
         self.pool: Pool[Copy] = Pool(size, self._move)
-        if stage.has_graphs:
-            offsets = {copy: at for copy, (at, _) in _own_places(tables).items()}
+        if not packed:
+            offsets = {copy: at for copy, (at, _) in _places(tables).items()}
             self.pool = OwnPlaces(offsets, size)
         # Runs that share blocks, or none, have their places, and so their graphs.
         self._graphs: dict[tuple[int, int], Graph] = stage.graphs.setdefault(
@@ -129,41 +150,68 @@ class PoolDevice:
         self._inputs: dict[tuple[str, int], Example] = {}
         self._env: ClockEnvironment | None = None
         self._worker: Worker | None = None
+        self._copier: Worker | None = None
+        # What the run's memory holds, and the model that was loaded last.
+        self._resident: frozenset[int] = frozenset(tables.initial_atoms)
+        self._last = 0
         self._memory: Memory | None = None
 
-    def connect(self, env: ClockEnvironment, worker: Worker, memory: Memory) -> None:
-        """Take part in a run: its environment, the thread, what its memory holds."""
+    def connect(
+        self,
+        env: ClockEnvironment,
+        worker: Worker,
+        memory: Memory,
+        copier: Worker | None = None,
+    ) -> None:
+        """Take part in a run.
+
+        Parameters
+        ----------
+        env, memory
+            The run's environment, and what its memory holds.
+        worker, copier
+            The thread that computes, and that which loads; by default the same.
+        """
         self._env, self._worker, self._memory = env, worker, memory
+        self._copier = copier or worker
 
     def load(self, number: int, model: int, nominal_s: float) -> Work | None:
         """Begin to copy what the round's model is missing; None if nothing is."""
         del number, nominal_s
         assert self._memory is not None
         wanted = self._memory.resident_atoms()
-        missing = self._missing(wanted)
+        missing = self._copies_of(wanted - self._resident)
+        self._resident, kept = wanted, wanted
+        if self._overlap:  # the round before may be computing, or about to
+            kept |= self._tables.atoms_of[self._last]
+            self._last = model
         if not missing:
-            self._give_up(wanted)
+            self._give_up(kept)
             return None
-        return self._begin(lambda: self._timed_load(model, wanted, missing))
+        assert self._copier is not None
+        return self._begin(
+            self._copier, lambda: self._timed_load(model, kept, missing)
+        )
 
     def compute(self, number: int, model: int, batch: int, nominal_s: float) -> Work:
         """Begin a forward pass of a batch, padded to the next measured size."""
         del number, nominal_s
         assert self._memory is not None
-        wanted = self._memory.resident_atoms()
+        wanted = self._resident = self._memory.resident_atoms()
 
         def job() -> float:
-            self._give_up(wanted)
+            if not self._overlap:  # or a load is giving up what it has to
+                self._give_up(wanted)
             self._bind(model)
             return self.forward(model, batch)
 
-        return self._begin(job)
-
-    def _begin(self, job: Callable[[], float]) -> Work:
-        assert self._env is not None
         assert self._worker is not None
+        return self._begin(self._worker, job)
+
+    def _begin(self, worker: Worker, job: Callable[[], float]) -> Work:
+        assert self._env is not None
         work = self._env.begin()
-        self._worker.begin(work, job)
+        worker.begin(work, job)
         return work
 
     def forward(self, model: int, batch: int) -> float:
@@ -182,8 +230,8 @@ class PoolDevice:
         else:
             example = self._example(live, size)
             step = lambda: forward(live.network, example)  # noqa: E731
-        took_s = self._device.timed([step])[0]
-        self._device.synchronise()
+        took_s = self._computing.timed([step])[0]
+        self._computing.synchronise()
         return took_s
 
     def show(self, model: int) -> float:
@@ -318,18 +366,19 @@ class PoolDevice:
     def reset(self) -> None:
         """Begin anew: memory holds what it holds before the first round."""
         self.clear()
-        self._copy(self._missing(self._tables.initial_atoms))
+        self._resident = frozenset(self._tables.initial_atoms)
+        self._last = 0
+        self._copy(self._copies_of(self._resident))
         self.pool.counts = type(self.pool.counts)()
         self.copied_bytes = self.copies = 0
 
     def _missing(self, wanted: Iterable[int]) -> list[Copy]:
-        """List the copies of some atoms that are not in memory, in order."""
-        return [
-            copy
-            for atom in sorted(wanted)
-            for copy in self._copies[atom]
-            if copy not in self.pool
-        ]
+        """List the copies of some atoms that are not in the pool, in order."""
+        return [copy for copy in self._copies_of(wanted) if copy not in self.pool]
+
+    def _copies_of(self, atoms: Iterable[int]) -> list[Copy]:
+        """List the copies of some atoms, in order."""
+        return [copy for atom in sorted(atoms) for copy in self._copies[atom]]
 
     def _give_up(self, wanted: frozenset[int]) -> None:
         """Free what memory no longer holds."""
@@ -347,8 +396,8 @@ class PoolDevice:
     def _copy(self, missing: Sequence[Copy]) -> float:
         """Place blocks and copy them; return the duration, compaction included."""
         steps: list[Step] = [lambda copy=copy: self._place(copy) for copy in missing]  # type: ignore[misc]
-        took_s = sum(self._device.timed([_sequence(steps)])) if steps else 0.0
-        self._device.synchronise()
+        took_s = sum(self._copying.timed([_sequence(steps)])) if steps else 0.0
+        self._copying.synchronise()
         return took_s
 
     def _place(self, copy: Copy) -> None:
@@ -392,6 +441,7 @@ class PoolDevice:
         key = live.layout.base, size
         if key not in self._inputs:
             self._inputs[key] = fixed_input(live, self._device, size)
+            self._device.synchronise()  # whatever queue will read it
         return self._inputs[key]
 
 

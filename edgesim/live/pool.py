@@ -159,7 +159,9 @@ class OwnPlaces(Pool[Key]):
         self._offsets = offsets
 
     def place(self, key: Key, size: int) -> Piece:
-        """Note that a block is in its place."""
+        """Note that a block is in its place, where it may have been before."""
+        if key in self._pieces:
+            self.free(key)
         return self._take(key, Piece(self._offsets[key], size))
 
 

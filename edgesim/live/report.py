@@ -60,6 +60,8 @@ class Setting:
         Whether the profile's batches were captured graphs.
     by_graph
         Whether the live runs' were.
+    packed
+        Whether blocks share the bytes of the GPU's memory.
     dispatch_s, decision_s
         What loads and batches take beyond themselves, and what each policy takes to
         choose a round, both measured before the runs.
@@ -80,6 +82,7 @@ class Setting:
     command: str
     graphs: bool
     by_graph: bool
+    packed: bool
     dispatch_s: float
     decision_s: Mapping[str, float]
 
@@ -123,7 +126,7 @@ def text(setting: Setting, compared: Sequence[Comparison]) -> str:
         ("Where the time went, in s", _ABOUT_SPLIT, _splits(compared)),
         ("Deciding, and how late things were handled, in ms", "", _delays(compared)),
         ("What a simulation may count", _ABOUT_KEYS, _keys(setting, compared)),
-        ("Memory", _ABOUT_MEMORY[setting.by_graph], _memory(compared)),
+        ("Memory", _ABOUT_MEMORY[setting.packed], _memory(compared)),
     ):
         lines += ["", f"## {head}", ""]
         lines += [about, ""] if about else []
@@ -152,21 +155,22 @@ _ABOUT_ERRORS = (
 _ABOUT_SPLIT = (
     "Dispatch: what loads and batches took beyond themselves, from the engine to the "
     "device and back. Deciding and\nhandling (the engine's own work): while the device "
-    "had nothing to do. All of them make the wall time."
+    "had nothing to do. All of them make the wall time; with overlap, less the time of "
+    "both, a load and a batch."
 )
 _ABOUT_KEYS = (
     "`gpu.dispatch_s` and `online.decision_s` of a scenario: what loads and batches "
-    "took beyond themselves in this run,\nbesides what the profile adds to batches, and "
-    "what choosing a round took, on average. They predict other runs."
+    "took beyond themselves in this run,\nbesides what the profile adds to batches; "
+    "and what choosing a round took, on average. They predict other runs."
 )
 
 _ABOUT_MEMORY = {
-    False: "A block lies in one piece, at the lowest offset with room for it (first "
+    True: "A block lies in one piece, at the lowest offset with room for it (first "
     "fit, multiples of 512 bytes). Scattered:\nmost bytes that were free but not in "
     "one piece; if a block needed them, all blocks were moved together.",
-    True: "Each block has a place of its own, for captured graphs read their weights "
-    "where these were then: the pool holds all\nof them, and which are in memory, "
-    "within the GPU's limit, the run decides. Nothing is scattered or moved.",
+    False: "Each block has a place of its own: the pool holds all blocks, and which of "
+    "them are in memory, within the GPU's\nlimit, the run decides. Nothing is "
+    "scattered or moved.",
 }
 
 
@@ -330,7 +334,9 @@ def _times(compared: Sequence[Comparison]) -> str:
 
 
 def _splits(compared: Sequence[Comparison]) -> str:
-    names = ("wall", "load", "compute", "deciding", "idle", "dispatch", "handling")
+    names = ["wall", "load", "compute", "deciding", "idle", "dispatch", "handling"]
+    if any(c.measured.split.both_s for c in compared):
+        names.insert(3, "both")
     body = [
         [
             c.measured.name,
@@ -432,6 +438,7 @@ def document(setting: Setting, compared: Sequence[Comparison]) -> dict[str, Any]
         "dispatch_s": setting.dispatch_s,
         "decision_s": dict(setting.decision_s),
         "batches": "graph" if setting.by_graph else "eager",
+        "packed": setting.packed,
         "device": setting.device,
         "driver": setting.driver,
         "versions": dict(setting.versions),

@@ -128,7 +128,8 @@ class LiveJob:
     def simulate_dispatch(self, stage: Stage, buffer: torch.Tensor) -> None:
         """Measure what dispatch takes, and simulate with that and with decisions."""
         tables = tables_of(self.inputs, sharing=shares(self.inputs.online.policies[0]))
-        pool = PoolDevice(stage, self.device, tables, buffer)
+        packed = self.limits.packed
+        pool = PoolDevice(stage, self.device, tables, buffer, packed=packed)
         prepare = preparation(pool, self.device, self.limits)
         overhead_s = self.profile.round_overhead_s
         self.dispatch_s = measure_dispatch(pool, tables, prepare, overhead_s)
@@ -155,7 +156,7 @@ class LiveJob:
         policies = inputs.online.policies
         stage = self._stage()
         buffer = device.device_buffer(
-            most_pool_bytes(inputs, policies, own_places=stage.has_graphs)
+            most_pool_bytes(inputs, policies, packed=self.limits.packed)
         )
         with self.interrupts.watched():
             self.simulate_dispatch(stage, buffer)
@@ -262,8 +263,16 @@ def check_job(job: LiveJob, *, own_code: bool, check_memory: bool) -> None:
     ConsentError
         If the profile names functions to call, and that is not consented to.
     """
-    check_scenario(job.inputs, job.device.tiers)
+    overlaps = job.device.queues() is not None
+    check_scenario(job.inputs, job.device.tiers, overlaps=overlaps)
     networks = _networks(job)
+    if job.limits.packed and (job.by_graph or job.inputs.scenario.gpu.overlap):
+        what = "gpu.overlap" if job.inputs.scenario.gpu.overlap else "captured graphs"
+        raise InputError(
+            "--packed",
+            f"is not for {what}, by which a block's place is known beforehand"
+            + ("" if job.inputs.scenario.gpu.overlap else "; add --no-graphs"),
+        )
     named = [spec for spec in networks if spec.is_factory]
     if named and not own_code:
         raise ConsentError(
@@ -328,7 +337,7 @@ def _check_room(job: LiveJob, networks: Mapping[NetworkSpec, int]) -> None:
     if on_gpu:
         host = locked_bytes(host)
     policies = job.inputs.online.policies
-    pool = most_pool_bytes(job.inputs, policies, own_places=job.by_graph)
+    pool = most_pool_bytes(job.inputs, policies, packed=job.limits.packed)
     activations = max(
         (max(m.activation_bytes or (0,)) for m in problem.models.values()), default=0
     )
@@ -342,18 +351,20 @@ def _check_room(job: LiveJob, networks: Mapping[NetworkSpec, int]) -> None:
             raise InputError(
                 job.inputs.scenario_file,
                 f"needs {needed:,} bytes of {what} to be run live, free are {free:,}"
-                + _without_graphs(job, what, pool),
+                + _packed(job, what, pool),
             )
 
 
-def _without_graphs(job: LiveJob, what: str, pool: int) -> str:
-    """Say what the device's memory would need if nothing was captured."""
-    if not job.by_graph or what == "host memory":
+def _packed(job: LiveJob, what: str, pool: int) -> str:
+    """Say what memory would need if blocks were packed, where the pool is in it."""
+    on_gpu = job.device.device.type != "cpu"
+    if job.limits.packed or (what == "host memory") == on_gpu:
         return ""
-    packed = most_pool_bytes(job.inputs, job.inputs.online.policies)
+    policies = job.inputs.online.policies
+    least = most_pool_bytes(job.inputs, policies, packed=True)
+    option = "--no-graphs --packed" if job.by_graph else "--packed"
     return (
-        f"; {pool:,} of them are places of all blocks, for graphs: launched operator "
-        f"by operator (--no-graphs) {packed:,} would do"
+        f"; {pool:,} of them are places of all blocks, {least:,} would do with {option}"
     )
 
 

@@ -6,7 +6,7 @@ import gc
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,10 +52,14 @@ class Limits:
         Torch's threads, those of the profile.
     duration_s
         How long requests arrive.
+    packed
+        Whether blocks share the bytes of the GPU's memory, instead of each having a
+        place of its own.
     """
 
     threads: int
     duration_s: float
+    packed: bool = False
 
     @property
     def ends_s(self) -> float:
@@ -63,8 +67,15 @@ class Limits:
         return 2 * self.duration_s + DRAIN_S
 
 
-def check_scenario(inputs: Inputs, tiers: Sequence[str]) -> None:
+def check_scenario(inputs: Inputs, tiers: Sequence[str], *, overlaps: bool) -> None:
     """Refuse a scenario that a device cannot be made to follow.
+
+    Parameters
+    ----------
+    inputs
+        The scenario.
+    tiers, overlaps
+        What the device loads from, and whether it copies while it computes.
 
     Raises
     ------
@@ -74,10 +85,11 @@ def check_scenario(inputs: Inputs, tiers: Sequence[str]) -> None:
     file, gpu = inputs.scenario_file, inputs.scenario.gpu
     if inputs.scenario.online is None:
         raise InputError(file, "must have an [online] section to be run live")
-    if gpu.overlap:
+    if gpu.overlap and not overlaps:
         raise InputError(
             f"{file}: gpu.overlap",
-            "must be false in a live run, which loads and computes one after the other",
+            "must be false in a live run on this device, which copies and computes one "
+            "after the other",
         )
     if gpu.load_rate_bytes_per_s is not None:
         raise InputError(
@@ -109,15 +121,15 @@ def check_scenario(inputs: Inputs, tiers: Sequence[str]) -> None:
 
 
 def most_pool_bytes(
-    inputs: Inputs, names: Sequence[str], *, own_places: bool = False
+    inputs: Inputs, names: Sequence[str], *, packed: bool = False
 ) -> int:
     """Return the size of a pool that will do for every policy.
 
-    ``own_places`` says whether every block is to have a place of its own.
+    ``packed`` says that blocks are to share the bytes of the GPU's memory.
     """
     found = {shares(name) for name in names}
     return max(
-        pool_bytes(tables_of(inputs, sharing=sharing), own_places=own_places)
+        pool_bytes(tables_of(inputs, sharing=sharing), packed=packed)
         for sharing in found
     )
 
@@ -161,15 +173,19 @@ def serve_live(
     arrivals = list(stream)
     tables, policy, settings = service_of(inputs, name, stream)
     memory = GpuMemory(tables)
-    pool = PoolDevice(stage, device, tables, buffer)
+    pool = PoolDevice(stage, device, tables, buffer, packed=limits.packed)
     clock = WallClock(limits.ends_s)
     env = ClockEnvironment(clock)
     watch = Stopwatch(env)
     parts = Parts(memory=memory, device=lambda _: pool, stopwatch=watch)
     prepare = preparation(pool, device, limits)
 
-    with policy_refused(inputs, name), Worker(clock, prepare) as worker:
-        pool.connect(env, worker, memory)
+    with policy_refused(inputs, name), ExitStack() as threads:
+        worker = threads.enter_context(Worker(clock, prepare))
+        copier = None
+        if tables.problem.overlap:
+            copier = threads.enter_context(Worker(clock, thread_of(device, limits)))
+        pool.connect(env, worker, memory, copier)
         interrupts.clock = clock
         if interrupts.received:  # while all was prepared
             return None
@@ -197,11 +213,10 @@ def preparation(pool: PoolDevice, device: Device, limits: Limits) -> Callable[[]
 
     It raises ``RuntimeError`` if a model does not compute what it does by itself.
     """
+    begin = thread_of(device, limits)
 
     def prepare() -> None:
-        if device.device.type == "cuda":  # a thread begins with the first GPU
-            torch.cuda.set_device(device.device)  # needs a GPU
-        set_threads(limits.threads)
+        begin()
         pool.capture()
         _check(pool.wrong_models(), "before the run")
         pool.warm_up()
@@ -209,6 +224,17 @@ def preparation(pool: PoolDevice, device: Device, limits: Limits) -> Callable[[]
         device.wake()
 
     return prepare
+
+
+def thread_of(device: Device, limits: Limits) -> Callable[[], None]:
+    """Return what a thread of a device does first."""
+
+    def begin() -> None:
+        if device.device.type == "cuda":  # a thread begins with the first GPU
+            torch.cuda.set_device(device.device)  # needs a GPU
+        set_threads(limits.threads)
+
+    return begin
 
 
 def _measured(
@@ -228,7 +254,8 @@ def _measured(
         compute_s=compute_s,
         deciding_s=watch.alone_s,
         idle_s=env.idle_s,
-        dispatch_s=env.busy_s - load_s - compute_s,
+        dispatch_s=env.busy_s + env.both_s - load_s - compute_s,
+        both_s=env.both_s,
     )
     counts = pool.pool.counts
     return Measured(

@@ -129,6 +129,11 @@ class CudaDevice(Device):  # needs a GPU
     def _copy_stream(self) -> torch.cuda.Stream:
         return _stream(self.device)
 
+    def queues(self) -> tuple[Device, Device]:
+        """Return two streams of the GPU."""
+        copying = CudaStream(self.device, self._copy_stream)
+        return copying, CudaStream(self.device, _stream(self.device))
+
     def beside(self, copy: Step, compute: Step) -> Beside | None:
         """Run the copy on a separate stream, and time each stream by its events."""
         copying = self._copy_stream
@@ -191,6 +196,29 @@ class CudaDevice(Device):  # needs a GPU
     def facts(self) -> Facts:
         """Query torch and, if installed, the driver's command."""
         return cuda_facts(torch.cuda.get_device_properties(self.device))
+
+
+class CudaStream(CudaDevice):  # needs a GPU
+    """One stream of a GPU: its work is timed, and waited for, by itself.
+
+    Parameters
+    ----------
+    device, stream
+        The torch device, and the stream, which waits for no other.
+    """
+
+    def __init__(self, device: torch.device, stream: torch.cuda.Stream) -> None:
+        super().__init__(device)
+        self._stream = stream
+
+    def synchronise(self) -> None:
+        """Wait for the stream."""
+        self._stream.synchronize()
+
+    def timed(self, steps: Sequence[Step]) -> list[float]:
+        """Run steps on the stream, with an event before and after each."""
+        with torch.cuda.stream(self._stream):
+            return super().timed(steps)
 
 
 def empty_caches() -> None:  # needs a GPU

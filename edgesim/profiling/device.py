@@ -107,6 +107,14 @@ class Device(ABC):
         del step
         return None
 
+    def queues(self) -> tuple[Device, Device] | None:
+        """Return this device as two: one to copy, one to compute at the same time.
+
+        Each is timed and waited for by itself, from any thread. None if the device has
+        one queue.
+        """
+        return None
+
     def beside(self, copy: Step, compute: Step) -> Beside | None:
         """Run a copy and a computation concurrently; None if the device has one queue.
 

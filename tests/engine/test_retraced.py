@@ -39,6 +39,20 @@ def test_a_simulated_run_is_retraced_exactly(make: type, seed: int) -> None:
         assert np.allclose(again.rounds.end_s, run.rounds.end_s, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("make", POLICIES)
+@pytest.mark.parametrize("seed", range(4))
+def test_with_overlap_the_rounds_are_retraced(make: type, seed: int) -> None:
+    """The same models in the same order; who joined at the last moment may be left."""
+    tables = seeded_tables(seed, overlap=True)
+    run = simulate(tables, _stream(seed, 80), make(), _settings(seed))
+    again, number = retraced(tables, run)
+    assert again.rounds.model.tolist() == run.rounds.model.tolist()
+    kept = again.requests.round >= 0
+    assert (again.requests.round == run.requests.round[number])[kept].all()
+    assert kept.mean() > 0.7
+    assert (again.rounds.load_start_s >= run.rounds.load_start_s - 1e-9).all()
+
+
 def test_slower_loads_and_batches_are_retraced_with_nominal_times() -> None:
     """The same rounds in the same order; each load and batch takes its nominal time."""
     tables = seeded_tables(3, overlap=False, residency="previous")

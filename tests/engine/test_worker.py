@@ -27,9 +27,10 @@ from tests.engine.handmade import make_problem
 from tests.engine.nominal import SleepingDevice
 
 
-def _tables() -> Tables:
+def _tables(**rules: object) -> Tables:
     """Make the handmade library, a hundred times as fast."""
-    problem = make_problem(residency="cache", gpu_memory_bytes=120)
+    rules = {"residency": "cache", "gpu_memory_bytes": 120} | rules
+    problem = make_problem(**rules)
     blocks = {
         name: block.model_copy(update={"load_s": block.load_s / 100})
         for name, block in problem.blocks.items()
@@ -226,3 +227,29 @@ def test_deciding_is_short_beside_the_work(make: type[Policy], most: float) -> N
     assert len(run.requests.outcome) == len(arrivals)
     assert sum(watch.choose_s) / busy_s < most
     assert np.percentile(env.lateness_s, 99) < 0.010
+
+
+def test_loads_beside_batches_count_in_both() -> None:
+    """With two threads a load and a batch are under way at once, as overlap wants."""
+    tables = _tables(overlap=True, gpu_memory_bytes=None)
+    clock = WallClock()
+    env = ClockEnvironment(clock)
+    with Worker(clock) as worker, Worker(clock) as copier:
+        device = SleepingDevice(env, worker)
+        loads = SleepingDevice(env, copier)
+        device.load = loads.load  # type: ignore[method-assign]
+        parts = Parts(device=lambda _: device, stopwatch=Stopwatch(env))
+        settings = Settings(late="serve")
+        arrivals = _stream(40)
+        run = serve_by_clock(env, tables, arrivals, Fcfs(), settings, parts)
+    rounds = run.rounds
+    worked_s = float(rounds.load_s.sum() + rounds.compute_s.sum())
+    # What is beyond load and batch is little for each of them.
+    most_s = 0.02 * 2 * len(rounds.end_s)
+    assert 0 <= env.busy_s + env.both_s - worked_s < most_s
+    begun_s, computed_s = rounds.load_start_s[1:], rounds.end_s[:-1]
+    loaded_s = np.minimum(begun_s + rounds.load_s[1:], computed_s)
+    started_s = np.maximum(begun_s, rounds.compute_start_s[:-1])
+    both_s = float(np.maximum(loaded_s - started_s, 0).sum())
+    assert both_s > 0
+    assert both_s * 0.9 < env.both_s < both_s + most_s

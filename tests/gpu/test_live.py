@@ -62,8 +62,16 @@ def test_requests_are_served_live(
     )
     assert done.code == 0, done.err
     Path("small.toml").write_text(SCENARIO)
-    for options, launched in (((), "graph"), (("--no-graphs",), "eager")):
-        out = Path(f"live-{launched}")
+    overlap = "--set", "gpu.overlap=true"
+    for number, (options, launched) in enumerate(
+        (
+            ((), "graph"),
+            (("--no-graphs",), "eager"),
+            (overlap, "graph"),
+            ((*overlap, "--no-graphs"), "eager"),
+        )
+    ):
+        out = Path(f"live-{number}")
         done = edgesim(
             *("live", "small.toml", "--duration-s", "1", "--out", out, *options)
         )
@@ -74,3 +82,4 @@ def test_requests_are_served_live(
             print(launched, name, policy["live"], policy["closed"], policy["time"])
             assert policy["copied_bytes"] > 0
             assert policy["live"]["on_time_ratio"] > 0.5
+            assert number > 1 or policy["time"]["both_s"] == 0

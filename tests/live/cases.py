@@ -135,10 +135,10 @@ def stage(problem: Problem, profile_: Profile | None = None) -> Stage:
     )
 
 
-def pool_device(tables: Tables) -> PoolDevice:
+def pool_device(tables: Tables, *, packed: bool = False) -> PoolDevice:
     """Make a device with a pool of its own."""
-    buffer = torch.zeros(pool_bytes(tables), dtype=torch.uint8)
-    return PoolDevice(stage(tables.problem), cpu(), tables, buffer)
+    buffer = torch.zeros(pool_bytes(tables, packed=packed), dtype=torch.uint8)
+    return PoolDevice(stage(tables.problem), cpu(), tables, buffer, packed=packed)
 
 
 def write_files(

@@ -12,6 +12,7 @@ from torch import nn
 from edgesim.errors import InputError
 from edgesim.live.device import PoolDevice, pool_bytes
 from edgesim.live.layout import places, views
+from edgesim.live.pool import OwnPlaces
 from edgesim.live.stage import make_stage
 from edgesim.profiling.blocks import TensorSize
 from edgesim.profiling.builder import builder
@@ -21,14 +22,20 @@ from solvers.core.tables import Tables
 from tests.live import cases
 
 
-def _device(*, sharing: bool = True, **rules: object) -> PoolDevice:
-    return cases.pool_device(Tables(cases.problem(**rules), sharing=sharing))
+def _device(
+    *, sharing: bool = True, packed: bool = False, **rules: object
+) -> PoolDevice:
+    tables = Tables(cases.problem(**rules), sharing=sharing)
+    return cases.pool_device(tables, packed=packed)
 
 
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("sharing", [True, False])
-def test_every_model_answers_as_the_one_built_by_itself(sharing: bool) -> None:
+def test_every_model_answers_as_the_one_built_by_itself(
+    sharing: bool, packed: bool
+) -> None:
     """After a load over a relative, the blocks that they share stay where they are."""
-    device = _device(sharing=sharing)
+    device = _device(sharing=sharing, packed=packed)
     assert device.wrong_models() == []
     device.warm_up()
 
@@ -80,7 +87,7 @@ def test_every_model_is_checked_at_the_end() -> None:
 
 def test_weights_move_with_their_blocks() -> None:
     """A memory of little more than a model: blocks are moved together, and follow."""
-    device = _device(sharing=False)
+    device = _device(sharing=False, packed=True)
     device.reset()
     device.pool.size = sum(map(aligned, cases.SIZES.values())) + 20_480
     device.fetch(0, frozenset({0}))
@@ -240,7 +247,7 @@ def _with_graphs(*, sharing: bool = True) -> PoolDevice:
     device = WithGraphs(torch.device("cpu"))
     profile = cases.profile(latency_mode="graph")
     stage = make_stage("p.json", problem, profile, device, "pageable", builder(device))
-    size = pool_bytes(tables, own_places=True)
+    size = pool_bytes(tables)
     return PoolDevice(stage, device, tables, torch.zeros(size, dtype=torch.uint8))
 
 
@@ -276,7 +283,7 @@ def test_runs_with_the_same_places_share_their_graphs() -> None:
     again.capture()
     assert again._graphs == captured
     apart = Tables(cases.problem(), sharing=False)
-    buffer = torch.zeros(pool_bytes(apart, own_places=True), dtype=torch.uint8)
+    buffer = torch.zeros(pool_bytes(apart), dtype=torch.uint8)
     other = PoolDevice(device._stage, device._device, apart, buffer)
     other.capture()
     assert other._graphs.keys() == captured.keys()
@@ -293,6 +300,50 @@ def test_a_batch_that_cannot_be_captured_is_refused() -> None:
     device._device.captured = refuse  # type: ignore[method-assign]
     with pytest.raises(InputError, match=r"--no-graphs.* a batch of 1 was not, it rea"):
         device.capture()
+
+
+class TwoQueues(CpuDevice):
+    """A device that copies while it computes, with two clocks."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.device("cpu"))
+        self.both = CpuDevice(self.device), CpuDevice(self.device)
+
+    def queues(self) -> tuple[CpuDevice, CpuDevice]:
+        """Return one device for copies, and one for batches."""
+        return self.both
+
+
+def test_with_overlap_loads_and_batches_have_queues_and_blocks_have_places() -> None:
+    """No block is moved; a load gives up nothing that a batch reads."""
+    tables = Tables(cases.problem(overlap=True, gpu_memory_bytes=400_000))
+    device = TwoQueues()
+    size = pool_bytes(tables)
+    buffer = torch.zeros(size, dtype=torch.uint8)
+    pool = PoolDevice(cases.stage(tables.problem), device, tables, buffer)
+    assert (pool._copying, pool._computing) == device.both
+    assert isinstance(pool.pool, OwnPlaces)
+    assert pool.wrong_models() == []
+    pool.reset()
+    pool.fetch(1, tables.atoms_of[1] | tables.atoms_of[2])
+    pool.fetch(2, tables.atoms_of[1] | tables.atoms_of[2])
+    pool.forward(1, 1)
+    assert pool.wrong_at_end() == []
+    with pytest.raises(ValueError, match="copies and computes one after the other"):
+        PoolDevice(cases.stage(tables.problem), cases.cpu(), tables, buffer)
+    with pytest.raises(ValueError, match="take blocks with places of their own"):
+        PoolDevice(
+            cases.stage(tables.problem), TwoQueues(), tables, buffer, packed=True
+        )
+
+
+def test_a_packed_pool_has_the_memory_of_the_gpu() -> None:
+    """Instead of all blocks of the library."""
+    tables = Tables(cases.problem(gpu_memory_bytes=300_000))
+    blocks = tables.problem.blocks.values()
+    whole = sum(aligned(block.bytes) for block in blocks)
+    assert pool_bytes(tables) == whole > 340_000
+    assert 300_000 <= pool_bytes(tables, packed=True) < 320_000
 
 
 def test_without_graphs_a_device_launches_operators() -> None:

@@ -107,16 +107,25 @@ def test_an_earlier_result_is_replaced() -> None:
     assert Path("results/live-small/mine.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("residency", ["previous", "cache"])
-def test_without_sharing_and_in_a_memory_that_is_short(residency: str) -> None:
+def test_without_sharing_and_in_a_memory_that_is_short(
+    residency: str, packed: bool
+) -> None:
     """Whole models are copied, each with blocks of its own."""
     write_files()
     done = _live(
         *("--duration-s", "0.5", "--own-code", "--residency", residency),
         *("--policy", "fcfs,fcfs-noshare", "--memory", "300kB"),
+        *(["--packed"] if packed else []),
     )
     assert done.code == 0, done.err
     policies = _document()["policies"]
+    assert _document()["packed"] == packed
+    assert ("--packed" in _document()["command"]) == packed
+    pools = {policy["pool_bytes"] for policy in policies.values()}
+    assert (max(pools) < 320_000) == packed
+    assert ("has a place of its own" in done.out) != packed
     whole = sum(cases.SIZES.values())
     assert policies["fcfs-noshare"]["copied_bytes"] % whole == 0
     assert policies["fcfs"]["copied_bytes"] < policies["fcfs-noshare"]["copied_bytes"]

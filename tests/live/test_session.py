@@ -19,6 +19,7 @@ from edgesim.experiment.streams import (
     stream_of,
     tables_of,
 )
+from edgesim.live.comparison import compare
 from edgesim.live.session import Interrupts, Limits, most_pool_bytes, serve_live
 from edgesim.profiling.device import CpuDevice, Step
 from tests.engine.nominal import NominalClock, NominalDevice, assert_same
@@ -39,14 +40,16 @@ def _inputs(**changes: object) -> Inputs:
     return load_inputs(Path("small.toml"), overrides=online | changes)
 
 
+@pytest.mark.parametrize("overlap", [False, True])
 @pytest.mark.parametrize("residency", ["previous", "cache"])
 @pytest.mark.parametrize("late", ["drop", "serve"])
 def test_a_live_run_without_its_clock_and_device_is_the_simulated_one(
-    residency: str, late: str
+    residency: str, late: str, overlap: bool
 ) -> None:
     """Event for event, under every policy: nothing but time differs live."""
     cases.write_files(rate_per_s=400, slo_s=0.02)
-    changes = {"gpu.residency": residency, "online.late": late}
+    changes: dict[str, object] = {"gpu.residency": residency, "online.late": late}
+    changes["gpu.overlap"] = overlap
     inputs = _inputs(**changes, **{"gpu.memory_bytes": 300_000})
     outcomes = set()
     for trial in serve_repeat(inputs, 0):
@@ -63,7 +66,15 @@ def test_a_live_run_without_its_clock_and_device_is_the_simulated_one(
         assert_same(live, trial.account.run)
         assert len(live.rounds.end_s) > 100
         outcomes |= set(live.requests.outcome.tolist())
-    assert len(outcomes) > 1
+    assert overlap or len(outcomes) > 1
+
+
+class SleepingQueues(CpuDevice):
+    """A device that copies while it computes; each takes its nominal time at least."""
+
+    def queues(self) -> tuple[CpuDevice, CpuDevice]:
+        """Return a device for copies, and one for batches."""
+        return SleepingDevice(self.device), SleepingDevice(self.device)
 
 
 class SleepingDevice(CpuDevice):
@@ -120,3 +131,32 @@ def test_by_the_wall_clock_all_bytes_requests_and_time_are_accounted_for(
     assert min(split.dispatch_s, split.handling_s, split.idle_s) >= 0
     assert 0 <= split.wall_s - known_s < 0.25 * split.wall_s
     assert split.dispatch_s + split.handling_s == pytest.approx(split.wall_s - known_s)
+
+
+@pytest.mark.parametrize("name", ["fcfs", "greedy"])
+def test_with_overlap_loads_run_beside_batches(name: str) -> None:
+    """On threads of their own; the parts make the wall time, less that of both."""
+    cases.write_files(rate_per_s=150)
+    overlap = {"gpu.overlap": True, "gpu.residency": "previous"}
+    inputs = _inputs(**{"workload.window_s": 2.0}, **overlap)
+    device = SleepingQueues(torch.device("cpu"))
+    problem = tables_of(inputs, sharing=True).problem
+    size = most_pool_bytes(inputs, [name])
+    limits = Limits(1, 2.0)
+    stage, buffer = cases.stage(problem), device.device_buffer(size)
+    served = serve_live(inputs, stage, device, buffer, name, limits, Interrupts())
+    assert served is not None
+    trial, measured = served
+    rounds, split = trial.account.run.rounds, measured.split
+    assert (trial.account.run.requests.outcome == 0).all()
+    assert measured.copied_bytes == rounds.loaded_bytes.sum() > 0
+    assert (rounds.load_start_s[1:] < rounds.end_s[:-1]).any()
+    assert split.both_s > 0
+    known_s = split.load_s + split.compute_s - split.both_s
+    known_s += split.deciding_s + split.idle_s + split.dispatch_s + split.handling_s
+    assert known_s == pytest.approx(split.wall_s)
+    assert min(split.dispatch_s, split.handling_s, split.idle_s) >= 0
+    found = compare(measured, trial.account.run, 0.0)
+    assert found.live_rounds == len(rounds.end_s)
+    assert len(found.loads) > 0.9 * (rounds.loaded_bytes > 0).sum()
+    assert (found.batches[:, 0] > 0).all()

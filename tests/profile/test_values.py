@@ -581,7 +581,8 @@ def test_missing_profile_lists_the_shipped_ones(name: str) -> None:
     """A wrong name or path tells the reader which names there are."""
     with pytest.raises(
         InputError,
-        match="clockwork-v100, cpu-epyc, cpu-epyc-lora, h200, h200-lora, synth",
+        match="clockwork-v100, cpu-epyc, cpu-epyc-lora, h200, h200-live, h200-lora, "
+        "synth",
     ):
         read_profile(name)
 

@@ -73,6 +73,8 @@ class Retrace(Policy):
         first = [n for n in past.requests if self._arrival_s[n] <= past.chosen_s]
         if any(number not in self._present for number in first):
             return None
+        if server.ahead and not server.fits_beside(past.model):
+            return None
         self._next += 1
         there = [self._present[n] for n in sorted(past.requests & self._present.keys())]
         return Choice(past.model, there)
