@@ -225,6 +225,10 @@ def solve(
     OwnSolverError
         When one of your own breaks a rule or fails, saying where in its code.
     """
+    if not (name is None or (isinstance(name, str) and name)):
+        raise InputError("name", f"must be a name, found {short(name)}")
+    if not isinstance(sharing, (bool, np.bool_)):
+        raise InputError("sharing", f"must be true or false, found {short(sharing)}")
     if not isinstance(problem, Problem):
         problem = read_problem(problem)
     given: dict[str, OwnSolver] = {}

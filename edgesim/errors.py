@@ -58,7 +58,11 @@ class InputError(EdgesimError):
         super().__init__(where, *what)
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        # On one line, whatever a name holds; bytes that are no text stay as they are.
+        return "".join(
+            c if c.isprintable() or "\ud800" <= c <= "\udfff" else repr(c)[1:-1]
+            for c in f"{self.where}: {self.what}"
+        )
 
     def written(self, write: Callable[[Parameter], str]) -> InputError:
         """Return an error of the same type with parameters formatted by ``write``."""

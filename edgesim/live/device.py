@@ -189,9 +189,7 @@ class PoolDevice:
             self._give_up(kept)
             return None
         assert self._copier is not None
-        return self._begin(
-            self._copier, lambda: self._timed_load(model, kept, missing)
-        )
+        return self._begin(self._copier, lambda: self._timed_load(model, kept, missing))
 
     def compute(self, number: int, model: int, batch: int, nominal_s: float) -> Work:
         """Begin a forward pass of a batch, padded to the next measured size."""
