@@ -32,6 +32,8 @@ class Command(TyperCommand):
         for one in self.params:
             if one.param_type_name == "argument" and one.name == name:
                 return one.metavar or name.upper()
+            if one.name == name and one.secondary_opts and parameter.value == "False":
+                return str(one.secondary_opts[0])  # --no-graphs
             if one.name == name or option in one.opts:
                 value = "" if parameter.value is None else f" {parameter.value}"
                 return f"{one.opts[0]}{value}"

@@ -10,7 +10,7 @@ import torch
 from edgesim.engine.clock import ClockEnvironment, Work
 from edgesim.engine.memory import Memory
 from edgesim.engine.worker import Worker
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.live.pool import OwnPlaces, Piece, Pool
 from edgesim.live.stage import LiveModel, Stage, difference, fixed_input
 from edgesim.profile.model_match import padded_batch
@@ -21,6 +21,9 @@ from solvers.core.tables import Tables
 
 WARM_UP = 3
 """Forward passes of each batch size and network before a run."""
+
+NO_GRAPHS = Parameter("uses_graphs", "False")
+"""Names what has batches launched operator by operator."""
 
 TOLERANCE = 1e-4
 """Most that a model's output may differ from that of the model built by itself,
@@ -298,9 +301,9 @@ class PoolDevice:
             raise InputError(
                 live.layout.network.architecture,
                 f"as {live.layout.name!r} must be captured as a graph, as the "
-                f"profile's batches were, or else launched operator by operator "
-                f"(--no-graphs, also when measuring): a batch of {size} was not, "
-                f"{error}",
+                f"profile's batches were, or else launched operator by operator (",
+                NO_GRAPHS,
+                f", also when measuring): a batch of {size} was not, {error}",
             ) from error
         assert graph is not None
         return Graph(graph, kept)

@@ -14,7 +14,7 @@ from edgesim.engine.mean_device import DeviceMaker
 from edgesim.engine.records import Run
 from edgesim.engine.server import Parts, simulate
 from edgesim.engine.worker import WallClock
-from edgesim.errors import InputError
+from edgesim.errors import InputError, Parameter
 from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.streams import (
     policy_refused,
@@ -25,7 +25,7 @@ from edgesim.experiment.streams import (
 )
 from edgesim.experiment.trial import Trial
 from edgesim.live.comparison import Comparison, Measured, compare, served
-from edgesim.live.device import PoolDevice
+from edgesim.live.device import NO_GRAPHS, PoolDevice
 from edgesim.live.dispatch import measure_dispatch
 from edgesim.live.error_split import split_error
 from edgesim.live.session import (
@@ -267,11 +267,12 @@ def check_job(job: LiveJob, *, own_code: bool, check_memory: bool) -> None:
     check_scenario(job.inputs, job.device.tiers, overlaps=overlaps)
     networks = _networks(job)
     if job.limits.packed and (job.by_graph or job.inputs.scenario.gpu.overlap):
-        what = "gpu.overlap" if job.inputs.scenario.gpu.overlap else "captured graphs"
+        overlaps = job.inputs.scenario.gpu.overlap
+        what = "gpu.overlap" if overlaps else "captured graphs"
         raise InputError(
-            "--packed",
-            f"is not for {what}, by which a block's place is known beforehand"
-            + ("" if job.inputs.scenario.gpu.overlap else "; add --no-graphs"),
+            Parameter("packed"),
+            f"is not for {what}, for which each block has a place of its own",
+            *(() if overlaps else ("; ", NO_GRAPHS, " launches operator by operator")),
         )
     named = [spec for spec in networks if spec.is_factory]
     if named and not own_code:
@@ -350,22 +351,23 @@ def _check_room(job: LiveJob, networks: Mapping[NetworkSpec, int]) -> None:
         if free is not None and needed > free:
             raise InputError(
                 job.inputs.scenario_file,
-                f"needs {needed:,} bytes of {what} to be run live, free are {free:,}"
-                + _packed(job, what, pool),
+                f"needs {needed:,} bytes of {what} to be run live, free are {free:,}",
+                *_packed(job, what, pool),
             )
 
 
-def _packed(job: LiveJob, what: str, pool: int) -> str:
+def _packed(job: LiveJob, what: str, pool: int) -> list[str | Parameter]:
     """Say what memory would need if blocks were packed, where the pool is in it."""
     on_gpu = job.device.device.type != "cpu"
     if job.limits.packed or (what == "host memory") == on_gpu:
-        return ""
+        return []
     policies = job.inputs.online.policies
     least = most_pool_bytes(job.inputs, policies, packed=True)
-    option = "--no-graphs --packed" if job.by_graph else "--packed"
-    return (
-        f"; {pool:,} of them are places of all blocks, {least:,} would do with {option}"
-    )
+    return [
+        f"; {pool:,} of them are places of all blocks, {least:,} would do with ",
+        *((NO_GRAPHS, " and ") if job.by_graph else ()),
+        Parameter("packed"),
+    ]
 
 
 def expected_s(job: LiveJob) -> float:

@@ -58,7 +58,7 @@ class Device(ABC):
     has_graphs = False
     """Whether batches can be captured as graphs."""
 
-    uses_graphs = True
+    uses_graphs: bool = True
     """Whether batches are measured as graphs where they can be captured."""
 
     def __init__(self, device: torch.device) -> None:

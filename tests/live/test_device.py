@@ -298,7 +298,7 @@ def test_a_batch_that_cannot_be_captured_is_refused() -> None:
         raise NotCapturedError("it reads a result")
 
     device._device.captured = refuse  # type: ignore[method-assign]
-    with pytest.raises(InputError, match=r"--no-graphs.* a batch of 1 was not, it rea"):
+    with pytest.raises(InputError, match=r"uses_graphs.* a batch of 1 was not, it rea"):
         device.capture()
 
 

@@ -16,8 +16,10 @@ import pytest
 from edgesim.engine.records import Run
 from edgesim.engine.worker import WallClock
 from edgesim.live import device as live_device
+from edgesim.live import run as running
 from edgesim.live import session
 from edgesim.output_folder import MANIFEST
+from edgesim.profiling.device import CpuDevice
 from edgesim.results import online_summary
 from tests.command import Finished, edgesim
 from tests.live import cases
@@ -321,3 +323,24 @@ def test_a_measured_profile_is_run_with_its_blocks_and_threads(
     assert "of the same kind of device" in done.out
     entry = _document()["policies"]["rolling"]
     assert entry["copied_bytes"] > 0
+
+
+def test_what_cannot_be_packed_is_refused_by_its_option(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Graphs and overlap need places; memory that is short is told of packing."""
+    write_files(latency_mode="graph")
+    monkeypatch.setattr(CpuDevice, "has_graphs", True)
+    monkeypatch.setattr(CpuDevice, "queues", lambda self: (self, self))
+    done = _live("--own-code", "--packed")
+    assert done.code == 2
+    assert "--packed: is not for captured graphs" in done.err
+    assert "; --no-graphs launches operator by operator" in done.err
+    overlap = ("--set", "gpu.overlap=true")
+    done = _live("--own-code", "--packed", "--no-graphs", *overlap)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "--packed: is not for gpu.overlap" in done.err
+    monkeypatch.setattr(running, "free_host_bytes", lambda: 1000)
+    done = _live("--own-code")
+    assert done.code == 2
+    assert "would do with --no-graphs and --packed" in done.err
