@@ -25,7 +25,8 @@ class Entry(NamedTuple):
     ``sharing``: it loads only the blocks that differ. ``extended``: it supports
     residency ``"cache"`` and overlap. ``check``: a function of the module that refuses
     what the algorithm does not support besides, without solving it. ``takes``: that in
-    words. ``limited``: a time limit ends it.
+    words. ``limited``: a time limit ends it. ``searches``: it uses all of it, so that
+    results depend on it.
     """
 
     module: str
@@ -35,6 +36,7 @@ class Entry(NamedTuple):
     check: str | None = None
     takes: str = "any sharing, deadlines and releases"
     limited: bool = False
+    searches: bool = False
 
 
 # Imported on demand, so that libraries which are not used cost no import time.
@@ -44,19 +46,27 @@ ALGORITHMS: dict[str, Entry] = {
         "solve",
         check="check",
         takes="laminar sharing, one deadline, releases 0",
+        limited=True,
     ),
-    "greedy": Entry("solvers.greedy.solver", "solve", extended=True),
+    "greedy": Entry("solvers.greedy.solver", "solve", extended=True, limited=True),
     "local-search": Entry(
-        "solvers.local_search.solver", "solve", extended=True, limited=True
+        "solvers.local_search.solver",
+        "solve",
+        extended=True,
+        limited=True,
+        searches=True,
     ),
-    "ilp": Entry("solvers.ilp.solver", "solve", limited=True),
-    "branch": Entry("solvers.branch.solver", "solve", extended=True, limited=True),
+    "ilp": Entry("solvers.ilp.solver", "solve", limited=True, searches=True),
+    "branch": Entry(
+        "solvers.branch.solver", "solve", extended=True, limited=True, searches=True
+    ),
     "exhaustive": Entry(
         "solvers.exhaustive.solver",
         "solve",
         extended=True,
         check="check",
         takes="up to 12 users",
+        limited=True,
     ),
     "dp-noshare": Entry(
         "solvers.dp.solver",
@@ -64,9 +74,10 @@ ALGORITHMS: dict[str, Entry] = {
         sharing=False,
         check="check",
         takes="one deadline, releases 0",
+        limited=True,
     ),
     "greedy-noshare": Entry(
-        "solvers.greedy.solver", "solve", sharing=False, extended=True
+        "solvers.greedy.solver", "solve", sharing=False, extended=True, limited=True
     ),
     "local-search-noshare": Entry(
         "solvers.local_search.solver",
@@ -74,14 +85,17 @@ ALGORITHMS: dict[str, Entry] = {
         sharing=False,
         extended=True,
         limited=True,
+        searches=True,
     ),
-    "ilp-noshare": Entry("solvers.ilp.solver", "solve", sharing=False, limited=True),
+    "ilp-noshare": Entry(
+        "solvers.ilp.solver", "solve", sharing=False, limited=True, searches=True
+    ),
     "fcfs": Entry("solvers.baselines", "fcfs"),
     "edf": Entry("solvers.baselines", "edf"),
     "random": Entry("solvers.baselines", "random"),
 }
 
-OWN = Entry("", "", extended=True, limited=True)
+OWN = Entry("", "", extended=True, limited=True, searches=True)
 """Entry of user-supplied solvers, which may support all of it."""
 
 SOLVERS: tuple[str, ...] = tuple(ALGORITHMS)

@@ -62,8 +62,9 @@ def solve(
         ``"upfront"``, ``"static"`` or ``"dynamic"``. The first two require all releases
         to be 0.
     time_limit_s
-        Wall-clock limit for ``branch``, ``ilp`` and ``local-search``; None for no
-        limit.
+        Wall-clock limit; None for no limit. A solver that it ends returns the best that
+        it has found, ``exhaustive`` the plan of ``greedy``; the baselines (``fcfs``,
+        ``edf``, ``random``) take none.
     seed
         Seed for ``random``, ``local-search`` and ``branch``.
     mip

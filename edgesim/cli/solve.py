@@ -33,7 +33,7 @@ def solve(
     ] = "dynamic",
     time_limit: Annotated[
         float | None,
-        typer.Option(help="Limit of branch, ilp and local-search, in seconds."),
+        typer.Option(help="Limit of each solver but the baselines, in seconds."),
     ] = None,
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Limit of local-search.")
@@ -140,10 +140,8 @@ def _unlimited(names: Iterable[str]) -> str:
     found = [name for name in names if not ALGORITHMS.get(name, OWN).limited]
     if not found:
         return ""
-    ends = [name for name, e in ALGORITHMS.items() if e.limited and e.sharing]
     return (
-        f"--time-limit ends {', '.join(sorted(ends))}; it did not limit "
-        f"{', '.join(found)}"
+        f"--time-limit did not limit {', '.join(found)}, which take no time to speak of"
     )
 
 

@@ -266,10 +266,10 @@ def _points_at(
 
 
 def _time_limit_s(scenario: Scenario, name: str) -> float | None:
-    """Return the time limit that may end a solver, if any."""
+    """Return the time limit that a solver's results depend on, if any."""
     if scenario.online is None:
-        limited = ALGORITHMS.get(name, OWN).limited
-        return scenario.run.time_limit_s if limited else None
+        searches = ALGORITHMS.get(name, OWN).searches
+        return scenario.run.time_limit_s if searches else None
     if plain(name) != "rolling":
         return None
     limit_s: float | None = scenario.online.options(name).get("time_limit_s")

@@ -18,8 +18,8 @@ class Options:
     Parameters
     ----------
     time_limit_s
-        Wall-clock limit; None for no limit. Only ``branch``, ``ilp`` and
-        ``local-search`` use it; the others terminate by themselves.
+        Wall-clock limit; None for no limit. Solvers that it ends return the best that
+        they have found; the baselines end by themselves.
     seed
         Seed of every random choice.
     mip

@@ -13,6 +13,7 @@ from solvers.core.knapsack import (
     tree_knapsack,
     visit_rounds,
 )
+from solvers.core.limit import Limit
 from solvers.core.orders import depth_first, depth_first_orders
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
@@ -54,7 +55,8 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     tables, uplink
         The problem and the discipline.
     options
-        ``seed`` seeds the random orders, which come last.
+        ``seed`` seeds the random orders, which come last. The time limit ends the walks
+        with the best so far; ``upfront`` needs none.
 
     Raises
     ------
@@ -78,11 +80,12 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         bound = sum(len(users) for _, users in rounds)
         rounds = _upfront(tables, forest, deadline_s + TIME_TOLERANCE_S / 2)
         return Solution(rounds, bound=bound)
+    limit = Limit.after(options.time_limit_s)
     found = prices(tables, uplink)
     if not found.bound:
         return Solution([], proven=True)
     search = Search(tables, forest, found, uplink, deadline_s)
-    return Solution(_best_rounds(search, options.seed), bound=found.bound)
+    return Solution(_best_rounds(search, options.seed, limit), bound=found.bound)
 
 
 def check(tables: Tables) -> tuple[Forest, float] | None:
@@ -106,7 +109,7 @@ def check(tables: Tables) -> tuple[Forest, float] | None:
     return forest, deadline_s
 
 
-def _best_rounds(search: Search, seed: int) -> list[PlannedRound]:
+def _best_rounds(search: Search, seed: int, limit: Limit) -> list[PlannedRound]:
     """Walk several orders, then improved orders near the best."""
     orders = depth_first_orders(search.tables, search.forest)
     if search.uplink == "static":
@@ -115,9 +118,11 @@ def _best_rounds(search: Search, seed: int) -> list[PlannedRound]:
     bound = search.prices.bound
     best: Walk | None = None
     last: Walk | None = None
-    for order in orders:
+    for number, order in enumerate(orders):
+        if number and limit.passed():
+            break
         target = 1 if best is None else best.users + 1
-        last = walk(search, order, target=target, width=WIDTH, base=last)
+        last = walk(search, order, target=target, width=WIDTH, base=last, limit=limit)
         if last.users >= target:
             best = last
         if best is not None and best.users == bound:
@@ -125,22 +130,27 @@ def _best_rounds(search: Search, seed: int) -> list[PlannedRound]:
     if best is None:
         return []
     if best.users < bound:
-        best = _improved(search, best, np.random.default_rng(seed))
+        best = _improved(search, best, np.random.default_rng(seed), limit)
     return planned(search, best)
 
 
-def _improved(search: Search, best: Walk, rng: np.random.Generator) -> Walk:
+def _improved(
+    search: Search, best: Walk, rng: np.random.Generator, limit: Limit
+) -> Walk:
     """Walk orders near the best one until the budget of walks brings no improvement."""
     users = len(search.tables.users)
     pairs = len(best.order) ** 2
     left = min(MAX_WALKS, pairs // PAIRS_PER_WALK, USER_WALKS // users)
-    while left > 0:
+    while left > 0 and not limit.passed():
         rounds = planned(search, best)
         for order in neighbouring_orders(search, rounds, best.order, rng):
             left -= 1
-            found = walk(search, order, target=best.users, width=WIDTH, base=best)
+            target = best.users
+            found = walk(
+                search, order, target=target, width=WIDTH, base=best, limit=limit
+            )
             better = (found.users, found.value) > (best.users, best.value + MIN_GAIN)
-            if better or left <= 0:
+            if better or left <= 0 or limit.passed():
                 break
         if better:
             best = found

@@ -9,6 +9,7 @@ import numpy as np
 
 from solvers.bounds.prices import Prices
 from solvers.core.forest import Forest
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.tables import Floats, Ints, PlannedRound, Tables
 from solvers.dp.labels import (
     NOTHING_SERVED,
@@ -77,6 +78,7 @@ def walk(
     target: int,
     width: int,
     base: Walk | None = None,
+    limit: Limit = UNLIMITED,
 ) -> Walk:
     """Serve the maximum number of users along an order.
 
@@ -93,6 +95,8 @@ def walk(
     base
         A walk with the same target and width; the stops that both orders begin with are
         reused.
+    limit
+        No further stop is made after it, but one; such a walk is no base of others.
     """
     backwards = search.uplink == "static"
     there = list(reversed(order)) if backwards else list(order)
@@ -112,7 +116,9 @@ def walk(
         labels, length, best = base.states[first]
         log = base.log.copy(length)
     advance = _backwards if backwards else _forwards
-    for stop in walk_stops[first:]:
+    for number, stop in enumerate(walk_stops[first:]):
+        if number and limit.passed():
+            break
         states.append((labels, len(log), best))
         labels, best = advance(search, stop, labels, log, best, target, width)
     users, value, entry = best

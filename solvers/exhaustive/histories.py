@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from solvers.core.algorithm import Solution
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.residency import Memory, enter, start
 from solvers.core.tables import PlannedRound, Rounds, Tables
 from solvers.core.timing import rank, upload_end_s
@@ -57,6 +58,7 @@ class Label:
 class _Fronts:
     """Labels that no other of the same key is as good as in every cost."""
 
+    limit: Limit = UNLIMITED
     made: int = 0
     by_key: dict[object, list[Label]] = field(default_factory=dict)
 
@@ -68,6 +70,7 @@ class _Fronts:
         RefusalError
             If more than ``MOST_LABELS`` were added.
         """
+        self.limit.check()
         self.made += 1
         if self.made > MOST_LABELS:
             raise _too_many()
@@ -78,7 +81,7 @@ class _Fronts:
         labels.append(new)
 
 
-def solve(tables: Tables, uplink: Uplink) -> Solution:
+def solve(tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED) -> Solution:
     """Serve the maximum number of users over all sequences of rounds.
 
     A state is the set of served users and the contents of memory in their order of use;
@@ -105,7 +108,8 @@ def solve(tables: Tables, uplink: Uplink) -> Solution:
     RefusalError
         If there are more than ``MOST_LABELS`` labels.
     """
-    found = _backwards(tables) if uplink == "static" else _forwards(tables, uplink)
+    static = uplink == "static"
+    found = _backwards(tables, limit) if static else _forwards(tables, uplink, limit)
     best: Rounds = []
     most = max(found)
     for served in sorted(found, reverse=True):
@@ -116,10 +120,10 @@ def solve(tables: Tables, uplink: Uplink) -> Solution:
     return Solution(best, proven=proven, bound=None if proven else most)
 
 
-def _forwards(tables: Tables, uplink: Uplink) -> dict[int, list[Rounds]]:
+def _forwards(tables: Tables, uplink: Uplink, limit: Limit) -> dict[int, list[Rounds]]:
     """Give the rounds of the labels that are kept, by number of users served."""
     step = _upfront if uplink == "upfront" else _dynamic
-    fronts = _Fronts()
+    fronts = _Fronts(limit)
     first = State(0, _essential(tables, start(tables)))
     fronts.add(first, Label((0.0, 0.0, -float("inf"))))
     waiting: dict[int, set[State]] = {0: {first}}
@@ -140,19 +144,22 @@ def _forwards(tables: Tables, uplink: Uplink) -> dict[int, list[Rounds]]:
     return found
 
 
-def _backwards(tables: Tables) -> dict[int, list[Rounds]]:
+def _backwards(tables: Tables, limit: Limit) -> dict[int, list[Rounds]]:
     """As :func:`_forwards`, from the last round back."""
     edges: dict[State, list[Edge]] = {}
     first = State(0, _essential(tables, start(tables)))
     waiting = [first]
+    made = 0
     while waiting:
+        limit.check()
         state = waiting.pop()
         if state not in edges:
             edges[state] = list(_edges(tables, state))
             waiting += [edge.after for edge in edges[state]]
-            if sum(map(len, edges.values())) > MOST_LABELS:
+            made += len(edges[state])
+            if made > MOST_LABELS:
                 raise _too_many()
-    fronts = _Fronts()
+    fronts = _Fronts(limit)
     for state in sorted(edges, key=lambda state: -state.served):
         fronts.add((state, 0), Label((-float("inf"), -float("inf"), 0.0)))
         for edge in edges[state]:

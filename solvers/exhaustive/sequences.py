@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from solvers.core.algorithm import Solution
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.tables import PlannedRound, Rounds, Tables
 from solvers.core.timing import rank, time_rounds
 from solvers.exhaustive.batches import batches
 from solvers.uplink import Uplink
 
 
-def solve(tables: Tables, uplink: Uplink) -> Solution:
+def solve(tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED) -> Solution:
     """Serve the maximum number of users by trying all sequences, longest first.
 
     Under ``"furthest-next-use"`` a later round changes what earlier ones load, so no
@@ -21,12 +22,14 @@ def solve(tables: Tables, uplink: Uplink) -> Solution:
     """
     by_served: dict[int, list[Rounds]] = {}
     for rounds in _sequences(tables, 0):
+        limit.check()
         served = sum(len(users) for _, users in rounds)
         by_served.setdefault(served, []).append(rounds)
     granting = tables.granting()
     most = None
     for served in sorted(by_served, reverse=True):
         found = by_served[served]
+        limit.check()
         if most is None and any(time_rounds(granting, r, uplink) for r in found):
             most = served
         best = min(found, key=lambda rounds: rank(tables, rounds, uplink))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solvers.core.algorithm import Solution
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import rank, upload_end_s
 from solvers.exhaustive.batches import batches
@@ -23,7 +24,7 @@ class Label(NamedTuple):
     before: Label | None
 
 
-def solve(tables: Tables, uplink: Uplink) -> Solution:
+def solve(tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED) -> Solution:
     """Serve the maximum number of users over all sequences of rounds.
 
     A state is a set of served users and the model of the adjacent round; each state
@@ -52,6 +53,7 @@ def solve(tables: Tables, uplink: Uplink) -> Solution:
         here = states.pop(served, None)
         if here is None:
             continue
+        limit.check()
         done[served] = [
             label
             for labels in here.values()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from solvers.core.algorithm import Options, Solution
+from solvers.core.limit import Limit, PassedError
 from solvers.core.tables import Tables
 from solvers.errors import RefusalError
 from solvers.exhaustive import histories, sequences, sets
+from solvers.greedy import solver as greedy
 from solvers.uplink import Uplink
 
 MOST_USERS = 12
@@ -20,20 +22,26 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
 
     With residency ``"previous"`` and no overlap by :mod:`solvers.exhaustive.sets`; with
     overlap or an LRU cache by :mod:`solvers.exhaustive.histories`; with eviction
-    ``"furthest-next-use"`` by :mod:`solvers.exhaustive.sequences`.
+    ``"furthest-next-use"`` by :mod:`solvers.exhaustive.sequences`. If the time limit
+    ends the search, the plan is that of ``greedy``.
 
     Raises
     ------
     RefusalError
         As :func:`check` does, or if a cache or overlap makes too many labels.
     """
-    del options
     check(tables)
-    if _looks_ahead(tables):
-        return sequences.solve(tables, uplink)
-    if tables.problem.residency == "cache" or tables.problem.overlap:
-        return histories.solve(tables, uplink)
-    return sets.solve(tables, uplink)
+    limit = Limit.after(options.time_limit_s)
+    try:
+        if _looks_ahead(tables):
+            return sequences.solve(tables, uplink, limit)
+        if tables.problem.residency == "cache" or tables.problem.overlap:
+            return histories.solve(tables, uplink, limit)
+        return sets.solve(tables, uplink, limit)
+    except PassedError:
+        found = greedy.solve(tables, uplink, Options())
+        note = "exhaustive: the time limit ended the search; the plan is greedy's"
+        return Solution(found.rounds, note=note)
 
 
 def check(tables: Tables) -> None:

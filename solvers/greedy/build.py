@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.tables import Floats, PlannedRound
 from solvers.greedy.sides import Backward, Side
 from solvers.greedy.waiting import Loads, Waiting
@@ -32,8 +33,10 @@ class Rule:
     haste: float = 0.0
 
 
-def grow(loads: Loads, side: Side, waiting: Waiting, rule: Rule) -> None:
-    """Add the round with the best score until no round fits.
+def grow(
+    loads: Loads, side: Side, waiting: Waiting, rule: Rule, limit: Limit = UNLIMITED
+) -> None:
+    """Add the round with the best score until no round fits, or the limit has passed.
 
     A round's score is its number of users divided by the weighted sum of the GPU and
     band seconds that it adds.
@@ -50,7 +53,7 @@ def grow(loads: Loads, side: Side, waiting: Waiting, rule: Rule) -> None:
     # fit never blocks one that does.
     drops = tables.common_deadline_s is None or not tables.releases_zero
     weight = rule.uplink_weight
-    while True:
+    while not limit.passed():
         missing_s = side.missing_s()
         load_s = loads.of_models(missing_s)
         while drops and waiting.drop(side.late(waiting, load_s)):
@@ -94,7 +97,13 @@ def _charge_s(
     return charge
 
 
-def tour(loads: Loads, side: Side, waiting: Waiting, key: Floats) -> None:
+def tour(
+    loads: Loads,
+    side: Side,
+    waiting: Waiting,
+    key: Floats,
+    limit: Limit = UNLIMITED,
+) -> None:
     """Visit each model once, next the model with most of its load already resident.
 
     In a forest this is a depth-first order, which loads each block once. Each visit is
@@ -106,6 +115,8 @@ def tour(loads: Loads, side: Side, waiting: Waiting, key: Floats) -> None:
         The loads of all models, the schedule so far and the users to serve.
     key
         Breaks ties between models, least first, shape (M,).
+    limit
+        No further model is visited after it.
 
     Notes
     -----
@@ -113,7 +124,7 @@ def tour(loads: Loads, side: Side, waiting: Waiting, key: Floats) -> None:
     """
     left = waiting.count > 0
     unit_s = (float(loads.load_s.max(initial=0.0)) or 1.0) * EQUAL
-    while left.any():
+    while left.any() and not limit.passed():
         load_s = loads.of_models(side.missing_s())
         found = np.round((loads.load_s - load_s) / unit_s)
         found[~left] = -np.inf

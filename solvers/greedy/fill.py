@@ -8,6 +8,7 @@ import numpy as np
 
 from solvers.core.filling import fill as fill_plan
 from solvers.core.insertion import Criterion, Insertions
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.plan import Clock, rounds_of
 from solvers.core.tables import PlannedRound, Tables
 from solvers.uplink import Uplink
@@ -23,7 +24,10 @@ MAX_PAIRS = 400_000
 
 
 def fill(
-    tables: Tables, rounds: Sequence[PlannedRound], uplink: Uplink
+    tables: Tables,
+    rounds: Sequence[PlannedRound],
+    uplink: Uplink,
+    limit: Limit = UNLIMITED,
 ) -> list[PlannedRound]:
     """Let users join rounds of their model or open rounds anywhere, while any fit.
 
@@ -37,6 +41,8 @@ def fill(
         Feasible rounds.
     uplink
         The uplink discipline.
+    limit
+        No further addition is looked for after it.
 
     Returns
     -------
@@ -57,7 +63,7 @@ def fill(
     def goes_on(rounds: int) -> bool:
         nonlocal pairs
         pairs += int(waiting.sum()) * (rounds + 1)
-        return pairs <= MAX_PAIRS
+        return pairs <= MAX_PAIRS and not limit.passed()
 
     rng = np.random.default_rng(0)
     plan, _ = fill_plan(

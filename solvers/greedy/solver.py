@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solvers.core.algorithm import Options, Solution
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.plan import Clock, rounds_of
 from solvers.core.search import Search
 from solvers.core.tables import PlannedRound, Tables
@@ -184,18 +185,19 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     Notes
     -----
     O(rounds · models · (batch limit + shared atoms)) for each attempt. Attempts are
-    made in a fixed order, and end after ``MAX_EVALUATIONS`` candidate rounds.
+    made in a fixed order, and end after ``MAX_EVALUATIONS`` candidate rounds, or with
+    the time limit; then whatever was built counts.
     """
-    del options
     if not tables.active:
         return Solution([])
+    limit = Limit.after(options.time_limit_s)
 
     def ranked(rounds: list[PlannedRound]) -> _Ranked:
         return _Ranked(rank(tables, rounds, uplink), rounds)
 
     effort = 0
     schedules = []
-    for rounds, evaluations in _schedules(tables, uplink):
+    for rounds, evaluations in _schedules(tables, uplink, limit):
         schedules.append(rounds)
         effort = evaluations
     schedules.sort(key=_served, reverse=True)
@@ -205,12 +207,13 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     built = sorted(map(ranked, likely), key=_key_of)
     candidates = built[:1]
     for known in built[:FILLED]:
-        rounds = fill(tables, known.rounds, uplink)
+        rounds = fill(tables, known.rounds, uplink, limit)
         if rounds != known.rounds:
             candidates.append(ranked(rounds))
     best = min(candidates, key=_key_of)
-    if not _simple(tables):
-        candidates = [best, ranked(_improved(tables, best.rounds, uplink, effort))]
+    if not _simple(tables) and not limit.passed():
+        improved = _improved(tables, best.rounds, uplink, effort, limit)
+        candidates = [best, ranked(improved)]
         best = min(candidates, key=_key_of)
     return Solution(best.rounds)
 
@@ -227,13 +230,18 @@ def _simple(tables: Tables) -> bool:
 
 
 def _improved(
-    tables: Tables, rounds: list[PlannedRound], uplink: Uplink, effort: float
+    tables: Tables,
+    rounds: list[PlannedRound],
+    uplink: Uplink,
+    effort: float,
+    limit: Limit,
 ) -> list[PlannedRound]:
     """Improve a schedule by a short search, about as long as building took."""
     search = Search(
         Clock(tables, uplink),
         seed=0,
         bound=len(tables.users),
+        stop_s=limit.stop_s,
         hot=HOT,
         effort=EFFORT * effort,
     )
@@ -242,9 +250,9 @@ def _improved(
 
 
 def _schedules(
-    tables: Tables, uplink: Uplink
+    tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED
 ) -> Iterator[tuple[list[PlannedRound], int]]:
-    """Build a schedule for each attempt that the budget allows.
+    """Build a schedule for each attempt that the budget and the time limit allow.
 
     Each comes with the number of candidate rounds evaluated so far.
     """
@@ -253,11 +261,13 @@ def _schedules(
     known = len(attempts)
     if not one:
         attempts += tuple(a for a in ANY_DEADLINES if a not in attempts)
-    builder = _Builder(tables, uplink)
+    builder = _Builder(tables, uplink, limit)
     evaluations = 0
     for number, attempt in enumerate(attempts):
         most = MAX_EVALUATIONS if number < known else MAX_EXTRA_EVALUATIONS
         if number >= MIN_ATTEMPTS and evaluations > most:
+            return
+        if number and limit.passed():
             return
         rounds = builder.build(attempt)
         if tables.problem.eviction != "lru":
@@ -282,8 +292,11 @@ def _feasible(
 class _Builder:
     """Builds schedules of one problem under one discipline."""
 
-    def __init__(self, tables: Tables, uplink: Uplink) -> None:
+    def __init__(
+        self, tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED
+    ) -> None:
         self._tables = tables
+        self._limit = limit
         self._uplink: Uplink = uplink
         self._loads = Loads(tables)
         self._selectors: dict[float, Selector] = {}
@@ -305,13 +318,14 @@ class _Builder:
             pair = selector.select(rule.uplink_weight, attempt.share)
             selected = pair[0] if attempt.first else pair[1]
             if attempt.key is None:
-                grow(loads, side, Waiting(tables, selected, order), rule)
+                waiting = Waiting(tables, selected, order)
+                grow(loads, side, waiting, rule, self._limit)
             else:
                 self._tour(side, selected, attempt.key)
         left = np.ones(len(tables.user_model), dtype=bool)
         left[[k for _, users in side.rounds for k in users]] = False
         rest = [users[left[users]] for users in tables.users_of]
-        grow(loads, side, Waiting(tables, rest, order), rule)
+        grow(loads, side, Waiting(tables, rest, order), rule, self._limit)
         return side.rounds
 
     def _selector(self, cut: float | None) -> Selector:
@@ -340,4 +354,4 @@ class _Builder:
         key = seconds / np.maximum([len(users) for users in selected], 1)
         order = self._sign * of_user
         waiting = Waiting(tables, selected, order)
-        tour(self._loads, side, waiting, self._sign * key)
+        tour(self._loads, side, waiting, self._sign * key, self._limit)

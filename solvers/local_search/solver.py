@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import time
 from contextlib import suppress
+from dataclasses import replace
 
 from solvers.bounds.upper_bound import upper_bound
 from solvers.core.algorithm import Options, Solution
+from solvers.core.limit import Limit
 from solvers.core.plan import Clock, rounds_of
 from solvers.core.search import Search
 from solvers.core.tables import PlannedRound, Tables
@@ -58,15 +58,11 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """
     if not tables.active:
         return Solution([], proven=True)
-    stop_s = (
-        math.inf
-        if options.time_limit_s is None
-        else time.monotonic() + options.time_limit_s
-    )
-    best = _best(tables, uplink, _starts(tables, uplink, options))
+    limit = Limit.after(options.time_limit_s)
+    best = _best(tables, uplink, _starts(tables, uplink, options, limit))
     bound = upper_bound(tables, uplink)
     if sum(len(users) for _, users in best) < bound:
-        search = Search(Clock(tables, uplink), options.seed, bound, stop_s)
+        search = Search(Clock(tables, uplink), options.seed, bound, limit.stop_s)
         plan = search.clock.plan(best)
         found = rounds_of(search.run(plan, _iterations(tables, options)))
         best = _best(tables, uplink, [best, found])
@@ -89,9 +85,11 @@ def _best(
 
 
 def _starts(
-    tables: Tables, uplink: Uplink, options: Options
+    tables: Tables, uplink: Uplink, options: Options, limit: Limit
 ) -> list[list[PlannedRound]]:
-    starts = [list(greedy.solve(tables, uplink, options).rounds)]
+    """Make plans to start from; each may take half of the time that is left."""
+    part = replace(options, time_limit_s=limit.left_s(0.5))
+    starts = [list(greedy.solve(tables, uplink, part).rounds)]
     most = float(DP_SIZE[uplink])
     if options.time_limit_s is not None:
         most = min(most, DP_SIZE_PER_S[uplink] * options.time_limit_s)
@@ -100,5 +98,6 @@ def _starts(
         rules = {"residency": "previous", "overlap": False}
         plain = Tables(tables.problem.model_copy(update=rules), tables.sharing)
         with suppress(RefusalError):
-            starts.append(list(dp.solve(plain, uplink, options).rounds))
+            part = replace(options, time_limit_s=limit.left_s(0.5))
+            starts.append(list(dp.solve(plain, uplink, part).rounds))
     return starts

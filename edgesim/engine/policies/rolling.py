@@ -71,8 +71,7 @@ class Rolling(Policy):
     iterations, seed
         Options of ``local-search``; the seed applies to ``random`` too.
     time_limit_s
-        Wall-clock limit per plan of ``branch``, ``ilp`` and ``local-search``; results
-        then depend on the machine.
+        Wall-clock limit per plan; results then depend on the machine.
 
     Raises
     ------
