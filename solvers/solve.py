@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from solvers.schedule import Result
 
 
+MOST_LIMIT_S = 1e9
+"""Longer time limits are taken as this one, of thirty years."""
+
+
 def solve(
     problem: Problem,
     solver: str | OwnSolver,
@@ -104,10 +108,11 @@ def solve(
         )
     _check_uplink(uplink)
     _check_mip(mip)
-    if time_limit_s is not None and not (
-        isinstance(time_limit_s, Real) and time_limit_s > 0
-    ):
-        raise ArgumentError(f"time_limit_s must be > 0, found {time_limit_s!r}")
+    if time_limit_s is not None:
+        if not (isinstance(time_limit_s, Real) and time_limit_s > 0):
+            raise ArgumentError(f"time_limit_s must be > 0, found {time_limit_s!r}")
+        # Longer is no limit, and what is no float would be no time.
+        time_limit_s = float(min(time_limit_s, MOST_LIMIT_S))
     if iterations is not None and not (
         isinstance(iterations, Integral) and iterations > 0
     ):

@@ -186,7 +186,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     -----
     O(rounds · models · (batch limit + shared atoms)) for each attempt. Attempts are
     made in a fixed order, and end after ``MAX_EVALUATIONS`` candidate rounds, or with
-    the time limit; then whatever was built counts.
+    the time limit, but for the first; then whatever was built counts.
     """
     if not tables.active:
         return Solution([])
@@ -261,7 +261,7 @@ def _schedules(
     known = len(attempts)
     if not one:
         attempts += tuple(a for a in ANY_DEADLINES if a not in attempts)
-    builder = _Builder(tables, uplink, limit)
+    builder = _Builder(tables, uplink)
     evaluations = 0
     for number, attempt in enumerate(attempts):
         most = MAX_EVALUATIONS if number < known else MAX_EXTRA_EVALUATIONS
@@ -270,6 +270,7 @@ def _schedules(
         if number and limit.passed():
             return
         rounds = builder.build(attempt)
+        builder.limit = limit  # the first schedule is whole
         if tables.problem.eviction != "lru":
             rounds = _feasible(tables, rounds, uplink)
         evaluations += len(rounds) * (builder.entries + OVERHEAD)
@@ -292,11 +293,9 @@ def _feasible(
 class _Builder:
     """Builds schedules of one problem under one discipline."""
 
-    def __init__(
-        self, tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED
-    ) -> None:
+    def __init__(self, tables: Tables, uplink: Uplink) -> None:
+        self.limit = UNLIMITED
         self._tables = tables
-        self._limit = limit
         self._uplink: Uplink = uplink
         self._loads = Loads(tables)
         self._selectors: dict[float, Selector] = {}
@@ -319,13 +318,13 @@ class _Builder:
             selected = pair[0] if attempt.first else pair[1]
             if attempt.key is None:
                 waiting = Waiting(tables, selected, order)
-                grow(loads, side, waiting, rule, self._limit)
+                grow(loads, side, waiting, rule, self.limit)
             else:
                 self._tour(side, selected, attempt.key)
         left = np.ones(len(tables.user_model), dtype=bool)
         left[[k for _, users in side.rounds for k in users]] = False
         rest = [users[left[users]] for users in tables.users_of]
-        grow(loads, side, Waiting(tables, rest, order), rule, self._limit)
+        grow(loads, side, Waiting(tables, rest, order), rule, self.limit)
         return side.rounds
 
     def _selector(self, cut: float | None) -> Selector:
@@ -354,4 +353,4 @@ class _Builder:
         key = seconds / np.maximum([len(users) for users in selected], 1)
         order = self._sign * of_user
         waiting = Waiting(tables, selected, order)
-        tour(self._loads, side, waiting, self._sign * key, self._limit)
+        tour(self._loads, side, waiting, self._sign * key, self.limit)

@@ -87,9 +87,9 @@ def _best(
 def _starts(
     tables: Tables, uplink: Uplink, options: Options, limit: Limit
 ) -> list[list[PlannedRound]]:
-    """Make plans to start from; each may take half of the time that is left."""
-    part = replace(options, time_limit_s=limit.left_s(0.5))
-    starts = [list(greedy.solve(tables, uplink, part).rounds)]
+    """Make plans to start from: greedy's whole, dp's in half of the time left."""
+    whole = replace(options, time_limit_s=None)
+    starts = [list(greedy.solve(tables, uplink, whole).rounds)]
     most = float(DP_SIZE[uplink])
     if options.time_limit_s is not None:
         most = min(most, DP_SIZE_PER_S[uplink] * options.time_limit_s)
