@@ -150,7 +150,7 @@ def test_solvers_that_no_limit_ends_are_named(tmp_path: Path) -> None:
     file = tmp_path / "tiny.json"
     file.write_text(json.dumps(instance()))
     words = ("solve", file, "--solver", "dp,ilp,edf,fcfs", "--out", tmp_path / "out")
-    said = "--time-limit did not limit edf, fcfs, which take no time to speak of\n"
+    said = "--time-limit did not limit edf, fcfs: baselines take none\n"
     assert edgesim(*words, "--time-limit", 60).out.endswith(said)
     assert "limit" not in edgesim(*words).out
     ilp = ("solve", file, "--solver", "ilp", "--out", tmp_path / "out.json")

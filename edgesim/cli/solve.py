@@ -140,9 +140,7 @@ def _unlimited(names: Iterable[str]) -> str:
     found = [name for name in names if not ALGORITHMS.get(name, OWN).limited]
     if not found:
         return ""
-    return (
-        f"--time-limit did not limit {', '.join(found)}, which take no time to speak of"
-    )
+    return f"--time-limit did not limit {', '.join(found)}: baselines take none"
 
 
 def _table(problem: Problem, results: Iterable[Result]) -> str:
