@@ -2,11 +2,13 @@
 
 Each is locked by the process that made it for as long as that lives. What a killed
 process left is not locked: whoever next makes one of that name in that place removes
-it.
+it. A process that ends without unwinding, or whose unwinding missed one, removes what
+it holds by :func:`remove_held`.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import secrets
@@ -29,6 +31,9 @@ _DRAWN_BYTES = 6
 
 _NAME_LENGTH = 50
 """How much of a name is told by a temporary one: file systems limit names."""
+
+_HELD: dict[Path, int] = {}
+"""All that is there now, with the process that made it: a fork inherits the list."""
 
 
 @contextmanager
@@ -84,7 +89,9 @@ def _locked(
         made = folder / f"{prefix}{secrets.token_hex(_DRAWN_BYTES)}"
         if os.path.lexists(made):
             continue
+        held = made.absolute()
         try:
+            _HELD[held] = os.getpid()
             make(made)
             # None if another process, which holds it for left, was faster.
             lock = _lock(made)
@@ -95,8 +102,21 @@ def _locked(
                 _remove(made)
             finally:  # a signal may have ended the first
                 _remove(made)
+                _HELD.pop(held, None)
                 if lock is not None and lock >= 0:
                     os.close(lock)
+
+
+@atexit.register
+def remove_held() -> None:
+    """Remove all that this process has made and not yet removed.
+
+    Called when it ends. A signal may be handled just before a block is entered, and the
+    block is never left then; code that no signal interrupts leaves none of its blocks.
+    """
+    for path, process in tuple(_HELD.items()):
+        if process == os.getpid():
+            _remove(path)
 
 
 def _remove_left(folder: Path, prefix: str) -> None:

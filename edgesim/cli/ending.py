@@ -12,6 +12,7 @@ from types import FrameType
 
 from edgesim.plugins import Ending
 from edgesim.rescue import is_signal_taken, save_all
+from solvers.temporary import remove_held
 
 GRACE_S = 1.0
 """How long Python may take to hear of a signal."""
@@ -123,6 +124,7 @@ def _watch(
             continue
         # Nothing is unwound: not even a cursor that a progress bar has hidden.
         save_all()
+        remove_held()
         shown = "\n\x1b[?25h" if sys.stderr.isatty() else ""
         print(f"{shown}{_FAREWELLS[-1]()}", file=sys.stderr, flush=True)
         os._exit(128 + number)

@@ -7,6 +7,8 @@ does in ``tests/campaign/test_runner.py``.
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +55,16 @@ def swallow(problem, uplink, options):
             time.sleep(0.1)
         except BaseException:
             pass
+"""
+HOLDING = """\
+from pathlib import Path
+from edgesim.cli.ending import ending_on_signals
+from solvers.temporary import temporary_folder
+from stuck_for_test import stuck
+
+with ending_on_signals(), temporary_folder("out", Path()) as folder:
+    (folder / "half").write_text("written")
+    stuck(None, None, None)
 """
 LATER_S = 60.0
 """Where everything does."""
@@ -183,6 +195,24 @@ def test_a_solver_that_no_signal_interrupts(
     assert "out.partial" in _files(place) - before
     plans = {path.name for path in (place / "out.partial" / "plans" / "0").iterdir()}
     assert plans == {"instance.json", "dp.json"}
+
+
+def test_nothing_is_left_where_nothing_is_unwound(place: Path) -> None:
+    """Not even what is temporary."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDING],
+        cwd=place,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "stuck\n"
+        assert any(name.startswith(MARK) for name in _files(place))
+        process.terminate()
+        assert process.stderr.read() == "stopped\n"
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not any(name.startswith(MARK) for name in _files(place))
 
 
 def test_a_command_that_is_to_outlive_its_terminal_does(place: Path) -> None:

@@ -21,6 +21,21 @@ with temporary_folder("out", Path(".")) as folder, temporary_file("out", Path(".
     time.sleep(600)
 """
 
+NOT_LEFT = """
+import ctypes, os, sys
+from pathlib import Path
+from solvers.temporary import temporary_folder
+block = temporary_folder("out", Path("."))
+folder = block.__enter__()
+(folder / "half").write_text("written")
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(block))  # so that nothing closes it
+if (child := os.fork()) == 0:
+    sys.exit()
+os.waitpid(child, 0)
+assert folder.exists()
+sys.exit(3)
+"""
+
 
 @pytest.fixture(autouse=True)
 def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +101,14 @@ def test_what_a_killed_process_left_is_removed_by_the_next_of_its_name() -> None
     assert _names() == held | others
     _make()
     assert _names() == others
+
+
+def test_one_whose_block_is_never_left_is_removed_with_the_process() -> None:
+    """By the process that made it, not by a fork of it."""
+    with subprocess.Popen([sys.executable, "-c", NOT_LEFT]) as process:
+        process.wait()
+    assert process.returncode == 3
+    assert _names() == set()
 
 
 def test_a_link_is_neither_followed_nor_removed() -> None:
