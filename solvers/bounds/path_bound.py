@@ -24,7 +24,8 @@ from solvers.bounds.path_grid import (
     GRANTED_S,
     make_network,
 )
-from solvers.bounds.path_network import Network, Part, Path
+from solvers.bounds.path_memory import Flags
+from solvers.bounds.path_network import Gains, Network, Part, Path
 from solvers.core.tables import Floats, Ints, Tables
 from solvers.uplink import Uplink
 
@@ -76,6 +77,44 @@ class Tuned(NamedTuple):
     variance: Floats
     step: Floats
     spread: Floats
+
+
+class Priced(NamedTuple):
+    """The values of all that a path may do, under some multipliers.
+
+    Parameters
+    ----------
+    part
+        The schedules that are looked at.
+    value
+        Worth of each user, less all but the price of its demand, shape (K,).
+    prices
+        Price of demand by kind of user and batch, shape (kinds, last+1, B, M).
+    cost
+        Price of each batch itself, shape (B, M).
+    between, first
+        Value of each change of model, (M, M), and of each model as the first, (M,).
+    start
+        Value of the first load starting at each step, shape (last+1,).
+    constant
+        What is added to the longest path for the bound.
+    visited
+        Whether each model counts as visited, shape (M,).
+    chosen
+        Whether loading each atom that refunds are paid for is worth it, if there is a
+        cache.
+    """
+
+    part: Part
+    value: Floats
+    prices: Floats
+    cost: Floats
+    between: Floats
+    first: Floats
+    start: Floats
+    constant: float
+    visited: Flags
+    chosen: Flags
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +194,28 @@ class Relaxation:
         found[users + pairs : users + pairs + rows] = max(served, 1) * self.band.first
         return found
 
+    @cached_property
+    def yields(self) -> Flags:
+        """Whether each user yields to each other one, or is the same, shape (K, K).
+
+        A user yields to another one of its model that asks for no more, may wait no
+        less and is there no later: whatever serves the first can serve the second.
+        """
+        model = self.network.user_model
+        demand_s = self.network.demand_s
+        deadline_s = self.network.tables.deadline_s[self.network.users]
+        release_s = self.network.tables.release_s[self.network.users]
+        no_worse = (
+            (model[:, None] == model)
+            & (demand_s[:, None] >= demand_s)
+            & (deadline_s[:, None] <= deadline_s)
+            & (release_s[:, None] >= release_s)
+        )
+        # Of two that are the same, the second yields.
+        place = np.arange(len(model))
+        found: Flags = no_worse & (~no_worse.T | (place[:, None] >= place))
+        return found
+
     def everything(self) -> Part:
         """All schedules."""
         users = len(self.network.users)
@@ -163,40 +224,87 @@ class Relaxation:
             nobody, nobody, np.zeros(users, np.int64), self.network.until.copy()
         )
 
-    def evaluate(self, multipliers: Floats, part: Part) -> Evaluated:
-        """Bound the users served by some of the schedules.
+    def priced(self, multipliers: Floats, part: Part) -> Priced:
+        """Value all that a path may do under some multipliers.
 
         Parameters
         ----------
         multipliers
             Any, at least 0 except for the prices of users that must be served.
         part
-            The schedules.
+            The schedules that are looked at.
         """
         network, band = self.network, self.band
-        users, pairs, rows, priced = self._sizes
+        users, pairs, rows, _ = self._sizes
         price, refund, rho, kappa_ = np.split(
             multipliers, np.cumsum([users, pairs, rows])
         )
         kappa = float(kappa_.sum())
         refunds = np.zeros(self._holds.shape)
         refunds[self._pairs] = refund
-        path = self._longest(price, refunds.sum(axis=0), rho, kappa, part)
         # A model with a user that must be served is visited.
         left = np.add.reduceat(price, network.first[:-1]) - refunds.sum(axis=1)
         visited = np.maximum.reduceat(part.forced, network.first[:-1]) | (left > 0)
-        loaded = self._loaded(path, refunds.sum(axis=0), kappa)
-        bound = path.value + float(left[visited].sum()) + float(rho @ band.capacity)
+        by_atom = refunds.sum(axis=0)
+        constant = float(left[visited].sum()) + float(rho @ band.capacity)
         if self._cache:
-            worth = refunds.sum(axis=0) - kappa * self._atom_load_s
-            bound += float(np.maximum(worth, 0.0).sum())
-        bound += kappa * self._budget_s
-        served, steps, squares = np.zeros((3, users))
+            worth = by_atom - kappa * self._atom_load_s
+            constant += float(np.maximum(worth, 0.0).sum())
+        constant += kappa * self._budget_s
+        prices = band.prices(rho)
+        computed = np.where(np.isfinite(network.latency_s), network.latency_s, 0.0)
+        cost = (0.0 if self._overlap else kappa) * computed
+        models = len(network.models)
+        between = np.zeros((models, models))
+        first = np.zeros(models)
+        if not self._cache:
+            first = self._holds @ by_atom
+            between = first - (self._holds * by_atom) @ self._holds.T
+            if self._overlap:
+                between = between - kappa * network.load_s[:-1]
+                first = first - kappa * network.load_s[-1]
+        start = band.start_worth(rho)
+        if band.waits:
+            # The GPU does nothing before its first load.
+            start = start - kappa * np.arange(network.last + 1) * network.step_s
+        return Priced(
+            part=part,
+            value=1.0 - price,
+            prices=prices,
+            cost=cost,
+            between=between,
+            first=first,
+            start=start,
+            constant=constant,
+            visited=visited,
+            chosen=by_atom > kappa * self._atom_load_s,
+        )
+
+    def gains(self, priced: Priced) -> Gains:
+        """Value every batch."""
+        network, (value, prices, cost) = self.network, priced[1:4]
+        if network.ordered:
+            return OrderedGains(network, value, prices[0], cost, priced.part)
+        return FreeGains(network, value, prices, self.band.kind, cost, priced.part)
+
+    def evaluate(self, multipliers: Floats, part: Part) -> Evaluated:
+        """Bound the users served by some of the schedules.
+
+        Parameters are those of :meth:`priced`.
+        """
+        network, band = self.network, self.band
+        priced = self.priced(multipliers, part)
+        path = network.longest(
+            self.gains(priced), priced.between, priced.first, priced.start
+        )
+        loaded = self._loaded(path, priced.chosen)
+        served, steps, squares = np.zeros((3, len(network.users)))
         for stop in path.stops:
             served[stop.users] += 1
             steps[stop.users] += stop.step
             squares[stop.users] += stop.step**2
-        gpu = [self._budget_s - self._gpu_used_s(path, loaded)] * priced
+        gpu = [self._budget_s - self._gpu_used_s(path, loaded)] * self._sizes[3]
+        visited = priced.visited
         gradient = np.concatenate(
             (
                 visited[network.user_model] - served,
@@ -205,40 +313,13 @@ class Relaxation:
                 gpu,
             )
         )
+        bound = path.value + priced.constant
         return Evaluated(bound, gradient, served, steps, squares)
 
-    def _longest(
-        self, price: Floats, refund: Floats, rho: Floats, kappa: float, part: Part
-    ) -> Path:
-        network = self.network
-        prices = self.band.prices(rho)
-        computed = np.where(np.isfinite(network.latency_s), network.latency_s, 0.0)
-        cost = (0.0 if self._overlap else kappa) * computed
-        if network.ordered:
-            gains: OrderedGains | FreeGains = OrderedGains(
-                network, 1.0 - price, prices[0], cost, part
-            )
-        else:
-            gains = FreeGains(network, 1.0 - price, prices, self.band.kind, cost, part)
-        models = len(network.models)
-        between = np.zeros((models, models))
-        first = np.zeros(models)
-        if not self._cache:
-            first = self._holds @ refund
-            between = first - (self._holds * refund) @ self._holds.T
-            if self._overlap:
-                between = between - kappa * network.load_s[:-1]
-                first = first - kappa * network.load_s[-1]
-        start = self.band.start_worth(rho)
-        if self.band.waits:
-            # The GPU does nothing before its first load.
-            start = start - kappa * np.arange(network.last + 1) * network.step_s
-        return network.longest(gains, between, first, start)
-
-    def _loaded(self, path: Path, refund: Floats, kappa: float) -> Floats:
+    def _loaded(self, path: Path, chosen: Flags) -> Floats:
         """How often each atom is loaded, by the path or by choice."""
         if self._cache:
-            return np.asarray(refund > kappa * self._atom_load_s, dtype=np.float64)
+            return chosen.astype(np.float64)
         loaded = np.zeros(len(self._atoms))
         for a, m in path.visits:
             loaded += self._holds[m] * (1 - self._holds[a] if a >= 0 else 1.0)

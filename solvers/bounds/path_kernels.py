@@ -237,6 +237,103 @@ def walk(grid: Grid) -> None:
                     entered[row, c] = max(served[row, c], most)
 
 
+class Arcs(NamedTuple):
+    """The arcs of a network by the column they lead from.
+
+    Other names are those of :class:`Grid`.
+
+    Parameters
+    ----------
+    arc_column
+        Column that each arc leads to, shape (A,).
+    by_source, first_from
+        Arcs by the column they lead from, and the first of each column there, and A,
+        shapes (A,) and (C+1,).
+    """
+
+    batch_steps: Ints
+    load_steps: Ints
+    arc_size: Ints
+    arc_column: Ints
+    arc_model: Ints
+    from_nobody: Flags
+    by_source: Ints
+    first_from: Ints
+    column: Ints
+    bars_until: Ints
+    is_user: Flags
+
+
+@compiled
+def walk_back(
+    arcs: Arcs, table: Floats, change: Floats, found: Floats, begins: Floats
+) -> None:
+    """Fill in what the rest of a path is worth.
+
+    Parameters
+    ----------
+    arcs, table, change
+        As in a :class:`Grid`; the diagonal of the last is not looked at.
+    found
+        Worth after a batch, by its step and column, shape (last+1, C).
+    begins
+        Worth if a batch of a model begins at a step or later, shape (last+1, M).
+    """
+    (
+        batch_steps,
+        load_steps,
+        arc_size,
+        arc_column,
+        arc_model,
+        from_nobody,
+        by_source,
+        first_from,
+        column,
+        bars_until,
+        is_user,
+    ) = arcs
+    steps, columns = found.shape
+    models = batch_steps.shape[1]
+    goes_on = np.empty(columns)
+    entered = np.full((steps, models), -np.inf)
+    for i in range(steps - 1, -1, -1):
+        for m in range(models):
+            begins[i, m] = begins[i + 1, m] if i + 1 < steps else -np.inf
+        for c in range(columns):
+            most = -np.inf
+            for at in range(first_from[c], first_from[c + 1]):
+                a = by_source[at]
+                ends = i + batch_steps[arc_size[a], arc_model[a]]
+                if ends < steps:
+                    most = max(most, table[ends, a] + found[ends, arc_column[a]])
+            goes_on[c] = most
+            if most > -np.inf:
+                m = arc_model[by_source[first_from[c]]]
+                begins[i, m] = max(begins[i, m], most)
+                if not is_user[c]:
+                    entered[i, m] = max(entered[i, m], most)
+        for m in range(models):
+            most_leaving = 0.0
+            for other in range(models):
+                at = i + load_steps[m, other]
+                if other != m and at < steps:
+                    worth = change[m, other] + entered[at, other]
+                    most_leaving = max(most_leaving, worth)
+            nobody = column[m]
+            for c in range(column[m], column[m + 1]):
+                most = max(most_leaving, goes_on[c])
+                if i + 1 < steps:
+                    most = max(most, found[i + 1, c])
+                if is_user[c]:
+                    for at in range(first_from[nobody], first_from[nobody + 1]):
+                        a = by_source[at]
+                        ends = i + batch_steps[arc_size[a], m]
+                        if from_nobody[a] and ends < steps and bars_until[c] < ends:
+                            worth = table[ends, a] + found[ends, arc_column[a]]
+                            most = max(most, worth)
+                found[i, c] = most
+
+
 @compiled
 def first_best(values: Floats) -> int:
     """First of the greatest values."""

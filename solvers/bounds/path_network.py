@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from solvers.bounds.path_kernels import COMPILED, Grid, trace, walk
+from solvers.bounds.path_kernels import COMPILED, Arcs, Grid, trace, walk, walk_back
 from solvers.bounds.path_memory import Flags, Group, Kind, Memory
 from solvers.core.tables import Floats, Ints, Tables
 
@@ -248,6 +248,62 @@ class Network:
         -----
         O(steps · (arcs + M²)), in blocks of as many steps as the shortest batch.
         """
+        grid = self._walked(gains, between, first, start)
+        value = float(grid.served[-1].max())
+        if value <= 0:
+            return Path(0.0, [], [], 0)
+        batches, visits, begins = (trace if COMPILED else self._trace)(grid)
+        stops = [
+            Stop(
+                step,
+                int(self.arc_size[arc]),
+                int(self.arc_model[arc]),
+                gains.users(step, arc),
+            )
+            for step, arc in batches[::-1].tolist()
+        ]
+        changes = [(a, m) for a, m in visits[::-1].tolist()]
+        return Path(value, stops, changes, int(start[: begins + 1].argmax()))
+
+    @cached_property
+    def _arcs(self) -> Arcs:
+        by_source = np.argsort(self.arc_source, kind="stable")
+        columns = np.arange(len(self.model_of) + 1)
+        return Arcs(
+            batch_steps=self.batch_steps,
+            load_steps=self.load_steps,
+            arc_size=self.arc_size,
+            arc_column=self.arc_column,
+            arc_model=self.arc_model,
+            from_nobody=self._from_nobody,
+            by_source=by_source,
+            first_from=np.searchsorted(self.arc_source[by_source], columns),
+            column=self.column,
+            bars_until=self._bars_until,
+            is_user=self._is_user,
+        )
+
+    def before(
+        self, gains: Gains, between: Floats, first: Floats, start: Floats
+    ) -> tuple[Floats, Floats]:
+        """Value of a longest path before a batch, and up to one, by step and model.
+
+        Parameters are those of :meth:`longest`.
+
+        Returns
+        -------
+        Floats, Floats
+            For a batch of each model that begins at a step, and one that ended by it,
+            shape (last+1, M), −inf if there is none; neither decreases with the step.
+        """
+        grid = self._walked(gains, between, first, start)
+        entered = grid.entered[self.pad :]
+        before = np.maximum.reduceat(entered, self.column[:-1], axis=1)
+        return before, grid.left[self.pad :]
+
+    def _walked(
+        self, gains: Gains, between: Floats, first: Floats, start: Floats
+    ) -> Grid:
         steps = np.arange(self.last + 1)
         at = steps[:, None] - self.load_steps[-1]
         earlier = np.maximum.accumulate(start)
@@ -272,21 +328,77 @@ class Network:
             arrived=np.full((self.last + 1, models), -np.inf),
         )
         (walk if COMPILED else self._walk)(grid)
-        value = float(grid.served[-1].max())
-        if value <= 0:
-            return Path(0.0, [], [], 0)
-        batches, visits, begins = (trace if COMPILED else self._trace)(grid)
-        stops = [
-            Stop(
-                step,
-                int(self.arc_size[arc]),
-                int(self.arc_model[arc]),
-                gains.users(step, arc),
-            )
-            for step, arc in batches[::-1].tolist()
-        ]
-        changes = [(a, m) for a, m in visits[::-1].tolist()]
-        return Path(value, stops, changes, int(start[: begins + 1].argmax()))
+        return grid
+
+    def rest(self, gains: Gains, between: Floats) -> tuple[Floats, Floats]:
+        """Value of a longest rest of a path, after a batch and with one.
+
+        Parameters
+        ----------
+        gains, between
+            As for :meth:`longest`.
+
+        Returns
+        -------
+        Floats, Floats
+            After a batch, by its step and column, shape (last+1, C), at least 0; and
+            with a batch of each model that begins at a step or later, shape
+            (last+1, M), −inf if there is none. Neither increases with the step.
+
+        Notes
+        -----
+        O(steps · (arcs + M²)).
+        """
+        found = np.zeros((self.last + 1, len(self.model_of)))
+        begins = np.zeros((self.last + 1, len(self.models)))
+        walk = walk_back if COMPILED else self._walk_back
+        walk(self._arcs, gains.table, between, found, begins)
+        return found, begins
+
+    def _walk_back(
+        self,
+        arcs: Arcs,
+        table: Floats,
+        change: Floats,
+        found: Floats,
+        begins: Floats,
+    ) -> None:
+        """Do what :func:`walk_back` does, in as many steps at once as a batch has."""
+        del arcs
+        took = self.batch_steps[self.arc_size, self.arc_model]
+        from_ = self._arcs.by_source
+        sources, first_from = np.unique(self.arc_source[from_], return_index=True)
+        here = self.column[:-1]
+        change = np.where(np.eye(len(here), dtype=bool), -np.inf, change)
+        entered = np.full_like(begins, -np.inf)
+        number = np.arange(len(took))
+        for high in range(self.last, -1, -self.block):
+            rows = np.arange(max(high - self.block + 1, 0), high + 1)
+            ends = rows[:, None] + took
+            at = np.minimum(ends, self.last)
+            total = table[at, number] + found[at, self.arc_column]
+            total[ends > self.last] = -np.inf
+            best = np.full((len(rows), len(self.model_of)), -np.inf)
+            best[:, sources] = np.maximum.reduceat(total[:, from_], first_from, axis=1)
+            begins[rows] = np.maximum.reduceat(best, here, axis=1)
+            entering = np.where(self._is_user, -np.inf, best)
+            entered[rows] = np.maximum.reduceat(entering, here, axis=1)
+            arrives = rows[:, None, None] + self.load_steps[:-1]
+            worth = entered[np.minimum(arrives, self.last), np.arange(len(here))]
+            worth = np.where(arrives > self.last, -np.inf, worth + change)
+            leaving = np.maximum(worth.max(axis=2), 0.0)
+            best = np.maximum(best, leaving[:, self.model_of])
+            for a in np.flatnonzero(self._from_nobody).tolist():
+                m = self.arc_model[a]
+                span = slice(self.column[m] + 1, self.column[m + 1])
+                free = self._bars_until[span] < ends[:, a, None]
+                worth = np.where(free, total[:, a, None], -np.inf)
+                best[:, span] = np.maximum(best[:, span], worth)
+            if high < self.last:
+                best[-1] = np.maximum(best[-1], found[high + 1])
+                begins[high] = np.maximum(begins[high], begins[high + 1])
+            found[rows] = np.maximum.accumulate(best[::-1], axis=0)[::-1]
+            begins[rows] = np.maximum.accumulate(begins[rows][::-1], axis=0)[::-1]
 
     def _walk(self, grid: Grid) -> None:
         """Do what :func:`walk` does, in as many steps at once as a batch has."""

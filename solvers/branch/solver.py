@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.bounds.path_bound import ITERATIONS, Relaxation, Tuned, tuned, whole
-from solvers.bounds.path_network import Network, Part
+from solvers.bounds.path_network import Part
 from solvers.bounds.upper_bound import upper_bound
+from solvers.branch.labels import look_at_all, may_label
 from solvers.core.algorithm import Options, Solution
 from solvers.core.tables import PlannedRound, Rounds, Tables
 from solvers.core.timing import time_rounds
@@ -32,8 +33,18 @@ PLAN_ITERATIONS = 200
 NODE_ITERATIONS = 50
 NODE_SHARE = 0.3
 
-# Nodes if there is no time limit.
-MAX_NODES = 30
+
+class Effort(NamedTuple):
+    """How many nodes, and batches of labels at the root and at others, are tried."""
+
+    nodes: float
+    root_tries: int
+    tries: int
+
+
+# With a time limit, and without one.
+LIMITED = Effort(math.inf, 30_000_000, 1_000_000)
+UNLIMITED = Effort(30, 20_000, 2_000)
 
 
 class _Node(NamedTuple):
@@ -54,8 +65,9 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     with one deadline and releases 0 into those that serve at most q users of a model
     and those that serve more, else into those with a user and those without; where it
     is decided who is served, by the step in which a user's batch ends. A node is given
-    up when its bound is what the plan serves. Where all steps are decided there is one
-    sequence of rounds left, and timing it decides.
+    up when its bound is what the plan serves, or all its schedules have been looked at
+    (:mod:`solvers.branch.labels`). Where all steps are decided there is one sequence of
+    rounds left, and timing it decides.
 
     Returns
     -------
@@ -64,9 +76,9 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
 
     Notes
     -----
-    Exponential in the worst case. Without a time limit it ends after ``MAX_NODES``
-    nodes, and the same seed gives the same result. Problems too large for the path
-    bound keep the bound of local search.
+    Exponential in the worst case. Without a time limit it ends after some nodes
+    (``UNLIMITED``), and the same seed gives the same result. Problems too large for the
+    path bound keep the bound of local search.
     """
     if not tables.active:
         return Solution([], proven=True)
@@ -86,7 +98,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
             uplink,
             rounds,
             bound,
-            MAX_NODES if limit_s is None else np.inf,
+            UNLIMITED if limit_s is None else LIMITED,
             lambda: time.monotonic() >= stop_s,
         )
     met = count_users(rounds) == bound
@@ -103,7 +115,7 @@ def proven(
     uplink: Uplink,
     rounds: Rounds,
     bound: int,
-    most_nodes: float,
+    effort: Effort,
     out_of_time: Callable[[], bool],
 ) -> tuple[Rounds, int]:
     """Lower a bound by branching, at best to what a plan serves.
@@ -121,7 +133,7 @@ def proven(
     least = min(bound, max(whole(found.bound), served))
     if least == served:
         return rounds, served
-    search = _Search(relaxed, uplink, rounds, least, most_nodes, out_of_time)
+    search = _Search(relaxed, uplink, rounds, least, effort, out_of_time)
     least = search.run(found)
     return search.rounds, max(search.served, least)
 
@@ -134,12 +146,13 @@ class _Search:
     uplink: Uplink
     rounds: Rounds
     bound: int
-    most_nodes: float
+    effort: Effort
     out_of_time: Callable[[], bool]
 
     def __post_init__(self) -> None:
         self.served = count_users(self.rounds)
-        self.yields = _yields(self.relaxed.network)
+        self.yields = self.relaxed.yields
+        self.labels = may_label(self.relaxed)
 
     def run(self, root: Tuned) -> int:
         """Divide nodes until none is left that may serve more, and return the bound."""
@@ -149,10 +162,15 @@ class _Search:
         tuned_nodes = 0
         while nodes and -nodes[0][0] > self.served:
             greatest = -nodes[0][0]
-            if self.out_of_time() or tuned_nodes >= self.most_nodes:
+            if self.out_of_time() or tuned_nodes >= self.effort.nodes:
                 return greatest
             _, depth, _, node = heapq.heappop(nodes)
             aim = max(self.served, greatest - 1)
+            if self._refuted(node, aim):
+                if aim > self.served:
+                    heapq.heappush(nodes, (-aim, depth, next(ticket), node))
+                continue
+            aim = max(self.served, aim)
             if node.refuted > aim:
                 children = [node.part]
             else:
@@ -171,6 +189,30 @@ class _Search:
                     child = _Node(part, found, aim)
                     heapq.heappush(nodes, (-least, depth, next(ticket), child))
         return self.served
+
+    def _refuted(self, node: _Node, most: int) -> bool:
+        """Whether all schedules of a node, looked at, serve no more than so many.
+
+        One that serves more, if it is found, is kept.
+        """
+        part, network = node.part, self.relaxed.network
+        # Labels are told apart by the users that they serve, not by when.
+        by_time = part.earliest.any() or (part.latest < network.until).any()
+        if by_time or not self.labels:
+            return False
+        everything = not (part.forced.any() or part.banned.any())
+        found = look_at_all(
+            self.relaxed,
+            self.uplink,
+            node.found.multipliers,
+            part,
+            most + 1,
+            most_tries=self.effort.root_tries if everything else self.effort.tries,
+            out_of_time=self.out_of_time,
+        )
+        if found.rounds is not None:
+            self.rounds, self.served = found.rounds, count_users(found.rounds)
+        return found.refuted
 
     def _decide(self, part: Part) -> bool:
         """Time the only rounds left, and keep them if they can be had.
@@ -268,21 +310,3 @@ class _Search:
         latest, earliest = part.latest.copy(), part.earliest.copy()
         latest[k], earliest[k] = step[k], step[k] + 1
         return [part._replace(latest=latest), part._replace(earliest=earliest)]
-
-
-def _yields(network: Network) -> Flags:
-    """Whether each user yields to each other one, or is the same, shape (K, K)."""
-    model = network.user_model
-    demand_s = network.demand_s
-    deadline_s = network.tables.deadline_s[network.users]
-    release_s = network.tables.release_s[network.users]
-    no_worse = (
-        (model[:, None] == model)
-        & (demand_s[:, None] >= demand_s)
-        & (deadline_s[:, None] <= deadline_s)
-        & (release_s[:, None] >= release_s)
-    )
-    # Of two that are the same, the second yields.
-    place = np.arange(len(model))
-    found: Flags = no_worse & (~no_worse.T | (place[:, None] >= place))
-    return found

@@ -72,6 +72,22 @@ def test_both_find_the_same(
             )
             for mine, theirs in zip(one, other, strict=True):
                 assert np.array_equal(mine, theirs)
+            priced = relaxed.priced(start + noise, part)
+            gains, network = relaxed.gains(priced), relaxed.network
+            rests = []
+            for compiled in (False, True):
+                monkeypatch.setattr(path_network, "COMPILED", compiled)
+                rests.append(network.rest(gains, priced.between))
+            for mine, theirs in zip(*rests, strict=True):
+                assert np.array_equal(mine, theirs)
+            # A path is its first load, and what begins after it.
+            path = network.longest(gains, priced.between, priced.first, priced.start)
+            at = np.arange(network.last + 1)[:, None] - network.load_steps[-1]
+            earliest = np.maximum.accumulate(priced.start)[np.maximum(at, 0)]
+            whole = np.where(at < 0, -np.inf, earliest + priced.first + rests[0][1])
+            if network.ordered or not network._is_user.any():
+                assert path.value == pytest.approx(max(0.0, float(whole.max())))
+            assert path.value <= max(0.0, float(whole.max())) + 1e-9
             compared += 1
 
     run()

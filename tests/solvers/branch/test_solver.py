@@ -27,6 +27,7 @@ FEW = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+EFFORT = branch.Effort(nodes=20, root_tries=1000, tries=100)
 CASES = [
     (kind, uplink)
     for kind, drawn in KINDS.items()
@@ -55,7 +56,9 @@ def compare(problem: Problem, uplink: Uplink) -> None:
     best = branch.solve(tables, uplink, Options(iterations=20)).rounds
     for left_out in {0, min(1, optimum)}:
         plan = without(best, left_out)
-        rounds, found = branch.proven(tables, uplink, plan, bound, 20, lambda: False)
+        rounds, found = branch.proven(
+            tables, uplink, plan, bound, EFFORT, lambda: False
+        )
         assert branch.count_users(rounds) <= optimum <= found <= max(bound, optimum)
         if rounds != plan:
             assert time_rounds(tables, rounds, uplink) is not None
@@ -149,7 +152,7 @@ def test_a_leaf_is_timed() -> None:
             steps[k] = int(r.end_s / relaxed.network.step_s)
     decided = part._replace(forced=forced, banned=~forced, earliest=steps, latest=steps)
     assert 1 < best.served < len(forced)
-    search = branch._Search(relaxed, "static", [], 9, 10, lambda: False)
+    search = branch._Search(relaxed, "static", [], 9, EFFORT, lambda: False)
     assert search._decide(decided)
     assert branch.count_users(search.rounds) == best.served
     # All users at once are more than a batch takes, or can be in time.
@@ -158,7 +161,7 @@ def test_a_leaf_is_timed() -> None:
         banned=np.zeros_like(forced),
         latest=np.full_like(steps, relaxed.network.last),
     )
-    search = branch._Search(relaxed, "static", [], 9, 10, lambda: False)
+    search = branch._Search(relaxed, "static", [], 9, EFFORT, lambda: False)
     assert search._decide(everybody)
     assert not search.rounds
 
@@ -194,7 +197,8 @@ def test_parts_that_a_coarse_grid_cannot_refute_are_timed(
         )
         plan = branch.solve(tables, "static", Options(iterations=50)).rounds
         assert branch.count_users(plan) == best
-        search = Watched(relaxed, "static", plan, 6, np.inf, lambda: False)
+        search = Watched(relaxed, "static", plan, 6, branch.LIMITED, lambda: False)
+        search.labels = False  # or nothing is left to divide
         before = len(divided)
         assert search.run(root) == best
         proofs += len(divided) > before
