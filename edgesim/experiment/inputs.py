@@ -138,7 +138,8 @@ def load_inputs(
     library_rng, map_rng = spawned(chosen.run.seed)
     library = library_of(where, chosen, device, library_rng)
     if chosen.workload.zipf is None:
-        names = map_models(where, requests, library, chosen.workload.models, map_rng)
+        rule = chosen.workload.models
+        names = map_models(where, requests, library, device, rule, map_rng)
     else:
         names = ranked_models(library, map_rng)
     assumed: tuple[str, ...] = ()

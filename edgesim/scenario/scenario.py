@@ -44,9 +44,9 @@ from solvers.problem import (
 SCENARIO = "edgesim.scenario/1"
 
 # Mapping of a trace's models, by popularity, to the library's model of the same name,
-# of the same rank, of the rank modulo the library, or of the same rank in a seeded
-# permutation of the library.
-ModelMap = Literal["name", "rank", "round-robin", "random"]
+# of the same rank, of the rank modulo the library, of the rank modulo the library with
+# its families mixed, or of the same rank in a seeded permutation of the library.
+ModelMap = Literal["name", "rank", "round-robin", "families", "random"]
 
 
 # A file name in TOML: relative to the scenario, or a shipped name.
