@@ -96,7 +96,8 @@ def sharing(
     from edgesim.cli.options import byte_sizes, one_of
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
-    from edgesim.files import keep_inputs
+    from edgesim.file_kinds import PROFILE
+    from edgesim.files import check_writable, keep_inputs
     from edgesim.profile.file import write_profile
     from edgesim.text import plain
 
@@ -125,6 +126,8 @@ def sharing(
     for written in (out, picture):
         if written is not None:
             keep_inputs(written, *typed, *paths, *given_files(like, latency_from))
+    if out is not None:
+        check_writable(out, PROFILE)
     if picture is not None:
         from edgesim.plotting.sharing import write_picture
         from edgesim.plotting.style import check_picture

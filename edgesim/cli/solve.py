@@ -57,6 +57,7 @@ def solve(
         failure,
         solve_by_name,
     )
+    from edgesim.file_kinds import SCHEDULE
     from edgesim.files import check_writable, keep_inputs, write_or_save
     from edgesim.instances import SCHEDULES_FOLDER, read_instance, write_schedule
     from edgesim.output_folder import check_addable
@@ -78,7 +79,7 @@ def solve(
     if len(names) > 1:
         check_addable(out, SCHEDULES_FOLDER)
     else:
-        check_writable(out)
+        check_writable(out, SCHEDULE)
     results: dict[str, solvers.Result] = {}
     failed: dict[str, solvers.EdgesimError] = {}
     with progress(problem.name) as advance:
