@@ -157,7 +157,7 @@ def load_inputs(
 def _requests(located: Located, given: Trace | None) -> Trace | StoredTrace:
     """Read the trace, or take the given one."""
     if located.scenario.online is None:
-        return given or read_trace(located.trace_file)
+        return read_trace(located.trace_file) if given is None else given
     if given is None:
         return open_trace(located.trace_file)
     return in_memory(given, located.trace_file)
