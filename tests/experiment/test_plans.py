@@ -387,6 +387,36 @@ def test_any_choice_of_solvers_can_be_drawn(
     assert {p.name for p in (tmp_path / "out").iterdir()} == OUTPUTS
 
 
+def test_one_bound_for_all_that_solve_the_same_problem(tmp_path: Path) -> None:
+    """Equal plans have equal gaps: the least bound of the repeat holds for each."""
+    out = tmp_path / "out"
+    names = ("dp-noshare", "ilp-noshare", "edf", "dp")
+    finished = edgesim(
+        *("run", "campus", "--solver", ",".join(names), "--repeats", 2, "--out", out)
+    )
+    assert finished.code == 0, finished.err
+    own = {
+        name: [
+            json.loads((out / "plans" / str(repeat) / f"{name}.json").read_text())
+            for repeat in range(2)
+        ]
+        for name in names
+    }
+    found = json.loads((out / "summary.json").read_text())["solvers"]
+    bounds = {name: [plan["bound"] for plan in plans] for name, plans in own.items()}
+    assert bounds["dp-noshare"] != bounds["ilp-noshare"]
+    for group in (names[:2], names[2:]):
+        for repeat in range(2):
+            least = min(bounds[name][repeat] for name in group)
+            for name in group:
+                served = own[name][repeat]["served"]
+                assert found[name]["bound"]["values"][repeat] == least
+                gap = found[name]["gap"]["values"][repeat]
+                assert gap == (least - served) / least
+                optimal = found[name]["status"][repeat] == "optimal"
+                assert optimal == (served == least)
+
+
 def test_nothing_to_serve(small: Path, tmp_path: Path) -> None:
     """Requests without a link make empty plans and all outputs."""
     header, first = TRACE.splitlines()[:2]
