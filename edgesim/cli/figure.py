@@ -142,6 +142,7 @@ def figure(
     from edgesim.cli.options import picture_formats
     from edgesim.cli.progress import progress
     from edgesim.results.figure import Kept, run_figure
+    from edgesim.results.provenance import assumed_text
     from edgesim.results.replaced import replaced_text
 
     wanted = picture_formats("--format", formats)
@@ -192,6 +193,7 @@ def figure(
     kept_in = store or source.points
     reached: Kept | None = None
     doubtful: list[str] = []
+    assumed: list[str] = []
 
     def advanced(done: int, total: int) -> None:
         nonlocal reached
@@ -221,9 +223,12 @@ def figure(
             done=advanced,
             stopped=lambda _kept: say(farewell(), err=True),
             warn=doubtful.append,
+            assume=assumed.extend,
         )
     for doubt in doubtful:
         say(f"warning: {doubt}", err=True)
+    if assumed:
+        say(assumed_text(assumed))
     _report(source, written, before, part, kept_in)
 
 
@@ -256,8 +261,8 @@ def _report(
     """Say what was written, and what it replaces."""
     if shard is not None:
         say(
-            f"part {shard.number} of {shard.parts} of {source.stem} is kept in "
-            f"{kept_in}; --merge writes the figure once all are"
+            f"part {shard.number} of {shard.parts} of {source.stem} is in {kept_in}; "
+            f"--merge writes the figure once all parts are there"
         )
         return
     if before:

@@ -238,7 +238,7 @@ def _hardware(scenario: Scenario) -> tuple[str, ...]:
     """Describe the assumptions on library, GPU and cell."""
     gpu = scenario.gpu
     shared = (
-        "blocks of the same content are one block"
+        "models share all blocks of equal content"
         if scenario.library.kind == "checkpoints"
         else "the profile knows no contents, so models share nothing"
     )
@@ -319,8 +319,9 @@ def _deadlines(scenario: Scenario, trace: Demand) -> str:
     assert deadline_s is not None
     if deadline_s < window_s:
         said += (
-            f"; {deadline_s:g} s is less than a window, so more requests must be "
-            f"served at once than ever wait; policies serve them as they come"
+            f"; a window is longer than these {deadline_s:g} s, so a plan has to serve "
+            f"more requests at once than would ever wait together, and a policy, which "
+            f"serves requests as they come, does not"
         )
     return said
 

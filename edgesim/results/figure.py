@@ -78,6 +78,7 @@ def run_figure(
     done: Callable[[int, int], None] | None = None,
     stopped: Callable[[Kept], None] | None = None,
     warn: Callable[[str], None] | None = None,
+    assume: Callable[[Sequence[str]], None] | None = None,
 ) -> tuple[Path, ...]:
     """Compute what is missing of a figure, and write its data and then its picture.
 
@@ -112,6 +113,8 @@ def run_figure(
         Called when this is interrupted, with what is kept.
     warn
         Called with what looks as if something else were meant; it is computed as it is.
+    assume
+        Called with the settings that no file states, a line each, if there are any.
 
     Returns
     -------
@@ -159,6 +162,8 @@ def run_figure(
     if warn is not None:
         for doubt in points.doubts:
             warn(str(doubt))
+    if assume is not None and points.assumed:
+        assume(points.assumed)
     if shard is not None:
         return ()
     make_folder(source.folder)

@@ -173,7 +173,7 @@ def test_checkpoints_run_by_name(
     for words in (
         "2 models in 1 cluster, laminar sharing: ",
         "assumed, since neither profile nor trace says so:",
-        "library: blocks of the same content are one block",
+        "library: models share all blocks of equal content",
         "loads: from pageable memory, as the profile times them; GPU memory: without",
         "cell: 100 GHz, so that uploads take next to no time and the GPU alone decides",
         "blocks that stay in GPU memory: those of the round before; no load while",
@@ -424,7 +424,7 @@ def test_own_models_are_served_as_requests_come(
         *("--policy", "greedy,greedy-noshare"),
     )
     assert finished.code == 0, finished.err
-    assert "library: blocks of the same content are one block" in finished.out
+    assert "library: models share all blocks of equal content" in finished.out
     assert "blocks that stay in GPU memory: those of the round before" in finished.out
     assert "by their names" in finished.out
     folder = tmp_path / "results" / "own-models-online"
