@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -151,6 +151,7 @@ def sharing(
             )
     library = share_by_content(read, names=matching, min_bytes=min_bytes)
     found = answer(library, loads or loads_assumed(), sizes)
+    _doubt_memory(library, sizes)
     if out is not None:
         assert loads is not None  # checked above
         profile = library_profile(out.stem, library, loads, latency)
@@ -189,6 +190,18 @@ def sharing(
             f"needs one: give --latency-from PROFILE:MODEL",
             err=True,
         )
+
+
+def _doubt_memory(library: ContentLibrary, sizes: Sequence[int]) -> None:
+    """Warn of memory that holds no model and looks like another unit."""
+    from edgesim.experiment.doubts import unusual
+
+    models = library.models.values()
+    smallest = min(sum(block.bytes for block in blocks) for blocks in models)
+    for size in sizes:
+        doubt = unusual("gpu.memory_bytes", size) if size < smallest else None
+        if doubt is not None:
+            say(f"warning: --memory: {doubt}", err=True)
 
 
 def _chosen(key: str | None, base: Path | None) -> list[str]:
