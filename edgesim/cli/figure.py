@@ -26,6 +26,7 @@ from edgesim.cli.scenario_options import (
     TimeLimit,
     TraceFile,
     UplinkName,
+    given_keys,
 )
 from edgesim.cli.settings import Settings
 from edgesim.errors import InputError
@@ -159,28 +160,29 @@ def figure(
         "relative": relative or None,
         "kind": "map" if as_map else None,
     }
+    chosen = {
+        "--solver": solver,
+        "--time-limit": time_limit,
+        "--iterations": iterations,
+        "--policy": policy,
+        "--uplink": uplink,
+        "--deadline": deadline,
+        "--memory": memory,
+        "--residency": residency,
+        "--overlap": overlap,
+        "--load-from": load_from,
+        "--bandwidth": bandwidth,
+        "--repeats": repeats,
+        "--seed": seed,
+        "--trace": trace,
+        "--profile": profile,
+    }
     source = chosen_figure(
         own_models(profile, trace, policy, (*(settings or ()), *(vary or ())))
         if name is None
         else name,
         vary=vary or (),
-        chosen={
-            "--solver": solver,
-            "--time-limit": time_limit,
-            "--iterations": iterations,
-            "--policy": policy,
-            "--uplink": uplink,
-            "--deadline": deadline,
-            "--memory": memory,
-            "--residency": residency,
-            "--overlap": overlap,
-            "--load-from": load_from,
-            "--bandwidth": bandwidth,
-            "--repeats": repeats,
-            "--seed": seed,
-            "--trace": trace,
-            "--profile": profile,
-        },
+        chosen=chosen,
         plot=plot,
         log=log,
         settings=settings or (),
@@ -208,7 +210,7 @@ def figure(
 
     with (
         with_farewell(farewell),
-        naming_options(source, settings or (), plot),
+        naming_options(source, settings or (), plot, given_keys(chosen)),
         progress(source.stem) as advance,
     ):
         written = run_figure(

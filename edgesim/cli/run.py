@@ -10,7 +10,6 @@ import typer
 from edgesim.cli.output import say
 from edgesim.cli.own_code import OwnCode, Traceback
 from edgesim.cli.scenario_options import (
-    LIKE_NAMED,
     OPTIONS,
     Bandwidth,
     Deadline,
@@ -121,7 +120,7 @@ def run(
     online = is_online(path) or any(overlap(key, "online") for key in named)
     given = option_values(path, chosen, online=online)
     typed = {key: f"--set {key}" for key in named}
-    typed |= {key: OPTIONS[key] for key in given if key not in LIKE_NAMED}
+    typed |= {key: OPTIONS[key] for key in given}
     files = typed_files(named)
     named = {key: value for key, value in named.items() if key not in files}
     with naming_settings(path, typed):
@@ -158,8 +157,7 @@ def run(
     if failed:
         if undrawn is not None:
             say(f"warning: {undrawn}", err=True)
-        where = f"{path}: run.solvers" if solver is None else "--solver"
-        where = next((o for k, o in typed.items() if overlap(k, "run.solvers")), where)
-        raise own_failures(where, failed)
+        where = (o for key, o in typed.items() if overlap(key, "run.solvers"))
+        raise own_failures(next(where, f"{path}: run.solvers"), failed)
     if undrawn is not None:
         raise undrawn

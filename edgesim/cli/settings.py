@@ -132,12 +132,28 @@ def _of_option(
         return error
     file, _, place = error.where.partition(f"{scenario}: ")
     keys = [] if file or not place else [k for k in options if _about(place, k)]
+    if place in _REFUSE and not file and not keys:
+        words = {key: word for key, word in _REFUSED.items() if key in options}
+        keys = [key for key, word in words.items() if word in error.what]
+        place = next(iter(keys), place)
     if not keys or _raises_alone(error, scenario):
         return error
     key, *_ = keys
     inner = len(parts_of(place)) > len(parts_of(key))
     where = f"{options[key]}: {place}" if inner else options[key]
     return type(error)(where, *error.args[1:])
+
+
+_REFUSE = ("run.solvers",)
+"""Keys whose values refuse those of others."""
+
+_REFUSED = {
+    "gpu.residency": "residency",
+    "gpu.overlap": "overlap",
+    "run.uplink": "uplink",
+    "workload.deadline_s": "deadline",
+}
+"""Keys that a solver refuses, and the word by which it names each."""
 
 
 def _about(place: str, key: str) -> bool:

@@ -86,7 +86,7 @@ OUT_OF_PLACE = {
     "no such module": (
         '"greedy"]',
         '"not_there_at_all:Mine"]',
-        "not_there_at_all:Mine: there is no module",
+        "online.policies: not_there_at_all:Mine: there is no module",
     ),
 }
 

@@ -1,0 +1,63 @@
+"""Errors about solvers and policies name the option that was typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.command import edgesim
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("campus", "--solver", "not_there:solve"), "--solver: not_there:solve: there"),
+        (("campus", "--solver", "exhaustive"), "--solver: exhaustive: 17 users, at"),
+        (
+            ("campus", "--set", "run.solvers=['exhaustive']"),
+            "--set run.solvers: exhaustive: 17 users, at most",
+        ),
+        (
+            ("campus", "--solver", "dp", "--residency", "cache"),
+            "--solver: dp: residency 'cache' is not taken",
+        ),
+        (
+            ("campus", "--residency", "cache"),
+            "--residency: dp: residency 'cache' is not taken",
+        ),
+        (("campus", "--overlap"), "--overlap: dp: overlap is not taken"),
+        (
+            ("online-campus", "--policy", "not_there:Mine"),
+            "--policy: not_there:Mine: there is no module",
+        ),
+    ],
+)
+def test_a_run(
+    words: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, and not the scenario's file, which says nothing of it."""
+    monkeypatch.chdir(tmp_path)
+    finished = edgesim("run", *words)
+    assert (finished.code, finished.out) == (2, "")
+    assert finished.err.startswith(f"error: {said}"), finished.err
+    assert finished.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--solver", "not_there:solve"), "--solver: users = 30: not_there:solve: "),
+        (("--solver", "exhaustive"), "--solver: users = 30: exhaustive: 30 users, at"),
+        (("--residency", "cache"), "--residency: users = 30: dp: residency 'cache' is"),
+    ],
+)
+def test_a_figure(
+    words: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the value too at which a solver refuses."""
+    monkeypatch.chdir(tmp_path)
+    finished = edgesim("figure", "campus", "--vary", "users=30", *words, "--jobs", 1)
+    assert (finished.code, finished.out) == (2, "")
+    assert finished.err.startswith(f"error: {said}"), finished.err
+    assert finished.err.count("\n") == 1
