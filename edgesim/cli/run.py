@@ -77,6 +77,7 @@ def run(
     from edgesim.cli.own_code import kept_text, own_failures
     from edgesim.cli.progress import progress
     from edgesim.cli.settings import naming_settings, read_settings, typed_files
+    from edgesim.cli.waiting import naming_slow_code
     from edgesim.experiment.defaults import OWN_MODELS, OWN_MODELS_ONLINE
     from edgesim.experiment.doubts import doubts
     from edgesim.experiment.inputs import load_inputs
@@ -136,9 +137,12 @@ def run(
         keep_inputs(folder, *(source.path for source in inputs.sources.values()))
         before = replaced_run(folder)
         failed: dict[str, EdgesimError] = {}
-        with progress(inputs.scenario.name) as advance:
+        with (
+            progress(inputs.scenario.name) as advance,
+            naming_slow_code() as at_work,
+        ):
             made: list[Trial] = []
-            trials = run_all(inputs, advance, failed, made)
+            trials = run_all(inputs, advance, failed, made, at_work)
             undrawn: PictureError | None = None
             try:
                 report = write_run(folder, inputs, trials, failed, wanted, made)

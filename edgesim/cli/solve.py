@@ -50,6 +50,7 @@ def solve(
     from edgesim.cli.options import one_of, positive, solver_names, uplink_name
     from edgesim.cli.own_code import kept_text, own_failures
     from edgesim.cli.progress import progress
+    from edgesim.cli.waiting import naming_slow_code
     from edgesim.errors import InputError
     from edgesim.experiment.own_solvers import (
         check_by_name,
@@ -82,9 +83,10 @@ def solve(
         check_writable(out, SCHEDULE)
     results: dict[str, solvers.Result] = {}
     failed: dict[str, solvers.EdgesimError] = {}
-    with progress(problem.name) as advance:
+    with progress(problem.name) as advance, naming_slow_code() as at_work:
         for number, name in enumerate(names):
             advance(number, len(names))
+            at_work(name)
             try:
                 result = solve_by_name(
                     problem,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -26,6 +26,7 @@ def plan_repeat(
     repeat: int,
     failed: dict[str, EdgesimError] | None = None,
     names: Sequence[str] | None = None,
+    started: Callable[[str, int], None] | None = None,
 ) -> Iterator[Trial]:
     """Plan one window with several solvers, and execute each plan.
 
@@ -43,6 +44,8 @@ def plan_repeat(
         failure ends the run.
     names
         The solvers; by default the scenario's, in its order.
+    started
+        Called with each solver before it works, and the repeat.
 
     Yields
     ------
@@ -63,6 +66,8 @@ def plan_repeat(
     for name in scenario.run.solvers if names is None else names:
         if failed and name in failed:
             continue
+        if started is not None:
+            started(name, repeat)
         try:
             result = solve_by_name(
                 problem,
