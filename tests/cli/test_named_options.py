@@ -61,3 +61,30 @@ def test_a_figure(
     assert (finished.code, finished.out) == (2, "")
     assert finished.err.startswith(f"error: {said}"), finished.err
     assert finished.err.count("\n") == 1
+
+
+def test_a_value_that_another_one_makes_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands in a shipped file, so what to type is said."""
+    monkeypatch.chdir(tmp_path)
+    words = ("--set", "workload.window_s=60", "--set", "online.warmup_s=5")
+    finished = edgesim("run", "online-campus", *words, "--policy", "fcfs")
+    assert (finished.code, finished.out) == (2, "")
+    assert finished.err.endswith(
+        "online.window_s: must begin within the 60 s in which requests arrive, found "
+        "[100, 110]; --set online.window_s=VALUE changes it\n"
+    )
+
+
+def test_a_setting_of_plans_online(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was typed is named, and what holds instead."""
+    monkeypatch.chdir(tmp_path)
+    setting = ("--set", "workload.deadline_s=0.1")
+    finished = edgesim("run", "online-campus", *setting, "--policy", "fcfs")
+    assert finished.err == (
+        "error: --set workload.deadline_s: is for plans, not for a section [online], "
+        "found 0.1; each request has the slo_s of the trace\n"
+    )
