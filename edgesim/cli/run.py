@@ -100,6 +100,7 @@ def run(
         scenario = shipped[profile is not None]
     wanted = picture_formats("--format", formats)
     path = locate_scenario(scenario)
+    _check_kind(path)
     chosen = {
         "--solver": solver,
         "--time-limit": time_limit,
@@ -165,3 +166,28 @@ def run(
         raise own_failures(next(where, f"{path}: run.solvers"), failed)
     if undrawn is not None:
         raise undrawn
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse a trace, a profile or a figure in the place of a scenario.
+
+    Raises
+    ------
+    InputError
+        Naming the option or the command that takes it.
+    """
+    from edgesim.errors import InputError
+    from edgesim.file_kinds import FIGURE, PROFILE, SCENARIO, TRACE, other_kind
+    from edgesim.files import writing
+
+    if not path.is_file():
+        return
+    with writing(path):
+        found = other_kind(path, SCENARIO)
+    for kind, how in (
+        (TRACE, f"give it with --trace {path}"),
+        (PROFILE, f"give it with --profile {path}"),
+        (FIGURE, f"edgesim figure {path} computes it"),
+    ):
+        if found == kind.name:
+            raise InputError(path, f"must be a scenario, found {found}; {how}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import edgesim
+from tests.examples import TRACE
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,34 @@ def test_a_setting_of_plans_online(
         "error: --set workload.deadline_s: is for plans, not for a section [online], "
         "found 0.1; each request has the slo_s of the trace\n"
     )
+
+
+def test_what_is_in_the_place_of_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trace as a scenario, a file as a solver, a folder, semicolons, 0 repeats."""
+    monkeypatch.chdir(tmp_path)
+    Path("kiosk.csv").write_text(TRACE)
+    Path("semi.csv").write_text(TRACE.replace(",", ";"))
+    for words, said in (
+        (
+            ("run", "kiosk.csv"),
+            "kiosk.csv: must be a scenario, found a trace; give it with --trace "
+            "kiosk.csv",
+        ),
+        (("run", "campus", "--solver", "order.py"), "; what is in order.py is named"),
+        (("run", "."), "found the folder '.'"),
+        (("trace", "show", "."), "found the folder '.'"),
+        (("trace", "show", "semi.csv"), "; commas must separate columns, found ';'"),
+        (("run", "campus", "--repeats", 0), "--repeats: must be greater than or equal"),
+        (("run", "campus", "--repeats=0"), "equal to 1, found 0"),
+        (
+            ("run", "campus", "--set", "gpu.load_rate_bytes_per_s=1"),
+            "--set gpu.load_rate_bytes_per_s: must load every block within 1e+06 s, "
+            "found 1, at which 'resnet50/",
+        ),
+    ):
+        finished = edgesim(*words)
+        assert (finished.code, finished.out) == (2, "")
+        assert said in finished.err
+        assert finished.err.count("\n") == 1
