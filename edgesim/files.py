@@ -18,6 +18,7 @@ from typing import IO, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from edgesim.errors import InputError, from_validation, in_file, short, unknown_key
+from edgesim.file_kinds import FileKind, other_kind
 from solvers.spelling import closest
 from solvers.temporary import is_temporary, temporary_file
 
@@ -244,7 +245,9 @@ def without_schema(path: str | Path, content: Any, schema: str) -> dict[str, Any
 
 
 @contextmanager
-def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+def write_whole(
+    path: Path, mode: str = "w", replaces: FileKind | None = None
+) -> Iterator[IO[Any]]:
     """Open a file that appears under its name only when it is complete.
 
     Parameters
@@ -254,13 +257,15 @@ def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         followed; a device or pipe is written to as it is.
     mode
         ``"w"`` for UTF-8 text with plain line feeds, ``"wb"`` for bytes.
+    replaces
+        The kind of file that it may replace; any, if not given.
 
     Raises
     ------
     WriteError
         If the folder does not exist or cannot be written to.
     InputError
-        If the name is a folder's, or no name.
+        If the name is a folder's, no name, or that of another kind of file.
     """
     text = {} if "b" in mode else {**TEXT, "newline": "\n"}
     with writing(path):
@@ -272,6 +277,8 @@ def write_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             with path.open(mode, **text) as file:
                 yield file
             return
+        if replaces is not None:
+            check_replaceable(path, replaces)
         with temporary_file(final.name, final.parent) as temporary:
             with temporary.open(mode, **text) as file:
                 yield file
@@ -341,15 +348,42 @@ def keep_inputs(out: Path, *inputs: Path) -> None:
                 raise InputError(out, f"would replace the input {file}")
 
 
-def check_writable(path: Path) -> None:
+def check_replaceable(path: Path, kind: FileKind) -> None:
+    """Check that what stands at a path, if anything does, is of a kind of file.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be read.
+    InputError
+        If it is of another kind, and not empty.
+    """
+    if not path.is_file():
+        return
+    with writing(path):
+        found = other_kind(path, kind)
+    if found is not None:
+        raise InputError(
+            path, f"must be a new file or {kind.name}, which is replaced, found {found}"
+        )
+
+
+def check_writable(path: Path, replaces: FileKind) -> None:
     """Check that a file can be written, before anything is computed for it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    replaces
+        The kind of file that it may replace.
 
     Raises
     ------
     WriteError
         If its folder does not exist or cannot be written to.
     InputError
-        If the name is a folder's, or no name.
+        If the name is a folder's, no name, or that of another kind of file.
     """
     with writing(path):
         final = resolved(path)
@@ -357,6 +391,7 @@ def check_writable(path: Path) -> None:
             raise InputError(path, "is a folder; a file name is needed")
         if path.exists() and not path.is_file():
             return  # a device or a pipe
+        check_replaceable(path, replaces)
         with temporary_file(final.name, final.parent):
             pass
 

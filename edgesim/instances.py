@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO
 
+from edgesim import file_kinds
 from edgesim.files import check_file, dump_json, read_json, write_json, write_whole
 from edgesim.output_folder import Kind, json_schema_name
 from solvers import Problem, Schedule
@@ -43,7 +44,7 @@ def write_instance(path: Path, problem: Problem) -> None:
 
 def write_schedule(path: Path, schedule: Schedule) -> None:
     """Write a schedule file, whole or not at all; times are not rounded."""
-    with write_whole(path) as file:
+    with write_whole(path, replaces=file_kinds.SCHEDULE) as file:
         dump_schedule(file, schedule)
 
 

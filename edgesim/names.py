@@ -107,10 +107,19 @@ def check_policies(
         if not is_policy(name) and name not in own:
             raise ValueError(
                 f"must be of {ALLOWED_POLICIES}, found {short(name)}"
-                f"{did_you_mean(name, (*POLICIES, *own))}"
+                f"{did_you_mean(name, (*POLICIES, *own))}{_of_module(name, 'CLASS')}"
             )
     _check_form("policy", names)
     return names
+
+
+def _of_module(name: str, what: str) -> str:
+    """Say how to name what is in a file, where the file is named instead."""
+    file = name.partition(":")[0]
+    if not file.endswith(".py"):
+        return ""
+    module = file.removesuffix(".py").strip("/").replace("/", ".")
+    return f"; what is in {file} is named {module}:{what}"
 
 
 def check_solvers(names: tuple[str, ...], own: Collection[str] = ()) -> tuple[str, ...]:
@@ -129,6 +138,7 @@ def check_solvers(names: tuple[str, ...], own: Collection[str] = ()) -> tuple[st
             raise ValueError(
                 f"must be of {', '.join(SOLVERS)}, package.module:function, or that + "
                 f"{NO_SHARING}, found {name!r}{did_you_mean(name, (*SOLVERS, *own))}"
+                f"{_of_module(name, 'FUNCTION')}"
             )
     _check_form("solver", names)
     return names

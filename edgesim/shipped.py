@@ -97,6 +97,11 @@ def locate(
         return shipped
     names = shipped_names(kind)
     listed = ", ".join(names) or "none"
+    if path.is_dir():
+        raise InputError(
+            text if where is None else where,
+            f"must be a file or one of {listed}, found the folder {short(text)}",
+        )
     meant = did_you_mean(text.removesuffix(KINDS[kind].suffix), names)
     if where is None:
         named = path.name == text and path.suffix != KINDS[kind].suffix

@@ -24,9 +24,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     tuple(
         f"edgesim.{name}"
         for name in (
-            *("column_files", "errors", "files", "instances", "names"),
-            *("output_folder", "own_sources", "plugins", "rescue", "shadow"),
-            *("shipped", "text"),
+            *("column_files", "errors", "file_kinds", "files", "instances"),
+            *("names", "output_folder", "own_sources", "plugins", "rescue"),
+            *("shadow", "shipped", "text"),
         )
     ),
     ("edgesim.engine", "edgesim.radio"),

@@ -364,7 +364,7 @@ def test_what_is_no_solver_is_told_before_anything_is_solved(
     assert finished.err.startswith(f"error: {said}")
     assert finished.err.count("\n") == 1
     finished = edgesim("run", "small.toml", "--solver", f"dp,{name}", "--out", "out")
-    assert finished.err.startswith(f"error: small.toml: {said}")
+    assert finished.err.startswith(f"error: --solver: {said}")
     assert not {"schedules", "out"} & {path.name for path in Path().iterdir()}
 
 
@@ -564,7 +564,7 @@ def test_rolling_plans_with_it() -> None:
         ),
         (
             "mine_for_test:best",
-            "x.toml: mine_for_test:best: there is no function 'best' in .*",
+            "x.toml: online.rolling.solver: mine_for_test:best: there is no .*",
         ),
         (
             "mine_for_test:good-noshare",

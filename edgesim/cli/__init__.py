@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 from typing import Annotated, TextIO
 
 import typer
@@ -116,7 +118,7 @@ def _run() -> None:
     except typer.TyperException as error:
         message = error.format_message()
         if not message.startswith("Usage:"):
-            _fail(message)
+            _fail(_with_found(message, sys.argv[1:]))
         # A command without arguments: the exception is its help text.
         say(message)
         sys.exit(0)
@@ -129,6 +131,21 @@ def _run() -> None:
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _with_found(message: str, words: Sequence[str]) -> str:
+    """Write a limit that an option breaks as all others are, with what was found."""
+    told = re.fullmatch(
+        r"Invalid value for '(--[a-z-]+)': Input should be (.*)", message
+    )
+    if told is None:
+        return message
+    option, allowed = told.groups()
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name == option:
+            return f"{option}: must be {allowed}, found {value if equals else after}"
+    return message
 
 
 def _fail(message: str) -> None:

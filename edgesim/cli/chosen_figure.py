@@ -105,6 +105,8 @@ def chosen_figure(
     if not given and not shown:
         return base
     content = base.figure.model_dump(exclude_unset=True)
+    if vary:
+        content["title"] = _title(base, given)
     content["set"] = {**content.get("set", {}), **given}
     for part in (*content.get("panel", ()), *content["sweep"].get("cases", ())):
         for key in _EVERYWHERE & given.keys() & part.get("set", {}).keys():
@@ -143,6 +145,22 @@ def _varying(
         scenario.name,
         from_file=False,
     )
+
+
+def _title(base: FigureSource, given: Mapping[str, Any]) -> str:
+    """Name the profile and the trace that were given in the title of a scenario."""
+    from edgesim.experiment.defaults import is_own_models
+
+    named = [
+        f"{what} {Path(given[key]).stem}"
+        for what, key in (("profile", "profile"), ("trace", "workload.trace"))
+        if isinstance(given.get(key), str)
+    ]
+    if not named:
+        return base.figure.title
+    own = is_own_models(base.scenario_file)
+    about = base.stem if own else base.figure.title
+    return f"{about}{':' if own else ','} {', '.join(named)}"
 
 
 def _still_true(plot: PlotSpec, chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from edgesim.cli.scenario_options import (
     TimeLimit,
     TraceFile,
     UplinkName,
+    given_keys,
 )
 from edgesim.cli.settings import Settings
 from edgesim.errors import InputError
@@ -142,6 +143,7 @@ def figure(
     from edgesim.cli.options import picture_formats
     from edgesim.cli.progress import progress
     from edgesim.results.figure import Kept, run_figure
+    from edgesim.results.provenance import assumed_text
     from edgesim.results.replaced import replaced_text
 
     wanted = picture_formats("--format", formats)
@@ -158,28 +160,29 @@ def figure(
         "relative": relative or None,
         "kind": "map" if as_map else None,
     }
+    chosen = {
+        "--solver": solver,
+        "--time-limit": time_limit,
+        "--iterations": iterations,
+        "--policy": policy,
+        "--uplink": uplink,
+        "--deadline": deadline,
+        "--memory": memory,
+        "--residency": residency,
+        "--overlap": overlap,
+        "--load-from": load_from,
+        "--bandwidth": bandwidth,
+        "--repeats": repeats,
+        "--seed": seed,
+        "--trace": trace,
+        "--profile": profile,
+    }
     source = chosen_figure(
         own_models(profile, trace, policy, (*(settings or ()), *(vary or ())))
         if name is None
         else name,
         vary=vary or (),
-        chosen={
-            "--solver": solver,
-            "--time-limit": time_limit,
-            "--iterations": iterations,
-            "--policy": policy,
-            "--uplink": uplink,
-            "--deadline": deadline,
-            "--memory": memory,
-            "--residency": residency,
-            "--overlap": overlap,
-            "--load-from": load_from,
-            "--bandwidth": bandwidth,
-            "--repeats": repeats,
-            "--seed": seed,
-            "--trace": trace,
-            "--profile": profile,
-        },
+        chosen=chosen,
         plot=plot,
         log=log,
         settings=settings or (),
@@ -192,6 +195,7 @@ def figure(
     kept_in = store or source.points
     reached: Kept | None = None
     doubtful: list[str] = []
+    assumed: list[str] = []
 
     def advanced(done: int, total: int) -> None:
         nonlocal reached
@@ -206,7 +210,7 @@ def figure(
 
     with (
         with_farewell(farewell),
-        naming_options(source, settings or (), plot),
+        naming_options(source, settings or (), plot, given_keys(chosen)),
         progress(source.stem) as advance,
     ):
         written = run_figure(
@@ -221,9 +225,12 @@ def figure(
             done=advanced,
             stopped=lambda _kept: say(farewell(), err=True),
             warn=doubtful.append,
+            assume=assumed.extend,
         )
     for doubt in doubtful:
         say(f"warning: {doubt}", err=True)
+    if assumed:
+        say(assumed_text(assumed))
     _report(source, written, before, part, kept_in)
 
 
@@ -256,8 +263,8 @@ def _report(
     """Say what was written, and what it replaces."""
     if shard is not None:
         say(
-            f"part {shard.number} of {shard.parts} of {source.stem} is kept in "
-            f"{kept_in}; --merge writes the figure once all are"
+            f"part {shard.number} of {shard.parts} of {source.stem} is in {kept_in}; "
+            f"--merge writes the figure once all parts are there"
         )
         return
     if before:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def naming_options(
-    source: FigureSource, settings: Sequence[str], plot: Mapping[str, Any]
+    source: FigureSource,
+    settings: Sequence[str],
+    plot: Mapping[str, Any],
+    given: Mapping[str, str],
 ) -> Iterator[None]:
     """Name the option in an error of the block that is about a value it gave.
 
@@ -27,11 +30,13 @@ def naming_options(
         Each ``KEY=VALUE`` of ``--set``.
     plot
         Options for ``[plot]``, by key; None if not given.
+    given
+        Other options that were given, by the key that each sets.
     """
     try:
         yield
     except InputError as error:
-        told = _told(error, source, settings, plot)
+        told = _told(error, source, settings, plot, given)
         if told is error:
             raise
         raise told from error
@@ -42,30 +47,41 @@ def _told(
     source: FigureSource,
     settings: Sequence[str],
     plot: Mapping[str, Any],
+    given: Mapping[str, str],
 ) -> InputError:
     """Tell an error in terms of what was typed; the same one if it is a file's."""
-    from edgesim.cli.settings import naming_settings
-
     place = error.where.removeprefix(f"{source.where}: ")
     option = place.removeprefix("plot.")
     if option != place and plot.get(option) is not None:
         return InputError(f"--{option}", error.what)
+    keys = [text.partition("=")[0].strip() for text in settings]
+    options = {**given, **{key: f"--set {key}" for key in keys}}
     inner = error.__cause__
     if place != "sweep, set or panel" or not isinstance(inner, InputError):
-        return error
+        return _renamed(error, source, options)
     varied = [] if source.from_file else source.figure.parameters
     if inner.where in varied:
         return InputError(f"--vary {inner.where}", inner.what)
-    keys = [text.partition("=")[0].strip() for text in settings]
-    options = {key: f"--set {key}" for key in keys}
     options |= _varied_by(source, varied)
+    found = _renamed(inner, source, options)
+    if found is not inner:
+        said = error.what.partition(f": {inner.where}: ")[0]
+        of_one = found.where in given.values() and said
+        return InputError(found.where, f"{said}: {found.what}") if of_one else found
+    return error if source.from_file else InputError(str(COMMAND_LINE), error.what)
+
+
+def _renamed(
+    error: InputError, source: FigureSource, options: Mapping[str, str]
+) -> InputError:
+    """Name the option in an error about a value of the scenario, if one set it."""
+    from edgesim.cli.settings import naming_settings
+
     try:
         with naming_settings(source.scenario_file, options):
-            raise inner
+            raise error
     except InputError as found:
-        if found is not inner:
-            return found
-    return error if source.from_file else InputError(str(COMMAND_LINE), error.what)
+        return found
 
 
 def _varied_by(source: FigureSource, varied: Sequence[str]) -> dict[str, str]:

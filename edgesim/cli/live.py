@@ -11,7 +11,6 @@ import typer
 from edgesim.cli.output import say
 from edgesim.cli.own_code import OwnCode, Traceback
 from edgesim.cli.scenario_options import (
-    LIKE_NAMED,
     OPTIONS,
     Bandwidth,
     LoadFrom,
@@ -128,7 +127,7 @@ def live(
             raise InputError(f"--set {key}", "is set by a live run itself")
     given = option_values(path, chosen, online=True)
     typed = {key: f"--set {key}" for key in named}
-    typed |= {key: OPTIONS[key] for key in given if key not in LIKE_NAMED}
+    typed |= {key: OPTIONS[key] for key in given}
     files = typed_files(named)
     named = {key: value for key, value in named.items() if key not in files}
     own = {"workload.window_s": duration, "run.repeats": 1}

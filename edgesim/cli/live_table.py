@@ -38,7 +38,8 @@ def live_table(
 
     from edgesim.cli.options import one_of
     from edgesim.errors import InputError, short
-    from edgesim.files import keep_inputs, write_whole
+    from edgesim.file_kinds import LIVE_TABLE
+    from edgesim.files import check_writable, keep_inputs, write_whole
     from edgesim.live.table import read_cases, text
     from edgesim.profile.drift import drifts
     from edgesim.profile.file import read_profile
@@ -57,9 +58,11 @@ def live_table(
     drift = []
     if before is not None and after is not None:
         drift = drifts(read_profile(before), read_profile(after), cast("Tier", tier))
+    if out is not None:
+        keep_inputs(out, *(folder / "live.json" for folder in folders))
+        check_writable(out, LIVE_TABLE)
     found = text(read_cases(folders), drift)
     say(found)
     if out is not None:
-        keep_inputs(out, *(folder / "live.json" for folder in folders))
         with write_whole(out) as file:
             file.write(f"{found}\n")

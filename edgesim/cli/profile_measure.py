@@ -119,6 +119,7 @@ def measure(
     from edgesim.cli.progress import progress
 
     need_torch("edgesim profile measure")
+    from edgesim.file_kinds import PROFILE
     from edgesim.files import check_writable, write_or_save
     from edgesim.library.profile_text import tables
     from edgesim.profile.file import write_profile
@@ -203,7 +204,7 @@ def measure(
         note=_text("--note", note),
     )
     _check_out(out)
-    check_writable(out)
+    check_writable(out, PROFILE)
     measuring.check_job(job, out)
     for place in dict.fromkeys((folder, settings.disk_folder)):
         check_folder(place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,7 +96,8 @@ def sharing(
     from edgesim.cli.options import byte_sizes, one_of
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
-    from edgesim.files import keep_inputs
+    from edgesim.file_kinds import PROFILE
+    from edgesim.files import check_writable, keep_inputs
     from edgesim.profile.file import write_profile
     from edgesim.text import plain
 
@@ -125,6 +126,8 @@ def sharing(
     for written in (out, picture):
         if written is not None:
             keep_inputs(written, *typed, *paths, *given_files(like, latency_from))
+    if out is not None:
+        check_writable(out, PROFILE)
     if picture is not None:
         from edgesim.plotting.sharing import write_picture
         from edgesim.plotting.style import check_picture
@@ -148,6 +151,7 @@ def sharing(
             )
     library = share_by_content(read, names=matching, min_bytes=min_bytes)
     found = answer(library, loads or loads_assumed(), sizes)
+    _doubt_memory(library, sizes)
     if out is not None:
         assert loads is not None  # checked above
         profile = library_profile(out.stem, library, loads, latency)
@@ -186,6 +190,18 @@ def sharing(
             f"needs one: give --latency-from PROFILE:MODEL",
             err=True,
         )
+
+
+def _doubt_memory(library: ContentLibrary, sizes: Sequence[int]) -> None:
+    """Warn of memory that holds no model and looks like another unit."""
+    from edgesim.experiment.doubts import unusual
+
+    models = library.models.values()
+    smallest = min(sum(block.bytes for block in blocks) for blocks in models)
+    for size in sizes:
+        doubt = unusual("gpu.memory_bytes", size) if size < smallest else None
+        if doubt is not None:
+            say(f"warning: --memory: {doubt}", err=True)
 
 
 def _chosen(key: str | None, base: Path | None) -> list[str]:

@@ -10,7 +10,6 @@ import typer
 from edgesim.cli.output import say
 from edgesim.cli.own_code import OwnCode, Traceback
 from edgesim.cli.scenario_options import (
-    LIKE_NAMED,
     OPTIONS,
     Bandwidth,
     Deadline,
@@ -78,6 +77,7 @@ def run(
     from edgesim.cli.own_code import kept_text, own_failures
     from edgesim.cli.progress import progress
     from edgesim.cli.settings import naming_settings, read_settings, typed_files
+    from edgesim.cli.waiting import naming_slow_code
     from edgesim.experiment.defaults import OWN_MODELS, OWN_MODELS_ONLINE
     from edgesim.experiment.doubts import doubts
     from edgesim.experiment.inputs import load_inputs
@@ -100,6 +100,7 @@ def run(
         scenario = shipped[profile is not None]
     wanted = picture_formats("--format", formats)
     path = locate_scenario(scenario)
+    _check_kind(path)
     chosen = {
         "--solver": solver,
         "--time-limit": time_limit,
@@ -121,7 +122,7 @@ def run(
     online = is_online(path) or any(overlap(key, "online") for key in named)
     given = option_values(path, chosen, online=online)
     typed = {key: f"--set {key}" for key in named}
-    typed |= {key: OPTIONS[key] for key in given if key not in LIKE_NAMED}
+    typed |= {key: OPTIONS[key] for key in given}
     files = typed_files(named)
     named = {key: value for key, value in named.items() if key not in files}
     with naming_settings(path, typed):
@@ -137,9 +138,12 @@ def run(
         keep_inputs(folder, *(source.path for source in inputs.sources.values()))
         before = replaced_run(folder)
         failed: dict[str, EdgesimError] = {}
-        with progress(inputs.scenario.name) as advance:
+        with (
+            progress(inputs.scenario.name) as advance,
+            naming_slow_code() as at_work,
+        ):
             made: list[Trial] = []
-            trials = run_all(inputs, advance, failed, made)
+            trials = run_all(inputs, advance, failed, made, at_work)
             undrawn: PictureError | None = None
             try:
                 report = write_run(folder, inputs, trials, failed, wanted, made)
@@ -158,8 +162,32 @@ def run(
     if failed:
         if undrawn is not None:
             say(f"warning: {undrawn}", err=True)
-        where = f"{path}: run.solvers" if solver is None else "--solver"
-        where = next((o for k, o in typed.items() if overlap(k, "run.solvers")), where)
-        raise own_failures(where, failed)
+        where = (o for key, o in typed.items() if overlap(key, "run.solvers"))
+        raise own_failures(next(where, f"{path}: run.solvers"), failed)
     if undrawn is not None:
         raise undrawn
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse a trace, a profile or a figure in the place of a scenario.
+
+    Raises
+    ------
+    InputError
+        Naming the option or the command that takes it.
+    """
+    from edgesim.errors import InputError
+    from edgesim.file_kinds import FIGURE, PROFILE, SCENARIO, TRACE, other_kind
+    from edgesim.files import writing
+
+    if not path.is_file():
+        return
+    with writing(path):
+        found = other_kind(path, SCENARIO)
+    for kind, how in (
+        (TRACE, f"give it with --trace {path}"),
+        (PROFILE, f"give it with --profile {path}"),
+        (FIGURE, f"edgesim figure {path} computes it"),
+    ):
+        if found == kind.name:
+            raise InputError(path, f"must be a scenario, found {found}; {how}")

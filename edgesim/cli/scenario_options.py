@@ -30,9 +30,6 @@ OPTIONS: Mapping[str, str] = {
 }
 """Keys of a scenario that options of their own set."""
 
-LIKE_NAMED = ("run.solvers", "run.uplink", "online.policies", "online.uplink")
-"""Those whose options check what they are given as the scenario would."""
-
 TraceFile = Annotated[
     str | None,
     typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,12 +133,43 @@ def _of_option(
         return error
     file, _, place = error.where.partition(f"{scenario}: ")
     keys = [] if file or not place else [k for k in options if _about(place, k)]
-    if not keys or _raises_alone(error, scenario):
+    if place in _REFUSE and not file and not keys:
+        words = {key: word for key, word in _REFUSED.items() if key in options}
+        keys = [key for key, word in words.items() if word in error.what]
+        place = next(iter(keys), place)
+    if error.where == str(scenario):  # of two keys: the message begins with one
+        keys = [key for key in options if error.what.startswith(f"{key} ")]
+        place = next(iter(keys), "")
+    if not (keys or (place and options and not file)):
         return error
+    if _raises_alone(error, scenario):
+        return error
+    if not keys:
+        too = f"; --set {place}=VALUE changes it" if _is_key(place) else ""
+        return type(error)(*error.args, too) if too else error
     key, *_ = keys
     inner = len(parts_of(place)) > len(parts_of(key))
     where = f"{options[key]}: {place}" if inner else options[key]
+    if error.where == str(scenario):
+        return type(error)(where, error.what.removeprefix(f"{key} "))
     return type(error)(where, *error.args[1:])
+
+
+def _is_key(place: str) -> bool:
+    """Whether a place in a file is a key of a section."""
+    return re.fullmatch(r"[a-z]+\.[a-z0-9_.\[\]]+", place) is not None
+
+
+_REFUSE = ("run.solvers",)
+"""Keys whose values refuse those of others."""
+
+_REFUSED = {
+    "gpu.residency": "residency",
+    "gpu.overlap": "overlap",
+    "run.uplink": "uplink",
+    "workload.deadline_s": "deadline",
+}
+"""Keys that a solver refuses, and the word by which it names each."""
 
 
 def _about(place: str, key: str) -> bool:

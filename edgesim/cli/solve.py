@@ -50,6 +50,7 @@ def solve(
     from edgesim.cli.options import one_of, positive, solver_names, uplink_name
     from edgesim.cli.own_code import kept_text, own_failures
     from edgesim.cli.progress import progress
+    from edgesim.cli.waiting import naming_slow_code
     from edgesim.errors import InputError
     from edgesim.experiment.own_solvers import (
         check_by_name,
@@ -57,6 +58,7 @@ def solve(
         failure,
         solve_by_name,
     )
+    from edgesim.file_kinds import SCHEDULE
     from edgesim.files import check_writable, keep_inputs, write_or_save
     from edgesim.instances import SCHEDULES_FOLDER, read_instance, write_schedule
     from edgesim.output_folder import check_addable
@@ -78,12 +80,13 @@ def solve(
     if len(names) > 1:
         check_addable(out, SCHEDULES_FOLDER)
     else:
-        check_writable(out)
+        check_writable(out, SCHEDULE)
     results: dict[str, solvers.Result] = {}
     failed: dict[str, solvers.EdgesimError] = {}
-    with progress(problem.name) as advance:
+    with progress(problem.name) as advance, naming_slow_code() as at_work:
         for number, name in enumerate(names):
             advance(number, len(names))
+            at_work(name)
             try:
                 result = solve_by_name(
                     problem,

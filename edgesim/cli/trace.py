@@ -73,11 +73,12 @@ def generate(
     seed: Seed = 0,
 ) -> None:
     """Draw a trace: an arrival process, Zipf popularity, sizes and deadlines."""
+    from edgesim.file_kinds import TRACE
     from edgesim.files import check_writable
     from edgesim.trace import generate as synthetic
     from edgesim.trace.requests import write_trace
 
-    check_writable(out)
+    check_writable(out, TRACE)
     trace = synthetic.generate(
         rate_per_s=rate,
         duration_s=duration_s,
@@ -137,6 +138,7 @@ def scale(
     seed: Seed = 0,
 ) -> None:
     """Make a trace denser, slower or burstier, or cut it, as scenarios can do."""
+    from edgesim.file_kinds import TRACE
     from edgesim.files import check_writable, keep_inputs
     from edgesim.scenario.scenario import workload_of
     from edgesim.shipped import locate
@@ -156,7 +158,7 @@ def scale(
     workload = workload_of({k: v for k, v in keys.items() if v is not None})
     source = locate("trace", source)
     keep_inputs(out, source)
-    check_writable(out)
+    check_writable(out, TRACE)
     requests = read_trace(source)
     scaled = scaled_window(requests, workload.scaling(0), rng, "--window-s")
     write_trace(scaled, out)

@@ -355,11 +355,12 @@ def _write(
     convert: Callable[[], tuple[StoredTrace, ConversionReport]],
 ) -> None:
     """Convert, once it is known that the result can be written."""
+    from edgesim.file_kinds import TRACE
     from edgesim.files import check_writable, keep_inputs
     from edgesim.trace.requests import write_trace
 
     keep_inputs(out, *sources)
-    check_writable(out)
+    check_writable(out, TRACE)
     trace, report = convert()
     write_trace(trace, out)
     say(report, err=True)

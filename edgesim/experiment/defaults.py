@@ -22,6 +22,7 @@ from edgesim.profile.values import PLACE, Profile, Tier
 from edgesim.radio import CellSpec
 from edgesim.scenario import Scenario, read_scenario
 from edgesim.scenario.key_path import overlap
+from edgesim.scenario.scenario import ModelMap
 from edgesim.shipped import data_file
 from edgesim.text import counted
 from edgesim.trace.requests import Trace
@@ -40,6 +41,14 @@ MOST_WINDOWS = 10
 """Maximum number of planned windows, however long the trace is."""
 
 _PAIRS_NAMED = 3
+
+_ORDER: Mapping[ModelMap, str] = {
+    "rank": " in order",
+    "round-robin": " in turn",
+    "families": " in turn, its families mixed",
+    "random": " in an order drawn with run.seed",
+}
+"""In which order a trace's models become those of a profile, if not by name."""
 
 
 def is_own_models(scenario_file: Path) -> bool:
@@ -64,7 +73,9 @@ def choose(
       which the profile has times of every model.
     - Models of the trace are those of the profile if it has all their names; otherwise
       the most requested one maps to the first of the profile, and so on, wrapping
-      around.
+      around. Where blocks are shared the profile's families are mixed
+      (:func:`edgesim.library.family_order.family_order`), or the names of its models
+      would decide how popular each family is.
     - The cell is so wide that uploads take next to no time, unless the scenario or the
       user says something about it (:func:`wide_cell`).
     - If GPU memory is bounded, blocks stay while it has room (residency ``cache``),
@@ -93,11 +104,11 @@ def choose(
     InputError
         If no tier holds load times of every model.
     """
+    kind = "checkpoints" if profile.shares_content else "profile"
+    named = profile.models.keys() >= set(trace.models)
     values: dict[str, Any] = {
-        "library.kind": "checkpoints" if profile.shares_content else "profile",
-        "workload.models": (
-            "name" if profile.models.keys() >= set(trace.models) else "round-robin"
-        ),
+        "library.kind": kind,
+        "workload.models": "name" if named else _rule(kind),
     }
     if scenario.gpu.load_rate_bytes_per_s is None:
         values["gpu.load_from"] = _tier(profile_file, profile)
@@ -123,6 +134,11 @@ def choose(
         "workload.window_s": WINDOW_S if windows else None,
         "run.repeats": max(1, min(windows, MOST_WINDOWS)),
     }
+
+
+def _rule(kind: str) -> ModelMap:
+    """How models map to those of a library of a kind if names do not say."""
+    return "families" if kind == "checkpoints" else "round-robin"
 
 
 def wide_cell(cell: CellSpec) -> CellSpec:
@@ -222,7 +238,7 @@ def _hardware(scenario: Scenario) -> tuple[str, ...]:
     """Describe the assumptions on library, GPU and cell."""
     gpu = scenario.gpu
     shared = (
-        "blocks of the same content are one block"
+        "models share all blocks of equal content"
         if scenario.library.kind == "checkpoints"
         else "the profile knows no contents, so models share nothing"
     )
@@ -303,8 +319,9 @@ def _deadlines(scenario: Scenario, trace: Demand) -> str:
     assert deadline_s is not None
     if deadline_s < window_s:
         said += (
-            f"; {deadline_s:g} s is less than a window, so more requests must be "
-            f"served at once than ever wait; policies serve them as they come"
+            f"; a window is longer than these {deadline_s:g} s, so a plan has to serve "
+            f"more requests at once than would ever wait together, and a policy, which "
+            f"serves requests as they come, does not"
         )
     return said
 
@@ -323,15 +340,22 @@ def _models(
         if unused
         else ""
     )
-    if scenario.workload.models == "name":
+    rule = scenario.workload.models
+    if rule == "name":
         return f"the trace's, found in the profile by their names{rest}"
     absent = [name for name in demand.models if name not in library.models]
+    chosen = absent and rule == _rule(scenario.library.kind)
     order = demand.popularity()[:_PAIRS_NAMED].tolist()
     pairs = ", ".join(f"{demand.models[code]} as {model_names[code]}" for code in order)
     more = ", …" if len(demand.models) > len(order) else ""
-    why = f"{absent[0]!r} of the trace is not in the profile, so " if absent else ""
+    if chosen:
+        why = f"{absent[0]!r} of the trace is not in the profile, so its "
+    else:
+        why = "the trace's "
+    count = len(demand.models)
+    become = "becomes" if count == 1 else "become"
     return (
-        f"{why}its {len(demand.models)} models become the profile's "
-        f"{len(library.models)} in turn, the most requested first "
+        f"{why}{counted(count, 'model')} {become} the profile's "
+        f"{len(library.models)}{_ORDER[rule]}, the most requested first "
         f"({pairs}{more}){rest}"
     )

@@ -46,6 +46,9 @@ MOST_SLO_S = 3600.0
 SAMPLE = 10_000
 """Medians are those of this many requests, the first."""
 
+OTHER_DEADLINE = 100.0
+"""A deadline this many times those of the trace, or less, looks like another unit."""
+
 LONGER = 1.5
 """A window this many times as long as what is left of the trace is too long."""
 
@@ -68,7 +71,10 @@ def doubts(inputs: Inputs, typed: Mapping[str, str] | None = None) -> list[str]:
         A line each, naming file and key, or what was typed.
     """
     found = []
-    for text in (*_unusual(inputs), *_window(inputs), *_overlapping(inputs)):
+    for text in (
+        *(*_unusual(inputs), *_deadline(inputs)),
+        *(*_window(inputs), *_overlapping(inputs)),
+    ):
         key, _, what = text.partition(": ")
         places = [place for one, place in (typed or {}).items() if overlap(one, key)]
         place, *_ = *places, f"{inputs.scenario_file}: {key}"
@@ -109,13 +115,44 @@ def once_each(found: Iterable[tuple[str, str]]) -> list[Said]:
     return list(kept.values())
 
 
+def unusual(key: str, value: float) -> str | None:
+    """Say of a value that it is unusual for a key; None if it is not."""
+    for known, unit, least, most in _USUAL:
+        if known == key and not least <= value <= most:
+            size = "little" if value < least else "much"
+            return f"{value:g} {unit} is very {size}; is it in another unit?"
+    return None
+
+
 def _unusual(inputs: Inputs) -> Iterator[str]:
-    for key, unit, least, most in _USUAL:
+    for key, *_ in _USUAL:
         section, _, name = key.partition(".")
         value = getattr(getattr(inputs.scenario, section), name)
-        if value is not None and not least <= value <= most:
-            size = "little" if value < least else "much"
-            yield f"{key}: {value:g} {unit} is very {size}; is it in another unit?"
+        what = None if value is None else unusual(key, value)
+        if what is not None:
+            yield f"{key}: {what}"
+
+
+def _deadline(inputs: Inputs) -> Iterator[str]:
+    """Compare the deadline of all with those that the trace states."""
+    deadline_s = inputs.scenario.workload.deadline_s
+    if deadline_s is None or not len(inputs.trace):
+        return
+    stated_s = _median(inputs, "slo_s")
+    times = deadline_s / stated_s
+    if not 1 / OTHER_DEADLINE < times < OTHER_DEADLINE:
+        compared = f"{times:,.0f} times" if times > 1 else f"1/{1 / times:,.0f} of"
+        yield (
+            f"workload.deadline_s: {deadline_s:g} s is {compared} the deadlines in the "
+            f"trace, {stated_s:g} s by their median; is it in another unit?"
+        )
+
+
+def _median(inputs: Inputs, column: str) -> float:
+    """Return the median of a column of the trace, over its first requests."""
+    trace = inputs.trace
+    columns = trace.columns() if isinstance(trace, Trace) else trace.columns
+    return float(np.median(columns[column][:SAMPLE]))
 
 
 def _window(inputs: Inputs) -> Iterator[str]:
@@ -151,13 +188,10 @@ def _overlapping(inputs: Inputs) -> Iterator[str]:
 
 
 def _trace(inputs: Inputs) -> Iterator[str]:
-    trace, file = inputs.trace, inputs.sources["trace"].path
-    if not len(trace):
+    file = inputs.sources["trace"].path
+    if not len(inputs.trace):
         return
-    columns = trace.columns() if isinstance(trace, Trace) else trace.columns
-    size, slo_s = (
-        float(np.median(columns[name][:SAMPLE])) for name in ("input_bytes", "slo_s")
-    )
+    size, slo_s = _median(inputs, "input_bytes"), _median(inputs, "slo_s")
     if size < LEAST_INPUT_BYTES:
         yield (
             f"{file}: input_bytes: the median is {number(size)} B; is it in another "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from edgesim.experiment.window import check_windows
 from edgesim.experiment.workload import map_models
 from edgesim.library.build import Library
 from edgesim.measures.intervals import batch_spans
+from edgesim.names import plain
 from edgesim.profile.file import read_profile
 from edgesim.profile.values import Profile
 from edgesim.scenario import Scenario
@@ -123,7 +125,7 @@ def load_inputs(
     own = own or {}
     located = locate(scenario, trace, profile, overrides, own, own_code=own_code)
     where = located.scenario_file
-    with in_file(where):
+    with in_file(where), _at("run.solvers"):
         check_solvers_there(n for n in located.scenario.run.solvers if n not in own)
     device = profile if isinstance(profile, Profile) else None
     device = device or read_profile(located.profile_file)
@@ -138,7 +140,8 @@ def load_inputs(
     library_rng, map_rng = spawned(chosen.run.seed)
     library = library_of(where, chosen, device, library_rng)
     if chosen.workload.zipf is None:
-        names = map_models(where, requests, library, chosen.workload.models, map_rng)
+        rule = chosen.workload.models
+        names = map_models(where, requests, library, device, rule, map_rng)
     else:
         names = ranked_models(library, map_rng)
     assumed: tuple[str, ...] = ()
@@ -153,10 +156,21 @@ def load_inputs(
     return inputs
 
 
+@contextmanager
+def _at(key: str) -> Iterator[None]:
+    """Name the key in errors of a solver or policy, which name only that."""
+    try:
+        yield
+    except InputError as error:
+        if error.where.startswith("online."):  # one of its options
+            raise
+        raise InputError(key, f"{error.where}: ", *error.args[1:]) from error
+
+
 def _requests(located: Located, given: Trace | None) -> Trace | StoredTrace:
     """Read the trace, or take the given one."""
     if located.scenario.online is None:
-        return given or read_trace(located.trace_file)
+        return read_trace(located.trace_file) if given is None else given
     if given is None:
         return open_trace(located.trace_file)
     return in_memory(given, located.trace_file)
@@ -167,7 +181,10 @@ def _check_online(inputs: Inputs) -> None:
     online, length_s = inputs.online, inputs.length_s
     with in_file(inputs.scenario_file):
         for name in online.policies:
-            make_policy(name, with_solver(name, online.options(name)), inputs.own)
+            with _at(f"online.{plain(name)}.solver"):
+                options = with_solver(name, online.options(name))
+            with _at("online.policies"):
+                make_policy(name, options, inputs.own)
         if not length_s:
             raise InputError(
                 "workload.window_s",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -26,6 +26,7 @@ def plan_repeat(
     repeat: int,
     failed: dict[str, EdgesimError] | None = None,
     names: Sequence[str] | None = None,
+    started: Callable[[str, int], None] | None = None,
 ) -> Iterator[Trial]:
     """Plan one window with several solvers, and execute each plan.
 
@@ -43,6 +44,8 @@ def plan_repeat(
         failure ends the run.
     names
         The solvers; by default the scenario's, in its order.
+    started
+        Called with each solver before it works, and the repeat.
 
     Yields
     ------
@@ -63,6 +66,8 @@ def plan_repeat(
     for name in scenario.run.solvers if names is None else names:
         if failed and name in failed:
             continue
+        if started is not None:
+            started(name, repeat)
         try:
             result = solve_by_name(
                 problem,
@@ -75,12 +80,11 @@ def plan_repeat(
             )
         except Exception as error:
             if failed is not None:
-                several = scenario.run.repeats > 1
-                where = f" (repeat {repeat})" if several else ""
-                failed[name] = failure(name, error, where)
+                failed[name] = failure(name, error, _in_repeat(inputs, repeat))
                 continue
             if isinstance(error, RefusalError | OwnSolverError):
-                raise _refused(inputs, error) from error
+                # A point of a figure says itself in which repeat it was.
+                raise _refused(inputs, error, None if names else repeat) from error
             raise
         run = simulate_plan(problem, result.schedule, realisation, tables)
         yield Trial(
@@ -109,11 +113,17 @@ def check_plans(inputs: Inputs) -> None:
             try:
                 check_by_name(problem, name, inputs.own, uplink=run.uplink)
             except (RefusalError, OwnSolverError) as error:
-                raise _refused(inputs, error) from error
+                raise _refused(inputs, error, repeat) from error
 
 
-def _refused(inputs: Inputs, error: EdgesimError) -> InputError:
-    return InputError(f"{inputs.scenario_file}: run.solvers", str(error))
+def _refused(inputs: Inputs, error: EdgesimError, repeat: int | None) -> InputError:
+    where = "" if repeat is None else _in_repeat(inputs, repeat)
+    return InputError(f"{inputs.scenario_file}: run.solvers", f"{error}{where}")
+
+
+def _in_repeat(inputs: Inputs, repeat: int) -> str:
+    """Say in which of several repeats something is; nothing of a single one."""
+    return f" (repeat {repeat})" if inputs.scenario.run.repeats > 1 else ""
 
 
 def _epoch(inputs: Inputs, repeat: int) -> tuple[Epoch, np.random.Generator]:

@@ -13,6 +13,9 @@ from solvers import EdgesimError
 Progress = Callable[[int, int], None]
 """Called with the work done, and the total work."""
 
+Started = Callable[[str, int], None]
+"""Called with the solver or policy that is at work, and the repeat."""
+
 
 def run_repeat(
     inputs: Inputs, repeat: int, names: Sequence[str] | None = None
@@ -43,6 +46,7 @@ def run_all(
     advance: Progress | None = None,
     failed: dict[str, EdgesimError] | None = None,
     made: list[Trial] | None = None,
+    started: Started | None = None,
 ) -> Iterator[Trial]:
     """Run every repeat and yield its trials: online as they end, plans after the last.
 
@@ -57,6 +61,9 @@ def run_all(
         yielded. If None, a failure ends the run.
     made
         Filled with the trials of plans as they are made.
+    started
+        Called with the solver or policy that is at work, and the repeat: before each
+        plan, and online whenever some requests have arrived.
 
     Raises
     ------
@@ -75,7 +82,7 @@ def run_all(
         ended: BaseException | None = None
         try:
             for repeat in range(repeats):
-                for trial in plan_repeat(inputs, repeat, failed):
+                for trial in plan_repeat(inputs, repeat, failed, started=started):
                     trials.append(trial)
                     if advance is not None:
                         advance(len(trials), plans)
@@ -91,20 +98,25 @@ def run_all(
             raise ended
         return
     for repeat in range(repeats):
-        yield from serve_repeat(inputs, repeat, _within(inputs, repeat, advance))
+        yield from serve_repeat(
+            inputs, repeat, _within(inputs, repeat, advance, started)
+        )
 
 
 def _within(
-    inputs: Inputs, repeat: int, advance: Progress | None
+    inputs: Inputs, repeat: int, advance: Progress | None, started: Started | None
 ) -> Callable[[str, int, int], None] | None:
     """Convert progress within one policy's run to that of the whole run."""
-    if advance is None:
+    if advance is None and started is None:
         return None
     policies = inputs.online.policies
     repeats = inputs.scenario.run.repeats
 
     def arrived(policy: str, done: int, requests: int) -> None:
         before = repeat * len(policies) + policies.index(policy)
-        advance(before * requests + done, repeats * len(policies) * requests)
+        if started is not None:
+            started(policy, repeat)
+        if advance is not None:
+            advance(before * requests + done, repeats * len(policies) * requests)
 
     return arrived

@@ -60,6 +60,8 @@ class Points(NamedTuple):
         The models of all libraries.
     doubts
         What looks as if something else were meant.
+    assumed
+        Settings that no file states, a line each, for people.
     """
 
     points: tuple[Point, ...]
@@ -67,6 +69,7 @@ class Points(NamedTuple):
     files: tuple[Path, ...]
     models: tuple[str, ...]
     doubts: tuple[Said, ...]
+    assumed: tuple[str, ...]
 
 
 def points_of(
@@ -111,6 +114,7 @@ def points_of(
     files = [where]
     models: dict[str, None] = {}
     doubtful: list[tuple[str, str]] = []
+    assumed: list[tuple[str, tuple[str, ...]]] = []
     online = False
     for setting in settings_of(where, figure, scenario_file):
         with _naming(where, setting.where):
@@ -132,6 +136,7 @@ def points_of(
         files += [source.path for source in inputs.sources.values()]
         models |= dict.fromkeys(inputs.library.models)
         doubtful += [(setting.where, text) for text in doubts(inputs)]
+        assumed.append((setting.where, inputs.assumed))
         online = inputs.scenario.online is not None
     return Points(
         tuple(points),
@@ -139,7 +144,17 @@ def points_of(
         tuple(dict.fromkeys(files)),
         tuple(models),
         tuple(once_each(doubtful)),
+        tuple(_assumed(assumed)),
     )
+
+
+def _assumed(found: Sequence[tuple[str, tuple[str, ...]]]) -> Iterator[str]:
+    """Say what is assumed at every value, and what at one where values differ."""
+    lines = [lines for _, lines in found]
+    common = {line for line in lines[0] if all(line in of for of in lines)}
+    said = ((where, line) for where, of in found for line in of if line not in common)
+    yield from (line for line in lines[0] if line in common)
+    yield from map(str, once_each(said))
 
 
 def settings_of(where: Path, figure: Figure, scenario_file: Path) -> Iterator[Setting]:

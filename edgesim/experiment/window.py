@@ -15,6 +15,7 @@ from edgesim.errors import InputError
 from edgesim.experiment.links import place_users
 from edgesim.scenario import Scenario
 from edgesim.scenario.scenario import Workload
+from edgesim.text import counted
 from edgesim.trace.requests import Trace
 from edgesim.trace.scale import scaled_window, window_length_s, window_rows
 
@@ -113,7 +114,9 @@ def links_of(
 def check_windows(
     scenario_file: Path, scenario: Scenario, trace_file: Path, arrival_s: Floats
 ) -> None:
-    """Refuse more windows or requests than a trace has, before any work is done.
+    """Refuse more windows or requests than a trace has, and windows of no request.
+
+    Nothing could be measured of them, and any plan of nothing is optimal.
 
     Parameters
     ----------
@@ -129,9 +132,11 @@ def check_windows(
     InputError
         Naming the number of windows or requests available.
     """
+    if not len(arrival_s):
+        raise InputError(trace_file, "must hold requests, found none")
     workload, repeats = scenario.workload, scenario.run.repeats
-    last_s = float(arrival_s[-1]) * workload.time_scale if len(arrival_s) else 0.0
-    if len(arrival_s) and workload.start_s > last_s:
+    last_s = float(arrival_s[-1]) * workload.time_scale
+    if workload.start_s > last_s:
         raise InputError(
             f"{scenario_file}: workload.start_s",
             f"must not be after the last arrival of {trace_file} ({last_s:g} s), "
@@ -149,6 +154,19 @@ def check_windows(
             )
     if workload.requests is not None:
         _check_requests(scenario_file, scenario, trace_file, arrival_s)
+    elif all(_is_empty(workload, arrival_s, repeat) for repeat in range(repeats)):
+        raise InputError(
+            f"{scenario_file}: workload.window_s",
+            f"must be long enough for a request, found {workload.window_s} s, and "
+            f"{trace_file} has none in the {counted(repeats, 'window')} from "
+            f"{workload.start_s:g} s on",
+        )
+
+
+def _is_empty(workload: Workload, arrival_s: Floats, repeat: int) -> bool:
+    """Whether a trace has no request in the window of a repeat."""
+    first, after = window_rows(arrival_s, workload.scaling(repeat))
+    return first == after
 
 
 def _check_requests(

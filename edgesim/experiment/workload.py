@@ -14,6 +14,8 @@ from edgesim.errors import InputError, from_validation, short
 from edgesim.experiment.popularity import drawn_ranks
 from edgesim.experiment.window import links_of, window_of
 from edgesim.library.build import Library
+from edgesim.library.family_order import family_order
+from edgesim.profile.values import Profile
 from edgesim.scenario import Scenario
 from edgesim.scenario.scenario import ModelMap
 from edgesim.trace.requests import Trace
@@ -67,6 +69,7 @@ def map_models(
     scenario_file: Path,
     trace: Demand,
     library: Library,
+    profile: Profile,
     rule: ModelMap,
     rng: np.random.Generator,
 ) -> tuple[str, ...]:
@@ -78,6 +81,8 @@ def map_models(
         For messages.
     trace, library
         The trace and the library to match.
+    profile
+        The profile that the library is made of, for the contents of its models.
     rule
         ``workload.models`` of the scenario.
     rng
@@ -101,17 +106,19 @@ def map_models(
                 raise InputError(
                     key,
                     f"trace model {name!r} is not in the library "
-                    f"({short(names)}); with 'rank', 'round-robin' or 'random' the "
-                    f"names need not match{did_you_mean(name, names)}",
+                    f"({short(names)}); with 'rank', 'round-robin', 'families' or "
+                    f"'random' the names need not match{did_you_mean(name, names)}",
                 )
         return trace.models
-    if rule != "round-robin" and len(trace.models) > len(names):
+    if rule in ("rank", "random") and len(trace.models) > len(names):
         raise InputError(
             key,
             f"{rule!r} needs at least as many library models ({len(names)}) as the "
-            f"trace has ({len(trace.models)}); 'round-robin' reuses them",
+            f"trace has ({len(trace.models)}); 'round-robin' and 'families' reuse them",
         )
-    if rule == "random":
+    if rule == "families":
+        names = family_order(library, profile)
+    elif rule == "random":
         names = [names[i] for i in rng.permutation(len(names))]
     rank = np.empty(len(trace.models), dtype=np.int64)
     rank[trace.popularity()] = np.arange(len(trace.models))

@@ -50,7 +50,7 @@ from edgesim.scenario.library import (
     ProfileSpec,
     ShardsSpec,
 )
-from solvers.problem import Block, Model
+from solvers.problem import MOST_SECONDS, Block, Model
 
 
 @dataclass(frozen=True)
@@ -291,6 +291,7 @@ def _assemble(
                     load_sigma[part] = time.spread
             else:
                 load_s = size / rate * time_scale
+                _check_load(part, size, load_s, rate)
             blocks[part] = Block(bytes=size, load_s=load_s)
         models[name] = Model(
             blocks=names,
@@ -301,6 +302,16 @@ def _assemble(
         if spread is not None:
             compute_sigma[name] = spread
     return Library(blocks, models, load_sigma, compute_sigma)
+
+
+def _check_load(block: str, size: int, load_s: float, rate: float) -> None:
+    """Refuse a rate at which a block takes longer than any value may be."""
+    if load_s > MOST_SECONDS:
+        raise InputError(
+            "gpu.load_rate_bytes_per_s",
+            f"must load every block within {MOST_SECONDS:g} s, found {rate:g}, at "
+            f"which {block!r} of {size:,} bytes takes {load_s:g} s",
+        )
 
 
 def _ends(span: Any) -> tuple[Any, Any]:

@@ -23,7 +23,8 @@ from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from edgesim.errors import InputError, Parameter
-from edgesim.files import write_whole
+from edgesim.file_kinds import PICTURES
+from edgesim.files import check_replaceable, write_whole
 from edgesim.names import PICTURE_FORMATS, picture_format
 from edgesim.plotting.colours import INK
 from edgesim.text import printable
@@ -110,7 +111,7 @@ def check_picture(path: Path) -> str:
     Raises
     ------
     InputError
-        Naming the suffixes that are allowed.
+        Naming the suffixes that are allowed; and if another kind of file stands there.
     """
     found = picture_format(path)
     if found is None:
@@ -118,6 +119,7 @@ def check_picture(path: Path) -> str:
         raise InputError(
             Parameter("path"), f"must end in {allowed}, found {path.name!r}"
         )
+    check_replaceable(path, PICTURES[found])
     return found
 
 

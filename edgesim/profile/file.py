@@ -14,6 +14,7 @@ from typing import Any
 
 from edgesim import files, shipped
 from edgesim.errors import InputError, short
+from edgesim.file_kinds import PROFILE
 from edgesim.profile.values import SCHEMA, Profile
 
 _LINE = 400  # holds one block with three tiers and a content
@@ -155,7 +156,7 @@ def locate_profile(path_or_name: str | Path) -> Path:
 
 def write_profile(path: Path, profile: Profile) -> None:
     """Write a profile file atomically, with one line per block."""
-    with files.write_whole(path) as file:
+    with files.write_whole(path, replaces=PROFILE) as file:
         file.write(_formatted(profile.document(), 0) + "\n")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgesim.errors import InputError
+from edgesim.file_kinds import PAGE as PAGE_KIND
 from edgesim.files import is_file, keep_inputs, write_whole
 from edgesim.output_folder import add_output
 from edgesim.report.figure_page import figure_page
@@ -50,7 +51,7 @@ def write_report(place: Path, out: Path | None = None) -> Path:
     if page == place / PAGE and is_run(place):
         writing = add_output(place, PAGE, RUN_FOLDER)
     else:
-        writing = write_whole(page)
+        writing = write_whole(page, replaces=PAGE_KIND)
     with writing as file:
         file.write(html)
     return page

@@ -13,9 +13,10 @@ from edgesim.experiment.figure import Figure
 from edgesim.experiment.point import Point
 from edgesim.experiment.store import Outcome, Store
 from edgesim.experiment.sweep import Points, points_of, run_points
-from edgesim.files import keep_inputs, make_folder
+from edgesim.file_kinds import FIGURE_TABLE
+from edgesim.files import check_replaceable, keep_inputs, make_folder
 from edgesim.plotting.marks import Mark
-from edgesim.plotting.style import Drawing
+from edgesim.plotting.style import Drawing, check_picture
 from edgesim.plotting.sweep import plot_panels, plot_sweep
 from edgesim.plotting.sweep_map import plot_map
 from edgesim.results.figure_file import HEAD, check_figure_file, write_figure
@@ -77,6 +78,7 @@ def run_figure(
     done: Callable[[int, int], None] | None = None,
     stopped: Callable[[Kept], None] | None = None,
     warn: Callable[[str], None] | None = None,
+    assume: Callable[[Sequence[str]], None] | None = None,
 ) -> tuple[Path, ...]:
     """Compute what is missing of a figure, and write its data and then its picture.
 
@@ -111,6 +113,8 @@ def run_figure(
         Called when this is interrupted, with what is kept.
     warn
         Called with what looks as if something else were meant; it is computed as it is.
+    assume
+        Called with the settings that no file states, a line each, if there are any.
 
     Returns
     -------
@@ -145,6 +149,10 @@ def run_figure(
     )
     for file in (source.data, source.times, source.shown, *pictures):
         keep_inputs(file, *points.files)
+    for table in (source.data, source.times, source.shown):
+        check_replaceable(table, FIGURE_TABLE)
+    for picture in pictures:
+        check_picture(picture)
     keeps_file = check_figure_file(source.file, source.figure, source.where)
     wanted = points.points if shard is None else _part(points.points, shard)
     if merge:
@@ -154,6 +162,8 @@ def run_figure(
     if warn is not None:
         for doubt in points.doubts:
             warn(str(doubt))
+    if assume is not None and points.assumed:
+        assume(points.assumed)
     if shard is not None:
         return ()
     make_folder(source.folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from edgesim.experiment.trial import Trial
 from edgesim.instances import write_instance, write_schedule
 from edgesim.measures.losses import losses, lost_by
 from edgesim.measures.student import mean_interval
+from edgesim.names import shares
 from edgesim.plotting import timeline
 from edgesim.plotting.style import Drawing
 from edgesim.plotting.throughput import plot_throughput
@@ -100,10 +101,15 @@ class PlanSummary:
 
         Each measure has its values, one a repeat, their mean, and half the width of its
         95 % interval (null for one repeat); ``goodput`` and ``dropped_by`` are summed
-        over repeats. A gain is the difference of a solver and its twin without sharing
-        in the same repeat. ``lost_to`` says what requests were lost to, if any was.
+        over repeats. The bound is the least that any solver of the same sharing has
+        proven for the same repeat; gap and status follow from it. A gain is the
+        difference of a solver and its twin without sharing in the same repeat.
+        ``lost_to`` says what requests were lost to, if any was.
         """
         scenario, trials = self._inputs.scenario, self._trials
+        bounds = {
+            sharing: _bounds(trials, sharing=sharing) for sharing in (True, False)
+        }
         return {
             "schema": PLAN_SUMMARY,
             "scenario": scenario.name,
@@ -117,7 +123,8 @@ class PlanSummary:
                 for _, group in groupby(trials, key=lambda trial: trial.repeat)
             ],
             "solvers": {
-                name: _condensed(group) for name, group in by_name(trials).items()
+                name: _condensed(group, bounds[shares(name)])
+                for name, group in by_name(trials).items()
             },
             "sharing_gain_in_time": {
                 name: _interval(values) for name, values in _gains(trials).items()
@@ -145,7 +152,7 @@ class PlanSummary:
         requests = {trial.measures.requests for trial in trials}
         return plot_throughput(
             in_time,
-            bound=_bounds(trials) or None,
+            bound=[*_bounds(trials, sharing=True).values()] or None,
             requests=requests.pop() if len(requests) == 1 else None,
             title=self._title(),
         )
@@ -178,14 +185,17 @@ def _planned(trial: Trial) -> Result:
     return trial.result
 
 
-def _bounds(trials: Sequence[Trial]) -> list[float]:
-    """List each repeat's least bound over the sharing solvers, if there are any."""
-    least: dict[int, float] = {}
+def _bounds(trials: Sequence[Trial], *, sharing: bool) -> dict[int, int]:
+    """Return each repeat's least bound over the solvers with sharing, or without.
+
+    All of them are proven for the same problem.
+    """
+    least: dict[int, int] = {}
     for trial in trials:
-        if not trial.name.endswith(NO_SHARING):
-            bound = float(_planned(trial).bound)
+        if shares(trial.name) == sharing:
+            bound = _planned(trial).bound
             least[trial.repeat] = min(least.get(trial.repeat, bound), bound)
-    return list(least.values())
+    return least
 
 
 def _gains(trials: Sequence[Trial]) -> dict[str, list[float]]:
@@ -207,18 +217,24 @@ def _interval(values: Sequence[float | None]) -> dict[str, Any]:
     return {"mean": mean, "half_width_95": half_width, "values": list(values)}
 
 
-def _condensed(trials: Sequence[Trial]) -> dict[str, Any]:
+def _condensed(trials: Sequence[Trial], bounds: Mapping[int, int]) -> dict[str, Any]:
     goodput: Counter[str] = Counter()
     dropped_by: Counter[str] = Counter()
     for trial in trials:
         goodput.update(trial.measures.goodput)
         dropped_by.update(trial.measures.dropped_by)
-    results = [_planned(trial) for trial in trials]
+    served = [_planned(trial).served for trial in trials]
+    bound = [bounds[trial.repeat] for trial in trials]
+    pairs = list(zip(served, bound, strict=True))
     return {
-        "status": [result.status for result in results],
-        "served": _interval([result.served for result in results]),
-        "bound": _interval([result.bound for result in results]),
-        "gap": _interval([result.gap for result in results]),
+        "status": [
+            "optimal" if least == number else "feasible" for number, least in pairs
+        ],
+        "served": _interval(served),
+        "bound": _interval(bound),
+        "gap": _interval(
+            [(least - number) / least if least else 0.0 for number, least in pairs]
+        ),
         **{
             name: _interval([getattr(trial.measures, name) for trial in trials])
             for name in MEASURES

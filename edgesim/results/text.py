@@ -23,6 +23,7 @@ from edgesim.text import (
     shortened,
 )
 from edgesim.text import table as columns_of
+from solvers.registry import NO_SHARING
 
 
 def table(report: Report) -> str:
@@ -74,6 +75,7 @@ def gain_lines(summary: Mapping[str, Any]) -> list[str]:
     if summary["schema"] == SUMMARY:
         return [
             f"sharing gains {shortened(name)} {_points(gain['on_time_ratio'])}"
+            f"{_latency(summary['policies'], name, gain)}"
             for name, gain in summary["sharing_gain"].items()
         ]
     lines = []
@@ -84,6 +86,21 @@ def gain_lines(summary: Mapping[str, Any]) -> list[str]:
         share = f" ({gain / alone:+.0%})" if alone else ""
         lines.append(f"sharing gains {name} {gain:+.1f}{interval} in time{share}")
     return lines
+
+
+def _latency(policies: Mapping[str, Any], name: str, gain: Mapping[str, Any]) -> str:
+    """Say what sharing does to latency where it changes nothing in time."""
+    on_time = gain["on_time_ratio"]["mean"]
+    p95_s = [
+        policies[one]["measures"]["latency_p95_s"]["mean"]
+        for one in (name + NO_SHARING, name)
+        if one in policies
+    ]
+    if on_time is None or abs(on_time) >= _SAME or len(p95_s) < 2 or None in p95_s:
+        return ""
+    return (
+        f"; its p95 latency is {seconds(p95_s[1])}, without sharing {seconds(p95_s[0])}"
+    )
 
 
 def method_lines(summary: Mapping[str, Any]) -> list[str]:
@@ -162,6 +179,9 @@ def _lost_to_all(summary: Mapping[str, Any], kind: str) -> list[str]:
         if count
     ]
 
+
+_SAME = 0.0005
+"""A difference of shares below this is shown as 0.0 points."""
 
 _FOR_ALL = (NO_LINK, NEVER_FITS)
 

@@ -44,9 +44,9 @@ from solvers.problem import (
 SCENARIO = "edgesim.scenario/1"
 
 # Mapping of a trace's models, by popularity, to the library's model of the same name,
-# of the same rank, of the rank modulo the library, or of the same rank in a seeded
-# permutation of the library.
-ModelMap = Literal["name", "rank", "round-robin", "random"]
+# of the same rank, of the rank modulo the library, of the rank modulo the library with
+# its families mixed, or of the same rank in a seeded permutation of the library.
+ModelMap = Literal["name", "rank", "round-robin", "families", "random"]
 
 
 # A file name in TOML: relative to the scenario, or a shipped name.
@@ -201,6 +201,16 @@ _PLAN_ONLY = {
     "workload": ("releases", "deadline_s", "requests"),
 }
 
+_INSTEAD = {
+    "uplink": "online.uplink names the rule",
+    "time_limit_s": "a policy has options of its own, such as online.rolling",
+    "iterations": "a policy has options of its own, such as online.rolling",
+    "releases": "requests come when the trace says",
+    "deadline_s": "each request has the slo_s of the trace",
+    "requests": "workload.window_s says how much of the trace is served",
+}
+"""What holds online instead of a setting of plans."""
+
 
 def _and_in_schema() -> dict[str, Any]:
     """Express the rules of ``Scenario._check`` in JSON Schema, as far as possible."""
@@ -345,8 +355,8 @@ class Scenario(Value):
             for key in keys:
                 if getattr(settings, key) != type(settings).model_fields[key].default:
                     raise ValueError(
-                        f"{section}.{key} is for plans and does not apply [online], "
-                        f"found {getattr(settings, key)!r}"
+                        f"{section}.{key} is for plans, not for a section [online], "
+                        f"found {getattr(settings, key)!r}; {_INSTEAD[key]}"
                     )
         if self.gpu.eviction != "lru":
             raise ValueError(

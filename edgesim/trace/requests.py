@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from edgesim.column_files import Columns, rows_between
 from edgesim.errors import short
+from edgesim.file_kinds import TRACE
 from edgesim.files import write_whole
 from edgesim.trace.chunks import DTYPES, Names, read_columns
 from edgesim.trace.rows import OPTIONAL, REQUIRED, is_name
@@ -219,7 +220,7 @@ def write_trace(trace: Requests, path: Path) -> None:
         "model": [_quoted(name) for name in trace.models],
     }
     header: list[str] = []
-    with write_whole(path) as file:
+    with write_whole(path, replaces=TRACE) as file:
         for piece in trace.pieces():
             if not header:
                 header = [name for name in (*REQUIRED, *OPTIONAL) if name in piece]

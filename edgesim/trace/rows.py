@@ -190,7 +190,9 @@ def read_header(path: Path, lines: Iterator[tuple[int, str]]) -> list[str]:
     for name in names:
         if name not in _PARSERS:
             raise InputError(
-                where, f"columns must be of {wanted}; found unknown {short(name)}"
+                where,
+                f"columns must be of {wanted}; found unknown {short(name)}"
+                f"{_commas(text)}",
             )
         if names.count(name) > 1:
             raise InputError(where, f"columns must be distinct, found {name!r} twice")
@@ -204,6 +206,14 @@ def read_header(path: Path, lines: Iterator[tuple[int, str]]) -> list[str]:
             where, f"header must have both x_m and y_m or none, found {short(text)}"
         )
     return names
+
+
+def _commas(header: str) -> str:
+    """Say of a header without commas that they are needed."""
+    other = next((mark for mark in ";\t|" if mark in header), None)
+    if "," in header or other is None:
+        return ""
+    return f"; commas must separate columns, found {other!r}"
 
 
 def _split(path: Path, line: int, text: str) -> list[str]:

@@ -79,6 +79,17 @@ def test_skip_names_options(finetunes: list[str], tmp_path: Path) -> None:
     assert "give it by --base PATH" in done.err
 
 
+def test_memory_in_another_unit(finetunes: list[str]) -> None:
+    """A size that holds no model and is far below a GPU's is asked about."""
+    done = edgesim("profile", "sharing", *finetunes[:2], "--memory", "8,16GB")
+    assert done.code == 0
+    assert done.err == (
+        "warning: --memory: 8 B is very little; is it in another unit?\n"
+    )
+    done = edgesim("profile", "sharing", *finetunes[:2], "--memory", "900kB")
+    assert (done.code, done.err) == (0, "")
+
+
 def test_given_twice(finetunes: list[str]) -> None:
     """One file given twice, however it is written, is called that."""
     name = finetunes[0]

@@ -50,6 +50,13 @@ def test_on_time_share_against_memory() -> None:
     assert found[60e6, "greedy-noshare"] < 0.5
     assert found[100e6, "greedy"] == found[100e6, "greedy-noshare"] > 0.9
     assert Path("results/figure-own-models-online/own-models-online.png").is_file()
+    assert "assumed, since neither profile nor trace says so:" in finished.out
+    assert "models: the trace's, found in the profile by their names" in finished.out
+    assert "  memory = 60000000.0: loads: " in finished.out
+    assert "GPU memory: 60,000,000 bytes (and at 1 other value)" in finished.out
+    kept = Path("results/figure-own-models-online/own-models-online.toml").read_text()
+    profile, trace = (Path(FILES[i]).stem for i in (1, 3))
+    assert f'title = "own-models-online: profile {profile}, trace {trace}"' in kept
     data = Path("results/figure-own-models-online/own-models-online.csv")
     assert str(Path.cwd()) not in data.read_text()
 

@@ -149,12 +149,15 @@ def test_no_tier_in_common_is_refused() -> None:
 
 
 def test_sharing_and_names_decide_library_and_models() -> None:
-    """Contents make it checkpoints; a name that is not there makes it round-robin."""
+    """Contents make it checkpoints; names that are not there are taken in turn."""
     known = choose(FILE, profile(BOTH), trace_at(0.0, 1.0), PLANS)
     assert known["library.kind"] == "checkpoints"
     assert known["workload.models"] == "name"
+    strange = trace_at(0.0, 1.0, models=("cats", "cows"))
+    mixed = choose(FILE, profile(BOTH), strange, PLANS)
+    assert mixed["workload.models"] == "families"
     bare = profile(BOTH, content=False)
-    other = choose(FILE, bare, trace_at(0.0, 1.0, models=("cats", "cows")), PLANS)
+    other = choose(FILE, bare, strange, PLANS)
     assert other["library.kind"] == "profile"
     assert other["workload.models"] == "round-robin"
 
@@ -170,7 +173,7 @@ def test_checkpoints_run_by_name(
     for words in (
         "2 models in 1 cluster, laminar sharing: ",
         "assumed, since neither profile nor trace says so:",
-        "library: blocks of the same content are one block",
+        "library: models share all blocks of equal content",
         "loads: from pageable memory, as the profile times them; GPU memory: without",
         "cell: 100 GHz, so that uploads take next to no time and the GPU alone decides",
         "blocks that stay in GPU memory: those of the round before; no load while",
@@ -240,6 +243,67 @@ def test_other_names_are_taken_in_turn(
     assert "models share nothing" in finished.out
     assert "1 window of 1 s, from 0 to 1 s" in finished.out
     assert "sharing gains" not in finished.out
+
+
+def renamed(prefixes: tuple[str, str]) -> dict[str, Any]:
+    """Make a profile of two families of six, the first and the second so named."""
+    found = document({}, content=True)
+    for family, prefix in enumerate(prefixes):
+        for number in range(6):
+            contents = ("ab"[family] * 64, f"{family}{number}" * 32)
+            found["models"][f"{prefix}{number}"] = {
+                "blocks": [
+                    {
+                        "name": "base" if place == 0 else "own",
+                        "bytes": 20_000_000 if place == 0 else 4_000_000,
+                        "load_s": {"pinned": {"median_s": (0.02, 0.004)[place]}},
+                        "content": content,
+                    }
+                    for place, content in enumerate(contents)
+                ],
+                "latency_s": {"1": 0.004, "8": 0.012},
+            }
+    found["models"] = dict(sorted(found["models"].items()))
+    return found
+
+
+def test_names_do_not_decide_how_popular_families_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same contents under other names: the same popularity, the same result."""
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for prefixes in (("cats", "dogs"), ("zebras", "dogs"), ("a", "a1")):
+        names = ("m0", "m0", "m0", "m1", "m1", "m2", "m3", "m4", "m5", "m0")
+        written(tmp_path, renamed(prefixes), names)
+        finished = edgesim(
+            *("run", "--profile", "mine.json", "--trace", "mine.csv"),
+            *("--solver", "greedy,greedy-noshare"),
+        )
+        assert finished.code == 0, finished.err
+        assert "profile's 12 in turn, its families mixed, the most" in finished.out
+        summary = json.loads(Path("results/own-models/summary.json").read_text())
+        found.append(summary["sharing_gain_in_time"]["greedy"])
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_mapping_that_was_asked_for_is_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the line says follows from the rule, not from what would be chosen."""
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, document(BOTH), ("m0", "m1"))
+    for rule, what in (
+        ("random", "the trace's 2 models become the profile's 2 in an order drawn "),
+        ("rank", "the trace's 2 models become the profile's 2 in order, the most "),
+        ("round-robin", "the trace's 2 models become the profile's 2 in turn, the "),
+        ("families", "'m0' of the trace is not in the profile, so its 2 models become"),
+    ):
+        finished = edgesim(
+            *("run", "--profile", "mine.json", "--trace", "mine.csv"),
+            *("--solver", "greedy", "--set", f"workload.models={rule}"),
+        )
+        assert f"models: {what}" in finished.out
 
 
 def test_unasked_models_are_counted(
@@ -360,7 +424,7 @@ def test_own_models_are_served_as_requests_come(
         *("--policy", "greedy,greedy-noshare"),
     )
     assert finished.code == 0, finished.err
-    assert "library: blocks of the same content are one block" in finished.out
+    assert "library: models share all blocks of equal content" in finished.out
     assert "blocks that stay in GPU memory: those of the round before" in finished.out
     assert "by their names" in finished.out
     folder = tmp_path / "results" / "own-models-online"
@@ -374,7 +438,7 @@ def test_own_models_are_served_as_requests_come(
     written(tmp_path, document(BOTH), ("horses",))
     words = ("run", "--profile", "mine.json", "--policy", "fcfs")
     finished = edgesim(*words, "--trace", "mine.csv")
-    assert "its 1 models become the profile's 2 in turn" in finished.out
+    assert "its 1 model becomes the profile's 2 in turn, its families" in finished.out
     finished = edgesim(*words)
     assert (finished.code, finished.out) == (2, "")
     assert finished.err.startswith("error: --trace: is needed")

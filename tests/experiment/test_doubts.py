@@ -31,6 +31,16 @@ def test_nothing_shipped_is_doubtful(name: str) -> None:
         (("gpu.memory_bytes=1",), "gpu.memory_bytes: 1 B is very little; "),
         (("cell.tx_power_dbm=200",), "cell.tx_power_dbm: 200 dBm is very much; "),
         (
+            ("workload.deadline_s=500",),
+            "workload.deadline_s: 500 s is 1,000 times the deadlines in the trace, 0.5 "
+            "s by their median; ",
+        ),
+        (
+            ("workload.deadline_s=0.0005",),
+            "workload.deadline_s: 0.0005 s is 1/1,000 of the deadlines in the trace, "
+            "0.5 s by their median; ",
+        ),
+        (
             ("workload.window_s=500", "run.repeats=1"),
             "workload.window_s: 500 s is longer than the trace, whose last request "
             "comes 0.7 s after workload.start_s; ",

@@ -86,7 +86,7 @@ OUT_OF_PLACE = {
     "no such module": (
         '"greedy"]',
         '"not_there_at_all:Mine"]',
-        "not_there_at_all:Mine: there is no module",
+        "online.policies: not_there_at_all:Mine: there is no module",
     ),
 }
 
@@ -106,11 +106,9 @@ def test_what_has_no_place_in_the_run(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("rows", ["", "0.0,ann,m000,1000,0.5\n" * 3])
-def test_requests_that_take_no_time_need_a_window(
-    served: Path, tmp_path: Path, rows: str
-) -> None:
-    """An empty trace, or all at once: the window's length is asked for, and serves."""
+def test_requests_that_take_no_time_need_a_window(served: Path, tmp_path: Path) -> None:
+    """All come at once: the window's length is asked for, and serves."""
+    rows = "0.0,ann,m000,1000,0.5\n" * 3
     (tmp_path / "served.csv").write_text(HEADER + rows)
     finished = edgesim("run", served, "--out", tmp_path / "out")
     assert finished.code == 2
@@ -121,7 +119,19 @@ def test_requests_that_take_no_time_need_a_window(
     assert finished.code == 0, finished.err
     found = summary_of(tmp_path / "out")["policies"]["fcfs"]
     assert found["in_time"] + found["dropped"] == rows.count("\n")
-    assert ("no requests are measured" in finished.out) == (not rows)
+    assert "no requests are measured" not in finished.out
+
+
+def test_nothing_is_measured_of_no_requests(served: Path, tmp_path: Path) -> None:
+    """A trace without rows is no run, and takes the place of no earlier result."""
+    assert edgesim("run", served, "--out", tmp_path / "out").code == 0
+    before = (tmp_path / "out" / "summary.json").read_bytes()
+    trace = tmp_path / "served.csv"
+    trace.write_text(HEADER)
+    finished = edgesim("run", served, "--out", tmp_path / "out")
+    assert (finished.code, finished.out) == (2, "")
+    assert finished.err == f"error: {trace}: must hold requests, found none\n"
+    assert (tmp_path / "out" / "summary.json").read_bytes() == before
 
 
 def test_names_with_signs_of_csv(served: Path, tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ def test_a_policy_that_errs_is_told_in_one_line(
     finished = edgesim("run", served, "--policy", "errs_for_test:Raises", "--out", "x")
     assert finished.code == 2
     assert finished.err == (
-        f"error: {served}: online.policies: errs_for_test:Raises: "
-        f"choose raised OddError: 'not today', at errs_for_test.py:10\n"
+        "error: --policy: errs_for_test:Raises: "
+        "choose raised OddError: 'not today', at errs_for_test.py:10\n"
     )
     assert not (tmp_path / "x").exists()
     # One that never chooses ends too: everything is dropped, and why is said.

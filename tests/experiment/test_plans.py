@@ -387,24 +387,49 @@ def test_any_choice_of_solvers_can_be_drawn(
     assert {p.name for p in (tmp_path / "out").iterdir()} == OUTPUTS
 
 
+def test_one_bound_for_all_that_solve_the_same_problem(tmp_path: Path) -> None:
+    """Equal plans have equal gaps: the least bound of the repeat holds for each."""
+    out = tmp_path / "out"
+    names = ("dp-noshare", "ilp-noshare", "edf", "dp")
+    finished = edgesim(
+        *("run", "campus", "--solver", ",".join(names), "--repeats", 2, "--out", out)
+    )
+    assert finished.code == 0, finished.err
+    own = {
+        name: [
+            json.loads((out / "plans" / str(repeat) / f"{name}.json").read_text())
+            for repeat in range(2)
+        ]
+        for name in names
+    }
+    found = json.loads((out / "summary.json").read_text())["solvers"]
+    bounds = {name: [plan["bound"] for plan in plans] for name, plans in own.items()}
+    assert bounds["dp-noshare"] != bounds["ilp-noshare"]
+    for group in (names[:2], names[2:]):
+        for repeat in range(2):
+            least = min(bounds[name][repeat] for name in group)
+            for name in group:
+                served = own[name][repeat]["served"]
+                assert found[name]["bound"]["values"][repeat] == least
+                gap = found[name]["gap"]["values"][repeat]
+                assert gap == (least - served) / least
+                optimal = found[name]["status"][repeat] == "optimal"
+                assert optimal == (served == least)
+
+
 def test_nothing_to_serve(small: Path, tmp_path: Path) -> None:
-    """No requests, or none with a link, make empty plans and all outputs."""
+    """Requests without a link make empty plans and all outputs."""
     header, first = TRACE.splitlines()[:2]
-    for name, text in {
-        "empty": header,
-        "no-link": f"{header},spectral_efficiency\n{first},0",
-    }.items():
-        trace = tmp_path / f"{name}.csv"
-        trace.write_text(text + "\n")
-        finished = edgesim(
-            *("run", small, "--trace", trace, "--repeats", 1),
-            *("--solver", "dp,dp-noshare,greedy,ilp,fcfs", "--out", tmp_path / name),
-        )
-        assert finished.code == 0, finished.err
-        outcomes = {
-            (r["outcome"], r["reason"]) for r in _rows(tmp_path / name / "requests.csv")
-        }
-        assert outcomes == (set() if name == "empty" else {("dropped", "no link")})
+    trace = tmp_path / "no-link.csv"
+    trace.write_text(f"{header},spectral_efficiency\n{first},0\n")
+    out = tmp_path / "out"
+    finished = edgesim(
+        *("run", small, "--trace", trace, "--repeats", 1),
+        *("--solver", "dp,dp-noshare,greedy,ilp,fcfs", "--out", out),
+    )
+    assert finished.code == 0, finished.err
+    outcomes = {(r["outcome"], r["reason"]) for r in _rows(out / "requests.csv")}
+    assert outcomes == {("dropped", "no link")}
 
 
 def test_a_model_that_fits_in_no_memory_is_named(tmp_path: Path) -> None:

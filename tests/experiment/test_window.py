@@ -153,6 +153,26 @@ def test_numbers_that_cannot_be(values: dict[str, Any], message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_windows_without_requests() -> None:
+    """Refused if no window has any; one that has none among others counts."""
+    whole = read_trace(locate("trace", "campus"))
+    first = {name: values[:3] for name, values in whole.columns().items()}
+    trace = replace(whole, **first | {"arrival_s": np.array([0.5, 0.6, 2.5])})
+    values = {"run.repeats": 3, "workload.window_s": 1.0}
+    found = epochs_of(values, trace)
+    assert [len(epoch.problem.users) for epoch, _ in found] == [2, 0, 1]
+    with pytest.raises(InputError) as caught:
+        epochs_of({"run.repeats": 4, "workload.window_s": 0.1}, trace)
+    assert caught.value.where == f"{CAMPUS}: workload.window_s"
+    assert caught.value.what == (
+        "must be long enough for a request, found 0.1 s, and (in memory) has none in "
+        "the 4 windows from 0 s on"
+    )
+    none = replace(trace, **{k: v[:0] for k, v in trace.columns().items()})
+    with pytest.raises(InputError, match="must hold requests, found none"):
+        epochs_of(values, none)
+
+
 @pytest.mark.parametrize(
     ("workload", "online", "valid"),
     [

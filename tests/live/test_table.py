@@ -88,12 +88,16 @@ def test_the_command_states_the_drift_and_writes_the_table(tmp_path: Path) -> No
         after, cases.profile(latency_s={"1": 1.1 * cases.ONE_S, "4": cases.FOUR_S})
     )
     out = tmp_path / "table.md"
-    done = edgesim(
-        *("live-table", folder, "--before", before, "--after", after, "--out", out)
-    )
-    assert done.code == 0, done.err
-    assert out.read_text() == done.out
+    words = ("live-table", folder, "--before", before, "--after", after, "--out", out)
+    for _ in range(2):
+        done = edgesim(*words)
+        assert done.code == 0, done.err
+        assert out.read_text() == done.out
     assert "| net   |    +0.0 |      +3.3 |" in done.out
+    out.write_text("# Notes\n")
+    done = edgesim(*words)
+    assert (done.code, done.out) == (2, "")
+    assert "must be a new file or a table of live runs, which is" in done.err
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,13 @@ def test_the_next_run_replaces_it(tmp_path: Path) -> None:
 def test_the_page_goes_where_it_is_told(copied: Copied, tmp_path: Path) -> None:
     """But not over what it is made of."""
     folder = copied("plan")
-    assert edgesim("report", folder, "--out", tmp_path / "a.html").code == 0
-    assert (tmp_path / "a.html").is_file()
+    for _ in range(2):
+        assert edgesim("report", folder, "--out", tmp_path / "a.html").code == 0
+        assert (tmp_path / "a.html").is_file()
+    (tmp_path / "index.html").write_text("<!doctype html><title>mine</title>")
+    finished = edgesim("report", folder, "--out", tmp_path / "index.html")
+    assert finished.code == 2
+    assert "must be a new file or a page of results, which is" in finished.err
     assert not (folder / "report.html").exists()
     for name in ("summary.json", "timeline.png", "plans/0/dp.json"):
         finished = edgesim("report", folder, "--out", folder / name)

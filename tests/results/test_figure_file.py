@@ -97,8 +97,8 @@ def test_points_of_a_figure_that_is_kept_are_found_by_its_file() -> None:
     words = ("figure", "small.toml", *VARIED, "--write", "mine.toml", "--jobs", 1)
     finished = edgesim(*words, "--shard", "1/2")
     assert finished.out == (
-        "part 1 of 2 of mine is kept in .points; --merge writes the figure once all "
-        "are\n"
+        "part 1 of 2 of mine is in .points; --merge writes the figure once all parts "
+        "are there\n"
     )
     assert edgesim("figure", "mine.toml", "--shard", "2/2").code == 0
     assert edgesim("figure", "mine.toml", "--merge").code == 0

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import edgesim as es
+from edgesim.results.online_summary import SUMMARY
+from edgesim.results.text import gain_lines
 from tests.command import edgesim
 
 NO_LINK = {
@@ -129,3 +131,25 @@ def test_what_a_solver_leaves_out_is_not_lost_elsewhere() -> None:
     lost = next(iter(runs.summary["lost_to"].values()))
     assert lost["policy"] > sum(lost.values()) / 2
     assert "were left out by choice" in " ".join(runs.table().split())
+
+
+def test_latency_where_sharing_changes_nothing_in_time() -> None:
+    """The line says what it changes instead; not where it gains, nor without a twin."""
+
+    def said(on_time: float, *names: str) -> str:
+        measures = {"latency_p95_s": {"mean": 0.0385}}
+        whole = {"latency_p95_s": {"mean": 0.146}}
+        policies = {"greedy": {"measures": measures}}
+        policies |= {name: {"measures": whole} for name in names}
+        gain = {"on_time_ratio": {"mean": on_time, "half_width_95": None}}
+        (line,) = gain_lines(
+            {"schema": SUMMARY, "policies": policies, "sharing_gain": {"greedy": gain}}
+        )
+        return line
+
+    assert said(0.0, "greedy-noshare") == (
+        "sharing gains greedy +0.0 points on time; its p95 latency is 38.5 ms, without "
+        "sharing 146 ms"
+    )
+    assert said(0.05, "greedy-noshare") == "sharing gains greedy +5.0 points on time"
+    assert said(0.0) == "sharing gains greedy +0.0 points on time"

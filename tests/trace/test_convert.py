@@ -25,6 +25,7 @@ from edgesim.trace.convert import (
     request_log,
 )
 from edgesim.trace.requests import Trace, read_trace
+from tests.examples import TRACE
 from tests.shared_data import require_shared
 
 FILL = Fill(slo_s=0.5)
@@ -550,8 +551,8 @@ def test_command_for_logs(tmp_path: Path) -> None:
 def test_a_failed_conversion_leaves_the_old_file(tmp_path: Path) -> None:
     """An error half way writes nothing and harms nothing."""
     path, out = source(tmp_path, SMALL_2019 + "o,b,j,http,1,2\n"), tmp_path / "o.csv"
-    out.write_text("old")
+    out.write_text(TRACE)
     with pytest.raises(InputError, match=r"source\.csv:6"):
         run("convert", "azure-functions-2019", path, out, "--slo-s", 1)
-    assert out.read_text() == "old"
+    assert out.read_text() == TRACE
     assert sorted(p.name for p in tmp_path.iterdir()) == ["o.csv", "source.csv"]
