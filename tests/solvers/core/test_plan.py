@@ -87,12 +87,13 @@ def test_no_feasible_insertion_of_one_user_is_missed(
         mask = np.zeros(len(tables.user_ids), dtype=bool)
         mask[waiting] = True
         insertions = Insertions(clock)
+        around = insertions.around(
+            plan, times, mask, criterion, np.random.default_rng(0)
+        )
         offered = {
             insertion.into(plan, clock)
-            for find in (insertions.candidates, insertions.alone)
-            for insertion in find(
-                plan, times, mask, criterion, np.random.default_rng(0)
-            )
+            for found in (around.candidates(), around.alone())
+            for insertion in found
         }
         for found in offered:
             assert served(found) > served(plan)
