@@ -100,8 +100,8 @@ def openings(
     if not len(row):
         return None
     entrants, model = order[row], windows.of_row[row]
-    demand, release = t.demand_s[entrants], clock.release_index[entrants]
-    first = last = np.arange(len(row))
+    demand = t.demand_s[entrants]
+    first = last = queue = np.arange(len(row))
     if alone:
         deadline = t.deadline_s[entrants]
     else:
@@ -114,8 +114,6 @@ def openings(
         demand = total - (total[first] - demand[first])
         # Ranks rather than times: offsets of integers are exact.
         deadline = clock.deadlines_s[_running_min(clock.deadline_rank[entrants], queue)]
-        if places.arrivals is not None:
-            release = _running_min(release, queue)
     size = last - first + 1
     compute = latency_s[windows.model[model], np.minimum(size, latency_s.shape[1] - 1)]
     start, latest = windows.start_s[model, place], windows.latest_s[model, place]
@@ -140,6 +138,7 @@ def openings(
         start = np.maximum(start, places.sent_s[place] + demand)
         fits &= demand <= places.upload_slack_s[place] + SLACK_S
     else:
+        release = _running_min(clock.release_index[entrants], queue)
         start = np.maximum(start, places.arrivals.ready_s(place, release, demand))
         fits &= demand <= places.arrivals.room_s[place, release] + SLACK_S
     fits &= start + compute <= latest + SLACK_S

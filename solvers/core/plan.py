@@ -202,7 +202,8 @@ class Clock:
         return found
 
     @cached_property
-    def _releases_zero(self) -> bool:
+    def releases_zero(self) -> bool:
+        """Whether every user is released at time 0."""
         return self.tables.releases_zero
 
     def steps(self, plan: Plan) -> list[Step]:
@@ -286,7 +287,7 @@ class Clock:
         idle = self._idle_s(plan)
         arrivals = None
         ready = np.zeros(len(plan))
-        if self.uplink == "dynamic" and self._releases_zero:
+        if self.uplink == "dynamic" and self.releases_zero:
             ready = demand.cumsum()
         elif self.uplink == "dynamic":
             arrivals = self.arrivals(plan)
@@ -332,11 +333,11 @@ class Clock:
 
     def feasible(self, plan: Plan) -> bool:
         """Whether a plan is feasible: the verdict of :meth:`time`, without arrays."""
-        if any(batch.compute_s == math.inf for batch in plan):
+        if math.inf in [batch.compute_s for batch in plan]:
             return False
         if self.uplink != "dynamic":
             ready = [0.0] * len(plan)
-        elif self._releases_zero:
+        elif self.releases_zero:
             ready = list(accumulate(batch.demand_s for batch in plan))
         else:
             ready = self.arrivals(plan)[1:].max(axis=1).tolist()
@@ -365,21 +366,25 @@ def _sequential_fits(
     plan: Plan, load: list[float], ready: list[float], idle_s: float, band: bool
 ) -> bool:
     """Whether rounds that do not overlap are in time, and with ``band`` share it."""
-    work, free = 0.0, -math.inf
+    work, free = 0.0, idle_s
     works = []
-    for r, batch in enumerate(plan):
-        work += load[r] + batch.compute_s
-        free = max(free, ready[r] - work + batch.compute_s, idle_s)
+    for batch, load_s, ready_s in zip(plan, load, ready, strict=True):
+        compute_s = batch.compute_s
+        work += load_s + compute_s
+        waits = ready_s - work + compute_s
+        if waits > free:
+            free = waits
         if work + free > batch.deadline_s + SLACK_S:
             return False
         works.append(work)
     if not band:
         return True
-    latest = [0.0] * len(plan)
+    latest = []
     least = math.inf
-    for r in range(len(plan) - 1, -1, -1):
-        least = min(least, plan[r].deadline_s - works[r])
-        latest[r] = works[r] + least
+    for batch, work in zip(reversed(plan), reversed(works), strict=True):
+        least = min(least, batch.deadline_s - work)
+        latest.append(work + least)
+    latest.reverse()
     return _band_fits(plan, latest)
 
 
