@@ -53,8 +53,8 @@ def fill(
     clock = insertions.clock
     times = clock.time(plan)
     while goes_on(len(plan)):
-        for find in (insertions.candidates, insertions.alone):
-            found = find(plan, times, waiting, criterion, rng)
+        around = insertions.around(plan, times, waiting, criterion, rng)
+        for found in (around.candidates(), around.alone()):
             before = plan
             plan, times = _add(insertions, plan, times, waiting, found, tries)
             if plan is not before:
@@ -74,6 +74,7 @@ def _add(
 ) -> tuple[Plan, Times]:
     """Make the first additions that fit."""
     clock = insertions.clock
+    before = plan
     opened: list[int] = []
     most = np.inf
     for addition in found:
@@ -85,14 +86,13 @@ def _add(
         shift = sum(place <= addition.place for place in opened)
         moved = addition._replace(place=addition.place + shift)
         longer = moved.into(plan, clock)
-        later = clock.time(longer)
-        if not later.feasible:
+        if not clock.feasible(longer):
             tries -= 1
             continue
         if not np.isfinite(most):
             most = SPREAD * addition.cost
         if addition.opens:
             opened.append(addition.place)
-        plan, times = longer, later
+        plan = longer
         waiting[list(addition.users)] = False
-    return plan, times
+    return plan, times if plan is before else clock.time(plan)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solvers.core.openings import Openings, openings
+from solvers.core.openings import Openings, Windows, openings, windows_of
 from solvers.core.places import Bools, Places, places_of
 from solvers.core.plan import SLACK_S, Clock, Plan, Times
 from solvers.core.tables import Floats, Ints
@@ -73,7 +73,7 @@ class Insertions:
     clock: Clock
 
     @cached_property
-    def _latency_s(self) -> Floats:
+    def latency_s(self) -> Floats:
         """Compute time by model and batch size, inf-padded, shape (M, B+2)."""
         tables = self.clock.tables.latency_s
         padded = np.full((len(tables), max(map(len, tables), default=1) + 1), np.inf)
@@ -91,15 +91,15 @@ class Insertions:
         by_deadline = np.lexsort((demand[users], deadline[users], model[users]))
         return users[by_demand], users[by_deadline]
 
-    def candidates(
+    def around(
         self,
         plan: Plan,
         times: Times,
         waiting: Bools,
         criterion: Criterion,
         rng: np.random.Generator,
-    ) -> Iterator[Insertion]:
-        """Yield additions that seem to fit, in order of increasing cost per user.
+    ) -> Around:
+        """Look for additions to a plan.
 
         Parameters
         ----------
@@ -111,77 +111,10 @@ class Insertions:
             Defines the cost.
         rng
             Perturbs the costs.
-
-        Notes
-        -----
-        O(waiting · R) for all candidates together.
         """
-        order = self._waiting(len(plan) + 1, waiting, criterion, rng)
-        if not len(order):
-            return
-        places = places_of(self.clock, plan, times)
-        cost, users, rounds = self._join_candidates(times, places, order, criterion)
-        joins = len(cost)
-        opens = self._openings(plan, times, places, order, criterion)
-        if opens is not None:
-            cost = np.concatenate((cost, opens.cost))
-        if criterion.noise:
-            cost = cost * (1 + criterion.noise * rng.random(len(cost)))
-        for i in _ascending(cost):
-            if i < joins:
-                joining = (int(users[i]),)
-                yield Insertion(joining, int(rounds[i]), False, float(cost[i]))
-            elif opens is not None:
-                yield _opened(opens, i - joins, float(cost[i]))
-
-    def alone(
-        self,
-        plan: Plan,
-        times: Times,
-        waiting: Bools,
-        criterion: Criterion,
-        rng: np.random.Generator,
-    ) -> Iterator[Insertion]:
-        """Yield new rounds of one user each, however far back in the queue.
-
-        The arguments are those of :meth:`candidates`, which offers rounds to the first
-        users in the queue of their model only.
-        """
-        order = self._waiting(len(plan) + 1, waiting, criterion, rng)
-        if len(order):
-            places = places_of(self.clock, plan, times)
-            opens = self._openings(plan, times, places, order, criterion, alone=True)
-            if opens is not None:
-                for i in _ascending(opens.cost):
-                    yield _opened(opens, i, float(opens.cost[i]))
-
-    def _waiting(
-        self,
-        places: int,
-        waiting: Bools,
-        criterion: Criterion,
-        rng: np.random.Generator,
-    ) -> Ints:
         order = self._orders[1 if criterion.urgent else 0]
-        return self._sample(order[waiting[order]], places, rng)
-
-    def _openings(
-        self,
-        plan: Plan,
-        times: Times,
-        places: Places,
-        order: Ints,
-        criterion: Criterion,
-        *,
-        alone: bool = False,
-    ) -> Openings | None:
-        return openings(
-            *(self.clock, plan, times, places, order),
-            latency_s=self._latency_s,
-            uplink_weight=criterion.uplink_weight,
-            batch=1 if alone else criterion.batch,
-            alone=alone,
-        )
+        order = self._sample(order[waiting[order]], len(plan) + 1, rng)
+        return Around(self, plan, times, order, criterion, rng)
 
     def _sample(self, order: Ints, places: int, rng: np.random.Generator) -> Ints:
         """Sample models until users times positions is small enough."""
@@ -196,12 +129,12 @@ class Insertions:
         chosen[drawn[within]] = True
         return order[chosen[model]]
 
-    def _join_candidates(
-        self, times: Times, places: Places, order: Ints, criterion: Criterion
+    def joins(
+        self, times: Times, places: Places, order: Ints, uplink_weight: float
     ) -> tuple[Floats, Ints, Ints]:
         """Cost, user and round of each candidate that joins an existing round."""
         t = self.clock.tables
-        grown = self._latency_s[times.models, times.sizes + 1]
+        grown = self.latency_s[times.models, times.sizes + 1]
         match = t.user_model[order][:, None] == times.models
         rows, r = np.nonzero(match & np.isfinite(grown))
         k = order[rows]
@@ -228,8 +161,8 @@ class Insertions:
             fits = band <= 1 + SLACK_S
             upload = (band - times.band) * self.clock.horizon_s
         fits &= start + grown[r] <= latest + SLACK_S
-        weight = criterion.uplink_weight
-        cost = weight * upload[fits] + (1 - weight) * extra[fits]
+        gpu = 1 - uplink_weight
+        cost = uplink_weight * upload[fits] + gpu * extra[fits]
         return cost, k[fits], r[fits]
 
     def _joined_band(
@@ -259,6 +192,83 @@ class Insertions:
         after = np.where(index > r[:, None], now, 0.0).sum(axis=1)
         band: Floats = before + own + after
         return band
+
+
+@dataclass(frozen=True, eq=False)
+class Around:
+    """The additions to one feasible plan that seem to fit.
+
+    Parameters
+    ----------
+    insertions, plan, times, order, criterion, rng
+        As given to :meth:`Insertions.around`; ``order`` holds the users that wait, by
+        model and then in the order in which they enter new rounds.
+    """
+
+    insertions: Insertions
+    plan: Plan
+    times: Times
+    order: Ints
+    criterion: Criterion
+    rng: np.random.Generator
+
+    def candidates(self) -> Iterator[Insertion]:
+        """Yield additions in order of increasing cost per user.
+
+        Notes
+        -----
+        O(waiting · R) for all candidates together.
+        """
+        if not len(self.order):
+            return
+        cost, users, rounds = self.insertions.joins(
+            self.times, self._places, self.order, self.criterion.uplink_weight
+        )
+        joins = len(cost)
+        opens = self._openings(self.criterion.batch)
+        if opens is not None:
+            cost = np.concatenate((cost, opens.cost))
+        if self.criterion.noise:
+            noise = self.criterion.noise * self.rng.random(len(cost))
+            cost = cost * (1 + noise)
+        for i in _ascending(cost):
+            if i < joins:
+                joining = (int(users[i]),)
+                yield Insertion(joining, int(rounds[i]), False, float(cost[i]))
+            elif opens is not None:
+                yield _opened(opens, i - joins, float(cost[i]))
+
+    def alone(self) -> Iterator[Insertion]:
+        """Yield new rounds of one user each, however far back in the queue.
+
+        :meth:`candidates` offers rounds to the first users in the queue of their model
+        only.
+        """
+        if len(self.order):
+            opens = self._openings(1, alone=True)
+            if opens is not None:
+                for i in _ascending(opens.cost):
+                    yield _opened(opens, i, float(opens.cost[i]))
+
+    @cached_property
+    def _places(self) -> Places:
+        return places_of(self.insertions.clock, self.plan, self.times)
+
+    @cached_property
+    def _windows(self) -> Windows:
+        clock = self.insertions.clock
+        model = clock.tables.user_model[self.order]
+        return windows_of(clock, self.plan, self.times, self._places, model)
+
+    def _openings(self, batch: int, *, alone: bool = False) -> Openings | None:
+        return openings(
+            *(self.insertions.clock, self.times, self._places),
+            *(self._windows, self.order),
+            latency_s=self.insertions.latency_s,
+            uplink_weight=self.criterion.uplink_weight,
+            batch=batch,
+            alone=alone,
+        )
 
 
 def _ascending(cost: Floats) -> Iterator[int]:

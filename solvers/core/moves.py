@@ -27,11 +27,9 @@ class Moves:
 
     def repair(self, plan: Plan) -> Plan:
         """Drop users until the plan is feasible."""
-        while True:
-            times = self._clock.time(plan)
-            if times.feasible:
-                return plan
-            plan = self._relieve(plan, times)
+        while not self._clock.feasible(plan):
+            plan = self._relieve(plan, self._clock.time(plan))
+        return plan
 
     def _relieve(self, plan: Plan, times: Times) -> Plan:
         """Drop one user or round that makes the plan infeasible."""
@@ -79,14 +77,25 @@ class Moves:
         return moves[int(self._rng.choice(len(moves), p=MOVE_SHARES))](plan)
 
     def _drop_rounds(self, plan: Plan) -> Plan:
-        first = int(self._rng.integers(len(plan)))
-        count = int(self._rng.integers(1, MAX_ROUNDS_DROPPED + 1))
+        """Drop rounds in a row, half of the time from one that takes long per user."""
+        rng = self._rng
+        if rng.random() < 0.5:
+            times = self._clock.time(plan)
+            cost_s = (times.load_s + times.compute_s) / times.sizes
+            first = int(rng.choice(len(plan), p=cost_s / cost_s.sum()))
+        else:
+            first = int(rng.integers(len(plan)))
+        count = int(rng.integers(1, MAX_ROUNDS_DROPPED + 1))
         return plan[:first] + plan[first + count :]
 
     def _drop_users(self, plan: Plan) -> Plan:
+        """Drop users, those of large demand more often."""
+        rng = self._rng
         there = [k for batch in plan for k in batch.users]
-        count = min(len(there), int(self._rng.integers(1, MAX_USERS_DROPPED + 1)))
-        return self._without(plan, set(self._rng.choice(there, count).tolist()))
+        count = min(len(there), int(rng.integers(1, MAX_USERS_DROPPED + 1)))
+        drawn_s = self._clock.tables.demand_s[there] * rng.random(len(there))
+        most = np.argsort(-drawn_s, kind="stable")[:count]
+        return self._without(plan, {there[i] for i in most.tolist()})
 
     def _drop_relatives(self, plan: Plan) -> Plan:
         """Drop users of a model and of the models that share atoms with it."""

@@ -19,28 +19,23 @@ from solvers.core.tables import Floats, Ints
 class Openings(NamedTuple):
     """New rounds that fit: cost per user and position, shape (C,) each.
 
-    Round i is for the users that column ``column[i]`` of ``eligible`` marks from row
-    ``first[i]`` to row ``last[i]``; ``order`` names the user of each row.
+    Round i is for the users ``entrants[first[i]]`` to ``entrants[last[i]]``.
     """
 
     cost: Floats
     place: Ints
-    column: Ints
     first: Ints
     last: Ints
-    eligible: Bools
-    order: Ints
+    entrants: Ints
 
     def users(self, i: int) -> list[int]:
         """Users of a round."""
         rows = slice(int(self.first[i]), int(self.last[i]) + 1)
-        found: list[int] = self.order[rows][
-            self.eligible[rows, int(self.column[i])]
-        ].tolist()
+        found: list[int] = self.entrants[rows].tolist()
         return found
 
 
-class _Windows(NamedTuple):
+class Windows(NamedTuple):
     """A new round of each model at each position, shape (models, R+1) each.
 
     ``model`` numbers the models, and ``of_row`` says which of them a row of users is
@@ -57,9 +52,9 @@ class _Windows(NamedTuple):
 
 def openings(
     clock: Clock,
-    plan: Plan,
     times: Times,
     places: Places,
+    windows: Windows,
     order: Ints,
     *,
     latency_s: Floats,
@@ -71,7 +66,7 @@ def openings(
 
     Parameters
     ----------
-    clock, plan, times, places
+    clock, times, places, windows
         A feasible plan, and what its positions allow.
     order
         Users who may enter, by model and then in the order in which they enter.
@@ -95,45 +90,32 @@ def openings(
     O(users · R).
     """
     t = clock.tables
-    windows = _windows(clock, plan, times, places, t.user_model[order])
     need_s = latency_s[windows.model, 1:].min(axis=1)
     if batch > 1:
         wanted = latency_s[windows.model, min(batch, latency_s.shape[1] - 1)]
         need_s = np.where(np.isfinite(wanted), wanted, need_s)
     eligible = _eligible(clock, times, places, windows, order, need_s)
-    rows = np.flatnonzero(eligible.any(axis=1))
-    if not len(rows):
+    # Position by position, and there user by user.
+    place, row = np.nonzero(eligible.T)
+    if not len(row):
         return None
-    columns = np.flatnonzero(eligible.any(axis=0))
-    eligible = eligible[np.ix_(rows, columns)]
-    order, of_row = order[rows], windows.of_row[rows]
-    first = np.searchsorted(of_row, of_row)
+    entrants, model = order[row], windows.of_row[row]
+    demand = t.demand_s[entrants]
+    first = last = queue = np.arange(len(row))
     if alone:
-        row, column = np.nonzero(eligible)
-        first, size = row, np.ones(len(row), dtype=np.int64)
-        demand, deadline = t.demand_s[order][row], t.deadline_s[order][row]
-        release = clock.release_index[order][row]
+        deadline = t.deadline_s[entrants]
     else:
-        whole = eligible.cumsum(axis=0)
-        whole -= (whole - eligible)[first]
-        row, column = np.nonzero(eligible & (whole < latency_s.shape[1]))
-        size = whole[row, column]
-        total = np.where(eligible, t.demand_s[order][:, None], 0.0).cumsum(axis=0)
-        begin = first[row]
-        demand = total[row, column]
-        demand -= np.where(begin > 0, total[begin - 1, column], 0.0)
+        # A queue is those of one model at one position.
+        begins = np.ones(len(row), dtype=bool)
+        begins[1:] = (model[1:] != model[:-1]) | (place[1:] != place[:-1])
+        queue = begins.cumsum() - 1
+        first = np.flatnonzero(begins)[queue]
+        total = demand.cumsum()
+        demand = total - (total[first] - demand[first])
         # Ranks rather than times: offsets of integers are exact.
-        ranks = np.where(eligible, clock.deadline_rank[order][:, None], len(t.user_ids))
-        least = _running_min(ranks, of_row)[row, column]
-        deadline = clock.deadlines_s[least]
-        release = clock.release_index[order][row]
-        if places.arrivals is not None:
-            late = len(clock.release_grid_s)
-            released = np.where(eligible, clock.release_index[order][:, None], late)
-            release = _running_min(released, of_row)[row, column]
-        first = begin
-    model, place = of_row[row], columns[column]
-    compute = latency_s[windows.model[model], size]
+        deadline = clock.deadlines_s[_running_min(clock.deadline_rank[entrants], queue)]
+    size = last - first + 1
+    compute = latency_s[windows.model[model], np.minimum(size, latency_s.shape[1] - 1)]
     start, latest = windows.start_s[model, place], windows.latest_s[model, place]
     latest = np.minimum(deadline, latest)
     extra = windows.extra_load_s[model, place] + compute
@@ -156,6 +138,7 @@ def openings(
         start = np.maximum(start, places.sent_s[place] + demand)
         fits &= demand <= places.upload_slack_s[place] + SLACK_S
     else:
+        release = _running_min(clock.release_index[entrants], queue)
         start = np.maximum(start, places.arrivals.ready_s(place, release, demand))
         fits &= demand <= places.arrivals.room_s[place, release] + SLACK_S
     fits &= start + compute <= latest + SLACK_S
@@ -167,17 +150,24 @@ def openings(
     return Openings(
         cost=cost / size[chosen],
         place=place[chosen],
-        column=column[chosen],
         first=first[chosen],
-        last=row[chosen],
-        eligible=eligible,
-        order=order,
+        last=chosen,
+        entrants=entrants,
     )
 
 
-def _windows(
+def windows_of(
     clock: Clock, plan: Plan, times: Times, places: Places, model: Ints
-) -> _Windows:
+) -> Windows:
+    """Return what a plan's positions allow new rounds of some models.
+
+    Parameters
+    ----------
+    clock, plan, times, places
+        A feasible plan.
+    model
+        The model of every user who may enter, ascending.
+    """
     is_first = np.ones(len(model), dtype=bool)
     is_first[1:] = model[1:] != model[:-1]
     models = model[is_first]
@@ -187,12 +177,14 @@ def _windows(
     if clock.tables.problem.residency == "cache":
         load = extra = _missing_s(clock, plan)[models]
     else:
-        load = between[before][:, models].T
-        extra = load + between[models][:, after] - between[before, after]
-    latest = np.repeat(places.after_s[None], len(models), axis=0)
+        load = between[before, models[:, None]]
+        then = between[models[:, None], after]
+        extra = load + then - between[before, after]
     if clock.plain:
-        latest -= between[models][:, after]
-    return _Windows(
+        latest = places.after_s - then
+    else:
+        latest = np.repeat(places.after_s[None], len(models), axis=0)
+    return Windows(
         model=models,
         of_row=is_first.cumsum() - 1,
         start_s=np.maximum(places.before_s, places.loading_s + load),
@@ -216,7 +208,7 @@ def _eligible(
     clock: Clock,
     times: Times,
     places: Places,
-    windows: _Windows,
+    windows: Windows,
     order: Ints,
     need_s: Floats,
 ) -> Bools:
@@ -248,7 +240,7 @@ def _eligible(
 
 
 def _running_min(rank: Ints, group: Ints) -> Ints:
-    """Compute the running minimum down the rows of each (ascending) group."""
-    offset = (int(rank.max(initial=0)) + 1) * group[:, None]
-    least: Ints = np.minimum.accumulate(rank - offset, axis=0) + offset
+    """Compute the running minimum along each (ascending) group."""
+    offset = (int(rank.max(initial=0)) + 1) * group
+    least: Ints = np.minimum.accumulate(rank - offset) + offset
     return least

@@ -75,14 +75,15 @@ def places_of(clock: Clock, plan: Plan, times: Times) -> Places:
         upload_slack_s=slack,
         early_slack_s=early,
         arrivals=(
-            None if clock.tables.releases_zero else _arrivals(clock, plan, after)
+            None
+            if times.arrivals_s is None
+            else _arrivals(clock, times.arrivals_s, after)
         ),
     )
 
 
-def _arrivals(clock: Clock, plan: Plan, after_s: Floats) -> Arrivals:
+def _arrivals(clock: Clock, ends: Floats, after_s: Floats) -> Arrivals:
     grid = clock.release_grid_s
-    ends = clock.arrivals(plan)
     sent = np.where(np.isfinite(ends), ends - grid, 0.0)
     beyond = np.full(ends.shape, -np.inf)
     beyond[:, :-1] = np.maximum.accumulate(ends[:, :0:-1], axis=1)[:, ::-1]

@@ -9,22 +9,26 @@ without retiming later rounds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
-from solvers.core.residency import Step, steps
+from solvers.core.residency import Memory, Step, enter, start, steps
 from solvers.core.tables import Floats, Ints, PlannedRound, Tables
 from solvers.tolerance import TIME_TOLERANCE_S
 from solvers.uplink import Uplink
 
 SLACK_S = TIME_TOLERANCE_S / 2
 
-# Number of plans whose GPU memory steps are cached, under cache or overlap.
+# Under cache or overlap: number of plans whose loads are cached, and of rounds whose
+# effect on GPU memory is.
 MAX_CACHED_PLANS = 256
+MAX_CACHED_STEPS = 20_000
 
 
 class Batch(NamedTuple):
@@ -47,7 +51,8 @@ class Times(NamedTuple):
     the earliest end of the round and ``latest_end_s`` the latest that its users and all
     later rounds allow. ``ready_s`` is when the inputs have arrived (``static``: 0).
     ``band`` is the share of the band that ``static`` needs, 0 otherwise. ``broken`` is
-    the first late round, or −1.
+    the first late round, or −1. ``arrivals_s`` is what :meth:`Clock.arrivals` returns
+    where releases differ.
     """
 
     models: Ints
@@ -62,6 +67,7 @@ class Times(NamedTuple):
     latest_end_s: Floats
     band: float
     broken: int
+    arrivals_s: Floats | None = None
 
     @property
     def feasible(self) -> bool:
@@ -142,7 +148,21 @@ class Clock:
         )
 
     @cached_property
-    def _step_cache(self) -> dict[tuple[int, ...], list[Step]]:
+    def _recalls(self) -> bool:
+        """Whether what a round evicts depends on the rounds before it alone."""
+        problem = self.tables.problem
+        return problem.residency == "previous" or problem.eviction == "lru"
+
+    @cached_property
+    def _step_cache(self) -> dict[tuple[Memory, int, int], Step]:
+        return {}
+
+    @cached_property
+    def _steps_cache(self) -> dict[tuple[int, ...], tuple[list[Step], list[float]]]:
+        return {}
+
+    @cached_property
+    def _load_cache(self) -> dict[frozenset[int], float]:
         return {}
 
     def batch(self, model: int, users: Sequence[int]) -> Batch:
@@ -175,17 +195,58 @@ class Clock:
         loads[-1, :-1] = tables.loads_after(None)
         return loads
 
+    @cached_property
+    def _between(self) -> list[list[float]]:
+        """``loads_between_s`` as lists."""
+        found: list[list[float]] = self.loads_between_s.tolist()
+        return found
+
+    @cached_property
+    def releases_zero(self) -> bool:
+        """Whether every user is released at time 0."""
+        return self.tables.releases_zero
+
     def steps(self, plan: Plan) -> list[Step]:
         """Track GPU memory through a plan."""
+        return self._steps_and_loads(plan)[0]
+
+    def _steps_and_loads(self, plan: Plan) -> tuple[list[Step], list[float]]:
+        """Track GPU memory through a plan, with the duration of each load."""
         key = tuple(batch.model for batch in plan)
         if self._sizes_matter:
             key += tuple(len(batch.users) for batch in plan)
-        found = self._step_cache.get(key)
+        found = self._steps_cache.get(key)
         if found is None:
-            if len(self._step_cache) >= MAX_CACHED_PLANS:
-                self._step_cache.clear()
-            found = steps(self.tables, rounds_of(plan))
-            self._step_cache[key] = found
+            if len(self._steps_cache) >= MAX_CACHED_PLANS:
+                self._steps_cache.clear()
+            if self._recalls:
+                taken = self._enter_all(plan)
+            else:
+                taken = steps(self.tables, rounds_of(plan))
+            found = (taken, [self._loads_s(step.loaded) for step in taken])
+            self._steps_cache[key] = found
+        return found
+
+    def _enter_all(self, plan: Plan) -> list[Step]:
+        """Track GPU memory through a plan, recalling rounds that were met before."""
+        memory = start(self.tables)
+        found = []
+        for batch in plan:
+            key = (memory, batch.model, len(batch.users))
+            step = self._step_cache.get(key)
+            if step is None:
+                if len(self._step_cache) >= MAX_CACHED_STEPS:
+                    self._step_cache.clear()
+                step = self._step_cache[key] = enter(self.tables, *key)
+            memory = step.memory
+            found.append(step)
+        return found
+
+    def _loads_s(self, atoms: frozenset[int]) -> float:
+        """Time to load a set of atoms."""
+        found = self._load_cache.get(atoms)
+        if found is None:
+            found = self._load_cache[atoms] = self.tables.loads_s(atoms)
         return found
 
     def arrivals(self, plan: Plan) -> Floats:
@@ -194,12 +255,14 @@ class Clock:
         Row r covers the users of the first r rounds, column i those of them released at
         ``release_grid_s[i]`` or later; −inf where there are none.
         """
-        sent = np.zeros((len(plan) + 1, len(self.release_grid_s)))
+        releases = len(self.release_grid_s)
         users = [k for batch in plan for k in batch.users]
         rounds = np.arange(1, len(plan) + 1).repeat([len(b.users) for b in plan])
-        np.add.at(
-            sent, (rounds, self.release_index[users]), self.tables.demand_s[users]
-        )
+        sent = np.bincount(
+            rounds * releases + self.release_index[users],
+            weights=self.tables.demand_s[users],
+            minlength=(len(plan) + 1) * releases,
+        ).reshape(len(plan) + 1, releases)
         # A column that adds no uploads is never the maximum, unless it is empty.
         sent = sent.cumsum(axis=0)[:, ::-1].cumsum(axis=1)[:, ::-1]
         return np.where(sent > 0, self.release_grid_s + sent, -np.inf)
@@ -211,8 +274,6 @@ class Clock:
         demand = np.array([batch.demand_s for batch in plan])
         deadline = np.array([batch.deadline_s for batch in plan])
         compute = np.array([batch.compute_s for batch in plan])
-        idle = 0.0
-        ready = np.zeros(len(plan))
         if not np.isfinite(compute).all():
             # A batch that does not fit has no times; ``broken`` names its round.
             too_large = int(np.isinf(compute).argmax())
@@ -223,28 +284,31 @@ class Clock:
                 band=0.0,
                 broken=too_large,
             )
-        if self.uplink == "upfront":
-            idle = float(demand.sum())
-        elif self.uplink == "dynamic" and self.tables.releases_zero:
+        idle = self._idle_s(plan)
+        arrivals = None
+        ready = np.zeros(len(plan))
+        if self.uplink == "dynamic" and self.releases_zero:
             ready = demand.cumsum()
         elif self.uplink == "dynamic":
-            ready = self.arrivals(plan)[1:].max(axis=1)
+            arrivals = self.arrivals(plan)
+            ready = arrivals[1:].max(axis=1)
         if self.plain:
             load = self.loads_between_s[np.concatenate(([-1], models[:-1])), models]
             loaded, end, latest = _sequential_times(
                 load, compute, deadline, ready, idle
             )
         else:
-            steps = self.steps(plan)
-            load = np.array([self.tables.loads_s(step.loaded) for step in steps])
-            ahead = [step.ahead for step in steps]
-            loaded, end = _earliest(plan, load.tolist(), ahead, ready.tolist(), idle)
-            latest = _latest(plan, load.tolist(), ahead)
+            taken, load_s = self._steps_and_loads(plan)
+            ahead = [step.ahead for step in taken]
+            earliest = _earliest(plan, load_s, ahead, ready.tolist(), idle)
+            load, loaded, end, latest = map(
+                np.array, (load_s, *earliest, _latest(plan, load_s, ahead))
+            )
         late = end > deadline + SLACK_S
         band = 0.0
         if self.uplink == "static" and len(plan):
             start = latest - compute
-            band = float((demand / start).sum()) if start.min() > 0 else np.inf
+            band = sum((demand / start).tolist()) if start.min() > 0 else np.inf
         return Times(
             models=models,
             sizes=sizes,
@@ -258,7 +322,83 @@ class Clock:
             latest_end_s=latest,
             band=band,
             broken=int(late.argmax()) if late.any() else -1,
+            arrivals_s=arrivals,
         )
+
+    def _idle_s(self, plan: Plan) -> float:
+        """When the GPU may start."""
+        if self.uplink != "upfront":
+            return 0.0
+        return sum(batch.demand_s for batch in plan)
+
+    def feasible(self, plan: Plan) -> bool:
+        """Whether a plan is feasible: the verdict of :meth:`time`, without arrays."""
+        if math.inf in [batch.compute_s for batch in plan]:
+            return False
+        if self.uplink != "dynamic":
+            ready = [0.0] * len(plan)
+        elif self.releases_zero:
+            ready = list(accumulate(batch.demand_s for batch in plan))
+        else:
+            ready = self.arrivals(plan)[1:].max(axis=1).tolist()
+        idle = self._idle_s(plan)
+        if self.plain:
+            before = [-1, *(batch.model for batch in plan)]
+            load = [
+                self._between[m][batch.model]
+                for m, batch in zip(before, plan, strict=False)
+            ]
+            return _sequential_fits(plan, load, ready, idle, self.uplink == "static")
+        taken, load = self._steps_and_loads(plan)
+        ahead = [step.ahead for step in taken]
+        ends = _earliest(plan, load, ahead, ready, idle)[1]
+        if any(
+            end > batch.deadline_s + SLACK_S
+            for end, batch in zip(ends, plan, strict=True)
+        ):
+            return False
+        if self.uplink != "static":
+            return True
+        return _band_fits(plan, _latest(plan, load, ahead))
+
+
+def _sequential_fits(
+    plan: Plan, load: list[float], ready: list[float], idle_s: float, band: bool
+) -> bool:
+    """Whether rounds that do not overlap are in time, and with ``band`` share it."""
+    work, free = 0.0, idle_s
+    works = []
+    for batch, load_s, ready_s in zip(plan, load, ready, strict=True):
+        compute_s = batch.compute_s
+        work += load_s + compute_s
+        waits = ready_s - work + compute_s
+        if waits > free:
+            free = waits
+        if work + free > batch.deadline_s + SLACK_S:
+            return False
+        works.append(work)
+    if not band:
+        return True
+    latest = []
+    least = math.inf
+    for batch, work in zip(reversed(plan), reversed(works), strict=True):
+        least = min(least, batch.deadline_s - work)
+        latest.append(work + least)
+    latest.reverse()
+    return _band_fits(plan, latest)
+
+
+def _band_fits(plan: Plan, latest_s: list[float]) -> bool:
+    """Whether rounds that end as late as possible share the band."""
+    starts = [
+        end_s - batch.compute_s for end_s, batch in zip(latest_s, plan, strict=True)
+    ]
+    if min(starts, default=1.0) <= 0:
+        return False
+    shares = [
+        batch.demand_s / start_s for batch, start_s in zip(plan, starts, strict=True)
+    ]
+    return sum(shares) <= 1 + SLACK_S
 
 
 def _sequential_times(
@@ -280,7 +420,7 @@ def _sequential_times(
 
 def _earliest(
     plan: Plan, load: list[float], ahead: list[bool], ready: list[float], idle_s: float
-) -> tuple[Floats, Floats]:
+) -> tuple[list[float], list[float]]:
     """Earliest end of every load and every round."""
     loaded, ends = [], []
     load_end = end_before = end = idle_s
@@ -289,12 +429,12 @@ def _earliest(
         loaded.append(load_end)
         end_before, end = end, max(load_end, end, ready[r]) + batch.compute_s
         ends.append(end)
-    return np.array(loaded), np.array(ends)
+    return loaded, ends
 
 
-def _latest(plan: Plan, load: list[float], ahead: list[bool]) -> Floats:
+def _latest(plan: Plan, load: list[float], ahead: list[bool]) -> list[float]:
     """Latest end of every round."""
-    latest = np.zeros(len(plan))
+    latest = [0.0] * len(plan)
     next_load = next_start = later_load = np.inf
     next_ahead = False
     for r in range(len(plan) - 1, -1, -1):

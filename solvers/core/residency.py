@@ -24,6 +24,7 @@ for the activations of the previous round can evict an atom that is needed again
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -159,7 +160,8 @@ def _make_room(
     """Evict atoms until activations fit beside the rest, where memory is limited."""
     capacity, size = tables.problem.gpu_memory_bytes, tables.atom_bytes
     if capacity is not None:
-        free = capacity - sum(size[a] for a in needed) - sum(size[a] for a in kept)
+        held = map(size.__getitem__, (*needed, *kept))
+        free = capacity - sum(held)
         _evict(kept, pinned, activations - free, size, next_use)
 
 
@@ -184,15 +186,18 @@ def _evict(
     next_use: Callable[[int], float] | None,
 ) -> None:
     """Evict atoms until the missing bytes are freed or only pinned atoms remain."""
-    while missing_bytes > 0:
-        loose = [i for i, atom in enumerate(kept) if atom not in pinned]
-        if not loose:
-            return
-        if next_use is None:
-            gone = loose[0]
-        else:
-            gone = max(loose, key=lambda i: (next_use(kept[i]), -i))
-        missing_bytes -= size[kept.pop(gone)]
+    if missing_bytes <= 0:
+        return
+    loose = [atom for atom in kept if atom not in pinned]
+    if next_use is not None:
+        loose.sort(key=next_use, reverse=True)
+    gone = set()
+    for atom in loose:
+        if missing_bytes <= 0:
+            break
+        missing_bytes -= size[atom]
+        gone.add(atom)
+    kept[:] = [atom for atom in kept if atom not in gone]
 
 
 def steps(tables: Tables, rounds: Rounds) -> list[Step]:
@@ -200,24 +205,40 @@ def steps(tables: Tables, rounds: Rounds) -> list[Step]:
 
     O(R · resident atoms), times evicted atoms for ``"furthest-next-use"``.
     """
-    next_use: NextUse | None = None
-    if (tables.problem.residency, tables.problem.eviction) == (
-        "cache",
-        "furthest-next-use",
-    ):
-        next_use = next_uses(tables, [planned.model for planned in rounds])
+    problem = tables.problem
+    furthest = (problem.residency, problem.eviction) == ("cache", "furthest-next-use")
+    models = [planned.model for planned in rounds] if furthest else []
+    later = _uses_of_each(tables, models)
+    # The next use of every atom as far as it is known: of each since its last use.
+    upcoming = later.pop() if furthest else {}
     memory = start(tables)
     found = []
-    for r, (model, users) in enumerate(rounds):
-        when = None if next_use is None else _after(next_use, r)
-        step = enter(tables, memory, model, len(users), when)
+    for model, users in rounds:
+        next_use = _lookup(upcoming) if furthest else None
+        step = enter(tables, memory, model, len(users), next_use)
         memory = step.memory
         found.append(step)
+        if furthest:
+            upcoming.update(later.pop())
     return found
 
 
-def _after(next_use: NextUse, r: int) -> Callable[[int], float]:
-    return lambda atom: next_use(atom, r)
+def _lookup(upcoming: dict[int, float]) -> Callable[[int], float]:
+    return lambda atom: upcoming.get(atom, math.inf)
+
+
+def _uses_of_each(tables: Tables, models: Sequence[int]) -> list[dict[int, float]]:
+    """Tell the next use after each round of its own atoms, the last round first.
+
+    At the end stands the first use of every atom.
+    """
+    after: dict[int, float] = {}
+    found = []
+    for r in range(len(models) - 1, -1, -1):
+        held = tables.atoms_of[models[r]]
+        found.append({atom: after.get(atom, math.inf) for atom in held})
+        after.update(dict.fromkeys(held, r))
+    return [*found, after]
 
 
 def next_uses(tables: Tables, models: Sequence[int]) -> NextUse:

@@ -31,12 +31,14 @@ CUT = 0.3
 BATCHES = (1, 1, 2, 4, 8)
 
 # Pairs of a user and a round that are evaluated in the time of the fixed costs of an
-# evaluation, and of following a round through memory under cache or overlap.
+# evaluation, of following a round through memory under cache or overlap, and of one
+# release in a round if releases differ.
 OVERHEAD = 4000
 OVERHEAD_PER_ROUND = 800
+OVERHEAD_PER_RELEASE = 2
 
 # Iterations of the first chain, and how much longer each chain is than the one before.
-CHAIN_ITERATIONS = 500
+CHAIN_ITERATIONS = 150
 CHAIN_GROWTH = 1.5
 
 
@@ -160,14 +162,13 @@ class Search:
     def _fill(
         self, plan: Plan, waiting: Bools, criterion: Criterion
     ) -> tuple[Plan, Times]:
-        tables = self.clock.tables
-
         def goes_on(rounds: int) -> bool:
             self.effort -= OVERHEAD + int(waiting.sum()) * (rounds + 1)
             if not self.clock.plain:
                 self.effort -= OVERHEAD_PER_ROUND * rounds
-            if not tables.releases_zero:
-                self.effort -= len(self.clock.release_grid_s) * rounds
+            if not self.clock.releases_zero:
+                releases = len(self.clock.release_grid_s)
+                self.effort -= OVERHEAD_PER_RELEASE * releases * rounds
             return not self._over()
 
         return fill(

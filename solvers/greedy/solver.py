@@ -34,13 +34,13 @@ MAX_EXTRA_EVALUATIONS = 400_000
 MIN_ATTEMPTS = 4
 FILLED = 3
 
-# Where schedules are hardest to build, a short search at a low temperature follows. It
-# evaluates this many pairs per candidate round that the attempts have evaluated.
-EFFORT = 1.0
-HOT = 0.1
+# Where schedules are hardest to build, a short search follows. It evaluates this many
+# pairs per candidate round that the attempts have evaluated.
+EFFORT = 6.0
+HOT = 0.6
 
-# Iterations of that search at most; the smallest problems need few.
-ITERATIONS_PER_USER = 5
+# Iterations of that search at most; the smallest problems need fewer.
+ITERATIONS_PER_USER = 30
 
 
 class _Ranked(NamedTuple):
@@ -180,11 +180,13 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
 
     Supports any sharing, deadlines and (``dynamic``) releases, cache and overlap.
     ``static`` schedules are built from their last round, since later starts need less
-    band.
+    band. With deadlines that differ, releases, a cache or overlap, a bounded ruin and
+    recreate from a fixed seed improves the best schedule.
 
     Notes
     -----
-    O(rounds · models · (batch limit + shared atoms)) for each attempt. Attempts are
+    O(rounds · models · (batch limit + shared atoms)) for each attempt, and the search
+    costs at most ``EFFORT`` times as much as all of them. Attempts are
     made in a fixed order, and end after ``MAX_EVALUATIONS`` candidate rounds, or with
     the time limit, but for the first; then whatever was built counts.
     """
@@ -236,7 +238,7 @@ def _improved(
     effort: float,
     limit: Limit,
 ) -> list[PlannedRound]:
-    """Improve a schedule by a short search, about as long as building took."""
+    """Improve a schedule by a search that is bounded by what building took."""
     search = Search(
         Clock(tables, uplink),
         seed=0,

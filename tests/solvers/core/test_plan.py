@@ -13,6 +13,7 @@ from solvers import UPLINKS, Uplink
 from solvers.core.filling import fill
 from solvers.core.insertion import Criterion, Insertions
 from solvers.core.plan import Clock, Plan, rounds_of, served
+from solvers.core.residency import steps
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
 from tests.solvers.strategies import planned
@@ -42,8 +43,23 @@ def test_the_clock_agrees_with_the_timing_module(
         times = clock.time(clock.plan(rounds))
         timing = time_rounds(tables, rounds, clock.uplink)
         assert times.feasible == (timing is not None)
+        assert clock.feasible(clock.plan(rounds)) == times.feasible
         if timing is not None and clock.uplink != "static":
             assert times.end_s == pytest.approx(timing.end_s, abs=1e-9)
+
+
+@FEW
+@given(planned(deadlines="any", releases=True, extensions=True))
+def test_a_clock_recalls_what_memory_did(
+    drawn: tuple[Tables, list[PlannedRound]],
+) -> None:
+    """Plan after plan, the steps are those that ``steps`` works out anew."""
+    tables, rounds = drawn
+    clock = clocks(tables)[0]
+    for kept in (rounds, rounds[1:], rounds[::-1], rounds):
+        plan = clock.plan(kept)
+        if clock.feasible(plan):
+            assert clock.steps(plan) == steps(tables, kept)
 
 
 def neighbours(clock: Clock, plan: Plan, waiting: list[int]) -> set[Plan]:
@@ -87,12 +103,13 @@ def test_no_feasible_insertion_of_one_user_is_missed(
         mask = np.zeros(len(tables.user_ids), dtype=bool)
         mask[waiting] = True
         insertions = Insertions(clock)
+        around = insertions.around(
+            plan, times, mask, criterion, np.random.default_rng(0)
+        )
         offered = {
             insertion.into(plan, clock)
-            for find in (insertions.candidates, insertions.alone)
-            for insertion in find(
-                plan, times, mask, criterion, np.random.default_rng(0)
-            )
+            for found in (around.candidates(), around.alone())
+            for insertion in found
         }
         for found in offered:
             assert served(found) > served(plan)

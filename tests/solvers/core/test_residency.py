@@ -237,6 +237,25 @@ def test_steps_are_entered_one_by_one():
         memory = step.memory
 
 
+def test_steps_know_the_next_use_of_every_atom():
+    """With furthest-next-use ``steps`` is ``enter`` with :func:`next_uses`."""
+    found = changed(tables(7, RELATIVES), eviction="furthest-next-use")
+    planned = rounds_of(found, "ACBCABBCAACB")
+    next_use = next_uses(found, [r.model for r in planned])
+    memory, evicted = start(found), 0
+    for r, ((model, users), step) in enumerate(
+        zip(planned, steps(found, planned), strict=True)
+    ):
+
+        def use(atom, r=r):
+            return next_use(atom, r)
+
+        assert enter(found, memory, model, len(users), use) == step
+        evicted += len(set(memory.atoms) - set(step.memory.atoms))
+        memory = step.memory
+    assert evicted > 2
+
+
 def changed(found: Tables, **rules: object) -> Tables:
     """Change residency, eviction or overlap."""
     return Tables(found.problem.model_copy(update=rules), sharing=found.sharing)

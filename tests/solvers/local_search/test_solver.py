@@ -132,32 +132,41 @@ def test_it_improves_on_greedy_and_dp(
 ) -> None:
     """Never below its starts, and above greedy where that is weakest."""
     rng = np.random.default_rng(3)
+    weakest = (sharing, deadlines) == ("crossing", "own")
+    iterations = 1500 if weakest else 500
     gain = 0
     for uplink in UPLINKS:
         problem = seeded_problem(
             rng, sharing=sharing, users=40, models=8, deadlines=deadlines
         )
-        found = solve(problem, "local-search", uplink=uplink, iterations=500)
+        found = solve(
+            problem, "local-search", uplink=uplink, iterations=iterations, seed=1
+        )
         greedy = solve(problem, "greedy", uplink=uplink)
         assert found.served >= greedy.served
         if (sharing, deadlines) == ("laminar", "common"):
             assert found.served >= solve(problem, "dp", uplink=uplink).served
         gain += found.served - greedy.served
-    assert gain > 0 or (sharing, deadlines) != ("crossing", "own")
+    assert gain > 0 or not weakest
 
 
 def test_a_seed_and_a_number_of_iterations_give_one_schedule() -> None:
-    """Twice the same; another seed takes another way."""
+    """Twice the same; from nothing, another seed takes another way."""
     rng = np.random.default_rng(4)
     problem = seeded_problem(
         rng, sharing="laminar", users=40, models=8, deadlines="own"
     )
-    first, again, other = (
-        solve(problem, "local-search", iterations=40, seed=seed).schedule
-        for seed in (0, 0, 1)
+    first, again = (
+        solve(problem, "local-search", iterations=40, seed=0).schedule for _ in range(2)
     )
     assert first == again
-    assert first.rounds != other.rounds
+    tables = Tables(problem)
+    one, same, other = (
+        Search(Clock(tables, "dynamic"), seed, bound=10**6).run((), 40)
+        for seed in (0, 0, 1)
+    )
+    assert one == same
+    assert one != other
 
 
 def test_more_iterations_never_serve_fewer_users() -> None:
