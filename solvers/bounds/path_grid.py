@@ -9,7 +9,7 @@ import numpy as np
 from solvers.bounds.path_memory import Memory, memories
 from solvers.bounds.path_network import NEVER, Network
 from solvers.core.tables import Floats, Ints, Tables
-from solvers.tolerance import TIME_TOLERANCE_S
+from solvers.tolerance import TIME_TOLERANCE_S, granted
 from solvers.uplink import Uplink
 
 # More than verification grants, so that rounding never decides.
@@ -116,7 +116,9 @@ def _network(
 ) -> Network:
     models = latency.shape[1]
     step_s = float(tables.deadline_s[users].max()) / steps
-    until = np.floor((tables.deadline_s[users] + GRANTED_S) / step_s + BELOW)
+    # Labels may end by all that a proof grants.
+    latest_s = granted(tables.deadline_s[users]) + GRANTED_S
+    until = np.floor(latest_s / step_s + BELOW)
     until = until.astype(np.int64)
     last = int(until.max())
     usable = np.isfinite(latency)

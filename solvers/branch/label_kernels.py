@@ -77,8 +77,8 @@ class Rules(NamedTuple):
     late_first
         Users by release, the latest first, shape (K,).
     bars, yields, worse
-        Whether each user bars, yields to, and is worse than each other one where that
-        is in time, shape (K, K).
+        Whether each user bars, yields to, and is no better in demand and release than
+        each other one, but not the same, shape (K, K).
     forced, banned
         Users that must be served and that must not, shape (K,).
     latency_s, least_s
@@ -304,9 +304,9 @@ def expand(
     Returns
     -------
     tuple of int
-        The label to go on from, which is L at the end, or −1 if there were too many
-        batches or no room for those after the first label; how many labels were made;
-        and how many batches were tried.
+        The label to go on from, which is L at the end, or −1 if a label alone has too
+        many batches, or needs too much room; how many labels were made; and how many
+        batches were tried.
     """
     sizes, models = rules.latency_s.shape
     barred_s = np.empty(len(rules.deadline_s))
@@ -351,7 +351,7 @@ def expand(
                     continue
                 tries += 1
                 if tries > most_tries:
-                    return -1, kept, tries
+                    return (label if label > begin else -1), kept, tries
                 flip(mask, k)
                 upload_s = uploaded_s(
                     mask, rules.late_first, rules.release_s, rules.demand_s
@@ -415,7 +415,7 @@ def _close_back(rules: Rules, mask: Masks, dead: Flags) -> int:
             if dead[k]:
                 count += 1
                 continue
-            out = rules.banned[k] or _is_after(rules, mask, m, k)
+            out = rules.banned[k] or _bars_served(rules, mask, m, k)
             if not out:
                 count += 1
                 continue
@@ -426,8 +426,8 @@ def _close_back(rules: Rules, mask: Masks, dead: Flags) -> int:
 
 
 @compiled
-def _is_after(rules: Rules, mask: Masks, m: int, k: int) -> bool:
-    """Whether user k, of model m, bars for ever a user of a later round."""
+def _bars_served(rules: Rules, mask: Masks, m: int, k: int) -> bool:
+    """Whether user k, of model m, bars for ever a user of this round or later."""
     for j in range(rules.first[m], k):
         if (
             rules.bars[k, j]
@@ -462,7 +462,7 @@ def _misses(
     ``end_s`` is when the round of those chosen ends.
     """
     for j in range(rules.first[m], rules.first[m + 1]):
-        if has(mask, j) or not (dead[j] or _is_after(rules, mask, m, j)):
+        if has(mask, j) or not (dead[j] or _bars_served(rules, mask, m, j)):
             continue
         if rules.forced[j] or (not rules.banned[j] and _must_be(rules, mask, m, j)):
             return True
@@ -526,7 +526,7 @@ def expand_back(
                     continue
                 tries += 1
                 if tries > most_tries:
-                    return -1, kept, tries
+                    return (label if label > begin else -1), kept, tries
                 due = min(due_s[size], rules.deadline_s[k])
                 ends_s = min(before_s, due)
                 latest_s = ends_s - rules.least_s[size, m]

@@ -29,19 +29,19 @@ from solvers.core.timing import time_rounds
 from solvers.tolerance import granted
 from solvers.uplink import Uplink
 
-# Room for the labels that are made at a time.
+# Labels that are made, labels that are gone on from, and batches that are tried before
+# the time is looked at. Where one label needs more batches, all is given up.
 ROOM = 200_000
-
-
-# So many labels are gone on from before the time is looked at.
 SLICE = 500
+TRIES = 500_000
 
 
 class Outcome(NamedTuple):
     """What came of looking at all sequences of rounds.
 
-    ``refuted`` says that none serves enough; ``rounds`` are one that does, if one was
-    found. If neither, there were too many. ``tries`` counts batches.
+    ``refuted`` says that the schedule which is looked for is not in the part, or serves
+    too few; ``rounds`` serve enough, if such were found, in the part or not. If
+    neither, there were too many. ``tries`` counts batches, those tried again too.
     """
 
     refuted: bool
@@ -72,7 +72,12 @@ def look_at_all(
     most_tries: int,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Find a schedule of a part that serves so many users, or prove there is none.
+    """Look for a schedule that serves so many users in a part of all schedules.
+
+    What is looked for is the best schedule of the whole problem that serves those users
+    of least demand, and of them in the best order (``docs/mathematics.md``, section
+    10). If no part has it, none serves so many. Another schedule of the part may be
+    passed over.
 
     Parameters
     ----------
@@ -90,7 +95,7 @@ def look_at_all(
 
     Notes
     -----
-    Exponential in the worst case; O(K) a batch.
+    Exponential in the worst case; O(K + n²) a batch, n the users of its model.
     """
     rules = _rules(relaxed, uplink, relaxed.priced(multipliers, part))
     users = len(rules.deadline_s)
@@ -100,7 +105,7 @@ def look_at_all(
     waiting: list[list[Labels]] = [[] for _ in range(users + 1)]
     waiting[0].append(_none(words, rules))
     done: list[_Layer] = []
-    room = _room(words)
+    room = _room(words, ROOM)
     offset, tries = 0, 0
     for served, parts in enumerate(waiting):
         if not parts:
@@ -120,10 +125,9 @@ def look_at_all(
             some = _taken(labels, slice(start, start + SLICE))
             at = 0
             while at < len(some.model):
-                left = most_tries - tries
-                at, count, tried = further(rules, some, at, target, left, room)
+                at, count, tried = further(rules, some, at, target, TRIES, room)
                 tries += tried
-                if at < 0 or out_of_time():
+                if at < 0 or tries > most_tries or out_of_time():
                     return Outcome(False, None, tries)
                 _sort_out(room, count, offset + start, waiting)
         offset += len(labels.model)
@@ -192,9 +196,10 @@ def _rules(relaxed: Relaxation, uplink: Uplink, priced: Priced) -> Rules:
 
 
 def _worse(relaxed: Relaxation) -> Flags:
-    """Whether each user asks for more than each other one, or comes later.
+    """Whether each user asks for no less than each other one and comes no earlier.
 
-    Then the other one can take its place in every round that is in time for it.
+    They are not the same in both. Of one model, the other one can take its place in
+    every round that is in time for it.
     """
     network = relaxed.network
     demand_s = network.demand_s
@@ -228,7 +233,7 @@ def _whole(rules: Rules, labels: Labels) -> Ints:
     return np.flatnonzero(loads_s <= granted(-labels.time_s))
 
 
-def _room(words: int, length: int = ROOM) -> Labels:
+def _room(words: int, length: int) -> Labels:
     return Labels(
         served=np.zeros((length, words), dtype=np.uint64),
         model=np.full(length, -1),

@@ -65,9 +65,9 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     with one deadline and releases 0 into those that serve at most q users of a model
     and those that serve more, else into those with a user and those without; where it
     is decided who is served, by the step in which a user's batch ends. A node is given
-    up when its bound is what the plan serves, or all its schedules have been looked at
-    (:mod:`solvers.branch.labels`). Where all steps are decided there is one sequence of
-    rounds left, and timing it decides.
+    up when its bound is what the plan serves, or labels show that the best schedule is
+    not there (:mod:`solvers.branch.labels`). Where all steps are decided there is one
+    sequence of rounds left, and timing it decides.
 
     Returns
     -------
@@ -191,9 +191,9 @@ class _Search:
         return self.served
 
     def _refuted(self, node: _Node, most: int) -> bool:
-        """Whether all schedules of a node, looked at, serve no more than so many.
+        """Whether labels show that a node need not be looked at for more users.
 
-        One that serves more, if it is found, is kept.
+        A schedule that serves more, if one is found on the way, is kept.
         """
         part, network = node.part, self.relaxed.network
         # Labels are told apart by the users that they serve, not by when.

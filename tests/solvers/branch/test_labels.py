@@ -137,6 +137,57 @@ def test_they_are_the_same_without_being_compiled(
         assert one.refuted == (target > optimum)
 
 
+def test_waiting_by_what_proofs_grant_refutes_nothing() -> None:
+    """Where seconds are many, a grant is wider than what a grid rounds away.
+
+    User j may only be served once k, who bars it, has no claim any more; the users
+    after it are due at the ends of steps.
+    """
+    last_s = 9.9e5
+    step_s = last_s / 4999
+    first_s = (100 + 1.3e-9) * step_s
+    load_s = (4000 + 1.1e-9) * step_s - first_s
+    third_s, fourth_s = (100 - 1.74e-8) * step_s, (100 + 5e-9) * step_s
+    due_s = load_s + 2 * first_s
+    users = [
+        ("k", "a", 2e-12, (4100 - 1.1e-9) * step_s),
+        ("j", "a", 1e-12, due_s),
+        ("i", "b", 1e-12, due_s + third_s),
+        ("l", "c", 1e-12, due_s + third_s + fourth_s),
+        ("z", "d", 2 * last_s, last_s),
+    ]
+    latencies_s = {"a": first_s, "b": third_s, "c": fourth_s, "d": last_s / 4997.5}
+    problem = Problem.model_validate(
+        {
+            "name": "waits",
+            "bandwidth_hz": 1.0,
+            "blocks": {"x": {"bytes": 1, "load_s": load_s}},
+            "models": {
+                name: {"blocks": ["x"], "latency_s": [latency_s]}
+                for name, latency_s in latencies_s.items()
+            },
+            "users": [
+                {
+                    "id": name,
+                    "model": model,
+                    "input_bits": bits,
+                    "spectral_efficiency": 1.0,
+                    "deadline_s": deadline_s,
+                }
+                for name, model, bits, deadline_s in users
+            ],
+        }
+    )
+    relaxed = relaxation(Tables(problem), "dynamic")
+    assert relaxed is not None
+    everything = relaxed.everything()
+    multipliers = relaxed.tune(
+        relaxed.start(3), 3, everything, iterations=300, out_of_time=lambda: False
+    ).multipliers
+    assert solve(problem, "exhaustive", uplink="dynamic").served == 4
+    assert not looked(relaxed, "dynamic", multipliers, everything, 4).refuted
+
+
 def test_it_ends_when_too_much_was_tried() -> None:
     """Then nothing is known."""
     problem = seeded_problem(
@@ -144,27 +195,49 @@ def test_it_ends_when_too_much_was_tried() -> None:
     )
     relaxed = relaxation(Tables(problem), "dynamic")
     assert relaxed is not None
-    arguments = (relaxed, "dynamic", relaxed.start(3), relaxed.everything(), 3)
+    arguments = (relaxed, "dynamic", relaxed.start(3), relaxed.everything(), 12)
     found = look_at_all(*arguments, most_tries=5)
     assert (found.refuted, found.rounds) == (False, None)
     found = look_at_all(*arguments, most_tries=10**6, out_of_time=lambda: True)
     assert (found.refuted, found.rounds) == (False, None)
 
 
-def test_there_is_room_for_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are made in as many turns as it takes."""
+def test_they_are_made_in_as_many_turns_as_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With little room, or few batches at a time; not where one label has too many."""
     problem = seeded_problem(
-        np.random.default_rng(7), sharing="crossing", users=10, models=3
+        np.random.default_rng(7),
+        sharing="crossing",
+        users=10,
+        models=3,
+        deadlines="own",
     )
-    relaxed = relaxation(Tables(problem), "static")
+    relaxed = relaxation(Tables(problem), "dynamic")
     assert relaxed is not None
-    arguments = (relaxed, "static", relaxed.start(3), relaxed.everything(), 11)
-    once = look_at_all(*arguments, most_tries=10**6)
-    monkeypatch.setattr(labels, "ROOM", 40)
-    monkeypatch.setattr(labels, "SLICE", 3)
-    again = look_at_all(*arguments, most_tries=10**7)
+    most = solve(problem, "exhaustive", uplink="dynamic").served
+
+    def look(name: str, least: int) -> Outcome:
+        with monkeypatch.context() as patch:
+            patch.setattr(labels, name, least)
+            return look_at_all(
+                relaxed,
+                "dynamic",
+                np.zeros_like(relaxed.start(most)),
+                relaxed.everything(),
+                most + 1,
+                most_tries=1000,
+            )
+
+    once = look("SLICE", 500)
     assert once.refuted
-    assert again.refuted
+    assert look("SLICE", 3) == once
+    for name, few in (("ROOM", 6), ("TRIES", 10)):
+        again = look(name, few)
+        assert again.refuted
+        assert again.tries > once.tries  # some are tried again
+    assert not look("ROOM", 1).refuted
+    assert not look("TRIES", 2).refuted
 
 
 def test_many_users_are_proven_where_deadlines_are_one() -> None:
