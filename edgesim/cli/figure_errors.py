@@ -64,7 +64,7 @@ def _told(
         return InputError(f"--vary {inner.where}", inner.what)
     options |= _varied_by(source, varied)
     found = _renamed(inner, source, options)
-    if found is not inner:
+    if found.where != inner.where:
         said = error.what.partition(f": {inner.where}: ")[0]
         of_one = found.where in given.values() and said
         return InputError(found.where, f"{said}: {found.what}") if of_one else found

@@ -113,7 +113,7 @@ def test_shards_make_the_figure(figure: Path, whole: list[bytes], apart: bool) -
             *("--jobs", 1),
         )
         assert (found.code, found.err) == (0, "")
-        assert f"part {number} of 3 of sweep is kept" in found.out
+        assert f"part {number} of 3 of sweep is in " in found.out
         assert not (folder / "sweep.csv").exists()
     for store in stores[1:] if apart else ():
         for file in store.iterdir():

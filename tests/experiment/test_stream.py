@@ -18,6 +18,7 @@ from edgesim.experiment.faults import online_faults
 from edgesim.experiment.stream import Stream, make_stream
 from edgesim.experiment.workload import map_models
 from edgesim.library.build import Library
+from edgesim.profile.values import Profile
 from edgesim.scenario import Scenario
 from edgesim.trace import chunks as trace_chunks
 from edgesim.trace import scale
@@ -83,7 +84,8 @@ def stream_of(
 ) -> Stream:
     """Prepare a stream, models matched by name."""
     rng = np.random.default_rng(seed)
-    names = map_models(SCENARIO_FILE, spool, library(), "name", rng)
+    profile = mock.Mock(spec=Profile)  # whose contents no name needs
+    names = map_models(SCENARIO_FILE, spool, library(), profile, "name", rng)
     return make_stream(spool, scenario, SCENARIO_FILE, library(), names, repeat, rng)
 
 
