@@ -134,7 +134,7 @@ SCENARIOS: dict[str, tuple[str, str, str]] = {
     "name too long": ('"small"', f'"{"x" * 300}"', "name"),
     "NUL in a file name": ('"small.csv"', '"a\\u0000b"', "workload.trace"),
     "rate next to 0": ("_per_s = 1e9", "_per_s = 1e-300", "gpu.load_rate"),
-    "loads too slow": ("_per_s = 1e9", "_per_s = 1e-3", "library"),
+    "loads too slow": ("_per_s = 1e9", "_per_s = 1e-3", "gpu.load_rate"),
     "power beyond sense": (
         "radius_m",
         "tx_power_dbm = 1e300\nradius_m",
