@@ -405,7 +405,7 @@ def test_command_refuses(tmp_path: Path) -> None:
     png.write_bytes(file.read_bytes())
     finished = edgesim("profile", "show", png, "--out", png)
     assert finished.code == 2
-    assert "would replace the input" in finished.err
+    assert "must be a new file or a PNG picture" in finished.err
     finished = edgesim("profile", "show", "clockwork")
     assert finished.code == 2
     assert "clockwork-v100" in finished.err
