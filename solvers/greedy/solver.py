@@ -190,9 +190,16 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     made in a fixed order, and end after ``MAX_EVALUATIONS`` candidate rounds, or with
     the time limit, but for the first; then whatever was built counts.
     """
+    limit = Limit.after(options.time_limit_s)
+    return solve_within(tables, uplink, limit, limit)
+
+
+def solve_within(
+    tables: Tables, uplink: Uplink, limit: Limit, search_limit: Limit
+) -> Solution:
+    """Build schedules within one limit, and search from the best within another."""
     if not tables.active:
         return Solution([])
-    limit = Limit.after(options.time_limit_s)
 
     def ranked(rounds: list[PlannedRound]) -> _Ranked:
         return _Ranked(rank(tables, rounds, uplink), rounds)
@@ -213,8 +220,8 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         if rounds != known.rounds:
             candidates.append(ranked(rounds))
     best = min(candidates, key=_key_of)
-    if not _simple(tables) and not limit.passed():
-        improved = _improved(tables, best.rounds, uplink, effort, limit)
+    if not _simple(tables) and not search_limit.passed():
+        improved = _improved(tables, best.rounds, uplink, effort, search_limit)
         candidates = [best, ranked(improved)]
         best = min(candidates, key=_key_of)
     return Solution(best.rounds)

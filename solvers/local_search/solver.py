@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from solvers.bounds.upper_bound import upper_bound
 from solvers.core.algorithm import Options, Solution
-from solvers.core.limit import Limit
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.plan import Clock, rounds_of
 from solvers.core.search import Search
 from solvers.core.tables import PlannedRound, Tables
@@ -88,8 +88,7 @@ def _starts(
     tables: Tables, uplink: Uplink, options: Options, limit: Limit
 ) -> list[list[PlannedRound]]:
     """Make plans to start from: greedy's whole, dp's in half of the time left."""
-    whole = replace(options, time_limit_s=None)
-    starts = [list(greedy.solve(tables, uplink, whole).rounds)]
+    starts = [list(greedy.solve_within(tables, uplink, UNLIMITED, limit).rounds)]
     most = float(DP_SIZE[uplink])
     if options.time_limit_s is not None:
         most = min(most, DP_SIZE_PER_S[uplink] * options.time_limit_s)
