@@ -207,7 +207,11 @@ class Clock:
         return self.tables.releases_zero
 
     def steps(self, plan: Plan) -> list[Step]:
-        """Track GPU memory through a plan."""
+        """Track GPU memory through a plan.
+
+        Where batch sizes cannot affect eviction, ``memory.batch`` is that of any plan
+        with the same models.
+        """
         return self._steps_and_loads(plan)[0]
 
     def _steps_and_loads(self, plan: Plan) -> tuple[list[Step], list[float]]:

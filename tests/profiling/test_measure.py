@@ -23,6 +23,7 @@ from tests.profiling.test_architecture import TINY_BERT, TINY_GPT2
 from tests.small_networks import convnet, fine_tuned
 
 NETWORKS = "tests.profiling.networks"
+PROFILES = Path(__file__).parents[2] / "profiles"
 QUICK = ("--device", "cpu", "--batch", "1,2", "--repeats", "10", "--seconds", "0.01")
 
 
@@ -281,11 +282,12 @@ def test_memory_that_may_grow_need_not_be_there_yet(
     assert "--no-check-memory" in provenance.command
 
 
-@pytest.mark.parametrize("old", [None, "somebody's"])
+@pytest.mark.parametrize("old", [None, "synthetic-lora.json"])
 def test_ctrl_c_leaves_nothing(tmp_path: Path, old: str | None) -> None:
     """Interrupted while a network runs: no file, or the old one, and exit code 130."""
     out = tmp_path / "x.json"
     if old is not None:
+        old = (PROFILES / old).read_text()
         out.write_text(old)
     finished = edgesim(
         "profile", "measure", f"{NETWORKS}:interrupted", *QUICK, "--out", out

@@ -13,7 +13,7 @@ from solvers import UPLINKS, Uplink
 from solvers.core.filling import fill
 from solvers.core.insertion import Criterion, Insertions
 from solvers.core.plan import Clock, Plan, rounds_of, served
-from solvers.core.residency import steps
+from solvers.core.residency import Step, steps
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
 from tests.solvers.strategies import planned
@@ -53,13 +53,26 @@ def test_the_clock_agrees_with_the_timing_module(
 def test_a_clock_recalls_what_memory_did(
     drawn: tuple[Tables, list[PlannedRound]],
 ) -> None:
-    """Plan after plan, the steps are those that ``steps`` works out anew."""
+    """Plan after plan, the steps are those that ``steps`` works out anew.
+
+    But for the batch that memory names, where no size of one can evict anything.
+    """
     tables, rounds = drawn
+    problem = tables.problem
+    sizes_matter = problem.gpu_memory_bytes is not None and any(
+        model.activation_bytes for model in problem.models.values()
+    )
+
+    def told(taken: list[Step]) -> list[Step]:
+        if sizes_matter:
+            return taken
+        return [step._replace(memory=step.memory._replace(batch=0)) for step in taken]
+
     clock = clocks(tables)[0]
     for kept in (rounds, rounds[1:], rounds[::-1], rounds):
         plan = clock.plan(kept)
         if clock.feasible(plan):
-            assert clock.steps(plan) == steps(tables, kept)
+            assert told(clock.steps(plan)) == told(steps(tables, kept))
 
 
 def neighbours(clock: Clock, plan: Plan, waiting: list[int]) -> set[Plan]:
