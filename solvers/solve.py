@@ -46,6 +46,7 @@ def solve(
     seed: int = 0,
     mip: str = "highs",
     iterations: int | None = None,
+    quick: bool = False,
     name: str | None = None,
     sharing: bool = True,
 ) -> Result:
@@ -59,7 +60,7 @@ def solve(
         One of ``SOLVERS``. A name ending in ``-noshare`` loads the whole model at every
         change of model; its bound holds for schedules that do the same. Or a
         user-supplied solver: a callable that takes the problem, the uplink and the
-        options (time limit, seed, iterations) and returns rounds in order,
+        options (time limit, seed, iterations, quick) and returns rounds in order,
         ``[(model, [user ids]), …]``. Its rounds are timed, verified and bounded like
         those of the built-in solvers.
     uplink
@@ -76,6 +77,9 @@ def solve(
     iterations
         Iteration limit for ``local-search``; None for its default. Without a time
         limit, the same seed and iterations give the same schedule.
+    quick
+        Whether ``greedy`` searches only briefly: about half its time, for problems that
+        are solved by the thousand. All other solvers do the same either way.
     name
         What schedules and messages call a user-supplied solver; None for the function's
         or class's name, with ``-noshare`` behind it where ``sharing`` is false.
@@ -140,7 +144,7 @@ def solve(
         name = name or name_of(solver) + ("" if sharing else NO_SHARING)
     started = time.perf_counter()
     tables = _supported(problem, entry, name, uplink)
-    options = Options(time_limit_s, seed, mip, iterations)
+    options = Options(time_limit_s, seed, mip, iterations, quick)
     if isinstance(solver, str):
         found = run(tables, uplink, options)
     else:

@@ -26,12 +26,16 @@ class Options:
         MIP engine for ``ilp``: ``"highs"`` or ``"cbc"``.
     iterations
         Iteration limit for ``local-search``; None for its default.
+    quick
+        Whether the plan is one of very many, as those of a policy that replans at every
+        turn: ``greedy`` then searches only briefly.
     """
 
     time_limit_s: float | None = None
     seed: int = 0
     mip: str = "highs"
     iterations: int | None = None
+    quick: bool = False
 
 
 @dataclass(frozen=True)

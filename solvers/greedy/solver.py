@@ -34,13 +34,21 @@ MAX_EXTRA_EVALUATIONS = 400_000
 MIN_ATTEMPTS = 4
 FILLED = 3
 
-# Where schedules are hardest to build, a short search follows. It evaluates this many
-# pairs per candidate round that the attempts have evaluated.
-EFFORT = 6.0
-HOT = 0.6
 
-# Iterations of that search at most; the smallest problems need fewer.
-ITERATIONS_PER_USER = 30
+class Closing(NamedTuple):
+    """The search that follows where schedules are hardest to build.
+
+    It evaluates ``effort`` pairs per candidate round that the attempts have evaluated,
+    and ends after a number of iterations per user; the smallest problems need fewer.
+    """
+
+    effort: float
+    hot: float
+    iterations_per_user: int
+
+
+CLOSING = Closing(effort=6.0, hot=0.6, iterations_per_user=30)
+QUICK = Closing(effort=1.0, hot=0.1, iterations_per_user=5)
 
 
 class _Ranked(NamedTuple):
@@ -186,16 +194,21 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     Notes
     -----
     O(rounds · models · (batch limit + shared atoms)) for each attempt, and the search
-    costs at most ``EFFORT`` times as much as all of them. Attempts are
+    costs at most ``CLOSING.effort`` times as much as all of them. Attempts are
     made in a fixed order, and end after ``MAX_EVALUATIONS`` candidate rounds, or with
     the time limit, but for the first; then whatever was built counts.
     """
     limit = Limit.after(options.time_limit_s)
-    return solve_within(tables, uplink, limit, limit)
+    closing = QUICK if options.quick else CLOSING
+    return solve_within(tables, uplink, limit, limit, closing)
 
 
 def solve_within(
-    tables: Tables, uplink: Uplink, limit: Limit, search_limit: Limit
+    tables: Tables,
+    uplink: Uplink,
+    limit: Limit,
+    search_limit: Limit,
+    closing: Closing = CLOSING,
 ) -> Solution:
     """Build schedules within one limit, and search from the best within another."""
     if not tables.active:
@@ -221,7 +234,7 @@ def solve_within(
             candidates.append(ranked(rounds))
     best = min(candidates, key=_key_of)
     if not _simple(tables) and not search_limit.passed():
-        improved = _improved(tables, best.rounds, uplink, effort, search_limit)
+        improved = _improved(tables, best.rounds, uplink, closing, effort, search_limit)
         candidates = [best, ranked(improved)]
         best = min(candidates, key=_key_of)
     return Solution(best.rounds)
@@ -242,7 +255,8 @@ def _improved(
     tables: Tables,
     rounds: list[PlannedRound],
     uplink: Uplink,
-    effort: float,
+    closing: Closing,
+    evaluations: float,
     limit: Limit,
 ) -> list[PlannedRound]:
     """Improve a schedule by a search that is bounded by what building took."""
@@ -251,10 +265,10 @@ def _improved(
         seed=0,
         bound=len(tables.users),
         stop_s=limit.stop_s,
-        hot=HOT,
-        effort=EFFORT * effort,
+        hot=closing.hot,
+        effort=closing.effort * evaluations,
     )
-    iterations = ITERATIONS_PER_USER * len(tables.users)
+    iterations = closing.iterations_per_user * len(tables.users)
     return rounds_of(search.run(search.clock.plan(rounds), iterations))
 
 

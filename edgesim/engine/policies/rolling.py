@@ -318,6 +318,7 @@ class Rolling(Policy):
                     time_limit_s=self._time_limit_s,
                     seed=self._seed,
                     iterations=self._iterations,
+                    quick=True,
                 )
             except (OwnSolverError, RefusalError) as error:
                 if isinstance(solver, str):

@@ -133,6 +133,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
 
     def solve_it(problem: Problem, *args: Any, **kwargs: Any) -> Any:
         seen.append(problem)
+        assert kwargs["quick"]
         return real(problem, *args, **kwargs)
 
     monkeypatch.setattr(rolling, "solve", solve_it)

@@ -421,3 +421,21 @@ def test_the_budget_limits_attempts(monkeypatch):
             patched.setattr(greedy, "MAX_EVALUATIONS", 0)
             few = list(_schedules(tables, uplink))
         assert few == everything[: greedy.MIN_ATTEMPTS]
+
+
+def test_a_quick_plan_is_searched_briefly(monkeypatch):
+    """A sixth of the evaluations and of the iterations, and no fewer than built."""
+    (problem,) = seeded("crossing own", users=30, models=6, count=1)
+    asked = []
+    searched = greedy.Search.run
+
+    def run(search, plan, iterations):
+        asked.append((search.effort, iterations))
+        return searched(search, plan, iterations)
+
+    monkeypatch.setattr(greedy.Search, "run", run)
+    quick = solve(problem, "greedy", quick=True).served
+    solve(problem, "greedy")
+    assert np.divide(*asked) == pytest.approx(1 / 6)
+    monkeypatch.setattr(greedy.Search, "run", lambda _, plan, __: plan)
+    assert quick >= solve(problem, "greedy").served
