@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
@@ -20,13 +19,17 @@ from solvers.branch.labels import look_at_all, may_label
 from solvers.core.algorithm import Options, Solution
 from solvers.core.tables import PlannedRound, Rounds, Tables
 from solvers.core.timing import time_rounds
+from solvers.ilp.deadlines import DEADLINES, NODES, deadline_bound
+from solvers.ilp.engine import Clock
 from solvers.local_search import solver as local_search
 from solvers.uplink import Uplink
 
 Flags = NDArray[np.bool_]
 
-# Share of the time limit for the plan to start from; iterations without a limit.
+# Share of the time limit for the plan to start from, and of what is left that the bound
+# by deadlines may take at most; iterations without a limit.
 PLAN_SHARE = 0.25
+DEADLINE_SHARE = 0.5
 PLAN_ITERATIONS = 200
 
 # Longest paths of a node, and the share of the way that its first step goes.
@@ -35,16 +38,21 @@ NODE_SHARE = 0.3
 
 
 class Effort(NamedTuple):
-    """How many nodes, and batches of labels at the root and at others, are tried."""
+    """How many nodes, and batches of labels at the root and at others, are tried.
+
+    ``rows`` and ``program_nodes`` are those of the bound by deadlines.
+    """
 
     nodes: float
     root_tries: int
     tries: int
+    rows: tuple[int, ...]
+    program_nodes: int
 
 
 # With a time limit, and without one.
-LIMITED = Effort(math.inf, 30_000_000, 1_000_000)
-UNLIMITED = Effort(30, 20_000, 2_000)
+LIMITED = Effort(math.inf, 30_000_000, 1_000_000, DEADLINES, NODES)
+UNLIMITED = Effort(30, 20_000, 2_000, DEADLINES[:1], 500)
 
 
 class _Node(NamedTuple):
@@ -61,13 +69,14 @@ class _Node(NamedTuple):
 def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Prove how many users can be served by branching on the path bound.
 
-    The plan is that of local search. Nodes with the greatest bound are divided first:
-    with one deadline and releases 0 into those that serve at most q users of a model
-    and those that serve more, else into those with a user and those without; where it
-    is decided who is served, by the step in which a user's batch ends. A node is given
-    up when its bound is what the plan serves, or labels show that the best schedule is
-    not there (:mod:`solvers.branch.labels`). Where all steps are decided there is one
-    sequence of rounds left, and timing it decides.
+    The plan is that of local search. A relaxation by deadlines bounds the users
+    (:mod:`solvers.ilp.deadlines`), then the path bound does. Nodes with the greatest
+    bound are divided first: with one deadline and releases 0 into those that serve at
+    most q users of a model and those that serve more, else into those with a user and
+    those without; where it is decided who is served, by the step in which a user's
+    batch ends. A node is given up when its bound is what the plan serves, or labels
+    show that the best schedule is not there (:mod:`solvers.branch.labels`). Where all
+    steps are decided there is one sequence of rounds left, and timing it decides.
 
     Returns
     -------
@@ -83,7 +92,8 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     if not tables.active:
         return Solution([], proven=True)
     limit_s = options.time_limit_s
-    stop_s = np.inf if limit_s is None else time.monotonic() + limit_s
+    effort = UNLIMITED if limit_s is None else LIMITED
+    clock = Clock.of(limit_s)
     plan = replace(
         options,
         time_limit_s=None if limit_s is None else PLAN_SHARE * limit_s,
@@ -92,14 +102,17 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     start = local_search.solve(tables, uplink, plan)
     rounds: Rounds = start.rounds
     bound = upper_bound(tables, uplink) if start.bound is None else start.bound
-    if count_users(rounds) < bound:
+    served = count_users(rounds)
+    if served < bound:
+        part = clock.part(DEADLINE_SHARE)
+        bound = deadline_bound(
+            *(tables, uplink, served, bound, part),
+            rows=effort.rows,
+            nodes=effort.program_nodes,
+        )
+    if served < bound:
         rounds, bound = proven(
-            tables,
-            uplink,
-            rounds,
-            bound,
-            UNLIMITED if limit_s is None else LIMITED,
-            lambda: time.monotonic() >= stop_s,
+            tables, uplink, rounds, bound, effort, lambda: clock.left_s() <= 0
         )
     met = count_users(rounds) == bound
     return Solution(rounds, proven=met, bound=None if met else bound)

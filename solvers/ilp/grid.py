@@ -82,7 +82,12 @@ def most_users(cost_s: Floats, room_s: float) -> int:
 
 
 def evenly_spaced(values: Floats, most: int) -> list[float]:
-    """Choose at most ``most`` of sorted values, evenly spaced, ends included."""
+    """Choose at most ``most`` of sorted values, evenly spaced, the last one included.
+
+    The first one is included, too, if there is more than one.
+    """
+    if most == 1:
+        values = values[-1:]
     if len(values) > most:
         values = values[np.linspace(0, len(values) - 1, most).round().astype(int)]
     return [float(v) for v in values]

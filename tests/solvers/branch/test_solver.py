@@ -27,7 +27,7 @@ FEW = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-EFFORT = branch.Effort(nodes=20, root_tries=1000, tries=100)
+EFFORT = branch.Effort(nodes=20, root_tries=1000, tries=100, rows=(), program_nodes=0)
 CASES = [
     (kind, uplink)
     for kind, drawn in KINDS.items()
