@@ -96,13 +96,13 @@ def live(
     from edgesim.cli.settings import naming_settings, read_settings, typed_files
     from edgesim.errors import InputError
     from edgesim.experiment.inputs import load_inputs
-    from edgesim.files import keep_inputs
-    from edgesim.output_folder import check_output_folder
     from edgesim.profile.file import read_profile
     from edgesim.results.report import Beside, write_run
     from edgesim.results.text import table
     from edgesim.scenario.file import is_online, locate_scenario
     from edgesim.scenario.key_path import overlap
+    from edgesim.storage.files import keep_inputs
+    from edgesim.storage.output_folder import check_output_folder
 
     need_torch("edgesim live")
     wanted = picture_formats("--format", formats)

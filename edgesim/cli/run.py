@@ -83,14 +83,14 @@ def run(
     from edgesim.experiment.inputs import load_inputs
     from edgesim.experiment.run import run_all
     from edgesim.experiment.trial import Trial
-    from edgesim.files import keep_inputs
-    from edgesim.output_folder import check_output_folder
     from edgesim.results.pictures import PictureError
     from edgesim.results.replaced import RUN_FOLDER, replaced_run
     from edgesim.results.report import write_run
     from edgesim.results.text import table
     from edgesim.scenario.file import is_online, locate_scenario
     from edgesim.scenario.key_path import overlap
+    from edgesim.storage.files import keep_inputs
+    from edgesim.storage.output_folder import check_output_folder
     from solvers import EdgesimError
 
     if scenario is None:
@@ -177,8 +177,8 @@ def _check_kind(path: Path) -> None:
         Naming the option or the command that takes it.
     """
     from edgesim.errors import InputError
-    from edgesim.file_kinds import FIGURE, PROFILE, SCENARIO, TRACE, other_kind
-    from edgesim.files import writing
+    from edgesim.storage.file_kinds import FIGURE, PROFILE, SCENARIO, TRACE, other_kind
+    from edgesim.storage.files import writing
 
     if not path.is_file():
         return
