@@ -5,9 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO
 
-from edgesim import file_kinds
-from edgesim.files import check_file, dump_json, read_json, write_json, write_whole
-from edgesim.output_folder import Kind, json_schema_name
+from edgesim.storage import file_kinds
+from edgesim.storage.files import (
+    check_file,
+    dump_json,
+    read_json,
+    write_json,
+    write_whole,
+)
+from edgesim.storage.output_folder import Kind, json_schema_name
 from solvers import Problem, Schedule
 from solvers.registry import NO_SHARING
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgesim.errors import InputError, Parameter, short
-from edgesim.files import is_file
+from edgesim.storage.files import is_file
 from solvers.spelling import did_you_mean
 
 

@@ -21,14 +21,9 @@ PACKAGES = ("edgesim", "solvers")
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("solvers",),
-    tuple(
-        f"edgesim.{name}"
-        for name in (
-            *("column_files", "errors", "file_kinds", "files", "instances"),
-            *("names", "output_folder", "own_sources", "plugins", "rescue"),
-            *("shadow", "shipped", "text"),
-        )
-    ),
+    ("edgesim.errors", "edgesim.shadow", "edgesim.text"),
+    ("edgesim.plugins", "edgesim.storage"),
+    ("edgesim.instances", "edgesim.names", "edgesim.own_sources", "edgesim.shipped"),
     ("edgesim.engine", "edgesim.radio"),
     ("edgesim.trace", "edgesim.profile", "edgesim.measures"),
     ("edgesim.scenario",),
@@ -43,11 +38,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 """Rooms by floor, from the ground up: a room imports from lower floors alone.
 
-The files of floor 1 are one room, and so are engine and radio. A worker of a campaign
-is a process of its own that runs the command, as ``__main__`` does.
+Engine and radio are one room. A worker of a campaign is a process of its own that runs
+the command, as ``__main__`` does.
 """
 
-TOGETHER = (1, 2)
+TOGETHER = (FLOORS.index(("edgesim.engine", "edgesim.radio")),)
 """Floors whose rooms are one."""
 
 _TORCH = ("edgesim.profiling.", "edgesim.replay.", "edgesim.live.")

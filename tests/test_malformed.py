@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from edgesim.files import read_toml
 from edgesim.shipped import data_file
+from edgesim.storage.files import read_toml
 from tests.command import edgesim
 from tests.examples import FIGURE, SCENARIO, TRACE, instance
 

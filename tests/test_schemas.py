@@ -12,7 +12,6 @@ import jsonschema
 import pytest
 
 from edgesim.errors import InputError
-from edgesim.files import read_toml
 from edgesim.instances import (
     read_instance,
     read_schedule,
@@ -22,6 +21,7 @@ from edgesim.instances import (
 from edgesim.names import check_solvers
 from edgesim.profile.file import read_profile
 from edgesim.schemas import SCHEMAS, json_schema
+from edgesim.storage.files import read_toml
 from solvers import UPLINKS, solve, verify
 from tests.command import edgesim
 from tests.examples import FIGURE, SCENARIO, instance

@@ -12,8 +12,8 @@ from edgesim.campaign.process import Answer, Worker
 from edgesim.campaign.spec import Task
 from edgesim.campaign.state import Ending, Record, State, write_state
 from edgesim.errors import InputError
-from edgesim.files import make_folder
 from edgesim.plugins import ConsentError
+from edgesim.storage.files import make_folder
 from edgesim.text import ABSENT, counted, plain, table
 
 DONE_BEFORE = "done before"

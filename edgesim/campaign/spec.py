@@ -12,8 +12,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from edgesim.errors import InputError, Parameter, short
-from edgesim.files import check_file, read_toml
 from edgesim.shipped import locate
+from edgesim.storage.files import check_file, read_toml
 from solvers.problem import PositiveSeconds, Value
 
 CAMPAIGN = "edgesim.campaign/1"

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from edgesim.campaign.spec import Task
 from edgesim.errors import InputError
-from edgesim.files import check_file, make_folder, read_json, write_json
+from edgesim.storage.files import check_file, make_folder, read_json, write_json
 from solvers.problem import Name, Seconds, Value
 
 STATE = "edgesim.campaign-state/1"

@@ -18,7 +18,7 @@ from typing import Any
 
 from edgesim.checkpoints.kinds import READ, Kind, kind_of, refusal
 from edgesim.errors import InputError, short
-from edgesim.files import read_json
+from edgesim.storage.files import read_json
 from edgesim.text import plain
 
 ADAPTER_CONFIG = "adapter_config.json"

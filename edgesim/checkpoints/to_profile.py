@@ -9,7 +9,6 @@ from typing import Any, get_args
 
 from edgesim.checkpoints.content import ContentBlock, ContentLibrary
 from edgesim.errors import InputError, Parameter, short
-from edgesim.files import is_file
 from edgesim.profile.file import read_profile, shipped_profiles
 from edgesim.profile.fit import fit_copies
 from edgesim.profile.values import (
@@ -22,6 +21,7 @@ from edgesim.profile.values import (
     Tier,
     Timing,
 )
+from edgesim.storage.files import is_file
 from solvers.spelling import did_you_mean
 
 STATED_TIER: Tier = "pinned"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from edgesim.plugins import Ending
-from edgesim.rescue import is_signal_taken, save_all
+from edgesim.storage.rescue import is_signal_taken, save_all
 from solvers.temporary import remove_held
 
 GRACE_S = 1.0

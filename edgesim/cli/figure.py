@@ -26,6 +26,7 @@ from edgesim.cli.scenario_options import (
     TimeLimit,
     TraceFile,
     UplinkName,
+    chosen_options,
     given_keys,
 )
 from edgesim.cli.settings import Settings
@@ -136,6 +137,7 @@ def figure(
     What was computed is kept: the same command goes on where it was stopped, and added
     values, solvers or repeats compute only what is missing.
     """
+    chosen = chosen_options(locals())
     del traceback
     from edgesim.cli.chosen_figure import chosen_figure, own_models
     from edgesim.cli.ending import with_farewell
@@ -159,23 +161,6 @@ def figure(
         "compare": compare,
         "relative": relative or None,
         "kind": "map" if as_map else None,
-    }
-    chosen = {
-        "--solver": solver,
-        "--time-limit": time_limit,
-        "--iterations": iterations,
-        "--policy": policy,
-        "--uplink": uplink,
-        "--deadline": deadline,
-        "--memory": memory,
-        "--residency": residency,
-        "--overlap": overlap,
-        "--load-from": load_from,
-        "--bandwidth": bandwidth,
-        "--repeats": repeats,
-        "--seed": seed,
-        "--trace": trace,
-        "--profile": profile,
     }
     source = chosen_figure(
         own_models(profile, trace, policy, (*(settings or ()), *(vary or ())))

@@ -21,6 +21,7 @@ from edgesim.cli.scenario_options import (
     Seed,
     TraceFile,
     UplinkName,
+    chosen_options,
     given_keys,
     option_values,
 )
@@ -85,6 +86,7 @@ def live(
     Each policy is run for as long as requests arrive; an interrupt ends the run in hand
     and keeps what is done.
     """
+    chosen = chosen_options(locals())
     del traceback
     import os
     from dataclasses import replace
@@ -96,13 +98,13 @@ def live(
     from edgesim.cli.settings import naming_settings, read_settings, typed_files
     from edgesim.errors import InputError
     from edgesim.experiment.inputs import load_inputs
-    from edgesim.files import keep_inputs
-    from edgesim.output_folder import check_output_folder
     from edgesim.profile.file import read_profile
     from edgesim.results.report import Beside, write_run
     from edgesim.results.text import table
     from edgesim.scenario.file import is_online, locate_scenario
     from edgesim.scenario.key_path import overlap
+    from edgesim.storage.files import keep_inputs
+    from edgesim.storage.output_folder import check_output_folder
 
     need_torch("edgesim live")
     wanted = picture_formats("--format", formats)
@@ -110,17 +112,6 @@ def live(
     path = locate_scenario(scenario)
     if not is_online(path):
         raise InputError(path, "must have an [online] section to be run live")
-    chosen = dict.fromkeys(OPTIONS.values()) | {
-        "--policy": policy,
-        "--uplink": uplink,
-        "--memory": memory,
-        "--residency": residency,
-        "--load-from": load_from,
-        "--bandwidth": bandwidth,
-        "--seed": seed,
-        "--trace": trace,
-        "--profile": profile,
-    }
     named = read_settings(settings or (), given_keys(chosen))
     for key in ("workload.window_s", "run.repeats"):
         if any(overlap(key, other) for other in named):

@@ -38,12 +38,12 @@ def live_table(
 
     from edgesim.cli.options import one_of
     from edgesim.errors import InputError, short
-    from edgesim.file_kinds import LIVE_TABLE
-    from edgesim.files import check_writable, keep_inputs, write_whole
     from edgesim.live.table import read_cases, text
     from edgesim.profile.drift import drifts
     from edgesim.profile.file import read_profile
     from edgesim.profile.values import Tier
+    from edgesim.storage.file_kinds import LIVE_TABLE
+    from edgesim.storage.files import check_writable, keep_inputs, write_whole
 
     one_of("--tier", tier, get_args(Tier))
     if (before is None) != (after is None):

@@ -45,7 +45,7 @@ def campaign(
     from edgesim.campaign.spec import locate_campaign, read_campaign, tasks_of
     from edgesim.campaign.state import locked, open_state
     from edgesim.cli.options import positive
-    from edgesim.files import sha256
+    from edgesim.storage.files import sha256
 
     limit_s = positive("--time-limit", time_limit)
     path = locate_campaign(file)

@@ -119,8 +119,6 @@ def measure(
     from edgesim.cli.progress import progress
 
     need_torch("edgesim profile measure")
-    from edgesim.file_kinds import PROFILE
-    from edgesim.files import check_writable, write_or_save
     from edgesim.library.profile_text import tables
     from edgesim.profile.file import write_profile
     from edgesim.profile.summary import tiers_of
@@ -134,6 +132,8 @@ def measure(
     from edgesim.profiling.sampling import Sampling
     from edgesim.profiling.session import Settings
     from edgesim.profiling.threads import set_threads
+    from edgesim.storage.file_kinds import PROFILE
+    from edgesim.storage.files import check_writable, write_or_save
 
     # Nothing slow runs before all options are checked.
     if dtype is not None:

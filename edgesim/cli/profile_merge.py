@@ -27,11 +27,11 @@ def merge(
 ) -> None:
     """Merge profiles of separate runs: medians of the runs, and their spread."""
     from edgesim.errors import InputError, short
-    from edgesim.files import is_file, keep_inputs
     from edgesim.library.profile_text import run_labels, tables
     from edgesim.profile.file import read_profile, write_profile
     from edgesim.profile.merge import merge_profiles
     from edgesim.profile.summary import tiers_of
+    from edgesim.storage.files import is_file, keep_inputs
 
     if out.suffix != ".json" or out.is_dir():
         raise InputError(

@@ -96,9 +96,9 @@ def sharing(
     from edgesim.cli.options import byte_sizes, one_of
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
-    from edgesim.file_kinds import PROFILE
-    from edgesim.files import check_writable, keep_inputs
     from edgesim.profile.file import write_profile
+    from edgesim.storage.file_kinds import PROFILE
+    from edgesim.storage.files import check_writable, keep_inputs
     from edgesim.text import plain
 
     matching = cast("Names", one_of("--names", names, ("ignore", "match")))

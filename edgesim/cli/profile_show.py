@@ -35,11 +35,11 @@ def show(
 
     from edgesim.cli.options import one_of
     from edgesim.errors import InputError
-    from edgesim.files import is_file, keep_inputs
     from edgesim.library.profile_text import compare, describe, run_labels
     from edgesim.profile.file import read_profile
     from edgesim.profile.summary import tiers_of
     from edgesim.profile.values import Tier
+    from edgesim.storage.files import is_file, keep_inputs
 
     if tier is not None:
         one_of("--tier", tier, get_args(Tier))

@@ -67,8 +67,6 @@ def replay(
     from edgesim.cli.options import one_of
     from edgesim.cli.progress import progress
     from edgesim.errors import InputError
-    from edgesim.files import keep_inputs
-    from edgesim.output_folder import check_output_folder
     from edgesim.profile.file import locate_profile, read_profile
     from edgesim.replay import inputs
     from edgesim.replay.plan import make_plan
@@ -79,6 +77,8 @@ def replay(
         text,
         write_report,
     )
+    from edgesim.storage.files import keep_inputs
+    from edgesim.storage.output_folder import check_output_folder
 
     need_torch("edgesim replay")
     if factories is not None:

@@ -25,6 +25,7 @@ from edgesim.cli.scenario_options import (
     TimeLimit,
     TraceFile,
     UplinkName,
+    chosen_options,
     given_keys,
     option_values,
 )
@@ -46,7 +47,7 @@ def run(
     uplink: UplinkName = None,
     memory: Memory = None,
     residency: Residency = None,
-    overlap_: Overlap = None,
+    overlap: Overlap = None,
     load_from: LoadFrom = None,
     deadline: Deadline = None,
     bandwidth: Bandwidth = None,
@@ -72,6 +73,7 @@ def run(
     several policies. A profile and a trace of your own need no scenario: --profile FILE
     --trace FILE, with --memory and the like for your GPU.
     """
+    chosen = chosen_options(locals())
     del traceback
     from edgesim.cli.options import picture_formats
     from edgesim.cli.own_code import kept_text, own_failures
@@ -83,14 +85,14 @@ def run(
     from edgesim.experiment.inputs import load_inputs
     from edgesim.experiment.run import run_all
     from edgesim.experiment.trial import Trial
-    from edgesim.files import keep_inputs
-    from edgesim.output_folder import check_output_folder
     from edgesim.results.pictures import PictureError
     from edgesim.results.replaced import RUN_FOLDER, replaced_run
     from edgesim.results.report import write_run
     from edgesim.results.text import table
+    from edgesim.scenario import key_path
     from edgesim.scenario.file import is_online, locate_scenario
-    from edgesim.scenario.key_path import overlap
+    from edgesim.storage.files import keep_inputs
+    from edgesim.storage.output_folder import check_output_folder
     from solvers import EdgesimError
 
     if scenario is None:
@@ -101,25 +103,8 @@ def run(
     wanted = picture_formats("--format", formats)
     path = locate_scenario(scenario)
     _check_kind(path)
-    chosen = {
-        "--solver": solver,
-        "--time-limit": time_limit,
-        "--iterations": iterations,
-        "--policy": policy,
-        "--uplink": uplink,
-        "--deadline": deadline,
-        "--memory": memory,
-        "--residency": residency,
-        "--overlap": overlap_,
-        "--load-from": load_from,
-        "--bandwidth": bandwidth,
-        "--repeats": repeats,
-        "--seed": seed,
-        "--trace": trace,
-        "--profile": profile,
-    }
     named = read_settings(settings or (), given_keys(chosen))
-    online = is_online(path) or any(overlap(key, "online") for key in named)
+    online = is_online(path) or any(key_path.overlap(key, "online") for key in named)
     given = option_values(path, chosen, online=online)
     typed = {key: f"--set {key}" for key in named}
     typed |= {key: OPTIONS[key] for key in given}
@@ -162,7 +147,7 @@ def run(
     if failed:
         if undrawn is not None:
             say(f"warning: {undrawn}", err=True)
-        where = (o for key, o in typed.items() if overlap(key, "run.solvers"))
+        where = (o for key, o in typed.items() if key_path.overlap(key, "run.solvers"))
         raise own_failures(next(where, f"{path}: run.solvers"), failed)
     if undrawn is not None:
         raise undrawn
@@ -177,8 +162,8 @@ def _check_kind(path: Path) -> None:
         Naming the option or the command that takes it.
     """
     from edgesim.errors import InputError
-    from edgesim.file_kinds import FIGURE, PROFILE, SCENARIO, TRACE, other_kind
-    from edgesim.files import writing
+    from edgesim.storage.file_kinds import FIGURE, PROFILE, SCENARIO, TRACE, other_kind
+    from edgesim.storage.files import writing
 
     if not path.is_file():
         return

@@ -95,6 +95,21 @@ Iterations = Annotated[
 ]
 
 
+def chosen_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what each option of ``OPTIONS`` was given, None if it was not.
+
+    Parameters
+    ----------
+    parameters
+        A command's parameters by name, ``time_limit`` for ``--time-limit``: its
+        ``locals()`` before it does anything. It need not have every option.
+    """
+    return {
+        option: parameters.get(option.removeprefix("--").replace("-", "_"))
+        for option in OPTIONS.values()
+    }
+
+
 def given_keys(chosen: Mapping[str, Any]) -> dict[str, str]:
     """Return the options that were given, by the key that each sets.
 

@@ -84,7 +84,7 @@ def typed_files(named: Mapping[str, Any]) -> dict[str, Path]:
     names are looked up beside it. A value that leads to no file from the current folder
     is not among them: it may be a shipped name, or lie beside the scenario.
     """
-    from edgesim.files import is_file
+    from edgesim.storage.files import is_file
 
     return {
         key: Path(value)

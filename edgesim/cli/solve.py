@@ -58,11 +58,11 @@ def solve(
         failure,
         solve_by_name,
     )
-    from edgesim.file_kinds import SCHEDULE
-    from edgesim.files import check_writable, keep_inputs, write_or_save
     from edgesim.instances import SCHEDULES_FOLDER, read_instance, write_schedule
-    from edgesim.output_folder import check_addable
     from edgesim.plugins import file_name
+    from edgesim.storage.file_kinds import SCHEDULE
+    from edgesim.storage.files import check_writable, keep_inputs, write_or_save
+    from edgesim.storage.output_folder import check_addable
 
     names = solver_names("--solver", solver)
     discipline = uplink_name("--uplink", uplink)
@@ -121,9 +121,9 @@ def solve(
 
 def _add(folder: Path, name: str, schedule: Schedule) -> None:
     """Add a schedule to the folder of all."""
-    from edgesim.files import make_folder, write_or_save
     from edgesim.instances import SCHEDULES_FOLDER, dump_schedule, write_schedule
-    from edgesim.output_folder import add_output
+    from edgesim.storage.files import make_folder, write_or_save
+    from edgesim.storage.output_folder import add_output
 
     def write(place: Path) -> None:
         if place.parent != folder:

@@ -73,8 +73,8 @@ def generate(
     seed: Seed = 0,
 ) -> None:
     """Draw a trace: an arrival process, Zipf popularity, sizes and deadlines."""
-    from edgesim.file_kinds import TRACE
-    from edgesim.files import check_writable
+    from edgesim.storage.file_kinds import TRACE
+    from edgesim.storage.files import check_writable
     from edgesim.trace import generate as synthetic
     from edgesim.trace.requests import write_trace
 
@@ -138,10 +138,10 @@ def scale(
     seed: Seed = 0,
 ) -> None:
     """Make a trace denser, slower or burstier, or cut it, as scenarios can do."""
-    from edgesim.file_kinds import TRACE
-    from edgesim.files import check_writable, keep_inputs
     from edgesim.scenario.scenario import workload_of
     from edgesim.shipped import locate
+    from edgesim.storage.file_kinds import TRACE
+    from edgesim.storage.files import check_writable, keep_inputs
     from edgesim.trace.generate import generator
     from edgesim.trace.requests import read_trace, write_trace
     from edgesim.trace.scale import scaled_window

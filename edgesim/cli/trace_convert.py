@@ -355,8 +355,8 @@ def _write(
     convert: Callable[[], tuple[StoredTrace, ConversionReport]],
 ) -> None:
     """Convert, once it is known that the result can be written."""
-    from edgesim.file_kinds import TRACE
-    from edgesim.files import check_writable, keep_inputs
+    from edgesim.storage.file_kinds import TRACE
+    from edgesim.storage.files import check_writable, keep_inputs
     from edgesim.trace.requests import write_trace
 
     keep_inputs(out, *sources)

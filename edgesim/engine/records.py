@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.column_files import (
+from edgesim.storage.column_files import (
     IN_MEMORY_ROWS,
     Columns,
     RowFile,

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from edgesim.errors import short
-from edgesim.files import check_file, read_toml
 from edgesim.scenario.parameters import axis_of
 from edgesim.scenario.scenario import FileName
+from edgesim.storage.files import check_file, read_toml
 from solvers.problem import Name, Positive, Value
 from solvers.registry import NO_SHARING
 

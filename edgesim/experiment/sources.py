@@ -14,10 +14,10 @@ from edgesim import shipped
 from edgesim.errors import InputError, Parameter, from_validation, in_file
 from edgesim.experiment import defaults
 from edgesim.experiment.consent import check_consent
-from edgesim.files import sha256
 from edgesim.library.build import Library, build_library
 from edgesim.profile.values import Profile
 from edgesim.scenario import Scenario, read_scenario
+from edgesim.storage.files import sha256
 from edgesim.trace.requests import Trace
 from solvers.spelling import did_you_mean
 

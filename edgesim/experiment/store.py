@@ -12,7 +12,7 @@ from typing import Any
 
 from edgesim.errors import InputError
 from edgesim.experiment.identity import code_sha256, hash_bytes
-from edgesim.files import make_folder
+from edgesim.storage.files import make_folder
 
 SUFFIX = ".jsonl"
 

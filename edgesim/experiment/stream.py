@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim import radio
-from edgesim.column_files import Columns, chosen, rows_between
 from edgesim.engine.request import Arrival
 from edgesim.errors import InputError
 from edgesim.experiment.links import place_users
 from edgesim.experiment.popularity import drawn_ranks
 from edgesim.library.build import Library
 from edgesim.scenario import Scenario
+from edgesim.storage.column_files import Columns, chosen, rows_between
 from edgesim.trace.requests import Floats
 from edgesim.trace.rows import REQUIRED
 from edgesim.trace.scale import (

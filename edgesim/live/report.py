@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from edgesim.engine.records import Floats
-from edgesim.files import write_json, write_whole
 from edgesim.live.comparison import (
     Comparison,
     Served,
@@ -20,11 +19,12 @@ from edgesim.live.comparison import (
     total_ratio,
 )
 from edgesim.measures.errors import Errors
-from edgesim.output_folder import Kind
 from edgesim.plotting.live import LivePolicy, plot_live
 from edgesim.profile.values import Measured, Profile
 from edgesim.results.pictures import Pictures
 from edgesim.results.rows import Row, write_csv
+from edgesim.storage.files import write_json, write_whole
+from edgesim.storage.output_folder import Kind
 from edgesim.text import counted, markdown_table, size_text
 
 PICTURE = "compare"

@@ -34,8 +34,8 @@ from edgesim.measures.account import Account
 from edgesim.names import shares
 from edgesim.profiling.device import Device
 from edgesim.profiling.threads import set_threads
-from edgesim.rescue import take_signal
 from edgesim.scenario.online import GpuStall, SlowLoad
+from edgesim.storage.rescue import take_signal
 from solvers.core.tables import Tables
 
 DRAIN_S = 10.0

@@ -9,9 +9,9 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from edgesim.errors import InputError
-from edgesim.files import read_json
 from edgesim.plugins import told
 from edgesim.profile.drift import Drift
+from edgesim.storage.files import read_json
 from edgesim.text import counted, markdown_table
 
 SCHEMA = "edgesim.live/1"

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgesim.column_files import GrowingColumns
 from edgesim.engine.records import Floats, Ints, RoundLog
+from edgesim.storage.column_files import GrowingColumns
 
 _BLOCK = 1 << 16  # edges of periods accumulated at a time
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.column_files import IN_MEMORY_ROWS, blocks_of
 from edgesim.engine.policies.follow import NOT_SCHEDULED
 from edgesim.engine.records import (
     DROPPED,
@@ -22,6 +21,7 @@ from edgesim.engine.records import (
     RequestLog,
 )
 from edgesim.measures.account import Account
+from edgesim.storage.column_files import IN_MEMORY_ROWS, blocks_of
 from solvers.tolerance import TIME_TOLERANCE_S
 
 LINK, MEMORY, QUEUE, POLICY = "link", "memory", "queue", "policy"

@@ -23,10 +23,10 @@ from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from edgesim.errors import InputError, Parameter
-from edgesim.file_kinds import PICTURES
-from edgesim.files import check_replaceable, write_whole
 from edgesim.names import PICTURE_FORMATS, picture_format
 from edgesim.plotting.colours import INK
+from edgesim.storage.file_kinds import PICTURES
+from edgesim.storage.files import check_replaceable, write_whole
 from edgesim.text import printable
 
 Drawing: TypeAlias = Figure | Axes

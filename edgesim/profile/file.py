@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgesim import files, shipped
+from edgesim import shipped
 from edgesim.errors import InputError, short
-from edgesim.file_kinds import PROFILE
 from edgesim.profile.values import SCHEMA, Profile
+from edgesim.storage import files
+from edgesim.storage.file_kinds import PROFILE
 
 _LINE = 400  # holds one block with three tiers and a content
 

@@ -12,7 +12,6 @@ from typing import TypeAlias
 from edgesim.checkpoints.content import ContentBlock, ContentLibrary
 from edgesim.checkpoints.files import Checkpoint, TensorRecord
 from edgesim.errors import InputError, Parameter, short
-from edgesim.files import is_file
 from edgesim.profile.file import read_profile, shipped_profiles
 from edgesim.profile.values import Profile
 from edgesim.profiling.architecture import with_classes
@@ -21,6 +20,7 @@ from edgesim.profiling.checkpoint_fit import SHOWN_DIFFERENCES, check_fits, fit
 from edgesim.profiling.device import Device
 from edgesim.profiling.networks import Networks
 from edgesim.profiling.plan import CopiedLatency, NetworkPlan, tried
+from edgesim.storage.files import is_file
 
 
 def plan_checkpoints(

@@ -20,7 +20,6 @@ from edgesim.checkpoints.files import (
 )
 from edgesim.checkpoints.model_names import parse_checkpoints
 from edgesim.errors import InputError, Parameter
-from edgesim.files import keep_inputs
 from edgesim.profile.spread import spread_notes
 from edgesim.profile.values import Measured, Profile, Tier
 from edgesim.profiling import session
@@ -38,6 +37,7 @@ from edgesim.profiling.estimate import duration, expected_s, tier_rates
 from edgesim.profiling.factories import assign_factories
 from edgesim.profiling.networks import Networks
 from edgesim.profiling.plan import NetworkPlan, PlanOptions, plan_networks
+from edgesim.storage.files import keep_inputs
 
 Advance = Callable[[int, int], None]
 Progress = Callable[[str], AbstractContextManager[Advance]]

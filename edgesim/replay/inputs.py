@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgesim.errors import InputError, Parameter, short
-from edgesim.files import sha256
 from edgesim.instances import read_instance, read_schedule
 from edgesim.plugins import ConsentError
 from edgesim.profile.model_match import common_tier
 from edgesim.profile.values import Profile, Tier
 from edgesim.replay.plan import ReplayPlan
+from edgesim.storage.files import sha256
 from solvers.problem import Problem
 from solvers.schedule import Schedule
 from solvers.verify import violations

@@ -8,8 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edgesim.files import write_json, write_whole
-from edgesim.output_folder import Kind, json_schema_name, write_output_folder
 from edgesim.plotting.replay import plot_replay
 from edgesim.profile import model_match as match
 from edgesim.profile.values import Measured, Profile, Tier
@@ -18,6 +16,8 @@ from edgesim.replay import comparison as pairing
 from edgesim.replay.plan import ReplayPlan
 from edgesim.results.pictures import PictureError, write_pictures
 from edgesim.results.rows import write_csv
+from edgesim.storage.files import write_json, write_whole
+from edgesim.storage.output_folder import Kind, json_schema_name, write_output_folder
 from edgesim.text import counted, shortened
 
 OUTPUTS = ("rounds.csv", "errors.csv", "errors.md", "replay.png", "replay.json")

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgesim.experiment.figure import Figure, read_figure
-from edgesim.files import read_text
 from edgesim.measures.student import mean_interval
 from edgesim.report.page import folded, page, paragraph, section
 from edgesim.report.pictures import pictures
 from edgesim.report.tables import TABLE_ROWS, shown, table
 from edgesim.results.columns import read_cells
+from edgesim.storage.files import read_text
 from edgesim.text import ABSENT, counted, number
 
 _MOST = 1e18

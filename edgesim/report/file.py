@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgesim.errors import InputError
-from edgesim.file_kinds import PAGE as PAGE_KIND
-from edgesim.files import is_file, keep_inputs, write_whole
-from edgesim.output_folder import add_output
 from edgesim.report.figure_page import figure_page
 from edgesim.report.run_page import run_page
 from edgesim.results.replaced import PAGE, RUN_FOLDER
+from edgesim.storage.file_kinds import PAGE as PAGE_KIND
+from edgesim.storage.files import is_file, keep_inputs, write_whole
+from edgesim.storage.output_folder import add_output
 
 _FIGURE_SUFFIXES = (".toml", ".csv")
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgesim.errors import InputError
-from edgesim.files import read_bytes
 from edgesim.report.page import paragraph, text
+from edgesim.storage.files import read_bytes
 
 _KINDS = {
     ".png": ("image/png", b"\x89PNG\r\n\x1a\n"),

@@ -7,8 +7,8 @@ from typing import IO, TypeAlias
 
 import numpy as np
 
-from edgesim.column_files import blocks_of
 from edgesim.engine.records import Floats, Ints
+from edgesim.storage.column_files import blocks_of
 
 CHUNK_ROWS = 65_536
 

@@ -13,8 +13,6 @@ from edgesim.experiment.figure import Figure
 from edgesim.experiment.point import Point
 from edgesim.experiment.store import Outcome, Store
 from edgesim.experiment.sweep import Points, points_of, run_points
-from edgesim.file_kinds import FIGURE_TABLE
-from edgesim.files import check_replaceable, keep_inputs, make_folder
 from edgesim.plotting.marks import Mark
 from edgesim.plotting.style import Drawing, check_picture
 from edgesim.plotting.sweep import plot_panels, plot_sweep
@@ -34,6 +32,8 @@ from edgesim.results.shown import (
     frame_of,
     marks_of,
 )
+from edgesim.storage.file_kinds import FIGURE_TABLE
+from edgesim.storage.files import check_replaceable, keep_inputs, make_folder
 from edgesim.text import counted
 
 Workers = AbstractContextManager[Executor | None]

@@ -11,8 +11,8 @@ import tomli_w
 
 from edgesim.errors import InputError
 from edgesim.experiment.figure import FIGURE, Figure, read_figure
-from edgesim.files import is_file, read_text, read_toml, write_whole
 from edgesim.shipped import shipped_file
+from edgesim.storage.files import is_file, read_text, read_toml, write_whole
 
 HEAD = "# Written by edgesim figure, which replaces it: the figure beside this file.\n"
 

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 from edgesim.engine.records import IN_TIME, Ints
-from edgesim.files import write_json, write_whole
 from edgesim.measures.account import Account
 from edgesim.measures.gpu_time import wait_s
 from edgesim.results.tables import Window, planned_round_of, requests_in, rounds_in
@@ -44,6 +43,7 @@ from edgesim.results.trace_marks import (
     memory_events,
     queue_events,
 )
+from edgesim.storage.files import write_json, write_whole
 
 LOAD_TID = 1
 COMPUTE_TID = 2

@@ -11,11 +11,8 @@ from typing import IO, Any, NamedTuple
 from edgesim.errors import InputError, in_file
 from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.trial import Trial
-from edgesim.files import TEXT, write_json, write_or_save
 from edgesim.measures.series import check_samples
-from edgesim.output_folder import Kind, write_output_folder, write_sealed
 from edgesim.plugins import Ending
-from edgesim.rescue import rescued
 from edgesim.results.online_summary import OnlineSummary, OpenTable
 from edgesim.results.pictures import (
     PictureError,
@@ -37,6 +34,9 @@ from edgesim.results.tables import (
     dump_requests,
     dump_rounds,
 )
+from edgesim.storage.files import TEXT, write_json, write_or_save
+from edgesim.storage.output_folder import Kind, write_output_folder, write_sealed
+from edgesim.storage.rescue import rescued
 from edgesim.text import counted
 
 

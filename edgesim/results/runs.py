@@ -9,10 +9,8 @@ from typing import Any
 from edgesim.errors import InputError, short
 from edgesim.experiment.inputs import Inputs
 from edgesim.experiment.trial import Trial
-from edgesim.files import keep_inputs, read_json
 from edgesim.measures.account import Account
 from edgesim.measures.measure import Measures, measure
-from edgesim.output_folder import check_output_folder
 from edgesim.results.columns import Columns, decoded, joined, read_columns
 from edgesim.results.online_summary import SUMMARY, OnlineSummary
 from edgesim.results.plan_summary import PlanSummary
@@ -32,6 +30,8 @@ from edgesim.results.tables import (
     round_order,
 )
 from edgesim.results.text import table
+from edgesim.storage.files import keep_inputs, read_json
+from edgesim.storage.output_folder import check_output_folder
 
 _PLURALS = {"solver": "solvers", "policy": "policies"}
 _COLUMNS = {

@@ -13,7 +13,6 @@ from typing import IO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.column_files import blocks_of
 from edgesim.engine.records import DROPPED, Floats, Ints, Run
 from edgesim.measures.account import Account
 from edgesim.measures.gpu_time import wait_s
@@ -24,6 +23,7 @@ from edgesim.results.csv_columns import (
     texts_of,
     write_parts,
 )
+from edgesim.storage.column_files import blocks_of
 from solvers.schedule import Round
 
 PLAN_REQUEST_COLUMNS = (

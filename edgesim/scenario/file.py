@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.errors import in_file
-from edgesim.files import read_toml, without_schema
 from edgesim.scenario.changes import change
 from edgesim.scenario.scenario import SCENARIO, Scenario, of_file, scenario_of
 from edgesim.shipped import locate
+from edgesim.storage.files import read_toml, without_schema
 
 
 def locate_scenario(path_or_name: str) -> Path:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgesim.column_files import chosen
 from edgesim.errors import InputError, Parameter
+from edgesim.storage.column_files import chosen
 from edgesim.trace.azure_functions import azure_functions_2019, azure_functions_2021
 from edgesim.trace.generate import draw_models, generator, numbered
 from edgesim.trace.log_file import Form, UnusableError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgesim.column_files import Array, Columns, GrowingColumns, rows_between
+from edgesim.storage.column_files import Array, Columns, GrowingColumns, rows_between
 
 RUN_ROWS = 1 << 20
 """Rows sorted in memory at a time."""

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edgesim.column_files import (
+from edgesim.errors import InputError, Parameter, short
+from edgesim.storage.column_files import (
     Array,
     Columns,
     GrowingColumns,
@@ -21,7 +22,6 @@ from edgesim.column_files import (
     joined,
     rows_between,
 )
-from edgesim.errors import InputError, Parameter, short
 from edgesim.trace.generate import (
     IMAGE_BYTES,
     MAX_DURATION_S,

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edgesim.column_files import Columns, rows_between
 from edgesim.errors import short
-from edgesim.file_kinds import TRACE
-from edgesim.files import write_whole
+from edgesim.storage.column_files import Columns, rows_between
+from edgesim.storage.file_kinds import TRACE
+from edgesim.storage.files import write_whole
 from edgesim.trace.chunks import DTYPES, Names, read_columns
 from edgesim.trace.rows import OPTIONAL, REQUIRED, is_name
 

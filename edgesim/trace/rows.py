@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.errors import InputError, short
-from edgesim.files import check_ends
+from edgesim.storage.files import check_ends
 
 REQUIRED = ("arrival_s", "user", "model", "input_bytes", "slo_s")
 OPTIONAL = ("spectral_efficiency", "x_m", "y_m")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.column_files import Columns, GrowingColumns
+from edgesim.storage.column_files import Columns, GrowingColumns
 from edgesim.trace.chunks import DTYPES, Names, read_columns
 from edgesim.trace.requests import Codes, Floats, Integers, Trace, pieces_of
 

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from edgesim.files import write_whole
+from edgesim.storage.files import write_whole
 from solvers import SOLVERS, Problem, RefusalError, Schedule, Uplink, solve, verify
 from solvers.bounds.upper_bound import upper_bound
 from solvers.core.tables import Tables

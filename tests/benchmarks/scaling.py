@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from edgesim.files import write_whole
 from edgesim.plotting.colours import colour
 from edgesim.plotting.style import save, style
+from edgesim.storage.files import write_whole
 from solvers import Problem, Uplink, solve
 from tests.benchmarks.problems import BLOCKS, campus_like
 

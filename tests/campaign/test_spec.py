@@ -11,8 +11,8 @@ import pytest
 
 from edgesim.campaign.spec import locate_campaign, own_code, read_campaign, tasks_of
 from edgesim.errors import InputError
-from edgesim.files import read_toml
 from edgesim.schemas import json_schema
+from edgesim.storage.files import read_toml
 from tests.campaign.cases import job, write
 
 SCHEMA = "edgesim schema instance"

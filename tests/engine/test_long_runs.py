@@ -9,7 +9,6 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from edgesim import column_files
 from edgesim.engine import records, request
 from edgesim.engine.policies.in_order import Edf
 from edgesim.engine.policy import Policy, View
@@ -17,6 +16,7 @@ from edgesim.engine.records import IN_TIME, Log, Run
 from edgesim.engine.request import ActiveRequest, Arrival
 from edgesim.engine.server import simulate
 from edgesim.engine.settings import Settings
+from edgesim.storage import column_files
 from solvers.core.tables import Tables
 from tests.engine.handmade import make_problem, seeded_run, seeded_tables
 

@@ -12,7 +12,6 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from edgesim import column_files
 from edgesim.errors import InputError
 from edgesim.experiment.faults import online_faults
 from edgesim.experiment.stream import Stream, make_stream
@@ -20,6 +19,7 @@ from edgesim.experiment.workload import map_models
 from edgesim.library.build import Library
 from edgesim.profile.values import Profile
 from edgesim.scenario import Scenario
+from edgesim.storage import column_files
 from edgesim.trace import chunks as trace_chunks
 from edgesim.trace import scale
 from edgesim.trace.requests import Trace, read_trace, write_trace

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from edgesim.files import write_whole
+from edgesim.storage.files import write_whole
 from tests.instances.cases import CASES, Case
 
 BEST_KNOWN = Path(__file__).with_name("best_known.csv")

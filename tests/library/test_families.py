@@ -16,7 +16,7 @@ from edgesim.library.sharing import is_laminar
 from edgesim.profile.file import read_profile
 from edgesim.profile.values import Profile
 from edgesim.scenario.library import LibrarySpec, LoadSource
-from tests.library.test_build import ADAPTERS, TOY, counted_profile
+from tests.library.toy import ADAPTERS, TOY, counted_profile
 from tests.shared_data import require_shared
 
 SPEC: TypeAdapter[LibrarySpec] = TypeAdapter(LibrarySpec)

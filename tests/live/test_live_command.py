@@ -18,9 +18,9 @@ from edgesim.engine.worker import WallClock
 from edgesim.live import device as live_device
 from edgesim.live import run as running
 from edgesim.live import session
-from edgesim.output_folder import MANIFEST
 from edgesim.profiling.device import CpuDevice
 from edgesim.results import online_summary
+from edgesim.storage.output_folder import MANIFEST
 from tests.command import Finished, edgesim
 from tests.live import cases
 from tests.live.cases import SCENARIO, write_files

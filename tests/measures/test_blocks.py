@@ -8,7 +8,6 @@ from io import StringIO
 import numpy as np
 import pytest
 
-from edgesim import column_files
 from edgesim.engine import records
 from edgesim.measures import gpu_time, losses
 from edgesim.measures.account import Account
@@ -18,6 +17,7 @@ from edgesim.measures.measure import measure, measure_span
 from edgesim.measures.series import sample_series
 from edgesim.results import csv_columns, tables
 from edgesim.results.perfetto import window_events
+from edgesim.storage import column_files
 from tests.engine.handmade import USERS, seeded_run, seeded_tables
 
 

@@ -6,8 +6,14 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 
-_JUDGE = ("tests/solvers/test_verify.py", "tests/fuzz/test_schedules.py")
-_TIMES = ("tests/solvers/core/test_timing.py", "tests/solvers/core/test_plan.py")
+_JUDGE = (
+    *("tests/solvers/test_verify.py", "tests/solvers/test_verify_memory.py"),
+    *("tests/solvers/test_verify_tolerance.py", "tests/fuzz/test_schedules.py"),
+)
+_TIMES = (
+    *("tests/solvers/core/test_timing.py", "tests/solvers/core/test_timing_by_hand.py"),
+    *("tests/solvers/core/test_timed_schedules.py", "tests/solvers/core/test_plan.py"),
+)
 _MEMORY = ("tests/engine/test_memory.py", "tests/engine/test_plan.py")
 _SERVER = (
     *("tests/engine/test_server.py", "tests/engine/test_worker.py"),

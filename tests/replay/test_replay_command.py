@@ -13,10 +13,10 @@ import pytest
 
 from edgesim.cli.progress import progress
 from edgesim.instances import write_instance, write_schedule
-from edgesim.output_folder import MANIFEST
 from edgesim.profile.file import write_profile
 from edgesim.replay import session
 from edgesim.replay.report import OUTPUTS
+from edgesim.storage.output_folder import MANIFEST
 from solvers import Problem, Schedule
 from tests.command import Finished, edgesim
 from tests.replay import cases

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from edgesim.errors import InputError
-from edgesim.output_folder import MANIFEST
 from edgesim.profile.values import Measured, Profile, Tier
 from edgesim.replay import accuracy
 from edgesim.replay import comparison as pairs
 from edgesim.replay.comparison import RoundTime
 from edgesim.replay.plan import make_plan
 from edgesim.replay.report import OUTPUTS, Replayed, Setting, text, write_report
+from edgesim.storage.output_folder import MANIFEST
 from solvers import Problem
 from tests.replay import cases
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edgesim.output_folder import MANIFEST
 from edgesim.results.replaced import earlier_run
+from edgesim.storage.output_folder import MANIFEST
 from tests.command import edgesim
 from tests.examples import SCENARIO, TRACE
 

@@ -3,108 +3,26 @@
 from __future__ import annotations
 
 import ast
-import math
-from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import solvers
-from solvers import UPLINKS, Problem, Schedule, VerificationError, solve, verify
-from solvers.core.tables import PlannedRound, Tables
+from solvers import UPLINKS, Problem, Schedule, verify
+from solvers.core.tables import Tables
 from solvers.core.timing import make_schedule
-from solvers.tolerance import TIME_TOLERANCE_S
-from solvers.verify import violations
+from tests.solvers.changed_schedules import (
+    PROBLEM,
+    base,
+    changed,
+    complaints,
+    later,
+    listed,
+    plus,
+    times,
+    to,
+)
 from tests.solvers.strategies import seeded_plan
-
-USER = {"spectral_efficiency": 2.0, "input_bits": 8.0, "deadline_s": 20.0}
-PROBLEM: dict[str, Any] = {
-    "name": "base",
-    "bandwidth_hz": 10.0,
-    "gpu_memory_bytes": 100,
-    "resident_model": "c",
-    "blocks": {
-        "stem": {"bytes": 30, "load_s": 0.5},
-        "a": {"bytes": 20, "load_s": 0.25},
-        "b": {"bytes": 10, "load_s": 0.125},
-        "c": {"bytes": 5, "load_s": 0.1},
-    },
-    "models": {
-        "a": {
-            "blocks": ["stem", "a"],
-            "latency_s": [1.0, 1.5],
-            "activation_bytes": [40, 50],
-        },
-        "b": {"blocks": ["stem", "b"], "latency_s": [0.7]},
-        "c": {"blocks": ["c"], "latency_s": [0.3, 0.4]},
-    },
-    "users": [
-        {**USER, "id": "a0", "model": "a"},
-        {**USER, "id": "a1", "model": "a"},
-        {**USER, "id": "b0", "model": "b"},
-        {**USER, "id": "c0", "model": "c"},
-        {**USER, "id": "c1", "model": "c"},
-    ],
-}
-# c is resident, so the first round loads nothing; b then keeps the stem of a.
-ROUNDS = [
-    PlannedRound(2, (3,)),
-    PlannedRound(0, (0, 1)),
-    PlannedRound(1, (2,)),
-]
-
-
-def base(uplink: str) -> dict[str, Any]:
-    """Build a valid schedule with a load, a kept block and a batch of two."""
-    tables = Tables(Problem.model_validate(PROBLEM))
-    schedule = make_schedule(tables, ROUNDS, uplink, solver="test", bound=None)
-    return schedule.model_dump()
-
-
-def changed(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Change values at dotted paths; functions are given the old value."""
-    document = deepcopy(document)
-    for path, value in changes.items():
-        *way, last = (int(p) if p.isdigit() else p for p in path.split("."))
-        place = document
-        for step in way:
-            place = list(place) if isinstance(place, tuple) else place
-            place = place[step]
-        place[last] = value(place.get(last) if isinstance(place, dict) else place[last])
-    return document
-
-
-def listed(value: Any) -> Any:
-    """Turn tuples into lists all the way down, so that paths can be assigned to."""
-    if isinstance(value, dict):
-        return {key: listed(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [listed(item) for item in value]
-    return value
-
-
-def to(value: Any) -> Any:
-    """Make a change that ignores the old value."""
-    return lambda _: value
-
-
-def plus(amount: float) -> Any:
-    """Make a change that adds."""
-    return lambda old: old + amount
-
-
-def times(factor: float) -> Any:
-    """Make a change that multiplies."""
-    return lambda old: old * factor
-
-
-def later(r: int, seconds: float) -> dict[str, Any]:
-    """Move a round."""
-    names = ("load_start_s", "compute_start_s", "end_s")
-    return {f"rounds.{r}.{name}": plus(seconds) for name in names}
-
 
 # What is done to a schedule → a sentence that must be said of it.
 SCHEDULE_MUTATIONS = {
@@ -289,6 +207,7 @@ TWICE = {
         {**s[0], "start_s": s[0]["end_s"] / 2},
     ]
 }
+
 DISCIPLINE_MUTATIONS = [
     (
         "static",
@@ -331,83 +250,6 @@ DISCIPLINE_MUTATIONS = [
 ]
 
 
-# With a cache and overlap: c, a and b fit side by side, but a's batch beside b's load
-# costs c, which the last round has to load again. Then a finds all its blocks.
-CACHED: dict[str, Any] = {**PROBLEM, "residency": "cache", "overlap": True}
-CACHED_ROUNDS = [
-    PlannedRound(2, (3,)),
-    PlannedRound(0, (0,)),
-    PlannedRound(1, (2,)),
-    PlannedRound(0, (1,)),
-    PlannedRound(2, (4,)),
-]
-
-
-def cached(**options: bool) -> dict[str, Any]:
-    """Build a valid schedule of them; loads 1, 2 and 4 run beside a batch."""
-    tables = Tables(Problem.model_validate(CACHED), **options)
-    schedule = make_schedule(
-        tables, CACHED_ROUNDS, "dynamic", solver="test", bound=None
-    )
-    return listed(schedule.model_dump())
-
-
-def loading(r: int, *blocks: str) -> dict[str, Any]:
-    """Let a round load given blocks, with the time and bytes that they take."""
-    entries = [PROBLEM["blocks"][block] for block in blocks]
-    return {
-        f"rounds.{r}.loaded_blocks": to(list(blocks)),
-        f"rounds.{r}.load_s": to(sum(entry["load_s"] for entry in entries)),
-        f"rounds.{r}.loaded_bytes": to(sum(entry["bytes"] for entry in entries)),
-    }
-
-
-EXTENSION_MUTATIONS = {
-    "evicted block not loaded": (
-        {},
-        loading(4),
-        "round 4: blocks ['c'] are not there",
-    ),
-    "cached block lost": (
-        {"residency": to("previous")},
-        {},
-        "round 3: blocks ['a'] are not there",
-    ),
-    "overlap without the flag": (
-        {"overlap": to(False)},
-        {},
-        "round 1: its load starts before the round before it ends",
-    ),
-    "no memory for both": (
-        {"gpu_memory_bytes": to(99)},
-        {},
-        "round 2: memory does not hold it beside the round before it",
-    ),
-    "two loads at once": (
-        {},
-        {"rounds.2.load_start_s": to(0.72)},
-        "round 2: its load starts before the load before it ends",
-    ),
-    "three models at once": (
-        {},
-        {"rounds.3.load_start_s": to(1.0)},
-        "round 3: its load starts before the round two before it ends",
-    ),
-    "two batches at once": (
-        {},
-        {"rounds.2.compute_start_s": plus(-0.1), "rounds.2.end_s": plus(-0.1)},
-        "round 2: it computes before the round before it ends",
-    ),
-}
-
-
-def complaints(problem: dict[str, Any], schedule: dict[str, Any]) -> str:
-    """Return what the judge says."""
-    with pytest.raises(VerificationError) as caught:
-        verify(Problem.model_validate(problem), Schedule.model_validate(schedule))
-    return str(caught.value)
-
-
 @pytest.mark.parametrize("uplink", UPLINKS)
 def test_accepts_the_schedule_that_is_mutated_below(uplink):
     """The mutations start from something valid."""
@@ -435,48 +277,6 @@ def test_catches_a_schedule_of_another_problem(mutation, uplink):
 def test_catches_what_a_discipline_forbids(uplink, changes, sentence):
     """The rules of one discipline alone."""
     assert sentence in complaints(PROBLEM, changed(listed(base(uplink)), changes))
-
-
-def test_accepts_a_cache_and_overlap():
-    """The mutations below start from something valid, as worked out by hand."""
-    schedule = cached()
-    verify(Problem.model_validate(CACHED), Schedule.model_validate(schedule))
-    found = [(r["loaded_blocks"], r["load_start_s"]) for r in schedule["rounds"]]
-    assert found == [
-        ([], 0.0),
-        (["stem", "a"], 0.0),
-        (["b"], pytest.approx(0.75)),
-        ([], pytest.approx(1.8)),
-        (["c"], pytest.approx(2.5)),
-    ]
-
-
-@pytest.mark.parametrize("mutation", EXTENSION_MUTATIONS)
-def test_catches_what_memory_forbids(mutation):
-    """The rules of a cache and of overlap, one broken at a time and named alone."""
-    problem, schedule, sentence = EXTENSION_MUTATIONS[mutation]
-    said = complaints(changed(CACHED, problem), changed(cached(), schedule))
-    assert sentence in said
-    assert said == sentence or problem
-
-
-def test_loading_what_is_cached_is_allowed():
-    """A round may load a block again, as long as it is loaded in time."""
-    schedule = changed(cached(), loading(3, "a"))
-    verify(Problem.model_validate(CACHED), Schedule.model_validate(schedule))
-
-
-def test_without_sharing_models_have_blocks_to_themselves():
-    """Without sharing b needs a stem of its own, and then finds no room beside a."""
-    problem = Problem.model_validate(CACHED)
-    alone = Schedule.model_validate(cached(sharing=False))
-    verify(problem, alone)
-    assert alone.rounds[2].loaded_blocks == ("stem", "b")
-    assert alone.rounds[2].load_start_s == alone.rounds[1].end_s
-    with pytest.raises(VerificationError) as caught:
-        verify(problem, Schedule.model_validate(cached()), sharing=False)
-    assert "round 2: blocks ['stem'] are not there" in str(caught.value)
-    assert "round 2: memory does not hold it beside" in str(caught.value)
 
 
 @pytest.mark.parametrize("uplink", ["static", "upfront"])
@@ -518,276 +318,12 @@ def test_accepts_the_slack_of_every_plan(seed):
     verify(tables.problem, schedule)
 
 
-def slivers(count: int, hz: float) -> dict[str, Any]:
-    """Upload in many segments of a nanosecond each, all while others upload."""
-    width_s = 1e-9
-    return {
-        "bandwidth.3.segments": to(
-            [
-                {"start_s": 3 * r * width_s, "end_s": (3 * r + 1) * width_s, "hz": hz}
-                for r in range(count)
-            ]
-        )
-    }
-
-
-def test_the_tolerance_on_spectrum_does_not_add_up():
-    """Slivers of a nanosecond carry nothing for free, however many they are."""
-    schedule = listed(base("dynamic"))
-    # The user needs 4 Hz·s of a band of 10 Hz that others hold from the start.
-    problem = changed(PROBLEM, {"users.2.input_bits": to(2e-3)})
-    said = complaints(problem, changed(schedule, slivers(100_001, 10.0)))
-    assert said == "the users hold 20 Hz at once of 10 Hz"
-
-
 def test_names_every_rule_that_is_broken():
     """One message tells all that is wrong."""
     schedule = changed(listed(base("dynamic")), {"instance": to("x"), **later(2, 20.0)})
     message = complaints(PROBLEM, schedule)
     assert "the schedule is for 'x'" in message
     assert "; round 2: user 'b0' is late" in message
-
-
-@pytest.mark.parametrize(("seconds", "late"), [(5e-10, False), (3e-9, True)])
-def test_tolerance_on_times(seconds, late):
-    """A nanosecond late is in time, three are not."""
-    problem = Problem.model_validate(PROBLEM)
-    schedule = listed(base("dynamic"))
-    end_s = schedule["rounds"][2]["end_s"]
-    problem = changed(PROBLEM, {"users.2.deadline_s": to(end_s - seconds)})
-    if late:
-        assert "round 2: user 'b0' is late" in complaints(problem, schedule)
-    else:
-        verify(Problem.model_validate(problem), Schedule.model_validate(schedule))
-
-
-@pytest.mark.parametrize(("excess", "refused"), [(5e-10, False), (5e-9, True)])
-def test_tolerance_on_spectrum(excess, refused):
-    """The band may be exceeded by 1e-9 of it, not by more."""
-    schedule = listed(base("upfront"))
-    problem = changed(PROBLEM, {"bandwidth_hz": times(1 - excess)})
-    if refused:
-        assert "of 10 Hz" in complaints(problem, schedule)
-    else:
-        verify(Problem.model_validate(problem), Schedule.model_validate(schedule))
-
-
-def exactly(bound: Callable[[float], float], wanted: float) -> float:
-    """Find the time for which a bound, such as time + tolerance, is as wanted."""
-    found = wanted + (wanted - bound(wanted))
-    near = [found + step * math.ulp(wanted) / 2 for step in range(-8, 9)]
-    return next(time_s for time_s in near if bound(time_s) == wanted)
-
-
-def earlier(time_s: float) -> float:
-    """Compute the time that is a time once the tolerance is added."""
-    return exactly(lambda found_s: found_s + TIME_TOLERANCE_S, time_s)
-
-
-# A time that is off by the tolerance exactly, under a cache and overlap or not.
-AT_THE_TOLERANCE: dict[str, Any] = {
-    "late": ({"users.2.deadline_s": to(earlier(2.5))}, {}, CACHED),
-    "computes before it is loaded": (
-        {},
-        {
-            "rounds.2.compute_start_s": to(2.95 + 0.125 - TIME_TOLERANCE_S),
-            "rounds.2.end_s": plus(-TIME_TOLERANCE_S),
-        },
-        PROBLEM,
-    ),
-    "computes before the batch before ends": (
-        {},
-        {
-            "rounds.3.load_start_s": to(2.5 - TIME_TOLERANCE_S),
-            "rounds.3.compute_start_s": to(2.5 - TIME_TOLERANCE_S),
-            "rounds.3.end_s": plus(-TIME_TOLERANCE_S),
-        },
-        CACHED,
-    ),
-    "loads before the round before ends": (
-        {},
-        {"rounds.1.load_start_s": to(earlier(0.7))},
-        PROBLEM,
-    ),
-    "loads before the load before ends": (
-        {},
-        {"rounds.2.load_start_s": to(earlier(0.75))},
-        CACHED,
-    ),
-    "loads before the round two before ends": (
-        {},
-        {"rounds.2.load_start_s": to(0.8), "rounds.3.load_start_s": to(earlier(1.8))},
-        CACHED,
-    ),
-    "load of nothing": ({}, {"rounds.0.load_s": to(TIME_TOLERANCE_S)}, PROBLEM),
-    "released after it uploads": (
-        {"users.3.release_s": to(TIME_TOLERANCE_S)},
-        {},
-        PROBLEM,
-    ),
-    "uploads into its batch": (
-        {},
-        {"bandwidth.3.segments.0.end_s": to(3.075 + TIME_TOLERANCE_S)},
-        PROBLEM,
-    ),
-}
-
-
-@pytest.mark.parametrize("case", AT_THE_TOLERANCE)
-def test_the_tolerance_itself_is_allowed(case):
-    """What is off by a nanosecond exactly, by floats too, is accepted."""
-    changes, schedule, problem = AT_THE_TOLERANCE[case]
-    made = cached() if problem is CACHED else listed(base("dynamic"))
-    verify(
-        Problem.model_validate(changed(problem, changes)),
-        Schedule.model_validate(changed(made, schedule)),
-    )
-
-
-def test_an_empty_segment_is_allowed():
-    """It carries nothing and takes no time."""
-    more = {"start_s": 1.0, "end_s": 1.0, "hz": 1.0}
-    schedule = changed(
-        listed(base("dynamic")),
-        {"bandwidth.3.segments": lambda segments: [*segments, more]},
-    )
-    verify(Problem.model_validate(PROBLEM), Schedule.model_validate(schedule))
-
-
-def limit_hz(events: int) -> float:
-    """Compute what may be held of the band of 10 Hz, with so many starts and ends."""
-    return 10.0 * (1 + 1e-9 + events * 2.3e-16)
-
-
-OVERLAP_S = 6e-10
-OVERLAPPING = {
-    "a user and the next": {"bandwidth.2.segments.0.end_s": plus(OVERLAP_S)},
-    "only others": {"bandwidth.0.segments.0.end_s": plus(OVERLAP_S)},
-    "while the band is full": {
-        "bandwidth.2.segments.0.end_s": plus(OVERLAP_S),
-        "bandwidth.3.segments.0.hz": to(limit_hz(8)),
-    },
-    "none, all the band": {"bandwidth.3.segments.0.hz": to(limit_hz(8))},
-}
-
-
-@pytest.mark.parametrize("case", OVERLAPPING)
-def test_uploads_may_overlap_within_the_tolerance(case):
-    """For less than a nanosecond in total, however long the band is full."""
-    schedule = changed(listed(base("dynamic")), OVERLAPPING[case])
-    verify(Problem.model_validate(PROBLEM), Schedule.model_validate(schedule))
-
-
-def test_many_segments_round_more():
-    """Each start and each end adds a rounding error to what is held."""
-    empty = {"start_s": 1.0, "end_s": 1.0, "hz": 1.0}
-    wide = {"bandwidth.3.segments.0.hz": to(10.0 * (1 + 1e-9 + 1e-12))}
-    schedule = changed(listed(base("dynamic")), wide)
-    assert complaints(PROBLEM, schedule) == "the users hold 10 Hz at once of 10 Hz"
-    more = {"bandwidth.0.segments": lambda segments: [*segments, *[empty] * 5000]}
-    more["bandwidth.0.segments.0.end_s"] = to(0.4)
-    late = {f"users.{k}.deadline_s": to(30.0) for k in range(5)}
-    schedule = changed(schedule, {**more, **later(0, 1.0), **later(1, 1.0)})
-    schedule = changed(schedule, later(2, 1.0))
-    problem = changed(PROBLEM, late)
-    verify(Problem.model_validate(problem), Schedule.model_validate(schedule))
-
-
-def nothing_served(slack_s: float) -> dict[str, Any]:
-    """Build a static schedule of no round."""
-    return changed(
-        listed(base("static")),
-        {
-            **{name: to([]) for name in ("rounds", "bandwidth")},
-            **{name: to(0) for name in ("served", "bound", "gap")},
-            "slack_s": to(slack_s),
-        },
-    )
-
-
-def test_tolerance_on_the_slack():
-    """Two nanoseconds, and a bit for rounding at the last end, not at the first."""
-    problem = Problem.model_validate(PROBLEM)
-    verify(problem, Schedule.model_validate(nothing_served(2e-9)))
-    found = complaints(PROBLEM, nothing_served(2.0005e-9))
-    assert found.startswith("slack_s says ")
-    # The first round ends within a second, and the last after eleven days.
-    users = [{**user, "deadline_s": 1e6} for user in PROBLEM["users"]]
-    users[3]["deadline_s"] = 20.0
-    days = {**PROBLEM, "users": users}
-    tables = Tables(Problem.model_validate(days))
-    made = make_schedule(tables, ROUNDS, "static", solver="test", bound=None)
-    schedule = listed(made.model_dump())
-    assert schedule["rounds"][0]["end_s"] < 1.0
-    for seconds in (-5e-7, 5e-7):
-        rounded = changed(schedule, {"slack_s": plus(seconds)})
-        verify(Problem.model_validate(days), Schedule.model_validate(rounded))
-    assert "slack_s" in complaints(days, changed(schedule, {"slack_s": plus(2e-6)}))
-
-
-def test_slack_with_loads_beside_batches():
-    """By hand: batches end by 17, 18, 18.7, 19.7 and 20 s; no load is in the way."""
-    tables = Tables(Problem.model_validate(CACHED))
-    made = make_schedule(tables, CACHED_ROUNDS, "static", solver="test", bound=None)
-    schedule = listed(made.model_dump())
-    starts_s = [round_["compute_start_s"] for round_ in schedule["rounds"]]
-    latest_s = [16.7, 17.0, 18.0, 18.7, 19.7]
-    slack_s = schedule["slack_s"]
-    assert starts_s == pytest.approx([time_s - slack_s for time_s in latest_s])
-    ahead = changed(schedule, {"rounds.0.compute_start_s": plus(-0.5)})
-    for said_s, wrong in ((slack_s, True), (slack_s + 0.5, False)):
-        said = Schedule.model_validate(changed(ahead, {"slack_s": to(said_s)}))
-        found = list(violations(Problem.model_validate(CACHED), said))
-        assert any(line.startswith("slack_s") for line in found) is wrong
-
-
-def test_upfront_ends_together_within_the_tolerance():
-    """A nanosecond apart is together, and the GPU waits for the last but for one."""
-    problem = Problem.model_validate(PROBLEM)
-    schedule = listed(base("upfront"))
-    starts = {"rounds.0.load_start_s": to(1.6 - TIME_TOLERANCE_S)}
-    verify(problem, Schedule.model_validate(changed(schedule, starts)))
-    starts = {"rounds.0.load_start_s": to(1.6 - 5e-10)}
-    verify(problem, Schedule.model_validate(changed(schedule, starts)))
-    longer = {"bandwidth.2.segments.0.end_s": to(1.6 + 9e-10)}
-    said = complaints(PROBLEM, changed(schedule, {**starts, **longer}))
-    assert said == "upfront: the GPU starts before the uploads have ended"
-
-
-def test_upfront_ends_a_nanosecond_apart():
-    """By floats exactly, as only uploads of nanoseconds can."""
-    problem = {**PROBLEM, "bandwidth_hz": 1e10}
-    rounds = [PlannedRound(2, (3,)), PlannedRound(0, (0,))]
-    tables = Tables(Problem.model_validate(problem))
-    made = make_schedule(tables, rounds, "upfront", solver="test", bound=None)
-    ends = {f"bandwidth.{k}.segments.0.end_s": to((k + 1) * 1e-9) for k in range(2)}
-    bands = {f"bandwidth.{k}.segments.0.hz": to(4e9 / (k + 1)) for k in range(2)}
-    schedule = changed(listed(made.model_dump()), ends | bands | later(0, 1.0))
-    schedule = changed(schedule, later(1, 1.0))
-    verify(Problem.model_validate(problem), Schedule.model_validate(schedule))
-
-
-def test_a_full_batch_evicts_what_is_cached():
-    """Two users of a take the room of c, which then has to be loaded again."""
-    problem = changed(CACHED, {"overlap": to(False)})
-    rounds = [PlannedRound(2, (3,)), PlannedRound(0, (0, 1)), PlannedRound(2, (4,))]
-    tables = Tables(Problem.model_validate(problem))
-    made = make_schedule(tables, rounds, "dynamic", solver="test", bound=None)
-    schedule = listed(made.model_dump())
-    assert schedule["rounds"][2]["loaded_blocks"] == ["c"]
-    verify(Problem.model_validate(problem), Schedule.model_validate(schedule))
-    said = complaints(problem, changed(schedule, loading(2)))
-    assert said == "round 2: blocks ['c'] are not there"
-
-
-@pytest.mark.parametrize("uplink", UPLINKS)
-def test_loading_more_than_needed_is_allowed(uplink):
-    """Schedules of the baselines without sharing are valid for the same problem."""
-    problem = Problem.model_validate(PROBLEM)
-    result = solve(problem, "greedy-noshare", uplink=uplink)
-    loaded = [block for r in result.schedule.rounds for block in r.loaded_blocks]
-    assert loaded.count("stem") == 2
-    verify(problem, result.schedule, sharing=True)
 
 
 def test_shares_no_code_with_the_timing():

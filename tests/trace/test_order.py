@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edgesim import column_files
 from edgesim.cli.trace import app
-from edgesim.column_files import Array, GrowingColumns, StoredColumns
+from edgesim.storage import column_files
+from edgesim.storage.column_files import Array, GrowingColumns, StoredColumns
 from edgesim.trace import chunks, order, request_log, requests
 from edgesim.trace.convert import Fill, LogColumns
 from edgesim.trace.convert import request_log as convert

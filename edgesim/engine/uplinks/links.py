@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from edgesim.column_files import LongColumn
 from edgesim.engine.request import DONE, ActiveRequest
+from edgesim.storage.column_files import LongColumn
 
 Act: TypeAlias = Callable[[ActiveRequest], None]
 

@@ -14,11 +14,11 @@ from typing import TypeAlias
 from simpy import Environment, Event
 from simpy.events import Timeout
 
-from edgesim.column_files import LongColumn
 from edgesim.engine.channel import Channel
 from edgesim.engine.request import DONE, ActiveRequest
 from edgesim.engine.uplinks.in_order import InOrderUplink
 from edgesim.engine.uplinks.links import Act, DownLinks, all_in_order
+from edgesim.storage.column_files import LongColumn
 
 Band: TypeAlias = tuple[int, float, float, float]
 """Request, start, end and Hz of a band held."""

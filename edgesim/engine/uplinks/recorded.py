@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from simpy import Environment, Event
 from simpy.events import Timeout
 
-from edgesim.column_files import LongColumn
 from edgesim.engine.request import DONE, ActiveRequest
 from edgesim.engine.uplinks.links import Act
+from edgesim.storage.column_files import LongColumn
 
 
 class RecordedUplink:

@@ -15,12 +15,12 @@ from typing import Protocol
 
 from simpy import Environment
 
-from edgesim.column_files import LongColumn
 from edgesim.engine.request import ActiveRequest
 from edgesim.engine.uplinks.equal_share import EqualShareUplink
 from edgesim.engine.uplinks.in_order import InOrderUplink, by_deadline
 from edgesim.engine.uplinks.links import Act
 from edgesim.names import UplinkRule
+from edgesim.storage.column_files import LongColumn
 
 
 class Uplink(Protocol):

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from edgesim import file_kinds
 from edgesim.errors import InputError
-from edgesim.file_kinds import PICTURES, FileKind, other_kind
-from edgesim.files import check_replaceable, check_writable, write_whole
+from edgesim.storage import file_kinds
+from edgesim.storage.file_kinds import PICTURES, FileKind, other_kind
+from edgesim.storage.files import check_replaceable, check_writable, write_whole
 from tests import examples
 from tests.command import edgesim
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 SHIPPED = [
     *((path, file_kinds.PROFILE) for path in REPOSITORY.glob("profiles/*.json")),

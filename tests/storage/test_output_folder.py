@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from edgesim import output_folder
 from edgesim.errors import InputError, KeptWarning
-from edgesim.files import WriteError
-from edgesim.output_folder import (
+from edgesim.storage import output_folder
+from edgesim.storage.files import WriteError
+from edgesim.storage.output_folder import (
     MANIFEST,
     Kind,
     add_output,
@@ -381,8 +381,8 @@ def test_the_current_folder_is_no_output(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from edgesim import output_folder
-from tests.test_output_folder import NEW, _write
+from edgesim.storage import output_folder
+from tests.storage.test_output_folder import NEW, _write
 
 moves = output_folder._Moves.move
 left = int(sys.argv[2])
@@ -409,7 +409,7 @@ def test_nothing_is_lost_to_a_kill_while_results_are_replaced(
     _write(out)
     (out / "plans" / "0" / "dp.json").write_text("changed")
     (out / "notes.txt").write_text("mine")
-    root = Path(output_folder.__file__).parents[1]
+    root = Path(output_folder.__file__).parents[2]
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(out), str(moves)],
         env=os.environ | {"PYTHONPATH": str(root)},

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.files import writing
+from edgesim.storage.files import writing
 
 Array: TypeAlias = NDArray[Any]
 Columns: TypeAlias = Mapping[str, Array]

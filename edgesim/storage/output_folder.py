@@ -26,7 +26,7 @@ from typing import IO, Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from edgesim.errors import InputError, KeptWarning, short
-from edgesim.files import (
+from edgesim.storage.files import (
     WriteError,
     check_file,
     dump_json,
@@ -38,7 +38,7 @@ from edgesim.files import (
     write_whole,
     writing,
 )
-from edgesim.rescue import rescued
+from edgesim.storage.rescue import rescued
 from edgesim.text import plain
 from solvers.temporary import temporary_file, temporary_folder
 

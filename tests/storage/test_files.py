@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edgesim import files, shipped
+from edgesim import shipped
 from edgesim.api import read_trace
 from edgesim.errors import InputError
+from edgesim.storage import files
 
 
 class InterruptedWorkError(Exception):

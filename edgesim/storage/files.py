@@ -18,7 +18,7 @@ from typing import IO, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from edgesim.errors import InputError, from_validation, in_file, short, unknown_key
-from edgesim.file_kinds import FileKind, other_kind
+from edgesim.storage.file_kinds import FileKind, other_kind
 from solvers.spelling import closest
 from solvers.temporary import is_temporary, temporary_file
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgesim import column_files
-from edgesim.column_files import (
+from edgesim.storage import column_files
+from edgesim.storage.column_files import (
     GrowingColumns,
     LongColumn,
     RowFile,
@@ -20,7 +20,7 @@ from edgesim.column_files import (
     chosen,
     rows_between,
 )
-from edgesim.files import WriteError
+from edgesim.storage.files import WriteError
 
 TYPES = {"number": np.int32, "time_s": np.float64}
 

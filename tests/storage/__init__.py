@@ -1,0 +1,1 @@
+"""Tests of files and folders: written whole or not at all."""
