@@ -4,7 +4,16 @@
 """
 
 from tests.instances.best import Best, best_known, merged, write_best_known
-from tests.instances.cases import CASES, GROUPS, LARGE, SIZES, Case, digest, make
+from tests.instances.cases import (
+    CASES,
+    GROUPS,
+    LARGE,
+    SIZES,
+    Case,
+    digest,
+    drawn_again,
+    make,
+)
 
 __all__ = [
     "CASES",
@@ -15,6 +24,7 @@ __all__ = [
     "Case",
     "best_known",
     "digest",
+    "drawn_again",
     "make",
     "merged",
     "write_best_known",

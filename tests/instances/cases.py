@@ -6,7 +6,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -91,7 +91,8 @@ GROUPS: Mapping[str, Group] = {
 class Case:
     """One instance under one uplink discipline.
 
-    ``number`` counts the cases of a group from 0.
+    ``number`` counts the cases of a group from 0. ``draw`` is 0 for the family itself;
+    others are drawn alike from other seeds, and nothing is known of them.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Case:
     uplink: Uplink
     models: int
     users: int
+    draw: int = 0
 
 
 def _cases() -> Iterator[Case]:
@@ -120,6 +122,12 @@ def _case(group: str, number: int, uplink: Uplink, models: int, users: int) -> C
     return Case(name, group, number, uplink, models, users)
 
 
+def drawn_again(case: Case, draw: int) -> Case:
+    """Return a case that is drawn alike from another seed, numbered from 1."""
+    name = f"{case.group}-{case.number:02d}-draw-{draw}-{case.uplink}"
+    return replace(case, name=name, draw=draw)
+
+
 def _sharing(group: Group, number: int) -> Sharing:
     if group.sharing == "both":
         return "crossing" if number % 2 else "laminar"
@@ -137,6 +145,8 @@ def make(case: Case) -> Problem:
     numbers are rounded to 6 significant digits.
     """
     seed = [VERSION, zlib.crc32(case.group.encode()), case.number]
+    if case.draw:
+        seed.append(case.draw)
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     group = GROUPS[case.group]
     library = _library(rng, case)
