@@ -245,13 +245,29 @@ def test_a_policy_has_one_look_in_every_figure(plot: Callable[..., Axes]) -> Non
 
 
 def test_policies_of_the_users_own_look_different_from_all_others() -> None:
-    """Twenty-five have looks that no shipped one has, the same for a twin."""
+    """Twenty-five have looks that no other has, the same for a twin."""
     own = [f"pkg.mod:P{k}" for k in range(25)]
     found = looks(["fcfs", *own[:2], "pkg.mod:P0-noshare", *own[2:], "rolling"])
     assert found["pkg.mod:P0-noshare"] == found["pkg.mod:P0"]
     assert len({found[name] for name in ("fcfs", "rolling", *own)}) == 27
-    assert {found[name].colour for name in own}.isdisjoint(COLOURS.values())
+    shown = {COLOURS["fcfs"], COLOURS["rolling"]}
+    assert {found[name].colour for name in own}.isdisjoint(shown)
     assert {found[name].marker for name in own}.isdisjoint(MARKERS.values())
+
+
+@pytest.mark.parametrize("count", range(1, 15))
+@pytest.mark.parametrize("shipped", [(), ("dp",), ("greedy", "fcfs")])
+def test_colours_of_a_run_are_all_different(
+    count: int, shipped: tuple[str, ...]
+) -> None:
+    """Of up to sixteen names; a few of the user's own have none that is shipped."""
+    own = [f"my_package.solvers:solve_{k}" for k in range(count)]
+    found = looks([*shipped, *own, *(f"{name}-noshare" for name in own)])
+    assert len({look.colour for look in found.values()}) == count + len(shipped)
+    assert all(found[name] == found[f"{name}-noshare"] for name in own)
+    if count <= 5:
+        taken = {found[name].colour for name in own}
+        assert taken.isdisjoint(COLOURS.values())
 
 
 def test_looks_of_the_users_own_stay_as_they_are() -> None:
