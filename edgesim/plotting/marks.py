@@ -11,12 +11,10 @@ from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 
 from edgesim.plotting.colours import COLOURS
-from edgesim.plotting.style import as_text, legend_label
-from edgesim.text import shortened
+from edgesim.plotting.style import as_text
 from solvers.registry import NO_SHARING
 
 CHARACTERS_PER_INCH = 11.5
-_LABEL_WIDTH = 28
 
 Place: TypeAlias = float | str
 
@@ -132,13 +130,6 @@ def tick_texts(places: Sequence[Place]) -> list[str]:
         if len(set(texts)) == len(places):
             return texts
     return [p if isinstance(p, str) else repr(p) for p in places]
-
-
-def label_of(name: str) -> str:
-    """Return what the legend calls a solver or policy."""
-    base = shortened(name.removesuffix(NO_SHARING), _LABEL_WIDTH)
-    shared = not name.endswith(NO_SHARING)
-    return legend_label(base if shared else f"{base}, no sharing")
 
 
 def rank(name: str) -> tuple[tuple[int, str], bool]:

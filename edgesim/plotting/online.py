@@ -7,7 +7,6 @@ until all are done.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from matplotlib.ticker import PercentFormatter
 
 from edgesim.engine.records import Floats, Ints
 from edgesim.plotting.colours import COMPUTE, INK, LOAD, looks
+from edgesim.plotting.labels import labels_of
 from edgesim.plotting.online_data import LATENCY_GRID_S, Drawn
 from edgesim.plotting.style import (
     as_text,
@@ -31,11 +31,9 @@ from edgesim.plotting.style import (
     side_legend,
     style,
 )
-from edgesim.text import shortened
 from solvers.registry import NO_SHARING
 
 _MOST_GROUPS = 24
-_LABEL_WIDTH = 26  # characters; longer ones leave too little room for the curves
 
 # GPU time by part: fill and hatch, distinguishable in black and white.
 _PARTS: Mapping[str, tuple[str, str]] = {
@@ -156,7 +154,7 @@ def plot_gpu(
     with style():
         if ax is None:
             ax = new_axes(7.4, 1.6 + 0.34 * len(runs))
-        labels = policy_labels(runs)
+        labels = labels_of(runs)
         for place, repeats in enumerate(runs.values()):
             left = 0.0
             for part, (fill, hatch) in _PARTS.items():
@@ -267,22 +265,6 @@ def plot_goodput(
     return above, below
 
 
-def policy_labels(policies: Mapping[str, Any]) -> dict[str, str]:
-    """Label policies in a figure: a class without its module if that is unique."""
-    short = {name: name.rpartition(":")[2] for name in policies}
-    often = Counter(short.values())
-    return {
-        name: _other_variant(last if often[last] == 1 else name)
-        for name, last in short.items()
-    }
-
-
-def _other_variant(name: str) -> str:
-    base = name.removesuffix(NO_SHARING)
-    label = shortened(base, _LABEL_WIDTH)
-    return label if base == name else f"{label}, no sharing"
-
-
 def _curve(
     ax: Axes,
     runs: Mapping[str, Any],
@@ -305,7 +287,7 @@ def _curve(
         markevery=(number * every // len(runs), every),
         markerfacecolor=look.colour if shared else "white",
         markeredgecolor=look.colour,
-        label=legend_label(policy_labels(runs)[name]),
+        label=legend_label(labels_of(runs)[name]),
     )
 
 

@@ -18,12 +18,12 @@ from edgesim.measures.measure import measure_span
 from edgesim.measures.series import sample_series
 from edgesim.plotting import online_data as summaries
 from edgesim.plotting.colours import COLOURS, MARKERS, looks
+from edgesim.plotting.labels import labels_of
 from edgesim.plotting.online import (
     plot_goodput,
     plot_gpu,
     plot_latency,
     plot_on_time,
-    policy_labels,
 )
 from edgesim.plotting.online_data import LATENCY_GRID_S, Drawn, keep_for_plots
 from edgesim.plotting.style import save
@@ -225,7 +225,7 @@ def test_ten_policies_are_legible(plot: Callable[..., Axes]) -> None:
         named = [text.get_text() for text in ax.get_yticklabels()]
     else:
         named = [text.get_text() for text in legend.get_texts()]
-    assert set(policy_labels(RUNS).values()) <= set(named)
+    assert set(labels_of(RUNS).values()) <= set(named)
     assert "rolling, no sharing" in named
     assert "[" in ax.get_xlabel() + ax.get_ylabel() or plot is plot_gpu
 
@@ -233,7 +233,7 @@ def test_ten_policies_are_legible(plot: Callable[..., Axes]) -> None:
 @pytest.mark.parametrize("plot", [plot_latency, plot_on_time, goodput_above])
 def test_a_policy_has_one_look_in_every_figure(plot: Callable[..., Axes]) -> None:
     """Its colour and marker; dashed and open for the twin without sharing."""
-    labels = policy_labels(RUNS)
+    labels = labels_of(RUNS)
     curves = {str(line.get_label()): line for line in plot(RUNS).lines}
     for name in POLICIES:
         line = curves[labels[name]]
@@ -288,7 +288,7 @@ def test_looks_of_the_users_own_stay_as_they_are() -> None:
 def test_a_class_is_named_without_its_module_where_that_is_clear() -> None:
     """``pkg:Mine`` is Mine; two of that name keep their modules."""
     names = ("a.b:Mine", "a.b:Mine-noshare", "x:Same", "y:Same", "fcfs")
-    assert policy_labels(dict.fromkeys(names)) == {
+    assert labels_of(dict.fromkeys(names)) == {
         "a.b:Mine": "Mine",
         "a.b:Mine-noshare": "Mine, no sharing",
         "x:Same": "x:Same",
