@@ -34,6 +34,7 @@ from edgesim.plotting.style import (
 from solvers.registry import NO_SHARING
 
 _MOST_GROUPS = 24
+_BESIDE = 1.05  # room beyond a deadline, as a factor
 
 # GPU time by part: fill and hatch, distinguishable in black and white.
 _PARTS: Mapping[str, tuple[str, str]] = {
@@ -52,7 +53,8 @@ def plot_latency(
 ) -> Axes:
     """Plot the fraction of requests that finish within a given latency.
 
-    A curve ends below 1 by the fraction of dropped requests.
+    A curve ends below 1 by the fraction of dropped requests. A line marks the deadline,
+    from arrival on, or a band where the deadlines lie if requests have different ones.
 
     Parameters
     ----------
@@ -72,14 +74,21 @@ def plot_latency(
         rises = [np.flatnonzero(np.diff(curve)) for curve in curves.values()]
         low = min((int(rise[0]) for rise in rises if len(rise)), default=0)
         high = max((int(rise[-1]) for rise in rises if len(rise)), default=1)
+        deadlines_s = _deadlines_s(runs)
+        if deadlines_s is not None:
+            around_s = deadlines_s[0] / _BESIDE, deadlines_s[1] * _BESIDE
+            first, last = np.searchsorted(LATENCY_GRID_S, around_s).tolist()
+            low, high = min(low, first), max(high, last)
         shown = slice(low, high + 2)
         for number, (name, curve) in enumerate(curves.items()):
             _curve(ax, runs, name, number, LATENCY_GRID_S[shown], curve[shown])
+        if deadlines_s is not None:
+            _mark_deadlines(ax, *deadlines_s)
         ax.set_xscale("log")
         ends = LATENCY_GRID_S[[low, min(high + 1, len(LATENCY_GRID_S) - 1)]]
         set_limits(ax, "x", *ends)
         plain_ticks(ax.xaxis)
-        ax.set_xlabel("latency from arrival to end [s]")
+        ax.set_xlabel("latency (s)")
         ax.set_ylabel("share of requests finished")
         ax.set_ylim(0, 1.02)
         set_title(ax, title)
@@ -127,7 +136,7 @@ def plot_on_time(
             _curve(ax, runs, name, number, middle, ratio)
         set_limits(ax, "x", 0, longest_s / unit_s)
         ax.set_ylim(0, 1.02)
-        ax.set_xlabel(f"time of arrival [{unit}]")
+        ax.set_xlabel(f"time of arrival ({unit})")
         ax.set_ylabel("on-time ratio")
         set_title(ax, title)
         side_legend(ax, ax.get_legend_handles_labels()[0], _repeats(runs))
@@ -258,11 +267,43 @@ def plot_goodput(
             plain_ticks(below.xaxis)
         below.set_ylim(0, 1.02)
         below.set_xlabel("rank of the model by requests")
-        above.set_ylabel("requests per model [1/s]")
+        above.set_ylabel("requests per model (1/s)")
         below.set_ylabel("share in time")
         set_title(above, title)
         side_legend(above, above.get_legend_handles_labels()[0], _repeats(runs))
     return above, below
+
+
+def _deadlines_s(
+    runs: Mapping[str, Sequence[Drawn]],
+) -> tuple[float, float] | None:
+    """Shortest and longest time to the deadline in all runs."""
+    known = [
+        drawn.deadlines_s
+        for repeats in runs.values()
+        for drawn in repeats
+        if drawn.deadlines_s is not None
+    ]
+    if not known:
+        return None
+    return min(low_s for low_s, _ in known), max(high_s for _, high_s in known)
+
+
+def _mark_deadlines(ax: Axes, low_s: float, high_s: float) -> None:
+    """Mark the deadline that all requests have, or where their deadlines lie."""
+    low, high = f"{low_s:g}", f"{high_s:g}"  # a sum's last bit is no other deadline
+    if low == high:
+        ax.axvline(
+            high_s,
+            color=INK,
+            linestyle=(0, (6, 2, 1, 2)),
+            linewidth=1.2,
+            zorder=1,
+            label=f"deadline {high} s",
+        )
+        return
+    label = f"deadlines {low} to {high} s"
+    ax.axvspan(low_s, high_s, color="#eeeeee", zorder=0, label=label)
 
 
 def _curve(
