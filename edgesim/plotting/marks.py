@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from textwrap import wrap
 from typing import Any, NamedTuple, TypeAlias
 
-from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 
 from edgesim.plotting.colours import COLOURS
-from edgesim.plotting.style import as_text
+from edgesim.plotting.style import title_lines
 from solvers.registry import NO_SHARING
-
-CHARACTERS_PER_INCH = 11.5
 
 Place: TypeAlias = float | str
 
@@ -144,8 +140,5 @@ def put_title(figure: Figure, title: str | None) -> None:
     """Put a title above all axes, on as many lines as it needs."""
     if title is None:
         return
-    text = as_text(title)
-    if not is_math_text(text):
-        width = int(figure.get_figwidth() * CHARACTERS_PER_INCH)
-        text = "\n".join(wrap(text, width))
+    text = title_lines(title, figure.get_figwidth())
     figure.suptitle(text, x=0.01, ha="left", fontsize=11)

@@ -17,7 +17,6 @@ from matplotlib.transforms import ScaledTranslation
 from edgesim.plotting.colours import INK, Look, looks
 from edgesim.plotting.labels import labels_of
 from edgesim.plotting.marks import (
-    CHARACTERS_PER_INCH,
     Frame,
     Mark,
     Place,
@@ -28,6 +27,7 @@ from edgesim.plotting.marks import (
     tick_texts,
 )
 from edgesim.plotting.style import (
+    CHARACTERS_PER_INCH,
     as_text,
     drawn_limits,
     height_for,

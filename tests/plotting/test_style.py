@@ -410,3 +410,16 @@ def test_drawing_leaves_no_global_state() -> None:
         "sys.exit(bool({'matplotlib.pyplot', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_long_name_is_a_timeline_title_of_several_lines() -> None:
+    """All of it is on paper, and the axes keep their room."""
+    problem = make_problem(8)
+    account = account_of(problem, solve(problem, "dp").schedule)
+    name = "campus-0, my_long_package.with_modules:" + "solve_with_everything_" * 8
+    uplink, _ = plot_timeline(account, name=name)
+    title = uplink.get_title(loc="left")
+    assert "".join(title.split()).startswith("".join(name.split()))
+    assert title.count("\n") >= 1
+    assert_nothing_cut_off(figure_of(uplink))
+    assert uplink.get_window_extent().height > 60
