@@ -9,7 +9,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, TextIO
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -82,7 +82,24 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always", KeptWarning)
         warnings.showwarning = _show_warning
-        _run()
+        try:
+            _run()
+        except BrokenPipeError:
+            _end_unread()
+
+
+def _end_unread() -> NoReturn:
+    """End in silence, with exit code 1: the reader of the output has closed the pipe.
+
+    What is still in a stream goes nowhere, or Python would fail when it flushes.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+    sys.exit(1)
 
 
 def _show_warning(
@@ -111,10 +128,7 @@ def _run() -> None:
             traceback.print_exc()
         _fail(str(error))
     except BrokenPipeError:
-        # The reader has closed the pipe; keep Python from failing again when it
-        # flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        raise  # an OSError, but none that anyone is left to read of
     except typer.TyperException as error:
         message = error.format_message()
         if not message.startswith("Usage:"):
@@ -124,6 +138,8 @@ def _run() -> None:
         sys.exit(0)
     except SystemExit as error:
         pass_on_signal(error)
+        if isinstance(error.__context__, BrokenPipeError):
+            raise error.__context__ from None  # typer makes an exit of it
         # Code of the user's: a network, a factory, or what these import.
         _fail(f"code that was run ended the process: {told_where(error)}")
     except OSError as error:

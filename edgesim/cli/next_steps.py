@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,13 @@ LONGEST_LINE = 300
 _PROFILE = "my-models.json"
 _MEASURED = "my-models-measured.json"
 _TRACE = "campus"
+_TRACE_MODELS = 24
+"""Models that the shipped trace has: of more models, some would have no request."""
+
+_DRAWN = "my-requests.csv"
+_RATE_PER_S = 50
+_LEAST_REQUESTS = 8
+"""Requests of the least popular model in a trace that is drawn, on average."""
 
 
 def next_steps(
@@ -49,9 +57,10 @@ def next_steps(
     """
     lines = []
     given = written(checkpoints)
+    drawing, trace = _trace(len(library.models))
     how = shlex.join(options)
     if profile is not None and runs:
-        lines += ["next, a run:", f"  {_run(str(profile))}"]
+        lines += ["next, a run:", *drawing, f"  {_run(str(profile), trace)}"]
     else:
         add = f"--like {LATENCY_OF} --out {_PROFILE}"
         lines += [
@@ -64,10 +73,11 @@ def next_steps(
                     "edgesim profile sharing", given, how, shlex.join(chosen), add
                 )
             ),
-            f"  {_run(_PROFILE)}",
+            *drawing,
+            f"  {_run(_PROFILE, trace)}",
         ]
     if not chosen:
-        lines += _measuring(given, how, library)
+        lines += _measuring(given, how, library, trace)
     if not memory:
         lines.append("how many models fit into your GPU's memory: --memory 1GB,24GiB")
     return lines
@@ -97,11 +107,28 @@ def _pattern(checkpoints: Sequence[str]) -> str | None:
     return f"{place}*{shlex.quote(ending) if ending else ''}"
 
 
-def _run(profile: str) -> str:
-    return _joined("edgesim run --profile", shlex.quote(profile), f"--trace {_TRACE}")
+def _run(profile: str, trace: str) -> str:
+    return _joined("edgesim run --profile", shlex.quote(profile), f"--trace {trace}")
 
 
-def _measuring(given: str | None, how: str, library: ContentLibrary) -> list[str]:
+def _trace(models: int) -> tuple[list[str], str]:
+    """Name a trace with as many models, and the line that draws it if none is shipped.
+
+    The least popular of n models has 1 / (n · (1 + 1/2 + … + 1/n)) of the requests.
+    """
+    if models <= _TRACE_MODELS:
+        return [], _TRACE
+    requests = _LEAST_REQUESTS * models * (math.log(models) + 0.58)
+    duration_s = 10 * math.ceil(requests / _RATE_PER_S / 10)
+    return [
+        f"  edgesim trace generate --rate {_RATE_PER_S} --duration-s {duration_s} "
+        f"--models {models} --slo-s 0.5 --out {_DRAWN}"
+    ], _DRAWN
+
+
+def _measuring(
+    given: str | None, how: str, library: ContentLibrary, trace: str
+) -> list[str]:
     architecture = _architecture(library)
     if given is None or architecture is None:
         return [
@@ -115,7 +142,7 @@ def _measuring(given: str | None, how: str, library: ContentLibrary) -> list[str
         how,
         f"--factory {architecture} --device cuda:0 --out {_MEASURED}",
     )
-    return ["then measured on your GPU:", f"  {line}", f"  {_run(_MEASURED)}"]
+    return ["then measured on your GPU:", f"  {line}", f"  {_run(_MEASURED, trace)}"]
 
 
 _BLOCKS: Mapping[tuple[bool, tuple[int, ...]], str] = {

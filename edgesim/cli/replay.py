@@ -162,6 +162,8 @@ def replay(
         ),
         times,
     )
-    say(text(replayed))  # first: it is there whatever becomes of the folder
-    write_report(folder, replayed)
+    try:
+        say(text(replayed))  # first: it is there whatever becomes of the folder
+    finally:  # and the folder whatever becomes of the output
+        write_report(folder, replayed)
     say(f"results in {folder}")

@@ -88,7 +88,7 @@ Bandwidth = Annotated[
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the run.")]
 TimeLimit = Annotated[
     float | None,
-    typer.Option(help="Limit of branch, ilp and local-search, in seconds a plan."),
+    typer.Option(help="Limit of branch, ilp and local-search, in seconds per plan."),
 ]
 Iterations = Annotated[
     int | None, typer.Option(min=1, help="Limit of local-search, for each plan.")

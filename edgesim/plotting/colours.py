@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
@@ -57,7 +57,7 @@ COMPUTE = "#2f5f8f"
 
 _HUES = tuple(COLOURS.values())[:8]
 
-# For the user's own solvers and policies: none of the above.
+# For the user's own solvers and policies, before any of the above.
 _OWN_COLOURS = ("#ec0e50", "#0800b2", "#cdb059", "#422bf5", "#b678dd")
 _OWN_MARKERS: tuple[Marker, ...] = ("<", ">", "h", (4, 1, 0), (6, 1, 0))
 
@@ -69,27 +69,26 @@ class Look(NamedTuple):
     marker: Marker
 
 
-def colour(solver: str) -> str:
-    """Colour of one solver; a ``-noshare`` name has that of its sharing variant."""
-    return looks([solver])[solver].colour
-
-
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """Assign each solver or policy of a figure its colour and marker.
+    """Assign each solver or policy of a run its colour and marker.
 
-    Shipped ones have fixed looks. The user's own have looks distinct from these: a name
-    has the same look in every figure, unless two names of a figure would look alike.
-    Twenty-five of them are distinguishable.
+    Shipped ones have fixed looks. The user's own have others: a name has the same look
+    in every run, unless two names of a run would look alike. Up to sixteen names have
+    colours of their own: from the sixth of the user's own on, these are of shipped ones
+    that the run has not. Twenty-five are distinguishable by their markers too.
 
     Parameters
     ----------
     names
-        Names, with or without ``-noshare``.
+        All names of the run or figure, with or without ``-noshare``: of a part of them,
+        one might look otherwise than among all.
     """
     assigned = {name: Look(COLOURS[name], MARKERS[name]) for name in COLOURS}
     names = list(names)
-    own = {name.removesuffix(NO_SHARING) for name in names}.difference(assigned)
-    preferred = {base: _preferred_looks(base) for base in sorted(own)}
+    bases = {name.removesuffix(NO_SHARING) for name in names}
+    own = bases.difference(assigned)
+    spare = [COLOURS[name] for name in COLOURS if name not in bases]
+    preferred = {base: _preferred_looks(base, spare) for base in sorted(own)}
     # Of several names that prefer the same look the first gets it; the others are last.
     first = {best: base for base, (best, *_) in reversed(preferred.items())}
     for base in sorted(own, key=lambda base: (first[preferred[base][0]] != base, base)):
@@ -98,14 +97,21 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     return {name: assigned[name.removesuffix(NO_SHARING)] for name in names}
 
 
-def _preferred_looks(name: str) -> list[Look]:
-    """List all looks for a user's own name in order of preference, by name only."""
+def _preferred_looks(name: str, spare: Sequence[str]) -> list[Look]:
+    """List all looks for a user's own name in order of preference.
+
+    The first ones depend on the name only; ``spare`` are colours that no other has.
+    """
     count, first = len(_OWN_COLOURS), crc32(name.encode())
-    return [
+    own = [
         Look(_OWN_COLOURS[index % count], _OWN_MARKERS[(index + turn) % count])
         for turn in range(count)
         for index in range(first, first + count)
     ]
+    others = [
+        Look(shade, _OWN_MARKERS[place % count]) for place, shade in enumerate(spare)
+    ]
+    return [*own[:count], *others, *own[count:]]
 
 
 def lighter(shade: str | Colour, share: float) -> Colour:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from edgesim.plotting.colours import COMPUTE, LOAD
+from edgesim.plotting.labels import labels_of
 from edgesim.plotting.style import as_text, style
 
 _INK = "#444444"
@@ -57,7 +58,10 @@ def plot_live(policies: Sequence[LivePolicy], *, title: str) -> Figure:
         for row, policy in enumerate(policies):
             _shares(left, row, policy)
             _errors(right, row, policy)
-        left.set_yticks(range(len(policies)), [as_text(p.name) for p in policies])
+        labels = labels_of(p.name for p in policies)
+        left.set_yticks(
+            range(len(policies)), [as_text(labels[p.name]) for p in policies]
+        )
         left.set_ylim(max(0.5, len(policies) - 0.5), -0.5)
         left.set_xlabel("requests in time (%)")
         right.axvline(0.0, color=_INK, linewidth=1.0)

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from textwrap import wrap
 from typing import Any, NamedTuple, TypeAlias
 
-from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 
 from edgesim.plotting.colours import COLOURS
-from edgesim.plotting.style import as_text, legend_label
-from edgesim.text import shortened
+from edgesim.plotting.style import title_lines
 from solvers.registry import NO_SHARING
-
-CHARACTERS_PER_INCH = 11.5
-_LABEL_WIDTH = 28
 
 Place: TypeAlias = float | str
 
@@ -134,13 +128,6 @@ def tick_texts(places: Sequence[Place]) -> list[str]:
     return [p if isinstance(p, str) else repr(p) for p in places]
 
 
-def label_of(name: str) -> str:
-    """Return what the legend calls a solver or policy."""
-    base = shortened(name.removesuffix(NO_SHARING), _LABEL_WIDTH)
-    shared = not name.endswith(NO_SHARING)
-    return legend_label(base if shared else f"{base}, no sharing")
-
-
 def rank(name: str) -> tuple[tuple[int, str], bool]:
     """Order solvers as in ``COLOURS``, others after them by name, twins last."""
     base = name.removesuffix(NO_SHARING)
@@ -153,8 +140,5 @@ def put_title(figure: Figure, title: str | None) -> None:
     """Put a title above all axes, on as many lines as it needs."""
     if title is None:
         return
-    text = as_text(title)
-    if not is_math_text(text):
-        width = int(figure.get_figwidth() * CHARACTERS_PER_INCH)
-        text = "\n".join(wrap(text, width))
+    text = title_lines(title, figure.get_figwidth())
     figure.suptitle(text, x=0.01, ha="left", fontsize=11)

@@ -7,7 +7,6 @@ until all are done.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from matplotlib.ticker import PercentFormatter
 
 from edgesim.engine.records import Floats, Ints
 from edgesim.plotting.colours import COMPUTE, INK, LOAD, looks
+from edgesim.plotting.labels import labels_of
 from edgesim.plotting.online_data import LATENCY_GRID_S, Drawn
 from edgesim.plotting.style import (
     as_text,
@@ -31,11 +31,10 @@ from edgesim.plotting.style import (
     side_legend,
     style,
 )
-from edgesim.text import shortened
 from solvers.registry import NO_SHARING
 
 _MOST_GROUPS = 24
-_LABEL_WIDTH = 26  # characters; longer ones leave too little room for the curves
+_BESIDE = 1.05  # room beyond a deadline, as a factor
 
 # GPU time by part: fill and hatch, distinguishable in black and white.
 _PARTS: Mapping[str, tuple[str, str]] = {
@@ -54,7 +53,8 @@ def plot_latency(
 ) -> Axes:
     """Plot the fraction of requests that finish within a given latency.
 
-    A curve ends below 1 by the fraction of dropped requests.
+    A curve ends below 1 by the fraction of dropped requests. A line marks the deadline,
+    from arrival on, or a band where the deadlines lie if requests have different ones.
 
     Parameters
     ----------
@@ -74,14 +74,21 @@ def plot_latency(
         rises = [np.flatnonzero(np.diff(curve)) for curve in curves.values()]
         low = min((int(rise[0]) for rise in rises if len(rise)), default=0)
         high = max((int(rise[-1]) for rise in rises if len(rise)), default=1)
+        deadlines_s = _deadlines_s(runs)
+        if deadlines_s is not None:
+            around_s = deadlines_s[0] / _BESIDE, deadlines_s[1] * _BESIDE
+            first, last = np.searchsorted(LATENCY_GRID_S, around_s).tolist()
+            low, high = min(low, first), max(high, last)
         shown = slice(low, high + 2)
         for number, (name, curve) in enumerate(curves.items()):
             _curve(ax, runs, name, number, LATENCY_GRID_S[shown], curve[shown])
+        if deadlines_s is not None:
+            _mark_deadlines(ax, *deadlines_s)
         ax.set_xscale("log")
         ends = LATENCY_GRID_S[[low, min(high + 1, len(LATENCY_GRID_S) - 1)]]
         set_limits(ax, "x", *ends)
         plain_ticks(ax.xaxis)
-        ax.set_xlabel("latency from arrival to end [s]")
+        ax.set_xlabel("latency (s)")
         ax.set_ylabel("share of requests finished")
         ax.set_ylim(0, 1.02)
         set_title(ax, title)
@@ -129,7 +136,7 @@ def plot_on_time(
             _curve(ax, runs, name, number, middle, ratio)
         set_limits(ax, "x", 0, longest_s / unit_s)
         ax.set_ylim(0, 1.02)
-        ax.set_xlabel(f"time of arrival [{unit}]")
+        ax.set_xlabel(f"time of arrival ({unit})")
         ax.set_ylabel("on-time ratio")
         set_title(ax, title)
         side_legend(ax, ax.get_legend_handles_labels()[0], _repeats(runs))
@@ -156,7 +163,7 @@ def plot_gpu(
     with style():
         if ax is None:
             ax = new_axes(7.4, 1.6 + 0.34 * len(runs))
-        labels = policy_labels(runs)
+        labels = labels_of(runs)
         for place, repeats in enumerate(runs.values()):
             left = 0.0
             for part, (fill, hatch) in _PARTS.items():
@@ -260,27 +267,43 @@ def plot_goodput(
             plain_ticks(below.xaxis)
         below.set_ylim(0, 1.02)
         below.set_xlabel("rank of the model by requests")
-        above.set_ylabel("requests per model [1/s]")
+        above.set_ylabel("requests per model (1/s)")
         below.set_ylabel("share in time")
         set_title(above, title)
         side_legend(above, above.get_legend_handles_labels()[0], _repeats(runs))
     return above, below
 
 
-def policy_labels(policies: Mapping[str, Any]) -> dict[str, str]:
-    """Label policies in a figure: a class without its module if that is unique."""
-    short = {name: name.rpartition(":")[2] for name in policies}
-    often = Counter(short.values())
-    return {
-        name: _other_variant(last if often[last] == 1 else name)
-        for name, last in short.items()
-    }
+def _deadlines_s(
+    runs: Mapping[str, Sequence[Drawn]],
+) -> tuple[float, float] | None:
+    """Shortest and longest time to the deadline in all runs."""
+    known = [
+        drawn.deadlines_s
+        for repeats in runs.values()
+        for drawn in repeats
+        if drawn.deadlines_s is not None
+    ]
+    if not known:
+        return None
+    return min(low_s for low_s, _ in known), max(high_s for _, high_s in known)
 
 
-def _other_variant(name: str) -> str:
-    base = name.removesuffix(NO_SHARING)
-    label = shortened(base, _LABEL_WIDTH)
-    return label if base == name else f"{label}, no sharing"
+def _mark_deadlines(ax: Axes, low_s: float, high_s: float) -> None:
+    """Mark the deadline that all requests have, or where their deadlines lie."""
+    low, high = f"{low_s:g}", f"{high_s:g}"  # a sum's last bit is no other deadline
+    if low == high:
+        ax.axvline(
+            high_s,
+            color=INK,
+            linestyle=(0, (6, 2, 1, 2)),
+            linewidth=1.2,
+            zorder=1,
+            label=f"deadline {high} s",
+        )
+        return
+    label = f"deadlines {low} to {high} s"
+    ax.axvspan(low_s, high_s, color="#eeeeee", zorder=0, label=label)
 
 
 def _curve(
@@ -305,7 +328,7 @@ def _curve(
         markevery=(number * every // len(runs), every),
         markerfacecolor=look.colour if shared else "white",
         markeredgecolor=look.colour,
-        label=legend_label(policy_labels(runs)[name]),
+        label=legend_label(labels_of(runs)[name]),
     )
 
 

@@ -34,6 +34,9 @@ class Drawn:
     latency_share
         Share of the span's requests that finish within each latency of
         ``LATENCY_GRID_S``.
+    deadlines_s
+        Shortest and longest time from arrival to deadline of these requests; None
+        without any.
     """
 
     measures: Measures
@@ -41,6 +44,7 @@ class Drawn:
     arrived: Ints
     in_time: Ints
     latency_share: Floats
+    deadlines_s: tuple[float, float] | None
 
 
 def keep_for_plots(
@@ -67,6 +71,7 @@ def keep_for_plots(
     finished = requests.outcome[first:last] < DROPPED
     latency_s = (requests.end_s[first:last] - requests.arrival_s[first:last])[finished]
     within = np.searchsorted(np.sort(latency_s), LATENCY_GRID_S, side="right")
+    allowed_s = requests.deadline_s[first:last] - requests.arrival_s[first:last]
     # Policies end at different times, but have the same arrivals.
     steps = max(1, math.ceil(math.nextafter(span_s[1], 0) / series.step_s))
     if series.arrived[steps : steps + 1].any():
@@ -78,6 +83,9 @@ def keep_for_plots(
         arrived=_summed(series.arrived[:steps], together),
         in_time=_summed(series.in_time[:steps], together),
         latency_share=within / max(1, last - first),
+        deadlines_s=(float(allowed_s.min()), float(allowed_s.max()))
+        if len(allowed_s)
+        else None,
     )
 
 

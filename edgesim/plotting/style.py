@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import wrap
 from typing import IO, Any, Literal, TypeAlias
 
 import matplotlib as mpl
@@ -28,6 +29,9 @@ from edgesim.plotting.colours import INK
 from edgesim.storage.file_kinds import PICTURES
 from edgesim.storage.files import check_replaceable, write_whole
 from edgesim.text import printable
+
+CHARACTERS_PER_INCH = 11.5
+"""Of a title."""
 
 Drawing: TypeAlias = Figure | Axes
 """What can be written as a picture."""
@@ -140,6 +144,14 @@ def set_title(ax: Axes, title: str | None) -> None:
         text = as_text(title)
         # Breaking a line within a formula would leave two that are none.
         ax.set_title(text, loc="left", fontsize=10, wrap=not is_math_text(text))
+
+
+def title_lines(title: str, width_in: float) -> str:
+    """Return a title as :func:`as_text` does, on as many lines as a width needs."""
+    text = as_text(title)
+    if is_math_text(text):
+        return text
+    return "\n".join(wrap(text, int(width_in * CHARACTERS_PER_INCH)))
 
 
 def as_text(text: str) -> str:

@@ -15,22 +15,23 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from edgesim.plotting.colours import INK, Look, looks
+from edgesim.plotting.labels import labels_of
 from edgesim.plotting.marks import (
-    CHARACTERS_PER_INCH,
     Frame,
     Mark,
     Place,
     Vertical,
-    label_of,
     places_of,
     put_title,
     rank,
     tick_texts,
 )
 from edgesim.plotting.style import (
+    CHARACTERS_PER_INCH,
     as_text,
     drawn_limits,
     height_for,
+    legend_label,
     new_axes,
     plain_ticks,
     repeats_text,
@@ -163,7 +164,8 @@ def _draw(
     words = any(isinstance(place, str) for place in places)
     ticks = tick_texts(places)
     order = sorted(groups, key=rank)
-    seen = looks({**groups, **dict.fromkeys(names)})
+    all_names = dict.fromkeys((*groups, *names))
+    seen, labels = looks(all_names), labels_of(all_names)
     if frame.log_y:
         ax.set_yscale("log")
     if frame.compared:
@@ -180,12 +182,19 @@ def _draw(
         if words:
             shift_pt *= 4
         lines[name] = _line(
-            ax, name, xs, groups[name], shift_pt, seen[name], joined=not words
+            ax,
+            name,
+            xs,
+            groups[name],
+            shift_pt,
+            seen[name],
+            labels[name],
+            joined=not words,
         )
     if words:
         width = _characters(ax, len(ticks))
-        labels = [as_text(_wrapped(tick, width)) for tick in ticks]
-        ax.set_xticks(range(len(ticks)), labels)
+        texts = [as_text(_wrapped(tick, width)) for tick in ticks]
+        ax.set_xticks(range(len(ticks)), texts)
         set_limits(ax, "x", -0.5, len(ticks) - 0.5)
         return lines
     if frame.log_x:
@@ -283,6 +292,7 @@ def _line(
     marks: Sequence[Mark],
     shift_pt: float,
     look: Look,
+    label: str,
     *,
     joined: bool,
 ) -> ErrorbarContainer:
@@ -306,7 +316,7 @@ def _line(
         capsize=2.5,
         transform=ax.transData  # shifted on paper, so the limits need the data, below
         + ScaledTranslation(shift_pt / 72, 0, root_figure(ax).dpi_scale_trans),
-        label=label_of(name),
+        label=legend_label(label),
     )
     ax.update_datalim(
         np.column_stack([np.tile(x, 2), [*(mean - half), *(mean + half)]])

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from edgesim.plotting.colours import INK
+from edgesim.plotting.labels import labels_of
 from edgesim.plotting.marks import (
     Frame,
     Mark,
     Place,
-    label_of,
     places_of,
     put_title,
     rank,
@@ -46,6 +46,7 @@ def plot_map(
     """
     every = [mark for marks in rows.values() for mark in marks]
     names = sorted({mark.name for mark in every}, key=rank)
+    labels = labels_of(names)
     xs = _sorted(places_of(every, frame))
     ys = _sorted([frame.second(value) for value in rows])
     means = {
@@ -72,7 +73,7 @@ def plot_map(
             )
             image = _colour_cells(ax, cells, scale)
             _map_ticks(ax, xs, ys)
-            set_title(ax, label_of(name) if names[1:] or frame.compared else None)
+            set_title(ax, labels[name] if names[1:] or frame.compared else None)
             ax.set_xlabel(as_text(frame.x_label))
             ax.set_ylabel(as_text(frame.second_label))
             ax.label_outer()

@@ -10,20 +10,24 @@ from matplotlib.ticker import MaxNLocator
 
 from edgesim.measures.student import mean_interval
 from edgesim.plotting.colours import INK, lighter, looks
+from edgesim.plotting.labels import broken, short_names
 from edgesim.plotting.style import (
     as_text,
     drawn_limits,
     new_axes,
     repeats_text,
+    root_figure,
     set_limits,
     set_title,
     side_legend,
     style,
 )
-from edgesim.text import shortened
 from solvers.registry import NO_SHARING
 
-_LABEL_WIDTH = 14  # what the width of a pair of bars has room for
+_HEIGHT_IN = 3.8
+_LABEL_WIDTH = 40
+_LABEL_PT = 9.5
+_BESIDE_IN = 2.5  # what the legend and the labels of the y axis take
 
 
 def plot_throughput(
@@ -54,14 +58,16 @@ def plot_throughput(
     """
     with style():
         names = list(dict.fromkeys(name.removesuffix(NO_SHARING) for name in served))
+        is_new = ax is None
         if ax is None:
-            ax = new_axes(max(6.4, 2.9 + 0.95 * len(names)), 3.8)
+            ax = new_axes(max(6.4, 2.9 + 0.95 * len(names)), _HEIGHT_IN)
+        seen = looks(served)
         for place, name in enumerate(names):
             pair = [n for n in (name, name + NO_SHARING) if n in served]
             width = 0.38 if len(pair) == 2 else 0.44
             for n, side in zip(pair, (-0.5, 0.5) if pair[1:] else (0.0,), strict=True):
-                hue = looks(served)[n].colour
-                _bar(ax, place + side * (width + 0.04), width, n, served[n], hue)
+                x = place + side * (width + 0.04)
+                _bar(ax, x, width, n, served[n], seen[n].colour)
         handles: list[object] = []
         if any(name.endswith(NO_SHARING) for name in served):
             handles += [
@@ -73,9 +79,12 @@ def plot_throughput(
             line = ax.axhline(mean, color=INK, linestyle=(0, (5, 2)), linewidth=1.2)
             line.set_label(f"upper bound {_number(mean, len(bound))}")
             handles.append(line)
-        labels = [as_text(shortened(name, _LABEL_WIDTH)) for name in names]
-        ax.set_xticks(range(len(names)), labels)
-        ax.tick_params(axis="x", length=0)
+        labels = _labels(ax, names)
+        ax.set_xticks(range(len(names)), [as_text(label) for label in labels])
+        ax.tick_params(axis="x", length=0, labelsize=_LABEL_PT)
+        if is_new:
+            more = max(label.count("\n") for label in labels)
+            root_figure(ax).set_figheight(_HEIGHT_IN + 1.2 * more * _LABEL_PT / 72)
         set_limits(ax, "x", -0.6, len(names) - 0.4)
         of = "" if requests is None else f" (of {requests:g})"
         ax.set_ylabel(f"requests served in time per plan{of}")
@@ -87,6 +96,16 @@ def plot_throughput(
         ax.yaxis.set_major_locator(MaxNLocator(integer=True, steps=steps))
         side_legend(ax, handles, repeats_text([len(v) for v in served.values()]))
     return ax
+
+
+def _labels(ax: Axes, names: Sequence[str]) -> list[str]:
+    """Label pairs of bars, on as many lines as it takes between their neighbours."""
+    across = ax.get_subplotspec()
+    columns = 1 if across is None else across.get_gridspec().ncols
+    width_in = root_figure(ax).get_figwidth() / columns - _BESIDE_IN
+    room_pt = max(72 * width_in / (len(names) + 0.2), 4 * _LABEL_PT) - _LABEL_PT / 2
+    short = short_names(names, _LABEL_WIDTH)
+    return [broken(short[name], room_pt, _LABEL_PT) for name in names]
 
 
 def _bar(

@@ -23,11 +23,13 @@ from edgesim.plotting.colours import (
     model_colours,
 )
 from edgesim.plotting.model_keys import draw_below, legend_of_models, model_keys
-from edgesim.plotting.style import as_text, root_figure, set_limits, style
+from edgesim.plotting.style import root_figure, set_limits, style, title_lines
 from solvers.problem import Problem
 
 _FONT_PT = 8.0
 _KEY_PT = 7.5
+_WIDTH_IN = 10.0
+_BESIDE_IN = 1.2  # left of the axes
 _HEIGHT_IN = 5.6
 # A letter is about this much as wide as its size.
 _LETTER = 0.62
@@ -98,7 +100,7 @@ def plot_timeline(
     ]
     with style():
         if axes is None:
-            figure = Figure(figsize=(10.0, _HEIGHT_IN))
+            figure = Figure(figsize=(_WIDTH_IN, _HEIGHT_IN))
             # About where the layout will put them: labels are chosen before.
             edges = {"left": 0.115, "right": 0.99}
             uplink, gpu = figure.subplots(
@@ -136,7 +138,8 @@ def plot_timeline(
         schedule = account.schedule
         if schedule is not None and name is None:
             name = f"{schedule.solver}, {schedule.uplink} uplink"
-        uplink.set_title(as_text(_title(name, account)), pad=16, fontsize=10)
+        title = title_lines(_title(name, account), _WIDTH_IN - _BESIDE_IN)
+        uplink.set_title(title, pad=16, fontsize=10)
         gpu.set_xlabel(f"time ({unit})")
         uplink.tick_params(labelbottom=False)
         _draw_keys(canvas, account, keys)

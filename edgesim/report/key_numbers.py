@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgesim.plotting.colours import colour
+from edgesim.plotting.colours import looks
 from edgesim.report.page import paragraph, text
 from edgesim.report.tables import table
 from edgesim.results.columns import Columns
@@ -26,7 +26,7 @@ def key_numbers(runs: Runs) -> str:
     plans = runs.kind == "solver"
     head = [runs.kind, "in time", "share in time", "latency p50", "latency p95"]
     head += ["planned", "bound", "gap"] if plans else ["in time/s", "mean batch"]
-    rows = []
+    rows, seen = [], looks(runs.entries)
     for name, entry in runs.entries.items():
         measures = entry if plans else entry["measures"]
         cells = [
@@ -41,7 +41,7 @@ def key_numbers(runs: Runs) -> str:
         else:
             cells += [_count(measures["in_time_per_s"]), _mean(measures["mean_batch"])]
         rows.append(
-            f'<tr><th scope="row">{chip(name)}{text(name)}</th>'
+            f'<tr><th scope="row">{chip(name, seen[name].colour)}{text(name)}</th>'
             + "".join(f'<td class="number">{text(cell)}</td>' for cell in cells)
             + f"<td>{_bar(_gpu_shares(measures, plans))}</td></tr>"
         )
@@ -73,10 +73,10 @@ def _sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}{'' if words.endswith('.') else '.'}"
 
 
-def chip(name: str) -> str:
+def chip(name: str, colour: str) -> str:
     """Make a square of the colour of a solver or policy; hatched without sharing."""
     twin = " twin" if name.endswith(NO_SHARING) else ""
-    return f'<i class="chip{twin}" style="background-color:{colour(name)}"></i>'
+    return f'<i class="chip{twin}" style="background-color:{colour}"></i>'
 
 
 def _gpu_shares(measures: Entry, plans: bool) -> dict[str, float] | None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgesim.plotting.colours import looks
 from edgesim.report.key_numbers import key_numbers, lost_tables, measures_table
 from edgesim.report.page import (
     data,
@@ -65,7 +66,9 @@ def run_page(folder: Path) -> str:
         sections.append(section("timeline", "Timeline", paragraph(why)))
     else:
         trials = shown_trials(runs, requests, rounds, folder)
-        figures = {"kind": runs.kind, "trials": [timeline(one) for one in trials]}
+        seen = looks(runs.entries)
+        timelines = [timeline(one, seen[one.name].colour) for one in trials]
+        figures = {"kind": runs.kind, "trials": timelines}
         sections.append(
             section(
                 "timeline",

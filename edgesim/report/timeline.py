@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from plotly.offline import get_plotlyjs
 
-from edgesim.plotting.colours import INK, colour, lighter
+from edgesim.plotting.colours import INK, lighter
 from edgesim.report.hover import Turns, batch_text, load_text, request_text
 from edgesim.report.page import label
 from edgesim.report.trials import Asked, Shown, Turn
@@ -46,8 +46,15 @@ def library_script() -> str:
     return code
 
 
-def timeline(shown: Shown) -> dict[str, Any]:
+def timeline(shown: Shown, own: str) -> dict[str, Any]:
     """Make the timeline of one trial.
+
+    Parameters
+    ----------
+    shown
+        The trial.
+    own
+        Colour of its solver or policy, as in the pictures of the run.
 
     Returns
     -------
@@ -74,7 +81,7 @@ def timeline(shown: Shown) -> dict[str, Any]:
             *(load_text(t, shown, m) for t, m in zip(shown.turns, of, strict=True)),
             *(batch_text(t, m) for t, m in zip(shown.turns, of, strict=True)),
         ],
-        "data": [*_request_traces(shown, rows, turns), *_gpu_traces(shown)],
+        "data": [*_request_traces(shown, own, rows, turns), *_gpu_traces(shown, own)],
         "layout": _layout(shown, rows),
     }
 
@@ -138,8 +145,9 @@ def _note(shown: Shown, span_s: Sequence[float]) -> str:
     )
 
 
-def _request_traces(shown: Shown, rows: Sequence[int], turns: Turns) -> list[Trace]:
-    own = colour(shown.name)
+def _request_traces(
+    shown: Shown, own: str, rows: Sequence[int], turns: Turns
+) -> list[Trace]:
     placed = list(zip(shown.requests, rows, range(len(rows)), strict=True))
     faces = {"in time": _pale(own, 0.45), "late": _LATE, "dropped": _QUIET}
     uploads: dict[str, list[_Bar]] = {outcome: [] for outcome in faces}
@@ -192,8 +200,7 @@ def _upload_end(request: Asked) -> float:
     return _left_at(request) if known is None else known
 
 
-def _gpu_traces(shown: Shown) -> list[Trace]:
-    own = colour(shown.name)
+def _gpu_traces(shown: Shown, own: str) -> list[Trace]:
     loads, batches, waits, reused = [], [], [], []
     models, sizes, heights = [], [], []
     for place, turn in enumerate(shown.turns):

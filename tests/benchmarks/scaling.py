@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from edgesim.plotting.colours import colour
+from edgesim.plotting.colours import COLOURS
 from edgesim.plotting.style import save, style
 from edgesim.storage.files import write_whole
 from solvers import Problem, Uplink, solve
@@ -232,7 +232,7 @@ def draw(measured: Sequence[Point], path: Path) -> None:
                 ax.plot(
                     [p.size for p in here],
                     [p.runtime_s for p in here],
-                    color=colour(line.solver),
+                    color=COLOURS[line.solver],
                     marker=line.marker,
                     markersize=5,
                     markerfacecolor="white" if line.dashes != "-" else None,

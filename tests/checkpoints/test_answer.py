@@ -33,6 +33,9 @@ from edgesim.plotting.sharing import (
 )
 from edgesim.profiling.job import parse_specs
 from edgesim.schemas import json_schema
+from edgesim.shipped import locate
+from edgesim.trace.requests import read_trace
+from edgesim.trace.summary import model_counts
 from tests.command import edgesim
 
 LOADS = loads_at(1e9)
@@ -258,13 +261,18 @@ class TestCommand:
         )
         assert read.document() == document
 
-    @pytest.mark.parametrize("files", [1, 2, 40])
+    @pytest.mark.parametrize("files", [1, 2, 24, 25, 40])
     def test_lines_work_as_typed(self, folder: Path, files: int) -> None:
-        """Whatever the number of files; none needs a GPU."""
-        given = paths(folder)[:files]
+        """Whatever the number of files; none needs a GPU, and each model is asked for.
+
+        A trace that is shipped has 24 models.
+        """
+        for path in paths(folder)[files:]:
+            (folder / path).unlink()
+        given = paths(folder)
         out = edgesim("profile", "sharing", *given).out
         typed = re.findall(r"^  edgesim (.+)$", out, re.MULTILINE)
-        assert len(typed) == 2
+        assert len(typed) == 2 + (files > 24)
         assert typed[0].startswith("profile sharing")
         if files == 40:
             assert "sharing *.safetensors --like" in typed[0]
@@ -277,8 +285,16 @@ class TestCommand:
                 )
             )
             assert finished.code == 0, (line, finished.err)
+            assert finished.err.count("\n") == line.startswith("trace generate")
+        trace = read_trace(locate("trace", typed[-1].split()[-1]))
+        assert len(trace.models) == max(files, 24)
+        assert min(model_counts(trace)) >= 1
         again = edgesim("profile", "sharing", *given, *typed[0].split()[-4:]).out
-        assert "next, a run:\n  edgesim run --profile my-models.json" in again
+        steps = again.partition("next, a run:\n")[2].splitlines()
+        assert [
+            line.removeprefix("  edgesim ") for line in steps[: len(typed) - 1]
+        ] == (typed[1:])
+        assert typed[-1].startswith("run --profile my-models.json")
 
     def test_a_long_list_is_not_repeated(self, folder: Path) -> None:
         """Files that no pattern names are not typed out: the options are."""
@@ -299,6 +315,50 @@ class TestCommand:
             "  edgesim profile measure 'a b.safetensors' --factory "
             "torchvision:resnet18 --device cuda:0 --out my-models-measured.json\n"
         ) in out
+
+    @pytest.mark.torch
+    @pytest.mark.parametrize("files", [2, 24, 40])
+    def test_measuring_works_as_typed(
+        self, folder: Path, files: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With a small network in place of a ResNet, on a processor.
+
+        Of many files, which take minutes, the profile that is not measured stands in.
+        """
+        from tests.small_networks import fine_tuned
+
+        def small(library: ContentLibrary) -> str:
+            del library
+            return "tests.small_networks:convnet"
+
+        monkeypatch.setattr("edgesim.cli.next_steps._architecture", small)
+        monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+        for path in paths(folder):
+            (folder / path).unlink()
+        for number in range(files):
+            weights = fine_tuned(seed=number, frozen=1 + number % 2).state_dict()
+            numpy = {name: tensor.numpy() for name, tensor in weights.items()}
+            save_file(numpy, folder / f"net{number:02}.safetensors")
+        out = edgesim("profile", "sharing", *paths(folder)).out
+        lines = re.findall(r"^  edgesim (.+)$", out, re.MULTILINE)
+        quick = "--batch 1 --tiers pageable --seconds 0.01 --input 3x16x16"
+        for line in lines:
+            if line.startswith("profile measure"):
+                if files > 2:
+                    Path("my-models.json").rename("my-models-measured.json")
+                    continue
+                line = f"{line.replace('cuda:0', 'cpu')} {quick}"
+            words = shlex.split(line)
+            if "*.safetensors" in words:
+                at = words.index("*.safetensors")
+                words[at : at + 1] = paths(folder)
+            finished = edgesim(*words)
+            assert finished.code == 0, (line, finished.err)
+        assert [line.split()[:2] for line in lines[-2:]] == [
+            ["profile", "measure"],
+            ["run", "--profile"],
+        ]
+        assert lines[-1].split()[-1] == lines[-3].split()[-1]
 
     def test_names_from_folders(self, folder: Path) -> None:
         """Files of one name, here and where they are measured."""

@@ -34,7 +34,7 @@ SOLVERS = (
     "random",
 )
 POLICIES = ("fcfs", "edf", "clockwork", "greedy", "rolling")
-OWN = {look.colour for look in looks(f"mine:f{k}" for k in range(20)).values()}
+OWN = {look.colour for look in looks(f"mine:f{k}" for k in range(5)).values()}
 
 
 def lightness(shade: str | Colour) -> float:

@@ -18,12 +18,12 @@ from edgesim.measures.measure import measure_span
 from edgesim.measures.series import sample_series
 from edgesim.plotting import online_data as summaries
 from edgesim.plotting.colours import COLOURS, MARKERS, looks
+from edgesim.plotting.labels import labels_of
 from edgesim.plotting.online import (
     plot_goodput,
     plot_gpu,
     plot_latency,
     plot_on_time,
-    policy_labels,
 )
 from edgesim.plotting.online_data import LATENCY_GRID_S, Drawn, keep_for_plots
 from edgesim.plotting.style import save
@@ -105,7 +105,8 @@ def test_latency_curves_are_shares_of_all_requests() -> None:
     ):
         at = np.searchsorted(LATENCY_GRID_S, latency_s)
         assert shares[at] == pytest.approx(share / 6)
-    x, y = lines(plot_latency({"fcfs": [hand_drawn()]}))["fcfs"]
+    drawn = replace(hand_drawn(), deadlines_s=None)
+    x, y = lines(plot_latency({"fcfs": [drawn]}))["fcfs"]
     assert x[0] == pytest.approx(1.5, rel=0.02)
     assert x[-1] == pytest.approx(3.0, rel=0.03)
     assert y[-1] == pytest.approx(4 / 6)
@@ -117,7 +118,7 @@ def test_on_time_ratio_is_that_of_the_steps() -> None:
     x, y = lines(ax)["fcfs"]
     assert x == [0.5, 1.5, 2.5, 3.5, 4.5]
     assert y == [0.5, 1.0, 1.0, 0.0, 0.0]
-    assert ax.get_xlabel() == "time of arrival [s]"
+    assert ax.get_xlabel() == "time of arrival (s)"
     legend = ax.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["warm-up", "fcfs"]
@@ -225,15 +226,15 @@ def test_ten_policies_are_legible(plot: Callable[..., Axes]) -> None:
         named = [text.get_text() for text in ax.get_yticklabels()]
     else:
         named = [text.get_text() for text in legend.get_texts()]
-    assert set(policy_labels(RUNS).values()) <= set(named)
+    assert set(labels_of(RUNS).values()) <= set(named)
     assert "rolling, no sharing" in named
-    assert "[" in ax.get_xlabel() + ax.get_ylabel() or plot is plot_gpu
+    assert "(" in ax.get_xlabel() + ax.get_ylabel() or plot is plot_gpu
 
 
 @pytest.mark.parametrize("plot", [plot_latency, plot_on_time, goodput_above])
 def test_a_policy_has_one_look_in_every_figure(plot: Callable[..., Axes]) -> None:
     """Its colour and marker; dashed and open for the twin without sharing."""
-    labels = policy_labels(RUNS)
+    labels = labels_of(RUNS)
     curves = {str(line.get_label()): line for line in plot(RUNS).lines}
     for name in POLICIES:
         line = curves[labels[name]]
@@ -245,13 +246,29 @@ def test_a_policy_has_one_look_in_every_figure(plot: Callable[..., Axes]) -> Non
 
 
 def test_policies_of_the_users_own_look_different_from_all_others() -> None:
-    """Twenty-five have looks that no shipped one has, the same for a twin."""
+    """Twenty-five have looks that no other has, the same for a twin."""
     own = [f"pkg.mod:P{k}" for k in range(25)]
     found = looks(["fcfs", *own[:2], "pkg.mod:P0-noshare", *own[2:], "rolling"])
     assert found["pkg.mod:P0-noshare"] == found["pkg.mod:P0"]
     assert len({found[name] for name in ("fcfs", "rolling", *own)}) == 27
-    assert {found[name].colour for name in own}.isdisjoint(COLOURS.values())
+    shown = {COLOURS["fcfs"], COLOURS["rolling"]}
+    assert {found[name].colour for name in own}.isdisjoint(shown)
     assert {found[name].marker for name in own}.isdisjoint(MARKERS.values())
+
+
+@pytest.mark.parametrize("count", range(1, 15))
+@pytest.mark.parametrize("shipped", [(), ("dp",), ("greedy", "fcfs")])
+def test_colours_of_a_run_are_all_different(
+    count: int, shipped: tuple[str, ...]
+) -> None:
+    """Of up to sixteen names; a few of the user's own have none that is shipped."""
+    own = [f"my_package.solvers:solve_{k}" for k in range(count)]
+    found = looks([*shipped, *own, *(f"{name}-noshare" for name in own)])
+    assert len({look.colour for look in found.values()}) == count + len(shipped)
+    assert all(found[name] == found[f"{name}-noshare"] for name in own)
+    if count <= 5:
+        taken = {found[name].colour for name in own}
+        assert taken.isdisjoint(COLOURS.values())
 
 
 def test_looks_of_the_users_own_stay_as_they_are() -> None:
@@ -272,7 +289,7 @@ def test_looks_of_the_users_own_stay_as_they_are() -> None:
 def test_a_class_is_named_without_its_module_where_that_is_clear() -> None:
     """``pkg:Mine`` is Mine; two of that name keep their modules."""
     names = ("a.b:Mine", "a.b:Mine-noshare", "x:Same", "y:Same", "fcfs")
-    assert policy_labels(dict.fromkeys(names)) == {
+    assert labels_of(dict.fromkeys(names)) == {
         "a.b:Mine": "Mine",
         "a.b:Mine-noshare": "Mine, no sharing",
         "x:Same": "x:Same",
@@ -304,3 +321,56 @@ def test_axes_may_be_handed_in_and_bytes_are_the_same(
     one = (tmp_path / "one.png").read_bytes()
     assert one.startswith(b"\x89PNG")
     assert one == (tmp_path / "two.png").read_bytes()
+
+
+def test_a_deadline_of_all_requests_is_marked() -> None:
+    """A line at it, labelled in the unit of the axis, within the limits."""
+    for deadline_s, label in (
+        (2.0, "2"),
+        (60.0, "60"),
+        (0.01, "0.01"),
+        (1 / 3, "0.333333"),
+    ):
+        # As in a long trace, a last bit is no difference.
+        pair = deadline_s, deadline_s * (1 + 1e-9)
+        drawn = [replace(hand_drawn(), deadlines_s=pair)]
+        ax = plot_latency({"fcfs": drawn, "edf": drawn})
+        assert ax.get_xlabel() == "latency (s)"
+        found = lines(ax)
+        assert found[f"deadline {label} s"][0] == pytest.approx([deadline_s] * 2)
+        low_s, high_s = ax.get_xlim()
+        assert low_s < deadline_s < high_s
+        # The curves go on to the ends of the axis.
+        assert found["fcfs"][0][0] <= low_s * 1.02
+        assert found["fcfs"][0][-1] >= high_s / 1.02
+        assert not ax.patches
+
+
+def test_different_deadlines_are_a_band() -> None:
+    """From the shortest to the longest of all runs; nothing where there is none."""
+    runs = {
+        "fcfs": [replace(hand_drawn(), deadlines_s=(0.5, 4.0))],
+        "edf": [replace(hand_drawn(), deadlines_s=(0.2, 1.0))] * 2,
+    }
+    ax = plot_latency(runs)
+    (band,) = ax.patches
+    box = band.get_extents().transformed(ax.transData.inverted())
+    assert (box.x0, box.x1) == pytest.approx((0.2, 4.0))
+    legend = ax.get_legend()
+    assert legend is not None
+    assert legend.get_texts()[-1].get_text() == "deadlines 0.2 to 4 s"
+    ax = plot_latency({"fcfs": [replace(hand_drawn(), deadlines_s=None)]})
+    assert len(ax.lines) == 1
+    assert not ax.patches
+
+
+def test_deadlines_are_those_of_the_requests_measured() -> None:
+    """From arrival on, of the span; None if nobody came in it."""
+    run = hand_run()
+    account = Account(run, Tables(make_problem()))
+    allowed_s = run.requests.deadline_s - run.requests.arrival_s
+    assert drawn_from(account, (0.0, 5.0), 1.0).deadlines_s == (
+        allowed_s.min(),
+        allowed_s.max(),
+    )
+    assert drawn_from(account, (400.0, 500.0), 1.0).deadlines_s is None

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from edgesim.engine.noise import nominal
 from edgesim.measures.student import mean_interval
-from edgesim.plotting.colours import COLOURS, Colour, colour, looks, model_colours
+from edgesim.plotting.colours import COLOURS, Colour, looks, model_colours
 from edgesim.plotting.style import save, style
 from edgesim.plotting.throughput import plot_throughput
 from edgesim.plotting.timeline import plot_timeline
@@ -97,8 +97,10 @@ def assert_nothing_cut_off(figure: Figure) -> None:
 def test_every_solver_has_its_colour_and_shares_it_with_its_twin() -> None:
     """Eleven names, as many colours; ``-noshare`` has the same; others have others."""
     assert len(set(COLOURS.values())) == len(COLOURS) == 11
-    assert colour("dp-noshare") == colour("dp") == COLOURS["dp"]
-    assert colour("mine") not in COLOURS.values()
+    seen = looks(["dp", "dp-noshare", "mine"])
+    assert seen["dp-noshare"] == seen["dp"]
+    assert seen["dp"].colour == COLOURS["dp"]
+    assert seen["mine"].colour not in COLOURS.values()
 
 
 # How colours look to the three kinds of colour-blind readers, in linear RGB:
@@ -143,7 +145,7 @@ def test_solver_colours_are_told_apart(sight: str) -> None:
 
     Those of the user's own solvers among them.
     """
-    own = {look.colour for look in looks(f"mine:f{k}" for k in range(20)).values()}
+    own = {look.colour for look in looks(f"mine:f{k}" for k in range(5)).values()}
     assert len(own) == 5
     for one, other in combinations([*COLOURS.values(), *own], 2):
         assert np.linalg.norm(seen(one, sight) - seen(other, sight)) > 15, (one, other)
@@ -408,3 +410,16 @@ def test_drawing_leaves_no_global_state() -> None:
         "sys.exit(bool({'matplotlib.pyplot', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_long_name_is_a_timeline_title_of_several_lines() -> None:
+    """All of it is on paper, and the axes keep their room."""
+    problem = make_problem(8)
+    account = account_of(problem, solve(problem, "dp").schedule)
+    name = "campus-0, my_long_package.with_modules:" + "solve_with_everything_" * 8
+    uplink, _ = plot_timeline(account, name=name)
+    title = uplink.get_title(loc="left")
+    assert "".join(title.split()).startswith("".join(name.split()))
+    assert title.count("\n") >= 1
+    assert_nothing_cut_off(figure_of(uplink))
+    assert uplink.get_window_extent().height > 60

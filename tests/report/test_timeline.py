@@ -10,6 +10,8 @@ import pytest
 from edgesim.report.timeline import BATCH, LOAD, REUSED, timeline
 from edgesim.report.trials import Asked, Shown, Turn
 
+OWN = "#123456"
+
 HOSTILE = "<b>x</b></script>"
 
 
@@ -41,7 +43,7 @@ def _shown(**changes: Any) -> Shown:
 @pytest.fixture
 def made() -> dict[str, Any]:
     """Make the timeline of that trial."""
-    return timeline(_shown())
+    return timeline(_shown(), OWN)
 
 
 def _trace(made: dict[str, Any], name: str) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def test_names_are_escaped_for_plotly(made: dict[str, Any]) -> None:
     told = _tells(made, "dropped")[1]
     assert "&lt;b&gt;x&lt;/b&gt;" in told
     assert "<b>x" not in told
-    named = timeline(_shown(name=HOSTILE))
+    named = timeline(_shown(name=HOSTILE), OWN)
     assert named["name"] == "&lt;b&gt;x&lt;/b&gt;&lt;/script&gt;"
     assert "<b>" not in named["note"]
 
@@ -131,14 +133,14 @@ def test_names_are_escaped_for_plotly(made: dict[str, Any]) -> None:
 def test_a_cut_timeline_says_so(made: dict[str, Any]) -> None:
     """How many of how many, to which time, and where the rest is."""
     assert "shows the beginning" not in made["note"]
-    note = timeline(_shown(request_count=1000, round_count=900))["note"]
+    note = timeline(_shown(request_count=1000, round_count=900), OWN)["note"]
     assert "4 of 1,000 requests and 2 of 900 rounds" in note
     assert "requests.csv and rounds.csv have all" in note
 
 
 def test_nothing_at_all_is_a_timeline_too() -> None:
     """No requests, no rounds."""
-    made = timeline(_shown(requests=[], turns=[], counts={}))
+    made = timeline(_shown(requests=[], turns=[], counts={}), OWN)
     assert made["data"] == []
     go.Figure({"data": made["data"], "layout": made["layout"]})
 
@@ -149,6 +151,6 @@ def test_a_long_trial_begins_with_its_first_rounds() -> None:
         Turn(k, "cats", 1, 1, 0, k + 0.0, 0.5, 0.0, k + 0.5, 0.5, k + 1.0, None, None)
         for k in range(100)
     ]
-    made = timeline(_shown(turns=turns))
+    made = timeline(_shown(turns=turns), OWN)
     assert made["view"][1] == 40.0
     assert made["span"][1] > 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 
 from edgesim.errors import InputError
+from edgesim.experiment.figure import read_figure
 from edgesim.experiment.sources import library_of
+from edgesim.measures.point import LABELS, PLAN_LABELS, TIME_LABELS
 from edgesim.profile.file import read_profile
 from edgesim.scenario import Scenario, read_scenario
-from edgesim.scenario.parameters import NAMED, Axis, axis_of, expand, is_whole
+from edgesim.scenario.parameters import _AXES, NAMED, Axis, axis_of, expand, is_whole
 from edgesim.shipped import locate, shipped_names
 from tests.command import edgesim
 
@@ -96,8 +99,8 @@ TABLES: dict[str, Scenario] = {
         ("load_rate", Axis("load rate (GB/s)", 1e9)),
         ("gpu.load_rate_bytes_per_s", Axis("load rate (GB/s)", 1e9)),
         ("deadline", Axis("deadline (s)", 1)),
-        ("users", Axis("requests a plan", 1)),
-        ("workload.requests", Axis("requests a plan", 1)),
+        ("users", Axis("requests per plan", 1)),
+        ("workload.requests", Axis("requests per plan", 1)),
         ("load", Axis("load", 1)),
         ("popularity", Axis("Zipf exponent", 1)),
         ("shared", Axis("shared bytes of a base (%)", 0.01)),
@@ -249,3 +252,15 @@ def test_keys_of_whole_numbers_are_known() -> None:
     assert all(map(is_whole, whole))
     others = ("bandwidth", "load", "popularity", "frozen", "workload.window_s")
     assert not any(map(is_whole, others))
+
+
+def test_rates_on_axes_are_per_something() -> None:
+    """``requests per plan``: on no axis, of a file or of ours, is it "a plan"."""
+    labels = [axis.label for axis in _AXES.values()]
+    labels += [label.text for label in (LABELS | PLAN_LABELS | TIME_LABELS).values()]
+    for name in shipped_names("figure"):
+        plot = read_figure(locate("figure", name)).plot
+        labels += [plot.x_label or "", plot.second_label or "", plot.y_label or ""]
+    assert len(labels) > 100
+    for label in labels:
+        assert not re.search(r"(s|r,) an? (plan|round|\w*request|layer|second)", label)

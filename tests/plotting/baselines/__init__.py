@@ -111,7 +111,7 @@ def online_runs() -> dict[str, list[Drawn]]:
         # No request finishes later than after 3 s.
         share[LATENCY_GRID_S > 3] = share[LATENCY_GRID_S <= 3][-1]
         share[LATENCY_GRID_S < 0.02] = 0.0
-        runs[name] = [Drawn(of_run, 5.0, arrived, in_time, share)]
+        runs[name] = [Drawn(of_run, 5.0, arrived, in_time, share, (2.0, 2.0))]
     return runs
 
 
