@@ -6,13 +6,12 @@ is loaded once if it is used. ``docs/mathematics.md``, section 7, proves each ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pulp
-from numpy.typing import NDArray
 
 from solvers.core.tables import Ints, Tables
 from solvers.ilp.engine import MOST_CHOICES, ROOM, Clock, OutOfTimeError, run
@@ -28,6 +27,12 @@ from solvers.uplink import Uplink
 # releases.
 DEADLINES = (12, 24, 60)
 RELEASES = 12
+
+# HiGHS drops coefficients up to this, as if they were 0.
+LEAST_COEFFICIENT = 1e-9
+
+# How many others it is said of a user, at most, that it yields to.
+MOST_YIELDED = 30
 
 # Node limit of each program, so that the bound does not depend on the machine, and the
 # share of the time left that it may take.
@@ -71,7 +76,9 @@ def deadline_bound(
     be in time may be: in none of them is it open whether the uploads matter for a row.
     Exponential in the worst case; users times deadlines are at most ``MOST_CHOICES``.
     """
-    lenient = tables.granting()
+    lenient = _hopeful(tables.granting())
+    if not lenient.active:
+        return served
     due_s = np.unique(lenient.deadline_s[lenient.users])
     tried: list[float] = []
     for wanted in rows:
@@ -155,7 +162,8 @@ class DeadlineModel:
         deadline_s = t.deadline_s[t.users]
         row = np.searchsorted(self.times_s, deadline_s)
         self._lines = {
-            m: cost_lines(count_costs(t, m) / self._unit_s) for m in t.active
+            m: [_kept(*line) for line in cost_lines(count_costs(t, m) / self._unit_s)]
+            for m in t.active
         }
         self._due: dict[int, list[list[int]]] = {
             m: [[] for _ in self.times_s] for m in t.active
@@ -186,9 +194,8 @@ class DeadlineModel:
         t = self.tables
         for m in t.active:
             self.clock.check()
-            users = t.users_of[m]
-            for k, other in zip(*np.nonzero(_yields(t, users)), strict=True):
-                here, there = self._x[int(users[k])], self._x[int(users[other])]
+            for k, other in _yields(t, t.users_of[m], self.clock):
+                here, there = self._x[k], self._x[other]
                 if not isinstance(here, float):
                     self.problem += here <= there
 
@@ -232,6 +239,7 @@ class DeadlineModel:
             )
             price = self._new(f"price_{m}_{j}", None)
             for slope, fixed in self._lines[m]:
+                self.clock.check()
                 self.problem += price >= slope * count + fixed * now
             terms.append(price)
         return terms
@@ -293,20 +301,53 @@ class DeadlineModel:
                     self.problem += self._demand(users) <= room + ROOM
 
 
-def _yields(tables: Tables, users: Ints) -> NDArray[np.bool_]:
-    """Whether each user yields to each other one, and to nobody between them.
+def _hopeful(tables: Tables) -> Tables:
+    """Leave out users that nobody can serve, whatever else is done.
+
+    Their demand, or the load of their model, may be so large that HiGHS takes no row
+    with it, and so drops what the row says of the others.
+    """
+    users = tables.user_model
+    load_s = np.array([tables.load_s(None, m) for m in range(len(tables.model_names))])
+    ready_s = np.maximum(tables.release_s + tables.demand_s, load_s[users])
+    least_s = ready_s + tables.least_latency_s[users]
+    hopeful = least_s <= (1 + ROOM) * tables.deadline_s
+    problem = tables.problem
+    left = tuple(u for u, ok in zip(problem.users, hopeful, strict=True) if ok)
+    return Tables(problem.model_copy(update={"users": left}), tables.sharing)
+
+
+def _kept(slope: float, fixed: float) -> tuple[float, float]:
+    """Make a line of costs of 1, 2, … users one that HiGHS does not raise.
+
+    It drops coefficients below 1e-9. Where the constant is a negative one, the line
+    through the origin that costs one user the same is nowhere above for more users.
+    """
+    return (slope + fixed, 0.0) if -LEAST_COEFFICIENT <= fixed < 0 else (slope, fixed)
+
+
+def _yields(tables: Tables, users: Ints, clock: Clock) -> Iterator[tuple[int, int]]:
+    """Pair each user with some that it yields to, and with nobody between them.
 
     A user yields to another one of its model that asks for no more, may wait no less
-    and is there no later; of two that are the same, the second.
+    and is there no later; of two that are the same, the second. For each user, at most
+    ``MOST_YIELDED`` of those are named, those of greatest demand.
     """
-    demand_s, place = tables.demand_s[users], np.arange(len(users))
-    deadline_s, release_s = tables.deadline_s[users], tables.release_s[users]
-    no_worse = (
-        (demand_s[:, None] >= demand_s)
-        & (deadline_s[:, None] <= deadline_s)
-        & (release_s[:, None] >= release_s)
-    )
-    yields = no_worse & (~no_worse.T | (place[:, None] > place))
-    between = (yields.astype(np.int64) @ yields.astype(np.int64)) > 0
-    found: NDArray[np.bool_] = yields & ~between
-    return found
+    rank = (tables.release_s, -tables.deadline_s, tables.demand_s)
+    ordered = users[np.lexsort([key[users] for key in rank])]
+    # Whoever is no worse than a user stands before it.
+    worse = [key[ordered] for key in rank]
+    for place in range(1, len(ordered)):
+        clock.check()
+        above = np.flatnonzero(
+            np.logical_and.reduce([key[:place] <= key[place] for key in worse])
+        )
+        for _ in range(MOST_YIELDED):
+            if not len(above):
+                break
+            # The last of them cannot be reached by way of another.
+            other = above[-1]
+            yield int(ordered[place]), int(ordered[other])
+            above = above[
+                np.logical_or.reduce([key[above] > key[other] for key in worse])
+            ]

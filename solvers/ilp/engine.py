@@ -54,6 +54,19 @@ OVERDUE_S = 0.1
 GRACE_S = 5.0
 
 
+# How HiGHS ends after an error: its bound is 0 then, or an old one, and proves nothing.
+_FAILED = (
+    highspy.HighsModelStatus.kNotset,
+    highspy.HighsModelStatus.kLoadError,
+    highspy.HighsModelStatus.kModelError,
+    highspy.HighsModelStatus.kPresolveError,
+    highspy.HighsModelStatus.kSolveError,
+    highspy.HighsModelStatus.kPostsolveError,
+    highspy.HighsModelStatus.kModelEmpty,
+    highspy.HighsModelStatus.kUnknown,
+)
+
+
 class OutOfTimeError(Exception):
     """The time limit expired while a program was being built."""
 
@@ -230,7 +243,7 @@ def run(
         highspy.HighsModelStatus.kUnboundedOrInfeasible,
     )
     finished = infeasible or status == highspy.HighsModelStatus.kOptimal
-    if infeasible:
+    if infeasible or status in _FAILED:
         value = math.inf
     elif relaxed:
         # The objective of an unfinished linear program bounds nothing.

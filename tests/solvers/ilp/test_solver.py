@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import highspy
 import numpy as np
 import pulp
 import pytest
@@ -116,6 +117,19 @@ def test_a_limit_on_nodes_leaves_a_bound():
     answer = run(program, "highs", NO_CLOCK, nodes=1)
     assert not answer.finished
     assert served <= answer.bound <= 30
+
+
+@pytest.mark.parametrize("status", ["kSolveError", "kNotset", "kModelEmpty"])
+def test_an_engine_that_fails_bounds_nothing(status, monkeypatch):
+    """HiGHS then gives 0 as its bound, as if nobody could be served."""
+    tables = Tables(family(1, 6)[0])
+    edges_s = bucket_edges(tables, "dynamic", 4)
+    program = BucketModel(tables, "dynamic", edges_s, 0, 6, True, NO_CLOCK)
+    failed = getattr(highspy.HighsModelStatus, status)
+    monkeypatch.setattr(highspy.Highs, "getModelStatus", lambda _: failed)
+    answer = run(program, "highs", NO_CLOCK)
+    assert answer.bound is None
+    assert not answer.finished
 
 
 def test_an_unfinished_linear_program_bounds_nothing():
