@@ -81,9 +81,8 @@ def test_a_time_limit_is_kept_and_the_bound_stays_proven(uplink):
     # Only a limit that is not looked at takes so much longer.
     assert result.runtime_s < 10.0
     assert result.status == "feasible"
-    assert result.served < result.bound <= upper_bound(Tables(problem), uplink)
+    assert 0 < result.served < result.bound <= upper_bound(Tables(problem), uplink)
     assert result.gap == (result.bound - result.served) / result.bound
-    assert result.served >= solve(problem, "greedy", uplink=uplink).served
 
 
 def slots(tables: Tables, *, wanted: int = 0) -> RoundModel:
