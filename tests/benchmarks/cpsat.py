@@ -28,12 +28,13 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from solvers import Problem
+from solvers import Problem, solve
 from solvers.core.tables import Rounds
 from solvers.core.timing import time_rounds
+from solvers.registry import NO_SHARING
 from solvers.uplink import Uplink
 from tests.benchmarks.cpsat_search import Job
-from tests.benchmarks.peer import PeerResult, tables_for
+from tests.benchmarks.peer import PeerResult, planned_rounds, tables_for
 
 if importlib.util.find_spec("ortools") is None:
     raise ImportError("ortools is not installed")
@@ -101,6 +102,31 @@ def solve_cp_sat(
         found,
         runtime_s=found.runtime_s + tables_s,
         build_s=found.build_s + tables_s,
+    )
+
+
+def solve_cp_sat_hinted(
+    problem: Problem, uplink: Uplink, *, time_limit_s: float, sharing: bool = True
+) -> PeerResult:
+    """Search with eight workers from the schedule of ``greedy``.
+
+    ``runtime_s`` and ``hint_s`` include the time of ``greedy``; the rest is as
+    ``solve_cp_sat`` says.
+    """
+    started_s = time.perf_counter()
+    greedy = "greedy" if sharing else f"greedy{NO_SHARING}"
+    quick = solve(problem, greedy, uplink=uplink)
+    greedy_s = time.perf_counter() - started_s
+    found = solve_cp_sat(
+        problem,
+        uplink,
+        time_limit_s=time_limit_s,
+        sharing=sharing,
+        workers=8,
+        hint=planned_rounds(problem, quick.schedule),
+    )
+    return replace(
+        found, runtime_s=found.runtime_s + greedy_s, hint_s=found.hint_s + greedy_s
     )
 
 

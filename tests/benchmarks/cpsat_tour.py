@@ -23,6 +23,9 @@ from tests.benchmarks.peer import most_rounds
 HORIZON_TICKS = 10**9
 """The latest deadline is at most this many ticks away."""
 
+VISIT_TICKS = 10**12
+"""The same where a stop is a visit: a program with a few large sums and no times."""
+
 STATIC_TICKS = 10**7
 """The same for ``static``, where ticks are multiplied with rates."""
 
@@ -135,6 +138,8 @@ class Tour:
     @cached_property
     def _ticks_per_s(self) -> float:
         most = STATIC_TICKS if self.uplink == "static" else HORIZON_TICKS
+        if self.visits:
+            most = VISIT_TICKS
         return float(10.0 ** math.floor(math.log10(most / self._latest_s)))
 
     @cached_property
@@ -197,26 +202,24 @@ class Tour:
         """Serve the n users of least demand, in the batches that take least time."""
         users = tuple(self.tables.users_of[model].tolist())
         cost_s = batch_costs(self.tables.latency_s[model], len(users))[0].tolist()
-        # Sums so far: a model may have thousands of users.
-        demand = [0, *accumulate(self._demands(users))]
+        # Sums are rounded, not the uploads of each of thousands of users.
+        demand_s = [0.0, *accumulate(self.tables.demand_s[list(users)].tolist())]
+        latest_s = self._latest_s + TIME_TOLERANCE_S
         self._stop_of_choices(
             model,
             [
-                (users[:n], self.ticks(cost_s[n]), demand[n])
+                (users[:n], self.ticks(cost_s[n]), self.ticks(demand_s[n]))
                 for n in range(1, len(users) + 1)
-                if math.isfinite(cost_s[n])
+                if cost_s[n] + demand_s[n] <= latest_s
             ],
         )
-
-    def _demands(self, users: Sequence[int]) -> list[int]:
-        """Ticks that the whole band needs for the upload of each user."""
-        return [self.ticks(w_s) for w_s in self.tables.demand_s[list(users)].tolist()]
 
     def _runs(self, model: int) -> None:
         """Cut the users, least demand first, into runs: stop i starts at user i."""
         users = tuple(self.tables.users_of[model].tolist())
         ending: list[list[Any]] = [[] for _ in range(len(users) + 1)]
-        demand = [0, *accumulate(self._demands(users))]
+        each_s = self.tables.demand_s[list(users)].tolist()
+        demand = [0, *accumulate(map(self.ticks, each_s))]
         for i in range(len(users)):
             sizes = list(self._sizes(model, len(users) - i))
             stop = self._stop_of_choices(

@@ -14,10 +14,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from solvers import UPLINKS, Problem, RefusalError, Uplink, solve, verify
+from solvers import (
+    UPLINKS,
+    Block,
+    Model,
+    Problem,
+    RefusalError,
+    Uplink,
+    User,
+    solve,
+    verify,
+)
 from solvers.core.tables import PlannedRound, Rounds, Tables
 from solvers.core.timing import make_schedule, time_rounds
-from tests.benchmarks.cpsat import solve_cp_sat
+from tests.benchmarks.cpsat import solve_cp_sat, solve_cp_sat_hinted
 from tests.benchmarks.peer import PeerResult, planned_rounds, repaired
 from tests.benchmarks.plain_highs import solve_plain_highs
 from tests.solvers.strategies import problems, seeded_problem
@@ -174,6 +184,21 @@ def test_an_answer_is_never_worse_than_its_hint(uplink):
     assert found.bound >= found.served
 
 
+@pytest.mark.parametrize("sharing", [True, False])
+def test_from_the_schedule_of_greedy(sharing):
+    """With sharing and without, the hint is of the same rules as the search."""
+    problem = family(7, 3, deadlines="own")
+    found = solve_cp_sat_hinted(
+        problem, "dynamic", time_limit_s=ENOUGH_S, sharing=sharing
+    )
+    if sharing:
+        check(problem, "dynamic", found)
+    else:
+        optimum = solve(problem, "ilp-noshare", uplink="dynamic")
+        assert (found.served, found.proven) == (optimum.served, True)
+    assert 0 < found.hint_s < found.runtime_s
+
+
 def test_a_hint_that_is_late_is_refused():
     """Everybody at once is no schedule."""
     tables = Tables(family(10, 3))
@@ -263,6 +288,31 @@ def test_what_a_peer_does_not_take(peer, changes, uplink, message):
             uplink,
             time_limit_s=1.0,
         )
+
+
+def test_rounding_of_many_uploads_adds_up_to_no_user():
+    """Sums are rounded, not each upload: else 200 would fit, in countless ways."""
+    each_s, latency_s, count, models = 0.0024 + 0.9e-9, 1e-4, 200, 4
+    fast = Model(blocks=("b",), latency_s=(latency_s,))
+    problem = Problem(
+        name="many",
+        bandwidth_hz=1.0,
+        blocks={"b": Block(bytes=1, load_s=1e-4)},
+        models={f"m{m}": fast for m in range(models)},
+        users=tuple(
+            User(
+                id=f"u{k}",
+                model=f"m{k % models}",
+                input_bits=each_s,
+                spectral_efficiency=1.0,
+                deadline_s=1e-4 + count * (each_s + latency_s) - 1e-7,
+            )
+            for k in range(240)
+        ),
+    )
+    assert solve(problem, "dp", uplink="upfront").served == count - 1
+    found = solve_cp_sat(problem, "upfront", time_limit_s=ENOUGH_S)
+    assert (found.served, found.bound, found.proven) == (count - 1, count - 1, True)
 
 
 def test_a_batch_shorter_than_a_tick_is_refused():
