@@ -376,17 +376,17 @@ class Tour:
         path = set(pairwise([0, *(i + 1 for i in users_at), 0]))
         for (i, j), literal in self.arcs.items():
             if i != j or not i:
-                self.program.add_hint(literal, (i, j) in path)
+                self.program.add_hint(literal, int((i, j) in path))
         for i, stop in enumerate(self.stops):
             here = users_at.get(i, ())
-            self.program.add_hint(stop.present, bool(here))
+            self.program.add_hint(stop.present, int(bool(here)))
             for literal, users in stop.members:
                 if self.one_deadline:
                     # Choices of a stop differ in how many they serve.
                     inside = len(users) == len(here)
                 else:
                     inside = users[0] in here
-                self.program.add_hint(literal, inside)
+                self.program.add_hint(literal, int(inside))
 
     def _least_first(
         self, users_at: Mapping[int, tuple[int, ...]]
