@@ -31,6 +31,7 @@ from tests.instances import CASES, Case, digest, make
 
 PEERS: Mapping[str, tuple[str, str]] = {
     "cp-sat": ("tests.benchmarks.cpsat", "solve_cp_sat"),
+    "cp-sat-hinted": ("tests.benchmarks.cpsat", "solve_cp_sat_hinted"),
     "highs-plain": ("tests.benchmarks.plain_highs", "solve_plain_highs"),
 }
 """Solvers that are not edgesim's: where their function is."""

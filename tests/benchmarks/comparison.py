@@ -33,6 +33,11 @@ def gap(record: Record, best: Mapping[str, int]) -> float | None:
     return (most - record.served) / most if most else 0.0
 
 
+def unanswered(runs: Iterable[Record], best: Mapping[str, int]) -> int:
+    """Count runs that ended without any schedule, where there is one."""
+    return sum(run.served == 0 < best[run.case] for run in runs)
+
+
 def _by_group(
     records: Iterable[Record],
 ) -> dict[tuple[str, str], list[Record]]:
@@ -74,51 +79,58 @@ def table(records: Sequence[Record], best: Mapping[str, int]) -> str:
         row = [solver, group, str(len(done)), str(refused), str(lost)]
         if done:
             row += [f"{fmean(gaps):.2%}", f"{max(gaps):.2%}"]
+            row += [str(unanswered(done, best))]
             # A bound without sharing proves nothing of the problem with it.
             own = solver == base(solver)
             row += [str(sum(run.proven for run in done)) if own else "–"]
             row += [seconds(median(times_s)), seconds(max(times_s))]
         else:
-            row += ["–"] * 5
+            row += ["–"] * 6
         rows.append(row)
     head = ("solver", "group", "runs", "refused", "stopped or failed", "mean gap")
-    head += ("worst gap", "proven", "median time (s)", "worst time (s)")
+    head += ("worst gap", "no answer", "proven", "median time (s)", "worst time (s)")
     limits = sorted({f"{record.time_limit_s:g}" for record in records})
     return (
         f"# Solvers over the family, time limit {', '.join(limits)} s\n\n"
         "Gap: users short of the best known value, as a share of it. A `-noshare` "
-        "solver is held against the best with sharing. Proven: runs whose bound is "
+        "solver is held against the best with sharing. No answer: of these, runs that "
+        "ended without any schedule, a gap of 100 %. Proven: runs whose bound is "
         "met.\n\n" + _markdown(head, rows)
     )
 
 
 def summary(records: Sequence[Record], best: Mapping[str, int]) -> str:
     """Write a row per group: mean and worst gap of each solver that shares."""
-    found: dict[tuple[str, str], list[float]] = {}
+    found: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        gapped = gap(record, best)
-        if gapped is not None:
+        if record.answered:
             for group in (_CASES[record.case].group, ALL):
-                found.setdefault((record.solver, group), []).append(gapped)
+                found.setdefault((record.solver, group), []).append(record)
     names = dict.fromkeys(solver for solver, _ in found)
     solvers = [name for name in names if name == base(name)]
     groups = [g for g in dict.fromkeys(group for _, group in found) if g != ALL]
     rows = [
         [
             group,
-            *(
-                f"{fmean(gaps):.2%} ({max(gaps):.1%}) of {len(gaps)}"
-                if (gaps := found.get((solver, group)))
-                else "–"
-                for solver in solvers
-            ),
+            *(_summed(found.get((solver, group), ()), best) for solver in solvers),
         ]
         for group in [*groups, ALL]
     ]
     return (
         "# Mean gap to the best known value (worst gap) of so many runs\n\n"
+        "*Empty*: of these, runs that ended without any schedule, a gap of 100 %.\n\n"
         + _markdown(("group", *solvers), rows)
     )
+
+
+def _summed(runs: Sequence[Record], best: Mapping[str, int]) -> str:
+    """Write the gaps of a solver in a group."""
+    if not runs:
+        return "–"
+    gaps = [g for run in runs if (g := gap(run, best)) is not None]
+    text = f"{fmean(gaps):.2%} ({max(gaps):.1%}) of {len(gaps)}"
+    empty = unanswered(runs, best)
+    return text + f", {empty} empty" * bool(empty)
 
 
 def _means(records: Iterable[Record]) -> dict[tuple[str, str], float]:

@@ -1,7 +1,8 @@
 """The same problem stated for OR-Tools CP-SAT, as a peer of edgesim's solvers.
 
 A *tour* of optional stops: a circuit through a depot and the batches that run, with
-load times on its arcs. Nothing of edgesim's solvers helps it: no start, no bound.
+load times on its arcs. It starts from no schedule unless it is given one as a hint, and
+has no bound but its own.
 
 Times are whole ticks, a power of ten of a second. Durations, uploads and deadlines are
 rounded down, and the band that ``static`` needs, w/s, is taken from tangents to 1/s.
@@ -22,14 +23,18 @@ import os
 import pickle
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from solvers import Problem
+from solvers import Problem, solve
 from solvers.core.tables import Rounds
+from solvers.core.timing import time_rounds
+from solvers.registry import NO_SHARING
 from solvers.uplink import Uplink
 from tests.benchmarks.cpsat_search import Job
-from tests.benchmarks.peer import PeerResult, tables_for
+from tests.benchmarks.peer import PeerResult, planned_rounds, tables_for
 
 if importlib.util.find_spec("ortools") is None:
     raise ImportError("ortools is not installed")
@@ -44,6 +49,7 @@ def solve_cp_sat(
     workers: int = 1,
     seed: int = 0,
     hint: Rounds | None = None,
+    blocks_once: bool = False,
 ) -> PeerResult:
     """Find the most users that can be served with OR-Tools CP-SAT.
 
@@ -58,7 +64,11 @@ def solve_cp_sat(
     workers, seed
         Threads and random seed of CP-SAT.
     hint
-        Feasible rounds to start from; None for none.
+        Feasible rounds to start from; None for none. What they leave open, times, is
+        found first, and the answer is never worse.
+    blocks_once
+        Whether to search for no order: under ``upfront`` with one deadline, laminar
+        sharing and no resident model, a depth-first order loads each block once.
 
     Returns
     -------
@@ -70,17 +80,54 @@ def solve_cp_sat(
     ------
     RefusalError
         For residency ``"cache"``, overlap, releases under ``upfront`` or ``static``,
-        or a batch that is shorter than a tick.
+        or a batch that is shorter than a tick; for ``blocks_once`` also where it does
+        not hold.
+    ValueError
+        For a hint that is not feasible.
 
     Notes
     -----
     O(K²) arcs and O(K · batch limit) further literals; NP-hard.
     """
+    started_s = time.perf_counter()
     tables = tables_for(
         "cp-sat", problem, uplink, sharing=sharing, time_limit_s=time_limit_s
     )
+    tables_s = time.perf_counter() - started_s
+    if hint is not None and time_rounds(tables, hint, uplink) is None:
+        raise ValueError("cp-sat: the hint is not feasible")
     start = None if hint is None else tuple(hint)
-    return _ask((tables, uplink, time_limit_s, workers, seed, start))
+    found = _ask(Job(tables, uplink, time_limit_s, workers, seed, start, blocks_once))
+    return replace(
+        found,
+        runtime_s=found.runtime_s + tables_s,
+        build_s=found.build_s + tables_s,
+    )
+
+
+def solve_cp_sat_hinted(
+    problem: Problem, uplink: Uplink, *, time_limit_s: float, sharing: bool = True
+) -> PeerResult:
+    """Search with eight workers from the schedule of ``greedy``.
+
+    ``runtime_s`` and ``hint_s`` include the time of ``greedy``; the rest is as
+    ``solve_cp_sat`` says.
+    """
+    started_s = time.perf_counter()
+    greedy = "greedy" if sharing else f"greedy{NO_SHARING}"
+    quick = solve(problem, greedy, uplink=uplink)
+    greedy_s = time.perf_counter() - started_s
+    found = solve_cp_sat(
+        problem,
+        uplink,
+        time_limit_s=time_limit_s,
+        sharing=sharing,
+        workers=8,
+        hint=planned_rounds(problem, quick.schedule),
+    )
+    return replace(
+        found, runtime_s=found.runtime_s + greedy_s, hint_s=found.hint_s + greedy_s
+    )
 
 
 def _ask(job: Job) -> PeerResult:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise, permutations
+from itertools import accumulate, pairwise, permutations
 from typing import Any
 
-import numpy as np
 from ortools.sat.python import cp_model
 
 from solvers import RefusalError
+from solvers.core.forest import Crossing, Forest, build_forest
 from solvers.core.knapsack import batch_costs, batches, visit_rounds
+from solvers.core.orders import depth_first
 from solvers.core.tables import PlannedRound, Rounds, Tables
 from solvers.tolerance import TIME_TOLERANCE_S
 from solvers.uplink import Uplink
@@ -22,8 +23,25 @@ from tests.benchmarks.peer import most_rounds
 HORIZON_TICKS = 10**9
 """The latest deadline is at most this many ticks away."""
 
+VISIT_TICKS = 10**12
+"""The same where a stop is a visit: a program with a few large sums and no times."""
+
 STATIC_TICKS = 10**7
 """The same for ``static``, where ticks are multiplied with rates."""
+
+
+def alike(tables: Tables, model: int) -> dict[tuple[float, float], list[int]]:
+    """Group the users of a model that differ in demand alone, least demand first."""
+    found: dict[tuple[float, float], list[int]] = {}
+    for k in tables.users_of[model].tolist():
+        key = float(tables.release_s[k]), float(tables.deadline_s[k])
+        found.setdefault(key, []).append(k)
+    return found
+
+
+def _weighted(literals: Sequence[Any], weights: Sequence[int]) -> Any:
+    """Sum literals with weights at once: one by one would take long to build."""
+    return cp_model.LinearExpr.weighted_sum(literals, weights) if literals else 0
 
 
 @dataclass(frozen=True)
@@ -55,21 +73,29 @@ class Tour:
     ----------
     tables, uplink
         The problem, with at least one user that can be scheduled.
+    blocks_once
+        If true, no order is searched for: each block of the models visited is loaded
+        once, as a depth-first order of laminar sharing does. For visits alone.
 
     Raises
     ------
     RefusalError
-        For a batch that is shorter than a tick.
+        For a batch that is shorter than a tick; with ``blocks_once`` for a problem to
+        which it does not apply.
     """
 
     tables: Tables
     uplink: Uplink
+    blocks_once: bool = False
     program: Any = field(init=False, default_factory=cp_model.CpModel)
     stops: list[Stop] = field(init=False, default_factory=list)
     arcs: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
+    forest: Forest | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         t = self.tables
+        if self.blocks_once:
+            self.forest = self._laminar()
         if self.one_deadline and self.uplink == "upfront":
             for m in t.active:
                 self._visit(m)
@@ -79,11 +105,25 @@ class Tour:
         else:
             for m in t.active:
                 self._members(m)
-        self._order()
-        self._totals()
+        if self.forest is None:
+            self._order()
+            self._totals()
+        else:
+            self._load_once()
+        members = [member for stop in self.stops for member in stop.members]
         self.program.maximize(
-            sum(len(users) * v for stop in self.stops for v, users in stop.members)
+            _weighted([v for v, _ in members], [len(users) for _, users in members])
         )
+
+    def _laminar(self) -> Forest:
+        """Return the forest along which a depth-first order loads each block once."""
+        forest = build_forest(self.tables)
+        if not self.visits or self.tables.initial_atoms or isinstance(forest, Crossing):
+            raise RefusalError(
+                "cp-sat: blocks are loaded once only under 'upfront' with one "
+                "deadline, laminar sharing and no resident model"
+            )
+        return forest
 
     @cached_property
     def one_deadline(self) -> bool:
@@ -98,6 +138,8 @@ class Tour:
     @cached_property
     def _ticks_per_s(self) -> float:
         most = STATIC_TICKS if self.uplink == "static" else HORIZON_TICKS
+        if self.visits:
+            most = VISIT_TICKS
         return float(10.0 ** math.floor(math.log10(most / self._latest_s)))
 
     @cached_property
@@ -137,24 +179,21 @@ class Tour:
                 yield b, latency
 
     def _stop_of_choices(
-        self, model: int, choices: Sequence[tuple[tuple[int, ...], int]]
+        self, model: int, choices: Sequence[tuple[tuple[int, ...], int, int]]
     ) -> Stop:
-        """Make a stop that serves one of several sets of users, for known ticks."""
-        members = [(self.program.new_bool_var(""), users) for users, _ in choices]
+        """Make a stop that serves one of several sets of users.
+
+        Each with the ticks of its batches and of its uploads.
+        """
+        literals = [self.program.new_bool_var("") for _ in choices]
         present = self.program.new_bool_var("")
-        self.program.add_exactly_one([~present, *(v for v, _ in members)])
-        demand_s = self.tables.demand_s
+        self.program.add_exactly_one([~present, *literals])
         stop = Stop(
             model,
             present,
-            members,
-            sum(
-                latency * v
-                for (v, _), (_, latency) in zip(members, choices, strict=True)
-            ),
-            sum(
-                sum(self.ticks(demand_s[k]) for k in users) * v for v, users in members
-            ),
+            [(v, users) for v, (users, _, _) in zip(literals, choices, strict=True)],
+            _weighted(literals, [latency for _, latency, _ in choices]),
+            _weighted(literals, [demand for _, _, demand in choices]),
         )
         self.stops.append(stop)
         return stop
@@ -162,13 +201,16 @@ class Tour:
     def _visit(self, model: int) -> None:
         """Serve the n users of least demand, in the batches that take least time."""
         users = tuple(self.tables.users_of[model].tolist())
-        cost_s = batch_costs(self.tables.latency_s[model], len(users))[0]
+        cost_s = batch_costs(self.tables.latency_s[model], len(users))[0].tolist()
+        # Sums are rounded, not the uploads of each of thousands of users.
+        demand_s = [0.0, *accumulate(self.tables.demand_s[list(users)].tolist())]
+        latest_s = self._latest_s + TIME_TOLERANCE_S
         self._stop_of_choices(
             model,
             [
-                (users[:n], self.ticks(cost_s[n]))
+                (users[:n], self.ticks(cost_s[n]), self.ticks(demand_s[n]))
                 for n in range(1, len(users) + 1)
-                if np.isfinite(cost_s[n])
+                if cost_s[n] + demand_s[n] <= latest_s
             ],
         )
 
@@ -176,10 +218,16 @@ class Tour:
         """Cut the users, least demand first, into runs: stop i starts at user i."""
         users = tuple(self.tables.users_of[model].tolist())
         ending: list[list[Any]] = [[] for _ in range(len(users) + 1)]
+        each_s = self.tables.demand_s[list(users)].tolist()
+        demand = [0, *accumulate(map(self.ticks, each_s))]
         for i in range(len(users)):
             sizes = list(self._sizes(model, len(users) - i))
             stop = self._stop_of_choices(
-                model, [(users[i : i + b], latency) for b, latency in sizes]
+                model,
+                [
+                    (users[i : i + b], latency, demand[i + b] - demand[i])
+                    for b, latency in sizes
+                ],
             )
             for (b, _), (v, _) in zip(sizes, stop.members, strict=True):
                 ending[i + b].append(v)
@@ -219,10 +267,7 @@ class Tour:
             )
         for literals in inside.values():
             self.program.add_at_most_one(literals)
-        alike: dict[tuple[float, float], list[int]] = {}
-        for k in users:
-            alike.setdefault((t.release_s[k], t.deadline_s[k]), []).append(k)
-        for group in alike.values():
+        for group in alike(t, model).values():
             for first, second in pairwise(group):
                 for j in range(count):
                     self.program.add(
@@ -242,6 +287,22 @@ class Tour:
             if models[i] != models[j] or i < j:
                 self.arcs[i, j] = self.program.new_bool_var("")
         self.program.add_circuit([(i, j, v) for (i, j), v in self.arcs.items()])
+
+    def _load_once(self) -> None:
+        """Load each block of the models visited once, in whatever order."""
+        t = self.tables
+        loaded: dict[int, Any] = {}
+        for stop in self.stops:
+            for atom in t.atoms_of[stop.model]:
+                if atom not in loaded:
+                    loaded[atom] = self.program.new_bool_var("")
+                self.program.add_implication(stop.present, loaded[atom])
+        loads = [self.ticks(t.atom_load_s[atom]) for atom in loaded]
+        self.program.add(
+            sum(stop.compute + stop.demand for stop in self.stops)
+            + _weighted([*loaded.values()], loads)
+            <= self.horizon
+        )
 
     def load_ticks(self, i: int, j: int) -> int:
         """Load time on the arc from i to stop number j."""
@@ -291,7 +352,7 @@ class Tour:
         ]
 
     def hint(self, rounds: Rounds) -> None:
-        """Suggest the choices that given rounds come from."""
+        """Suggest the choices that given rounds come from; times are left to find."""
         stops_of: dict[int, list[int]] = {}
         for i, stop in enumerate(self.stops):
             stops_of.setdefault(stop.model, []).append(i)
@@ -310,23 +371,40 @@ class Tour:
                 least_first = self.tables.users_of[model].tolist()
                 users = tuple(least_first[before : served[model]])
             users_at[stops_of[model][place]] = users
+        if not self.one_deadline:
+            users_at = self._least_first(users_at)
         path = set(pairwise([0, *(i + 1 for i in users_at), 0]))
         for (i, j), literal in self.arcs.items():
-            if i != j:
+            if i != j or not i:
                 self.program.add_hint(literal, int((i, j) in path))
         for i, stop in enumerate(self.stops):
             here = users_at.get(i, ())
+            self.program.add_hint(stop.present, int(bool(here)))
             for literal, users in stop.members:
-                inside = users == here if self.one_deadline else users[0] in here
+                if self.one_deadline:
+                    # Choices of a stop differ in how many they serve.
+                    inside = len(users) == len(here)
+                else:
+                    inside = users[0] in here
                 self.program.add_hint(literal, int(inside))
+
+    def _least_first(
+        self, users_at: Mapping[int, tuple[int, ...]]
+    ) -> dict[int, tuple[int, ...]]:
+        """Serve users that differ in demand alone least demand first, as stated."""
+        t = self.tables
+        free = {m: alike(t, m) for m in t.active}
+        found: dict[int, tuple[int, ...]] = dict.fromkeys(users_at, ())
+        for i in sorted(users_at):
+            groups = free[self.stops[i].model]
+            for k in users_at[i]:
+                found[i] += (groups[t.release_s[k], t.deadline_s[k]].pop(0),)
+        return found
 
     def rounds(self, engine: Any) -> list[PlannedRound]:
         """Follow the circuit of an answer."""
-        after = {i: j for (i, j), v in self.arcs.items() if engine.boolean_value(v)}
         result: list[PlannedRound] = []
-        at = after[0]
-        while at:
-            stop = self.stops[at - 1]
+        for stop in self._visited(engine):
             users = [
                 k for v, group in stop.members if engine.boolean_value(v) for k in group
             ]
@@ -336,8 +414,21 @@ class Tour:
                 result += visit_rounds(self.tables, stop.model, sizes)
             else:
                 result.append(PlannedRound(stop.model, tuple(users)))
-            at = after[at]
         return result
+
+    def _visited(self, engine: Any) -> Iterator[Stop]:
+        """List the stops of an answer in the order of the tour."""
+        if self.forest is not None:
+            stop_of = {stop.model: stop for stop in self.stops}
+            for model in depth_first(self.forest, self.tables):
+                if engine.boolean_value(stop_of[model].present):
+                    yield stop_of[model]
+            return
+        after = {i: j for (i, j), v in self.arcs.items() if engine.boolean_value(v)}
+        at = after[0]
+        while at:
+            yield self.stops[at - 1]
+            at = after[at]
 
     def reject(self, engine: Any) -> None:
         """Cut off an answer that only rounding let through: all its choices."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from solvers import Problem, RefusalError
+from solvers import Problem, RefusalError, Schedule
 from solvers.core.tables import PlannedRound, Rounds, Tables
 from solvers.core.timing import time_rounds
 from solvers.uplink import Uplink
@@ -25,6 +25,8 @@ class PeerResult:
         Whether the peer proved that no rounds serve more users.
     runtime_s
         Wall time, building the program included.
+    build_s, hint_s
+        Of it: to build the program, and to complete a hint.
     rounds
         Rounds that :func:`solvers.core.timing.time_rounds` accepts.
     """
@@ -34,6 +36,8 @@ class PeerResult:
     proven: bool
     runtime_s: float
     rounds: tuple[PlannedRound, ...]
+    build_s: float = 0.0
+    hint_s: float = 0.0
 
 
 def tables_for(
@@ -79,6 +83,16 @@ def most_rounds(tables: Tables) -> int:
 def served(rounds: Iterable[PlannedRound]) -> int:
     """Count the users of rounds."""
     return sum(len(users) for _, users in rounds)
+
+
+def planned_rounds(problem: Problem, schedule: Schedule) -> tuple[PlannedRound, ...]:
+    """Write a schedule with models and users by number, as ``Tables`` has them."""
+    models = {name: m for m, name in enumerate(problem.models)}
+    users = {user.id: k for k, user in enumerate(problem.users)}
+    return tuple(
+        PlannedRound(models[r.model], tuple(users[name] for name in r.users))
+        for r in schedule.rounds
+    )
 
 
 def repaired(tables: Tables, rounds: Rounds, uplink: Uplink) -> list[PlannedRound]:

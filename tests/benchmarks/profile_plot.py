@@ -16,7 +16,11 @@ from edgesim.plotting.style import save, style
 from tests.benchmarks.campaign import NO_SHARING, Record
 from tests.benchmarks.comparison import gap
 
-_PEER_COLOURS = {"cp-sat": "#cc79a7", "highs-plain": "#333333"}
+_PEER_COLOURS = {
+    "cp-sat": "#cc79a7",
+    "cp-sat-hinted": "#882255",
+    "highs-plain": "#333333",
+}
 
 MOST_GAP_PERCENT = 25.0
 """The axis of gaps ends here at the latest; what is worse is not drawn."""

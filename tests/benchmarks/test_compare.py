@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from types import SimpleNamespace
 
 import matplotlib.image
@@ -22,7 +23,15 @@ from tests.benchmarks.campaign import (
     run,
 )
 from tests.benchmarks.compare import RUNS, main, update
-from tests.benchmarks.comparison import best_of, gap, laminar, sharing, table
+from tests.benchmarks.comparison import (
+    best_of,
+    gap,
+    laminar,
+    sharing,
+    summary,
+    table,
+    unanswered,
+)
 from tests.instances import CASES, LARGE, best_known, digest, make
 
 LAMINAR, CROSSING = "bottom-gpu-00-dynamic", "mixed-00-upfront"
@@ -189,9 +198,63 @@ def test_gaps_and_tables() -> None:
         if "all groups" in line
     ]
     assert [row[0] for row in rows] == ["dp", "greedy", "dp-noshare"]
-    assert rows[0][2:] == ["1", "1", "0", "0.00%", "0.00%", "1", "0.5", "0.5"]
-    assert rows[1][2:] == ["2", "0", "0", "12.50%", "25.00%", "1", "10", "20"]
-    assert rows[2][5:8] == ["50.00%", "50.00%", "–"]
+    assert rows[0][2:] == ["1", "1", "0", "0.00%", "0.00%", "0", "1", "0.5", "0.5"]
+    assert rows[1][2:] == ["2", "0", "0", "12.50%", "25.00%", "0", "1", "10", "20"]
+    assert rows[2][5:9] == ["50.00%", "50.00%", "0", "–"]
+
+
+def test_runs_without_any_schedule_are_counted_beside_their_gap() -> None:
+    """A mean gap alone would not tell a poor schedule from none."""
+    records = [
+        _record(LAMINAR, "dp", 8),
+        _record(LAMINAR, "cp-sat", 0, proven=False),
+        _record(CROSSING, "greedy", 5),
+        _record(CROSSING, "cp-sat", 4, proven=False),
+        _record("tight-00-dynamic", "cp-sat", 0),
+    ]
+    best = best_of(records, {})
+    (row,) = (
+        line for line in table(records, best).splitlines() if "| cp-sat | all" in line
+    )
+    assert row == (
+        "| cp-sat | all groups | 3 | 0 | 0 | 40.00% | 100.00% | 1 | 1 | 0.5 | 0.5 |"
+    )
+    text = summary(records, best)
+    assert "| 100.00% (100.0%) of 1, 1 empty |" in text
+    assert "| 20.00% (20.0%) of 1 |" in text
+    assert "| 40.00% (100.0%) of 3, 1 empty |" in text.splitlines()[-1]
+
+
+CP_SAT = {
+    "cp-sat": "1 worker, from nothing",
+    "cp-sat-hinted": "8 workers, from `greedy`'s schedule",
+}
+
+
+def settings_of_cp_sat() -> str:
+    """Write the table of the mathematics: CP-SAT from nothing and with a hint."""
+    folder = Path(__file__).parents[1] / "instances" / "tables"
+    records = read_records(folder / "cp-sat.csv")
+    best = best_of(records, best_known())
+    lines = [
+        "| CP-SAT | cases | without any answer | mean gap (worst) % | proven |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for solver, name in CP_SAT.items():
+        runs = [run for run in records if run.solver == solver and run.answered]
+        gaps = [100 * (gap(run, best) or 0.0) for run in runs]
+        lines.append(
+            f"| {name} | {len(runs)} | {unanswered(runs, best)} "
+            f"| {fmean(gaps):.2f} ({max(gaps):.1f}) "
+            f"| {sum(run.proven for run in runs)} |"
+        )
+    return "\n".join(lines)
+
+
+def test_the_mathematics_says_what_cp_sat_finds() -> None:
+    """Runs without any answer stand beside the gap."""
+    page = (Path(__file__).parents[2] / "docs" / "mathematics.md").read_text("utf-8")
+    assert settings_of_cp_sat() in page
 
 
 def test_sharing_is_compared_in_pairs() -> None:
