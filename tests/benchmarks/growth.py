@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from edgesim.files import write_whole
+from edgesim.storage.files import write_whole
 from solvers import Problem, Result, solve
 from tests.benchmarks.campaign import checked
 from tests.benchmarks.peer import PeerResult, planned_rounds
