@@ -65,3 +65,20 @@ def test_nothing_to_draw_is_refused(tmp_path: Path) -> None:
     """A number that no group has."""
     with pytest.raises(SystemExit, match="2"):
         fresh.main(["--number", "99", "--out", str(tmp_path)])
+
+
+def test_the_committed_table_is_that_of_the_committed_runs() -> None:
+    """And the manual's sentence is the table's last row."""
+    folder = Path(__file__).parents[1] / "instances" / "tables"
+    records = read_records(folder / "fresh.csv")
+    group_of = {record.case: record.case.split("-0")[0] for record in records}
+    text = (folder / "fresh.md").read_text(encoding="utf-8")
+    assert fresh.fresh_table(records, group_of) == text
+    page = (folder.parents[2] / "docs" / "mathematics.md").read_text(encoding="utf-8")
+    cells = [cell.strip() for cell in text.splitlines()[-1].strip("|").split("|")]
+    proven, cases = cells[2], cells[1]
+    distance, greedy, search = (cell.split(" (")[0] for cell in cells[3:])
+    assert (
+        f"{proven} of {cases} proven, the bound {distance} above the best on average, "
+        f"`greedy` {greedy} below it and `local-search` {search}"
+    ) in " ".join(page.split())
