@@ -9,21 +9,24 @@ from pathlib import Path
 
 import pytest
 
-TEST = "import pytest\ndef test_it(): pytest.skip('not here')\n"
-MODULE = "import pytest\npytest.skip('not here', allow_module_level=True)\n"
+TEST = "import pytest\ndef test_it(): pytest.skip('not here!')\n"
+MODULE = "import pytest\npytest.skip('not here!', allow_module_level=True)\n"
 PASSES = "def test_it(): pass\n"
 
 
 @pytest.mark.parametrize("processes", [0, 2])
 @pytest.mark.parametrize("skips", [TEST, MODULE])
 def test_a_skip_fails_the_run(tmp_path: Path, skips: str, processes: int) -> None:
-    """Of a test or of a whole module, in this process or in others."""
+    """Of a test or of a whole module, in this process or in others.
+
+    Unless its reason is one that is allowed.
+    """
     (tmp_path / "test_skips.py").write_text(skips)
     (tmp_path / "test_passes.py").write_text(PASSES)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     found = {}
-    for required in ("", "1"):
-        found[required] = subprocess.run(
+    for required, allowed in (("", ""), ("1", ""), ("1", "it"), ("1", "not here")):
+        found[required, allowed] = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-p", "tests.conftest"),
                 *("-p", "no:cacheprovider", "-n", str(processes), tmp_path),
@@ -31,12 +34,16 @@ def test_a_skip_fails_the_run(tmp_path: Path, skips: str, processes: int) -> Non
             env=os.environ
             | {
                 "EDGESIM_NO_SKIPS": required,
+                "EDGESIM_MAY_SKIP": allowed and f"{allowed}!",
                 "PYTHONPATH": str(Path(__file__).parents[1]),
             },
             capture_output=True,
             text=True,
             cwd=tmp_path,
         )
-    assert found[""].returncode == 0, found[""].stdout
-    assert found["1"].returncode == 1, found["1"].stdout
-    assert "EDGESIM_NO_SKIPS is set, and 1 tests or modules" in found["1"].stdout
+    assert found["", ""].returncode == 0, found["", ""].stdout
+    for allowed in ("", "it"):
+        run = found["1", allowed]
+        assert run.returncode == 1, run.stdout
+        assert "EDGESIM_NO_SKIPS is set, and 1 tests or modules" in run.stdout
+    assert found["1", "not here"].returncode == 0, found["1", "not here"].stdout

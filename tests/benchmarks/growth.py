@@ -280,41 +280,40 @@ def spread(runs: Sequence[Run], value: Callable[[Run], float]) -> str:
 
 def table(runs: Sequence[Run]) -> str:
     """Write a row per size: the ratio of run times with every setting of CP-SAT."""
-    settings = _settings(runs)
-    head = ["users", "`dp` (ms)", *(setting.name for setting in settings)]
-    rows = [
-        [
-            f"{users:,}",
-            f"{1e3 * statistics.median(r.dp_s for r in runs if r.users == users):.3g}",
-            *(
-                spread(of, lambda run: run.ratio)
-                if (of := _of(runs, users, setting))
-                else "–"
-                for setting in settings
-            ),
-        ]
-        for users in _users(runs)
-    ]
-    return _markdown(head, rows)
+    return _by_size(
+        runs,
+        "`dp` (ms)",
+        lambda those: f"{1e3 * statistics.median(run.dp_s for run in those):.3g}",
+        lambda run: run.ratio,
+    )
 
 
 def parts(runs: Sequence[Run]) -> str:
     """Write a row per size: what CP-SAT takes to build, and its search over ``dp``."""
+    return _by_size(
+        runs,
+        "build (s)",
+        lambda those: f"{statistics.median(run.build_s for run in those):.2g}",
+        lambda run: run.search_s / run.dp_s,
+    )
+
+
+def _by_size(
+    runs: Sequence[Run],
+    name: str,
+    first: Callable[[Sequence[Run]], str],
+    value: Callable[[Run], float],
+) -> str:
+    """Write a row per size: a cell of all its runs, and a spread for each setting."""
     settings = _settings(runs)
-    head = ["users", "build (s)", *(setting.name for setting in settings)]
-    rows = [
-        [
-            f"{users:,}",
-            f"{statistics.median(r.build_s for r in runs if r.users == users):.2g}",
-            *(
-                spread(of, lambda run: run.search_s / run.dp_s)
-                if (of := _of(runs, users, setting))
-                else "–"
-                for setting in settings
-            ),
-        ]
-        for users in _users(runs)
-    ]
+    rows = []
+    for users in _users(runs):
+        row = [f"{users:,}", first([run for run in runs if run.users == users])]
+        for setting in settings:
+            of = _of(runs, users, setting)
+            row.append(spread(of, value) if of else "–")
+        rows.append(row)
+    head = ["users", name, *(setting.name for setting in settings)]
     return _markdown(head, rows)
 
 
