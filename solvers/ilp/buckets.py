@@ -16,8 +16,8 @@ import numpy as np
 import pulp
 
 from solvers.core.knapsack import batch_costs, batches
-from solvers.core.tables import Floats, PlannedRound, Tables
-from solvers.ilp.engine import ROOM, Clock
+from solvers.core.tables import Floats, PlannedRound
+from solvers.ilp.engine import ROOM
 from solvers.ilp.grid import (
     cost_lines,
     count_costs,
@@ -25,8 +25,8 @@ from solvers.ilp.grid import (
     merged_atoms,
     most_users,
 )
+from solvers.ilp.program import Program
 from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
-from solvers.uplink import Uplink
 
 # Maximum number of deadlines with a row of their own, evenly spread, if they differ.
 DEADLINE_ROWS = 24
@@ -36,7 +36,7 @@ RELEASE_ROWS = 12
 
 
 @dataclass
-class BucketModel:
+class BucketModel(Program):
     """The relaxation for given bucket edges.
 
     Times are in shares of the latest deadline. ``x[k, j]`` in [0, 1]: user k is in a
@@ -46,32 +46,15 @@ class BucketModel:
 
     Parameters
     ----------
-    tables, uplink
-        The problem and its discipline.
     edges_s
         Bucket edges, in s, from 0 to the latest start.
-    wanted, bound
-        Minimum and maximum number of users to serve.
     reloads
         Whether reloaded atoms are counted again, which adds rows for a tighter bound;
         otherwise each atom counts once in buckets j, j + 1, … for every j.
-    clock
-        Time limit for building the program.
-
-    Raises
-    ------
-    OutOfTimeError
-        If the clock runs out before the program is built.
     """
 
-    tables: Tables
-    uplink: Uplink
     edges_s: Floats
-    wanted: int
-    bound: int
     reloads: bool
-    clock: Clock
-    problem: Any = field(init=False)
     _x: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
     _count: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
     _visit: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
@@ -79,7 +62,7 @@ class BucketModel:
     _sooner: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
     _compute: list[list[Any]] = field(init=False)
 
-    def __post_init__(self) -> None:
+    def _build(self) -> None:
         t = self.tables
         self._unit_s = float(t.deadline_s[t.users].max())
         self._open = self.edges_s[:-1] / self._unit_s
@@ -88,21 +71,15 @@ class BucketModel:
         self._compute = [[] for _ in self._buckets]
         self._costs = {m: count_costs(t, m) for m in t.active}
         self._atoms = merged_atoms(t)
-        self.problem = pulp.LpProblem("buckets", pulp.LpMinimize)
         for m in t.active:
             self._users(m)
             self._visits(m)
         served = pulp.lpSum(self._in_by(k, self._buckets[-1]) for k in t.users.tolist())
-        self.problem += -served
-        self.problem += served >= self.wanted
-        self.problem += served <= self.bound
+        self._maximise(served)
         loads = self._gpu()
         if t.common_deadline_s is None:
             self._deadlines()
         self._spectrum(loads)
-
-    def _new(self, name: str, most: float | None = 1, cat: str = "Continuous") -> Any:
-        return self.problem.add_variable(name, 0, most, cat)
 
     def _in_by(self, k: int, j: int) -> Any:
         """Variable: whether a user is in a round of buckets 0 … j."""

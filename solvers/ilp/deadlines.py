@@ -21,6 +21,7 @@ from solvers.ilp.grid import (
     evenly_spaced,
     merged_atoms,
 )
+from solvers.ilp.program import Program
 from solvers.uplink import Uplink
 
 # Maximum number of deadlines with rows of their own, from quick to sharp, and of
@@ -107,7 +108,7 @@ def _bounded(
         part = clock.part(SHARE)
         try:
             program = DeadlineModel(
-                lenient, uplink, times_s, first, most + 1, bound, part
+                lenient, uplink, most + 1, bound, part, times_s, first
             )
         except OutOfTimeError:
             return bound
@@ -120,7 +121,7 @@ def _bounded(
 
 
 @dataclass
-class DeadlineModel:
+class DeadlineModel(Program):
     """The program for given times.
 
     Times are in shares of the latest deadline. Binary ``x[k]``: user k is served.
@@ -128,35 +129,18 @@ class DeadlineModel:
 
     Parameters
     ----------
-    tables, uplink
-        The problem and its discipline.
     times_s
         Deadlines that rows are made for, in s, ascending, the latest one last.
     first
         ``upfront``: nobody is served whose deadline is up to time ``first`` − 1, and
         somebody is whose deadline is up to time ``first``.
-    wanted, bound
-        Minimum and maximum number of users to serve.
-    clock
-        Time limit for building the program.
-
-    Raises
-    ------
-    OutOfTimeError
-        If the clock runs out before the program is built.
     """
 
-    tables: Tables
-    uplink: Uplink
     times_s: Sequence[float]
     first: int
-    wanted: int
-    bound: int
-    clock: Clock
-    problem: Any = field(init=False)
     _x: dict[int, Any] = field(init=False, default_factory=dict)
 
-    def __post_init__(self) -> None:
+    def _build(self) -> None:
         t = self.tables
         self._unit_s = float(self.times_s[-1])
         deadline_s = t.deadline_s[t.users]
@@ -168,14 +152,10 @@ class DeadlineModel:
         self._due: dict[int, list[list[int]]] = {
             m: [[] for _ in self.times_s] for m in t.active
         }
-        self.problem = pulp.LpProblem("deadlines", pulp.LpMinimize)
         for k, j in zip(t.users.tolist(), row.tolist(), strict=True):
             self._due[int(t.user_model[k])][j].append(k)
             self._x[k] = 0.0 if j < self.first else self._new(f"x_{k}", cat="Binary")
-        served = pulp.lpSum(self._x.values())
-        self.problem += -served
-        self.problem += served >= self.wanted
-        self.problem += served <= self.bound
+        self._maximise(pulp.lpSum(self._x.values()))
         if self.uplink == "upfront":
             some = (k for due in self._due.values() for k in due[self.first])
             self.problem += pulp.lpSum(self._x[k] for k in some) >= 1
@@ -185,9 +165,6 @@ class DeadlineModel:
             self._band()
         elif self.uplink == "dynamic":
             self._uploads()
-
-    def _new(self, name: str, most: float | None = 1, cat: str = "Continuous") -> Any:
-        return self.problem.add_variable(name, 0, most, cat)
 
     def _prefer(self) -> None:
         """Serve nobody in whose place another one can be served, who is not."""

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import highspy
 import pulp
 
-from solvers.core.tables import PlannedRound
 from solvers.errors import RefusalError
 from solvers.temporary import temporary_folder
 
@@ -98,16 +97,11 @@ class Clock:
         return Clock(time.monotonic() + share * max(0.0, self.left_s()))
 
 
-class Program(Protocol):
-    """An integer program that maximises users served (PuLP minimises the negative)."""
+class Bounded(Protocol):
+    """A program in PuLP, and how many users any solution of it serves at most."""
 
     problem: Any
-
-    def rounds(self) -> list[PlannedRound]:
-        """Extract the rounds of the last answer."""
-
-    def reject(self, rounds: list[PlannedRound]) -> None:
-        """Cut off the last answer, whose rounds turned out to be infeasible."""
+    bound: int
 
 
 @dataclass(frozen=True)
@@ -206,14 +200,14 @@ def _has_answer(highs: highspy.Highs) -> bool:
 
 
 def run(
-    program: Any, mip: str, clock: Clock, *, relaxed: bool = False, nodes: int = 0
+    program: Bounded, mip: str, clock: Clock, *, relaxed: bool = False, nodes: int = 0
 ) -> Answer:
     """Run an engine once on a program.
 
     Parameters
     ----------
     program
-        The program: any object with a PuLP ``problem``.
+        The program. It has no more users than its ``bound``, nor has the answer.
     mip
         ``"highs"`` or ``"cbc"``.
     clock
@@ -232,7 +226,7 @@ def run(
     if clock.left_s() <= 0:
         return NO_ANSWER
     if mip == "cbc":
-        return _run_cbc(program.problem, clock, relaxed=relaxed)
+        return _run_cbc(program, clock, relaxed=relaxed)
     limit = {"mip_max_nodes": nodes, **BOUND_ONLY_OPTIONS} if nodes else {}
     program.problem.solve(_Highs(clock, mip=not relaxed, **limit))
     highs = program.problem.solverModel
@@ -253,11 +247,16 @@ def run(
     return Answer(
         chosen=not relaxed and _has_answer(highs),
         finished=finished,
-        # The objective is minimised, as minus the users served.
-        bound=math.floor(-value + INTEGRALITY_TOLERANCE)
-        if math.isfinite(value)
-        else None,
+        bound=_users(program, value) if math.isfinite(value) else None,
     )
+
+
+def _users(program: Bounded, value: float) -> int:
+    """Round minus the objective to users, at most those that the program is told of.
+
+    An engine that is stopped before its first linear program knows no row.
+    """
+    return min(program.bound, math.floor(-value + INTEGRALITY_TOLERANCE))
 
 
 def cbc(**options: Any) -> Any:
@@ -280,8 +279,9 @@ def check_engine(mip: str) -> None:
         raise RefusalError(f"ilp: the CBC engine cannot be run; {allowed}")
 
 
-def _run_cbc(problem: Any, clock: Clock, *, relaxed: bool) -> Answer:
+def _run_cbc(program: Bounded, clock: Clock, *, relaxed: bool) -> Answer:
     """Run CBC, whose bound is available only if it finishes."""
+    problem = program.problem
     left_s = clock.left_s()
     limit = {"timeLimit": left_s} if math.isfinite(left_s) else {}
     check_engine("cbc")
@@ -297,7 +297,7 @@ def _run_cbc(problem: Any, clock: Clock, *, relaxed: bool) -> Answer:
     chosen, finished = _ended(problem, stats)
     bound = None
     if chosen and finished:
-        bound = math.floor(-pulp.value(problem.objective) + INTEGRALITY_TOLERANCE)
+        bound = _users(program, pulp.value(problem.objective))
     return Answer(chosen=chosen and not relaxed, finished=finished, bound=bound)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pulp
 
 from solvers.core.tables import PlannedRound, Tables
-from solvers.ilp.engine import ROOM, Clock
+from solvers.ilp.engine import ROOM
+from solvers.ilp.program import ExactProgram
 from solvers.tolerance import granted
-from solvers.uplink import Uplink
 
 # Initial points of tangency to w/s, as shares of the latest deadline.
 FIRST_TANGENTS = tuple(np.geomspace(0.02, 1.0, 12).tolist())
@@ -26,7 +26,7 @@ def max_rounds(tables: Tables) -> int:
 
 
 @dataclass
-class RoundModel:
+class RoundModel(ExactProgram):
     """The program with one slot per round; trailing slots may stay empty.
 
     Binary ``x[k, r]``: user k is in round r. Binary ``batch[m, b, r]``: round r runs a
@@ -39,37 +39,19 @@ class RoundModel:
 
     Parameters
     ----------
-    tables, uplink
-        The problem and its discipline.
     slots
         Maximum number of rounds.
-    wanted, bound
-        Minimum and maximum number of users to serve.
-    clock
-        Time limit for building the program.
-
-    Raises
-    ------
-    OutOfTimeError
-        If the clock runs out before the program is built.
     """
 
-    tables: Tables
-    uplink: Uplink
     slots: int
-    wanted: int
-    bound: int
-    clock: Clock
-    problem: Any = field(init=False)
     _slots: range = field(init=False)
     _x: dict[tuple[int, int], Any] = field(init=False)
     _start: list[Any] = field(init=False)
     _band: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
     _seen: set[tuple[PlannedRound, ...]] = field(init=False, default_factory=set)
 
-    def __post_init__(self) -> None:
+    def _build(self) -> None:
         t = self.tables
-        self.problem = pulp.LpProblem("rounds", pulp.LpMinimize)
         self._slots = range(self.slots)
         self._unit_s = float(t.deadline_s[t.users].max())
         self._demand = (t.demand_s / self._unit_s).tolist()
@@ -79,13 +61,9 @@ class RoundModel:
         for k in users:
             self.clock.check()
             for r in self._slots:
-                self._x[k, r] = self.problem.add_variable(f"x_{k}_{r}", cat="Binary")
-        self._start = [
-            self.problem.add_variable(f"start_{r}", 0, 1) for r in self._slots
-        ]
-        self.problem += -pulp.lpSum(self._x.values())
-        self.problem += pulp.lpSum(self._x.values()) <= self.bound
-        self.problem += pulp.lpSum(self._x.values()) >= self.wanted
+                self._x[k, r] = self._new(f"x_{k}_{r}", cat="Binary")
+        self._start = [self._new(f"start_{r}") for r in self._slots]
+        self._maximise(pulp.lpSum(self._x.values()))
         used, compute = self._batches()
         visited = self._visited()
         load = self._loads(used, visited)
@@ -98,7 +76,7 @@ class RoundModel:
         """Mark each model that serves any user; each user is served at most once."""
         visited = {}
         for m in self.tables.active:
-            visited[m] = self.problem.add_variable(f"visited_{m}", 0, 1)
+            visited[m] = self._new(f"visited_{m}")
             for k in self.tables.users_of[m].tolist():
                 served = pulp.lpSum(self._x[k, r] for r in self._slots)
                 self.problem += served <= visited[m]
@@ -116,8 +94,7 @@ class RoundModel:
             for r in self._slots:
                 self.clock.check()
                 batch = {
-                    b: self.problem.add_variable(f"batch_{m}_{b}_{r}", cat="Binary")
-                    for b in sizes
+                    b: self._new(f"batch_{m}_{b}_{r}", cat="Binary") for b in sizes
                 }
                 used[m, r] = pulp.lpSum(batch.values())
                 here = pulp.lpSum(self._x[k, r] for k in users)
@@ -148,7 +125,7 @@ class RoundModel:
             times: Any = resident
             for r in self._slots:
                 here = pulp.lpSum(used[m, r] for m in holders)
-                load = self.problem.add_variable(f"load_{atom}_{r}", 0, 1)
+                load = self._new(f"load_{atom}_{r}")
                 self.problem += load >= here - before
                 loads[r].append(load_s / self._unit_s * load)
                 before = here
@@ -228,7 +205,7 @@ class RoundModel:
     def _spectrum(self) -> None:
         t = self.tables
         for k, r in self._x:
-            self._band[k, r] = self.problem.add_variable(f"band_{k}_{r}", 0)
+            self._band[k, r] = self._new(f"band_{k}_{r}", None)
         self.problem += pulp.lpSum(self._band.values()) <= 1 + ROOM
         for share in FIRST_TANGENTS:
             for r in self._slots:

@@ -25,10 +25,10 @@ from solvers.ilp.engine import (
     Answer,
     Clock,
     OutOfTimeError,
-    Program,
     run,
 )
 from solvers.ilp.grid import bucket_edges, latest_start_s
+from solvers.ilp.program import ExactProgram
 from solvers.ilp.slots import RoundModel, max_rounds
 from solvers.ilp.visits import VisitModel, by_arcs, one_deadline_upfront
 from solvers.local_search import solver as local_search
@@ -211,7 +211,8 @@ def _visits(
     laminar = None if isinstance(forest, Crossing) else forest
 
     def build() -> VisitModel:
-        return VisitModel(lenient, laminar, state.served + 1, state.bound, clock)
+        wanted = state.served + 1
+        return VisitModel(lenient, uplink, wanted, state.bound, clock, laminar)
 
     return state.after(*_solve_program(tables, uplink, build, mip, clock))
 
@@ -241,9 +242,8 @@ def _slots(
         def build(
             slots: int = slots, part: Clock = part, state: _State = state
         ) -> RoundModel:
-            return RoundModel(
-                lenient, uplink, slots, state.served + 1, state.bound, part
-            )
+            wanted = state.served + 1
+            return RoundModel(lenient, uplink, wanted, state.bound, part, slots)
 
         found, answer = _solve_program(tables, uplink, build, mip, part)
         # Few slots prove nothing.
@@ -272,7 +272,7 @@ def _buckets(
         edges_s = bucket_edges(lenient, uplink, buckets)
         with suppress(OutOfTimeError):
             program = BucketModel(
-                lenient, uplink, edges_s, state.served + 1, state.bound, reloads, part
+                lenient, uplink, state.served + 1, state.bound, part, edges_s, reloads
             )
             answer = run(program, mip, part, relaxed=nodes == 0, nodes=nodes)
             if answer.finished and answer.bound is None:
@@ -290,7 +290,7 @@ def _buckets(
 def _solve_program(
     tables: Tables,
     uplink: Uplink,
-    build: Callable[[], Program],
+    build: Callable[[], ExactProgram],
     mip: str,
     clock: Clock,
 ) -> tuple[list[PlannedRound] | None, Answer]:

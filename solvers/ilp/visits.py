@@ -13,7 +13,8 @@ from solvers.core.forest import Crossing, Forest, build_forest
 from solvers.core.knapsack import batch_costs, batches, visit_rounds
 from solvers.core.orders import depth_first
 from solvers.core.tables import PlannedRound, Tables
-from solvers.ilp.engine import ROOM, Clock
+from solvers.ilp.engine import ROOM
+from solvers.ilp.program import ExactProgram
 from solvers.uplink import Uplink
 
 
@@ -28,8 +29,8 @@ def by_arcs(tables: Tables) -> bool:
 
 
 @dataclass
-class VisitModel:
-    """The program with one visit per model.
+class VisitModel(ExactProgram):
+    """The program with one visit per model, for ``upfront``.
 
     Load times satisfy the triangle inequality, so joining all rounds of a model into
     one visit never loads more: each model is visited at most once. Binary ``x[k]``:
@@ -37,32 +38,29 @@ class VisitModel:
     of batches of exactly b. If sharing is laminar and nothing is resident, a
     depth-first order loads each node of the forest once; otherwise binary
     ``arc[p, q]``: model q is visited right after model p (None: first), along one path.
+
+    Parameters
+    ----------
+    forest
+        Of the sharing, if it is laminar.
     """
 
-    tables: Tables
     forest: Forest | None
-    wanted: int
-    bound: int
-    clock: Clock
-    problem: Any = field(init=False)
     _x: dict[int, Any] = field(init=False, default_factory=dict)
     _batch: dict[tuple[int, int], Any] = field(init=False, default_factory=dict)
     _arc: dict[tuple[int | None, int], Any] = field(init=False, default_factory=dict)
 
-    def __post_init__(self) -> None:
+    def _build(self) -> None:
         t = self.tables
         if t.initial_atoms:
             self.forest = None
-        self.problem = pulp.LpProblem("visits", pulp.LpMinimize)
-        visited = {
-            m: self.problem.add_variable(f"visit_{m}", cat="Binary") for m in t.active
-        }
+        visited = {m: self._new(f"visit_{m}", cat="Binary") for m in t.active}
         seconds = []
         for m in t.active:
             self.clock.check()
             users = t.users_of[m].tolist()
             for k in users:
-                self._x[k] = self.problem.add_variable(f"x_{k}", cat="Binary")
+                self._x[k] = self._new(f"x_{k}", cat="Binary")
                 self.problem += self._x[k] <= visited[m]
                 seconds.append(float(t.demand_s[k]) * self._x[k])
             for first, second in pairwise(users):
@@ -70,18 +68,14 @@ class VisitModel:
             most = min(len(t.latency_s[m]) - 1, len(users))
             for b in range(1, most + 1):
                 if np.isfinite(t.latency_s[m][b]):
-                    batch = self.problem.add_variable(
-                        f"batch_{m}_{b}", 0, len(users) // b, cat="Integer"
-                    )
+                    batch = self._new(f"batch_{m}_{b}", len(users) // b, "Integer")
                     self._batch[m, b] = batch
                     seconds.append(float(t.latency_s[m][b]) * batch)
             self.problem += pulp.lpSum(self._x[k] for k in users) == pulp.lpSum(
                 b * v for (of, b), v in self._batch.items() if of == m
             )
         seconds += self._by_node(visited) if self.forest else self._by_arc(visited)
-        self.problem += -pulp.lpSum(self._x.values())
-        self.problem += pulp.lpSum(self._x.values()) <= self.bound
-        self.problem += pulp.lpSum(self._x.values()) >= self.wanted
+        self._maximise(pulp.lpSum(self._x.values()))
         # In shares of the deadline, as the engine's tolerances are.
         room = 1 + ROOM
         self.problem += pulp.lpSum(seconds) * (1 / t.deadline_s[t.users[0]]) <= room
@@ -94,7 +88,7 @@ class VisitModel:
         seconds = []
         used: list[Any] = [1.0]
         for node in range(1, len(forest.parent)):
-            used.append(self.problem.add_variable(f"node_{node}", 0, 1))
+            used.append(self._new(f"node_{node}"))
             if forest.parent[node] > 0:
                 self.problem += used[node] <= used[forest.parent[node]]
             for m in forest.models[node]:

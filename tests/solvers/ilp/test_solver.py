@@ -88,7 +88,7 @@ def test_a_time_limit_is_kept_and_the_bound_stays_proven(uplink):
 def slots(tables: Tables, *, wanted: int = 0) -> RoundModel:
     """Build a program of eight slots that asks for so many users."""
     bound = len(tables.users)
-    return RoundModel(tables, "dynamic", 8, wanted, bound, NO_CLOCK)
+    return RoundModel(tables, "dynamic", wanted, bound, NO_CLOCK, 8)
 
 
 def test_an_answer_at_the_time_limit_is_not_taken_for_the_best():
@@ -112,7 +112,7 @@ def test_a_limit_on_nodes_leaves_a_bound():
     tables = Tables(problem)
     edges_s = bucket_edges(tables, "static", 6)
     served = solve(problem, "greedy", uplink="static").served
-    program = BucketModel(tables, "static", edges_s, served, 30, True, NO_CLOCK)
+    program = BucketModel(tables, "static", served, 30, NO_CLOCK, edges_s, True)
     answer = run(program, "highs", NO_CLOCK, nodes=1)
     assert not answer.finished
     assert served <= answer.bound <= 30
@@ -123,7 +123,7 @@ def test_an_engine_that_fails_bounds_nothing(status, monkeypatch):
     """HiGHS then gives 0 as its bound, as if nobody could be served."""
     tables = Tables(family(1, 6)[0])
     edges_s = bucket_edges(tables, "dynamic", 4)
-    program = BucketModel(tables, "dynamic", edges_s, 0, 6, True, NO_CLOCK)
+    program = BucketModel(tables, "dynamic", 0, 6, NO_CLOCK, edges_s, True)
     failed = getattr(highspy.HighsModelStatus, status)
     monkeypatch.setattr(highspy.Highs, "getModelStatus", lambda _: failed)
     answer = run(program, "highs", NO_CLOCK)
@@ -131,11 +131,26 @@ def test_an_engine_that_fails_bounds_nothing(status, monkeypatch):
     assert not answer.finished
 
 
+def test_an_engine_that_is_stopped_at_once_bounds_no_more_than_was_known(monkeypatch):
+    """HiGHS then adds up the objective, as if no row stood beside it."""
+    tables = Tables(family(1, 6)[0])
+    program = RoundModel(tables, "dynamic", 0, 5, NO_CLOCK, 8)
+    stopped = SimpleNamespace(
+        mip_dual_bound=-48.0,
+        primal_solution_status=highspy.SolutionStatus.kSolutionStatusNone,
+    )
+    limit = highspy.HighsModelStatus.kTimeLimit
+    monkeypatch.setattr(highspy.Highs, "getInfo", lambda _: stopped)
+    monkeypatch.setattr(highspy.Highs, "getModelStatus", lambda _: limit)
+    answer = run(program, "highs", NO_CLOCK)
+    assert (answer.bound, answer.finished) == (5, False)
+
+
 def test_an_unfinished_linear_program_bounds_nothing():
     """The objective of a simplex method cut short is not a bound."""
     tables = Tables(family(1, 40, models=8)[0])
     edges_s = bucket_edges(tables, "static", 40)
-    program = BucketModel(tables, "static", edges_s, 0, 40, False, NO_CLOCK)
+    program = BucketModel(tables, "static", 0, 40, NO_CLOCK, edges_s, False)
     assert run(program, "highs", Clock.of(0.01), relaxed=True).bound is None
     assert run(program, "highs", NO_CLOCK, relaxed=True).bound <= 40
 
@@ -176,11 +191,11 @@ def test_building_stops_with_the_clock():
     over = Clock.of(0.0)
     edges_s = bucket_edges(tables, "static", 4)
     with pytest.raises(OutOfTimeError):
-        BucketModel(tables, "static", edges_s, 0, 20, False, over)
+        BucketModel(tables, "static", 0, 20, over, edges_s, False)
     with pytest.raises(OutOfTimeError):
-        RoundModel(tables, "static", 4, 0, 20, over)
+        RoundModel(tables, "static", 0, 20, over, 4)
     with pytest.raises(OutOfTimeError):
-        VisitModel(tables, None, 0, 20, over)
+        VisitModel(tables, "upfront", 0, 20, over, None)
 
 
 @pytest.mark.parametrize("uplink", UPLINKS)
@@ -226,7 +241,7 @@ def check_buckets(
     optimum = solve(problem, "exhaustive", uplink=uplink).served
     edges_s = bucket_edges(tables, uplink, buckets)
     users = len(tables.users)
-    program = BucketModel(tables, uplink, edges_s, 0, users, reloads, NO_CLOCK)
+    program = BucketModel(tables, uplink, 0, users, NO_CLOCK, edges_s, reloads)
     linear = run(program, "highs", NO_CLOCK, relaxed=True)
     whole = run(program, "highs", NO_CLOCK)
     assert optimum <= whole.bound <= linear.bound <= users
@@ -250,7 +265,7 @@ def test_relaxations_prove_what_the_other_bound_does_not():
         tables = Tables(problem)
         served = solve(problem, "exhaustive", uplink="static").served
         edges_s = bucket_edges(tables, "static", 16)
-        program = BucketModel(tables, "static", edges_s, 0, 8, False, NO_CLOCK)
+        program = BucketModel(tables, "static", 0, 8, NO_CLOCK, edges_s, False)
         bound = run(program, "highs", NO_CLOCK, relaxed=True).bound
         assert bound >= served
         proven += bound == served < upper_bound(tables, "static")
@@ -434,7 +449,7 @@ def test_highs_may_have_been_used_before_with_other_threads():
     y = integers.add_variable("y", 0, 3, cat="Integer")
     integers.setObjective(-1 * y)
     integers.addConstraint(2 * y <= 5)
-    answer = run(SimpleNamespace(problem=integers), "highs", NO_CLOCK)
+    answer = run(SimpleNamespace(problem=integers, bound=3), "highs", NO_CLOCK)
     assert answer == Answer(chosen=True, finished=True, bound=2)
 
 
