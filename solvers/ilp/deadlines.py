@@ -6,15 +6,23 @@ is loaded once if it is used. ``docs/mathematics.md``, section 7, proves each ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pulp
 
 from solvers.core.tables import Ints, Tables
-from solvers.ilp.engine import MOST_CHOICES, ROOM, Clock, OutOfTimeError, run
+from solvers.ilp.engine import (
+    MOST_CHOICES,
+    ROOM,
+    Answer,
+    Clock,
+    OutOfTimeError,
+    run,
+)
 from solvers.ilp.grid import (
     cost_lines,
     count_costs,
@@ -48,6 +56,7 @@ def deadline_bound(
     bound: int,
     clock: Clock,
     *,
+    mip: str = "highs",
     rows: Sequence[int] = DEADLINES,
     nodes: int = NODES,
 ) -> int:
@@ -61,6 +70,8 @@ def deadline_bound(
         Users that a known schedule serves, and a known bound.
     clock
         When to stop; what is proven by then counts.
+    mip
+        Engine: ``"highs"`` or ``"cbc"``.
     rows
         Maximum number of deadlines with rows of their own, one after the other.
     nodes
@@ -82,11 +93,12 @@ def deadline_bound(
         return served
     due_s = np.unique(lenient.deadline_s[lenient.users])
     tried: list[float] = []
+    solve = partial(run, mip=mip, nodes=nodes)
     for wanted in rows:
         most = min(wanted, MOST_CHOICES // len(tables.users), len(due_s))
         times_s = evenly_spaced(due_s, most)
         if most and bound > served and times_s != tried:
-            bound = _bounded(lenient, uplink, times_s, served, bound, clock, nodes)
+            bound = _bounded(lenient, uplink, times_s, served, bound, clock, solve)
         tried = times_s
     return bound
 
@@ -98,7 +110,7 @@ def _bounded(
     served: int,
     bound: int,
     clock: Clock,
-    nodes: int,
+    solve: Callable[..., Answer],
 ) -> int:
     """Bound the users by rows for given times."""
     most = served
@@ -112,7 +124,7 @@ def _bounded(
             )
         except OutOfTimeError:
             return bound
-        answer = run(program, "highs", part, nodes=nodes)
+        answer = solve(program, clock=part)
         if answer.bound is not None:
             most = max(most, min(bound, answer.bound))
         elif not answer.finished:

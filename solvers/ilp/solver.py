@@ -1,9 +1,9 @@
 """Integer linear programs, built with PuLP and solved by HiGHS (CBC on request).
 
-Three programs: one visit per model where only totals matter
-(:mod:`solvers.ilp.visits`), a time-bucket relaxation that bounds every schedule
-(:mod:`solvers.ilp.buckets`), and the exact program with one slot per round
-(:mod:`solvers.ilp.slots`).
+Four programs: one visit per model where only totals matter (:mod:`solvers.ilp.visits`),
+two relaxations that bound every schedule, by deadlines where these differ
+(:mod:`solvers.ilp.deadlines`) and by time buckets (:mod:`solvers.ilp.buckets`), and the
+exact program with one slot per round (:mod:`solvers.ilp.slots`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from solvers.core.forest import Crossing, build_forest
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
 from solvers.ilp.buckets import BucketModel
+from solvers.ilp.deadlines import deadline_bound
 from solvers.ilp.engine import (
     MOST_CHOICES,
     NO_ANSWER,
@@ -78,6 +79,9 @@ RELAXATIONS: dict[Uplink, tuple[_Stage, ...]] = {
     ),
 }
 
+# Share of the time left that the relaxation by deadlines may take.
+DEADLINES_SHARE = 0.4
+
 # Share of the remaining time for the program with few slots, which rarely proves
 # anything.
 FEW_SLOTS_SHARE = 0.3
@@ -120,9 +124,9 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     Supports any sharing, deadlines and (``dynamic``) releases; a model may recur in any
     number of rounds. The programs grant the whole tolerance, and what they choose is
     timed by the problem. With one deadline and ``upfront`` only totals matter, and a
-    small program is exact. Otherwise time-bucket relaxations bound the users until the
-    bound meets the best rounds known; the exact program, with one slot per round,
-    closes any remaining gap.
+    small program is exact. Otherwise relaxations, by deadlines and by time buckets,
+    bound the users until the bound meets the best rounds known; the exact program, with
+    one slot per round, closes any remaining gap.
 
     Returns
     -------
@@ -263,6 +267,10 @@ def _buckets(
     if latest_start_s(lenient) <= 0:
         return state
     small = _small(tables)
+    if tables.common_deadline_s is None and not small:
+        part = clock.part(DEADLINES_SHARE)
+        bound = deadline_bound(tables, uplink, state.served, state.bound, part, mip=mip)
+        state = state.lowered(bound)
     for buckets, nodes, reloads, share in RELAXATIONS[uplink]:
         if not state.open or (small and nodes):
             break

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from solvers import UPLINKS, Problem, solve
+from solvers.bounds.upper_bound import upper_bound
 from solvers.core.tables import Tables
 from solvers.ilp import deadlines
+from solvers.ilp import solver as ilp
 from solvers.ilp.deadlines import deadline_bound
 from solvers.ilp.engine import Clock
 from tests.solvers.strategies import EXTENDED_KINDS, problems, seeded_problem
@@ -82,6 +84,21 @@ def test_what_is_due_early_is_done_early(residency):
     tables = Tables(two_jobs(residency=residency))
     assert solve(tables.problem, "exhaustive", uplink="upfront").served == 2
     assert deadline_bound(tables, "upfront", 0, 4, NO_CLOCK) == 2
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_it_is_enough_for_a_proof_of_ilp(uplink, monkeypatch):
+    """Where the buckets prove nothing, and no program of slots is built."""
+    monkeypatch.setattr(ilp, "RELAXATIONS", dict.fromkeys(UPLINKS, ()))
+    monkeypatch.setattr(ilp, "SMALL", 0)
+    monkeypatch.setattr(ilp, "MOST_CHOICES", 0)
+    rng = np.random.default_rng(33)
+    problem = seeded_problem(
+        rng, sharing="crossing", users=12, models=4, deadlines="own"
+    )
+    result = solve(problem, "ilp", uplink=uplink)
+    assert result.status == "optimal"
+    assert result.served < upper_bound(Tables(problem), uplink)
 
 
 def test_uploads_matter_only_for_deadlines_that_are_met():
