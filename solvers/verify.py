@@ -365,7 +365,7 @@ def _band(problem: Problem, uploads: Mapping[str, Sequence[Segment]]) -> Iterato
         held_hz += hz
         most_hz = max(most_hz, held_hz)
     for held in uploads.values() if over_s[-1] else ():
-        beyond_s = math.fsum(
+        beyond_s = sum(
             over_s[bisect_left(at_s, s.end_s)] - over_s[bisect_left(at_s, s.start_s)]
             for s in held
         )

@@ -136,6 +136,14 @@ SCHEDULE_MUTATIONS = {
         },
         "the users hold 8e+09 Hz at once of 10 Hz",
     ),
+    "too much band for longer than can be added up": (
+        {
+            "bandwidth.3.segments": to(
+                [{"start_s": 0.0, "end_s": 1.7e308, "hz": 20.0}] * 2
+            )
+        },
+        "Hz at once of 10 Hz",
+    ),
     "upload after the start": (
         {"bandwidth.0.segments.0.end_s": plus(15.0)},
         "user 'c0': uploads after its batch has started",
