@@ -13,7 +13,7 @@ from edgesim.storage.files import (
     write_json,
     write_whole,
 )
-from edgesim.storage.output_folder import Kind, json_schema_name
+from edgesim.storage.manifest import Kind, json_schema_name
 from solvers import Problem, Schedule
 from solvers.registry import NO_SHARING
 

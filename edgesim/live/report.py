@@ -24,7 +24,7 @@ from edgesim.profile.values import Measured, Profile
 from edgesim.results.pictures import Pictures
 from edgesim.results.rows import Row, write_csv
 from edgesim.storage.files import write_json, write_whole
-from edgesim.storage.output_folder import Kind
+from edgesim.storage.manifest import Kind
 from edgesim.text import counted, markdown_table, size_text
 
 PICTURE = "compare"

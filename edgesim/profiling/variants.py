@@ -14,7 +14,8 @@ import torch
 from edgesim.errors import InputError
 from edgesim.profiling.architecture import NetworkSpec, build_network
 from edgesim.profiling.blocks import numbered_block, state_tensors
-from edgesim.storage.output_folder import Kind, write_output_folder
+from edgesim.storage.manifest import Kind
+from edgesim.storage.output_folder import write_output_folder
 
 MOST_VARIANTS = 99
 

@@ -17,7 +17,8 @@ from edgesim.replay.plan import ReplayPlan
 from edgesim.results.pictures import PictureError, write_pictures
 from edgesim.results.rows import write_csv
 from edgesim.storage.files import write_json, write_whole
-from edgesim.storage.output_folder import Kind, json_schema_name, write_output_folder
+from edgesim.storage.manifest import Kind, json_schema_name
+from edgesim.storage.output_folder import write_output_folder
 from edgesim.text import counted, shortened
 
 OUTPUTS = ("rounds.csv", "errors.csv", "errors.md", "replay.png", "replay.json")

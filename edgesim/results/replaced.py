@@ -11,7 +11,7 @@ from edgesim.plugins import file_name
 from edgesim.results import online_summary, plan_summary
 from edgesim.results.provenance import RUN
 from edgesim.storage.files import read_json
-from edgesim.storage.output_folder import Kind, json_schema_name
+from edgesim.storage.manifest import Kind, json_schema_name
 from edgesim.text import counted
 
 PAGE = "report.html"

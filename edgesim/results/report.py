@@ -35,7 +35,8 @@ from edgesim.results.tables import (
     dump_rounds,
 )
 from edgesim.storage.files import TEXT, write_json, write_or_save
-from edgesim.storage.output_folder import Kind, write_output_folder, write_sealed
+from edgesim.storage.manifest import Kind, write_sealed
+from edgesim.storage.output_folder import write_output_folder
 from edgesim.storage.rescue import rescued
 from edgesim.text import counted
 

@@ -16,7 +16,7 @@ import pytest
 
 import solvers
 from edgesim.instances import read_schedule
-from edgesim.storage.output_folder import MANIFEST
+from edgesim.storage.manifest import MANIFEST
 from solvers.temporary import MARK
 from tests.command import edgesim
 from tests.examples import SCENARIO, TRACE, instance

@@ -15,7 +15,7 @@ from edgesim.experiment.run import run_all
 from edgesim.experiment.trial import Trial
 from edgesim.instances import read_instance, read_schedule
 from edgesim.profile.file import read_profile
-from edgesim.storage.output_folder import MANIFEST
+from edgesim.storage.manifest import MANIFEST
 from solvers import UPLINKS, Result, solve, verify
 from tests.command import edgesim
 from tests.engine.plan_records import records_of

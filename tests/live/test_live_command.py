@@ -20,7 +20,7 @@ from edgesim.live import run as running
 from edgesim.live import session
 from edgesim.profiling.device import CpuDevice
 from edgesim.results import online_summary
-from edgesim.storage.output_folder import MANIFEST
+from edgesim.storage.manifest import MANIFEST
 from tests.command import Finished, edgesim
 from tests.live import cases
 from tests.live.cases import SCENARIO, write_files

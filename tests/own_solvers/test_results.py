@@ -14,7 +14,7 @@ from edgesim.experiment.inputs import load_inputs
 from edgesim.experiment.own_solvers import own_solver, solve_by_name
 from edgesim.experiment.run import run_all
 from edgesim.instances import read_instance, read_schedule
-from edgesim.storage.output_folder import MANIFEST
+from edgesim.storage.manifest import MANIFEST
 from solvers import OwnSolverError, RefusalError, solve
 from tests.command import edgesim
 from tests.own_solvers.mine import ONLINE, check_refused, line_of, rows_of

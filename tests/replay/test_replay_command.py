@@ -16,7 +16,7 @@ from edgesim.instances import write_instance, write_schedule
 from edgesim.profile.file import write_profile
 from edgesim.replay import session
 from edgesim.replay.report import OUTPUTS
-from edgesim.storage.output_folder import MANIFEST
+from edgesim.storage.manifest import MANIFEST
 from solvers import Problem, Schedule
 from tests.command import Finished, edgesim
 from tests.replay import cases

@@ -16,7 +16,7 @@ from edgesim.replay import comparison as pairs
 from edgesim.replay.comparison import RoundTime
 from edgesim.replay.plan import make_plan
 from edgesim.replay.report import OUTPUTS, Replayed, Setting, text, write_report
-from edgesim.storage.output_folder import MANIFEST
+from edgesim.storage.manifest import MANIFEST
 from solvers import Problem
 from tests.replay import cases
 

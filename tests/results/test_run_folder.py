@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgesim.results.replaced import earlier_run
-from edgesim.storage.output_folder import MANIFEST
+from edgesim.storage.manifest import MANIFEST
 from tests.command import edgesim
 from tests.examples import SCENARIO, TRACE
 

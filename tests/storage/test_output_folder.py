@@ -20,13 +20,11 @@ import pytest
 from edgesim.errors import InputError, KeptWarning
 from edgesim.storage import output_folder
 from edgesim.storage.files import WriteError
+from edgesim.storage.manifest import MANIFEST, Kind, write_sealed
 from edgesim.storage.output_folder import (
-    MANIFEST,
-    Kind,
     add_output,
     check_output_folder,
     write_output_folder,
-    write_sealed,
 )
 
 OLD = {"summary.json": "{}", "plans/0/dp.json": "[0]", "plans/1/dp.json": "[1]"}
@@ -381,10 +379,10 @@ def test_the_current_folder_is_no_output(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from edgesim.storage import output_folder
+from edgesim.storage import swap
 from tests.storage.test_output_folder import NEW, _write
 
-moves = output_folder._Moves.move
+moves = swap.Moves.move
 left = int(sys.argv[2])
 
 def move(self, source, target):
@@ -394,7 +392,7 @@ def move(self, source, target):
         os.kill(os.getpid(), signal.SIGKILL)
     moves(self, source, target)
 
-output_folder._Moves.move = move
+swap.Moves.move = move
 _write(Path(sys.argv[1]), NEW)
 """
 

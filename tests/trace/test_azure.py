@@ -6,7 +6,7 @@ import csv
 import json
 from pathlib import Path
 
-from edgesim.storage.output_folder import MANIFEST
+from edgesim.storage.manifest import MANIFEST
 from tests.command import edgesim
 from tests.shared_data import require_shared
 
