@@ -60,7 +60,7 @@ bench: $(VENV)/.dev      ## speed and memory; prints tables, never fails on time
 limits: $(VENV)/.dev     ## what the largest inputs take; half an hour and 8 GB of disk
 	$(BIN)/python -m tests.benchmarks.limits
 
-compare: $(VENV)/.dev    ## all solvers and their peers on tests/instances; over an hour
+compare: $(VENV)/.dev    ## all solvers and their peers on tests/instances; two hours
 	$(BIN)/python -m tests.benchmarks.compare --groups all --time-limit 5
 
 check: $(VENV)/.dev      ## what a person forgets: lint, types, tests

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from types import SimpleNamespace
 
 import matplotlib.image
@@ -30,8 +29,8 @@ from tests.benchmarks.comparison import (
     sharing,
     summary,
     table,
-    unanswered,
 )
+from tests.benchmarks.page import PAGE, written
 from tests.instances import CASES, LARGE, best_known, digest, make
 
 LAMINAR, CROSSING = "bottom-gpu-00-dynamic", "mixed-00-upfront"
@@ -225,36 +224,10 @@ def test_runs_without_any_schedule_are_counted_beside_their_gap() -> None:
     assert "| 40.00% (100.0%) of 3, 1 empty |" in text.splitlines()[-1]
 
 
-CP_SAT = {
-    "cp-sat": "1 worker, from nothing",
-    "cp-sat-hinted": "8 workers, from `greedy`'s schedule",
-}
-
-
-def settings_of_cp_sat() -> str:
-    """Write the table of the mathematics: CP-SAT from nothing and with a hint."""
-    folder = Path(__file__).parents[1] / "instances" / "tables"
-    records = read_records(folder / "cp-sat.csv")
-    best = best_of(records, best_known())
-    lines = [
-        "| CP-SAT | cases | without any answer | mean gap (worst) % | proven |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for solver, name in CP_SAT.items():
-        runs = [run for run in records if run.solver == solver and run.answered]
-        gaps = [100 * (gap(run, best) or 0.0) for run in runs]
-        lines.append(
-            f"| {name} | {len(runs)} | {unanswered(runs, best)} "
-            f"| {fmean(gaps):.2f} ({max(gaps):.1f}) "
-            f"| {sum(run.proven for run in runs)} |"
-        )
-    return "\n".join(lines)
-
-
-def test_the_mathematics_says_what_cp_sat_finds() -> None:
-    """Runs without any answer stand beside the gap."""
-    page = (Path(__file__).parents[2] / "docs" / "mathematics.md").read_text("utf-8")
-    assert settings_of_cp_sat() in page
+def test_the_page_shows_the_tables_of_the_campaign() -> None:
+    """As ``python -m tests.benchmarks.page`` writes them."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert written(page) == page
 
 
 def test_sharing_is_compared_in_pairs() -> None:
