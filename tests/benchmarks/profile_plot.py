@@ -18,7 +18,7 @@ from tests.benchmarks.comparison import gap
 
 _PEER_COLOURS = {
     "cp-sat": "#cc79a7",
-    "cp-sat-hinted": "#882255",
+    "cp-sat-hinted": "#56b4e9",
     "highs-plain": "#333333",
 }
 
