@@ -8,10 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgesim.errors import KeptWarning
-from edgesim.storage.files import (
-    permissions,
-    resolved,
-)
+from edgesim.storage.files import permissions, resolved
 from edgesim.text import plain
 
 

@@ -10,11 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from edgesim.errors import InputError
-from edgesim.storage.files import (
-    permissions,
-    resolved,
-    write_out,
-)
+from edgesim.storage.files import permissions, resolved, write_out
 from edgesim.storage.kept import free_name, shown, warn
 from edgesim.storage.manifest import (
     MANIFEST,

@@ -54,10 +54,12 @@ def _by_group(
     return dict(sorted(found.items(), key=lambda item: solvers.index(item[0][0])))
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out a table, text left and numbers right."""
+def markdown(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 2
+) -> str:
+    """Lay out a table whose first columns are words and the others numbers."""
     lines = ["| " + " | ".join(head) + " |"]
-    lines.append("|" + "---|" * 2 + "---:|" * (len(head) - 2))
+    lines.append("|" + "---|" * words + "---:|" * (len(head) - words))
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
@@ -95,7 +97,7 @@ def table(records: Sequence[Record], best: Mapping[str, int]) -> str:
         "Gap: users short of the best known value, as a share of it. A `-noshare` "
         "solver is held against the best with sharing. No answer: of these, runs that "
         "ended without any schedule, a gap of 100 %. Proven: runs whose bound is "
-        "met.\n\n" + _markdown(head, rows)
+        "met.\n\n" + markdown(head, rows)
     )
 
 
@@ -119,7 +121,7 @@ def summary(records: Sequence[Record], best: Mapping[str, int]) -> str:
     return (
         "# Mean gap to the best known value (worst gap) of so many runs\n\n"
         "*Empty*: of these, runs that ended without any schedule, a gap of 100 %.\n\n"
-        + _markdown(("group", *solvers), rows)
+        + markdown(("group", *solvers), rows)
     )
 
 
@@ -179,7 +181,7 @@ def sharing(records: Sequence[Record]) -> str:
         "Each solver against its `-noshare` twin on the same cases: paired "
         "differences of users served (means over seeds), with 95 % intervals of "
         "Student's t over the cases. Cases in which nobody is served without sharing "
-        "are left out of *by case*.\n\n" + _markdown(head, rows)
+        "are left out of *by case*.\n\n" + markdown(head, rows)
     )
 
 
@@ -235,7 +237,7 @@ def laminar(records: Sequence[Record]) -> str:
         "# dp against proven optima\n\n"
         "Cases that dp takes: laminar sharing, one deadline, releases 0. Ratio: run "
         "time of the exact solver / run time of dp, where it proves its answer.\n\n"
-        + _markdown((*head, "median ratio"), rows)
+        + markdown((*head, "median ratio"), rows)
         + "\n"
-        + _markdown(single, every)
+        + markdown(single, every)
     )

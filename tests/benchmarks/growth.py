@@ -23,6 +23,7 @@ import numpy as np
 from edgesim.storage.files import write_whole
 from solvers import Problem, Result, solve
 from tests.benchmarks.campaign import checked
+from tests.benchmarks.comparison import markdown
 from tests.benchmarks.peer import PeerResult, planned_rounds
 from tests.benchmarks.problems import campus_like
 from tests.instances import digest
@@ -314,13 +315,7 @@ def _by_size(
             row.append(spread(of, value) if of else "–")
         rows.append(row)
     head = ["users", name, *(setting.name for setting in settings)]
-    return _markdown(head, rows)
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---:|" * len(head)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    return markdown(head, rows, words=0)
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from tests.benchmarks.comparison import ALL
+from tests.benchmarks.comparison import ALL, markdown
 from tests.instances.best import BEST_KNOWN
 
 PAGE = Path(__file__).parents[2] / "docs" / "mathematics.md"
@@ -28,33 +28,25 @@ def _rows(name: str) -> list[list[str]]:
     return [rows[0], *rows[2:]]
 
 
-def _markdown(rows: list[list[str]], words: int = 1) -> str:
-    """Lay out a table whose first columns are words and the others numbers."""
-    below = "|" + "---|" * words + "---:|" * (len(rows[0]) - words)
-    head, *rest = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([head, below, *rest])
-
-
 def gaps() -> str:
     """Mean and worst gap by group and solver, in %, without those of other cases."""
     head, *rows = _rows("summary.md")
     kept = [place for place, name in enumerate(head) if name != PLAIN]
     short = [[re.sub(r"%| of \d+.*", "", row[place]) for place in kept] for row in rows]
-    return _markdown([[head[place] for place in kept], *short])
+    return markdown([head[place] for place in kept], short, words=1)
 
 
 def solvers() -> str:
     """Each solver over all groups."""
     head, *rows = _rows("table.md")
-    found = [head[:1] + head[2:]]
-    found += [r[:1] + r[2:] for r in rows if r[1] == ALL and r[0] != PLAIN]
-    return _markdown(found)
+    kept = [r[:1] + r[2:] for r in rows if r[1] == ALL and r[0] != PLAIN]
+    return markdown(head[:1] + head[2:], kept, words=1)
 
 
 def proofs() -> str:
     """``dp`` against what other solvers prove."""
     head, *rows = _rows("laminar.md")
-    return _markdown([head, *(row for row in rows if row[0] != PLAIN)], words=2)
+    return markdown(head, [row for row in rows if row[0] != PLAIN])
 
 
 def gains() -> str:
@@ -62,23 +54,22 @@ def gains() -> str:
     _, *rows = _rows("sharing.md")
     names = list(dict.fromkeys(row[0] for row in rows))
     groups = list(dict.fromkeys(row[1] for row in rows if row[1] != ALL))
-    found = [["group"]]
+    head = ["group"]
     for name in names:
-        found[0] += [f"{name}: more served", "%"]
+        head += [f"{name}: more served", "%"]
     cells = {(name, group): [more, share] for name, group, _, more, share, *_ in rows}
-    for group in [*groups, ALL]:
-        found.append([group])
+    found = [[group] for group in (*groups, ALL)]
+    for row in found:
         for name in names:
-            found[-1] += cells.get((name, group), ["–", "–"])
-    return _markdown(found)
+            row += cells.get((name, row[0]), ["–", "–"])
+    return markdown(head, found, words=1)
 
 
 def written(page: str) -> str:
     """Replace the tables of a page that have the same heads as these."""
     for table in (gaps(), solvers(), proofs(), gains()):
-        head = table.splitlines()[0]
-        start = page.index(head + "\n")
-        page = page[:start] + table + page[page.index("\n\n", start) :]
+        start = page.index(table.splitlines()[0] + "\n")
+        page = page[:start] + table + page[page.index("\n\n", start) + 1 :]
     return page
 
 
