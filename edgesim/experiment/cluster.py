@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +15,7 @@ from typing import Any
 from edgesim.errors import InputError, Parameter, short
 from edgesim.experiment.identity import installed
 from edgesim.plugins import told
+from edgesim.storage.files import read_json
 
 _ANSWER_S = 10.0
 """How long a scheduler may take to answer, and may be without workers."""
@@ -40,8 +41,10 @@ def dask_cluster(dask: str) -> Iterator[Executor]:
     Raises
     ------
     InputError
-        When Dask is not installed, nobody answers, or workers keep dying.
+        When there is no such address, Dask is not installed, nobody answers, or
+        workers keep dying.
     """
+    address = scheduler_address(dask)
     try:
         from distributed import Client
         from distributed.scheduler import KilledWorker, NoValidWorkerError
@@ -53,7 +56,7 @@ def dask_cluster(dask: str) -> Iterator[Executor]:
     try:
         with (
             _silence(),
-            _client(Client, dask) as client,
+            _client(Client, address) as client,
             client.get_executor(pure=False) as executor,
             _while_workers(client, lambda: executor.shutdown(wait=False)),
         ):
@@ -143,9 +146,8 @@ def _check_workers(client: Any, dask: str) -> None:
         raise InputError(Parameter("dask"), f"a worker of {dask} has {what}")
 
 
-def _client(kind: Any, dask: str) -> Any:
+def _client(kind: Any, address: str) -> Any:
     """Connect to a scheduler, or say that nobody answers."""
-    address = _address(dask)
     try:
         client = kind(address=address, timeout=_ANSWER_S, set_as_default=False)
     except Exception as error:
@@ -161,17 +163,26 @@ def _client(kind: Any, dask: str) -> Any:
     return client
 
 
-def _address(dask: str) -> str:
-    """Return the address that is given, or that a scheduler's file states."""
+def scheduler_address(dask: str) -> str:
+    """Return the address that is given, or that a scheduler's file states.
+
+    Parameters
+    ----------
+    dask
+        The address, as ``tcp://host:8786``, or the name of the file.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or the file states no address.
+    """
+    place: Parameter | str = Parameter("dask")
     address: Any = dask
-    if Path(dask).is_file():
-        try:
-            address = json.loads(Path(dask).read_bytes())["address"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                Parameter("dask"), f"{_MUST}; {dask!r} states none: {told(error)}"
-            ) from None
+    if os.path.isfile(dask):
+        place = f"{dask}: address"
+        content = read_json(Path(dask))
+        address = content.get("address") if isinstance(content, dict) else None
     # Dask takes 20 s to refuse one without a port.
     if not isinstance(address, str) or not re.fullmatch(r".+:[0-9]+", address):
-        raise InputError(Parameter("dask"), f"{_MUST}, found {short(address)}")
+        raise InputError(place, f"{_MUST}, found {short(address)}")
     return address

@@ -50,7 +50,7 @@ def run_case(name: str, seed: int, number: int, folder: Path) -> Verdict:
     files[damaged] = example.files[damaged].damaged(rng)
     draws = rng.integers(PICTURES_EVERY) == 0
     with nullcontext() if draws else without_pictures():
-        return judge(folder, files, words, set(example.outputs))
+        return judge(folder, files, words, example)
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def run_ends(
             files = {other: one.valid() for other, one in example.files.items()}
             files[file] = content.valid()
             words = chosen(rng, example.commands)
-            ended[where] = judge(folder, files, words, set(example.outputs))
+            ended[where] = judge(folder, files, words, example)
     return ended
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from edgesim.campaign.state import STATE_FILE
 from edgesim.profile.values import Profile
 from edgesim.shipped import data_file
 from tests.command import edgesim
@@ -46,12 +47,15 @@ class Example:
         Command lines, one of which is drawn, with ``{}`` for the folder.
     outputs
         First parts of what may be left.
+    codes
+        Exit codes of a command that read the files.
     """
 
     files: Mapping[str, Content]
     damaged: tuple[str, ...]
     commands: tuple[tuple[str, ...], ...]
     outputs: tuple[str, ...] = ("out",)
+    codes: tuple[int, ...] = (0,)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -203,8 +207,9 @@ def _figures() -> tuple[Example, ...]:
     return tuple(both)
 
 
-def _campaigns() -> tuple[Example, ...]:
-    jobs = [
+def _campaign(**more: Any) -> dict[str, Any]:
+    """Return a campaign of two jobs, each with more keys."""
+    jobs: list[dict[str, Any]] = [
         {"name": "one", "command": "edgesim list {first}", "expected_s": 1.0},
         {
             "name": "two",
@@ -213,15 +218,33 @@ def _campaigns() -> tuple[Example, ...]:
             "after": ["one"],
         },
     ]
-    campaign = {
+    return {
         "schema": "edgesim.campaign/1",
         "name": "small",
         "about": "Two jobs.",
         "words": {"first": "solvers", "second": "--device {device}"},
-        "jobs": jobs,
+        "jobs": [job | more for job in jobs],
     }
+
+
+def _campaigns() -> tuple[Example, ...]:
     command = _words("profile campaign {}/bad.toml --out {}/out --dry-run --device cpu")
-    return (Example({"bad.toml": toml(campaign)}, ("bad.toml",), (command,)),)
+    return (Example({"bad.toml": toml(_campaign())}, ("bad.toml",), (command,)),)
+
+
+def _campaign_states() -> tuple[Example, ...]:
+    """Make a campaign that is done, and that has no time to do a job again."""
+    campaign = toml(_campaign(command="edgesim list solvers", expected_s=1e6))
+    words = ("profile", "campaign", "{}/small.toml", "--out", "{}/out", "--device")
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "small.toml").write_bytes(campaign.valid())
+        finished = edgesim(*(word.replace("{}", folder) for word in words), "cpu")
+        assert finished.code == 0, finished.err
+        state = _content(place / "out" / STATE_FILE)
+    files = {"small.toml": campaign, f"out/{STATE_FILE}": state}
+    command = (*words, "cpu", "--time-limit", "1")
+    return (Example(files, (f"out/{STATE_FILE}",), (command,), codes=(0, 1)),)
 
 
 def _another_run(value: Any) -> Any:
@@ -495,6 +518,7 @@ FORMATS = {
     "scenario TOML": _scenarios,
     "figure TOML": _figures,
     "campaign TOML": _campaigns,
+    "campaign state": _campaign_states,
     "trace CSV": _traces,
     "request logs": _logs,
     "safetensors": _checkpoints,

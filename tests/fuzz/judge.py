@@ -20,6 +20,7 @@ import typer
 
 from edgesim import cli
 from tests.command import Finished, edgesim
+from tests.fuzz.formats import Example
 
 LIMIT_S = 20.0
 """How long a case may compute: far above what one takes."""
@@ -65,7 +66,7 @@ def quick_command() -> Iterator[None]:
 
 
 def judge(
-    folder: Path, files: Mapping[str, bytes], words: tuple[str, ...], outputs: set[str]
+    folder: Path, files: Mapping[str, bytes], words: tuple[str, ...], example: Example
 ) -> Verdict:
     """Write files into an emptied folder, run a command there, and judge its end.
 
@@ -77,8 +78,8 @@ def judge(
         Contents by name.
     words
         The command line, with ``{}`` for the folder.
-    outputs
-        First parts of what it may leave when it succeeds.
+    example
+        What the files were before one was damaged.
     """
     shutil.rmtree(folder, ignore_errors=True)
     temporary = folder / "tmp"
@@ -101,7 +102,7 @@ def judge(
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most)
     if grown > LIMIT_BYTES:
         return Verdict("memory", f"{grown / 1e6:.0f} MB more")
-    return _verdict(finished, before, _listing(folder), outputs)
+    return _verdict(finished, before, _listing(folder), example)
 
 
 def _listing(folder: Path) -> dict[str, bytes]:
@@ -123,7 +124,7 @@ def _verdict(
     finished: Finished,
     before: Mapping[str, bytes],
     after: Mapping[str, bytes],
-    outputs: set[str],
+    example: Example,
 ) -> Verdict:
     said = finished.out + finished.err
     if "Traceback" in said or _WARNED.search(said):
@@ -138,9 +139,9 @@ def _verdict(
         if changed:
             return Verdict("file left", f"{sorted(changed)}: {finished.err}")
         return Verdict("refused", finished.err)
-    if finished.code != 0:
+    if finished.code not in example.codes:
         return Verdict(f"exit code {finished.code}", said[-_SHOWN:])
-    strange = {name for name in changed if name.split("/")[0] not in outputs}
+    strange = {name for name in changed if name.split("/")[0] not in example.outputs}
     if strange:
         return Verdict("file left", f"{sorted(strange)}")
     return Verdict("success")

@@ -14,6 +14,7 @@ CASES = {
     "instance JSON": 400,
     "request logs": 400,
     "campaign TOML": 300,
+    "campaign state": 200,
     "profile JSON": 250,
     "trace CSV": 250,
     "scenario TOML": 200,
@@ -34,7 +35,7 @@ def test_examples_are_valid(name: str, tmp_path: Path) -> None:
         files = {file: content.valid() for file, content in example.files.items()}
         words = example.commands[0]
         with quick_command():
-            ended = judge(tmp_path / "case", files, words, set(example.outputs))
+            ended = judge(tmp_path / "case", files, words, example)
         assert ended.outcome == "success", ended
 
 
