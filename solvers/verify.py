@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from solvers.errors import VerificationError
@@ -347,30 +348,32 @@ def _band(problem: Problem, uploads: Mapping[str, Sequence[Segment]]) -> Iterato
     another ends, but nobody for more than the tolerance in total.
     """
     segments = [segment for held in uploads.values() for segment in held]
-    events = [(s.start_s, s.hz) for s in segments] + [
-        (s.end_s, -s.hz) for s in segments
-    ]
+    events = sorted(
+        event for s in segments for event in ((s.start_s, s.hz), (s.end_s, -s.hz))
+    )
+    at_s = [time_s for time_s, _ in events]
+    held_hz = list(accumulate(hz for _, hz in events))
     # A running sum of n terms accumulates up to about n rounding errors.
     rounding = len(events) * 2.3e-16
     limit_hz = problem.bandwidth_hz * (1 + SPECTRUM_TOLERANCE + rounding)
-    peak_hz = max((segment.hz for segment in segments), default=0.0)
-    # Times at which what is held changes, and for how long before each it was too much.
-    at_s, over_s = [0.0], [0.0]
-    held_hz = most_hz = 0.0
-    for time_s, hz in sorted(events):
-        at_s.append(time_s)
-        over_s.append(over_s[-1])
-        if held_hz > limit_hz:
-            over_s[-1] += time_s - at_s[-2]
-        held_hz += hz
-        most_hz = max(most_hz, held_hz)
+    peak_hz = max([segment.hz for segment in segments], default=0.0)
+    # For how long before each time too much was held.
+    over_s = list(
+        accumulate(
+            (
+                (until_s - from_s) * (hz > limit_hz)
+                for (from_s, until_s), hz in zip(pairwise(at_s), held_hz, strict=False)
+            ),
+            initial=0.0,
+        )
+    )
     for held in uploads.values() if over_s[-1] else ():
         beyond_s = sum(
             over_s[bisect_left(at_s, s.end_s)] - over_s[bisect_left(at_s, s.start_s)]
             for s in held
         )
         if beyond_s > TIME_TOLERANCE_S:
-            peak_hz = max(peak_hz, most_hz)
+            peak_hz = max(held_hz)
     if peak_hz > limit_hz:
         yield f"the users hold {peak_hz:g} Hz at once of {problem.bandwidth_hz:g} Hz"
 

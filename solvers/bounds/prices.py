@@ -171,7 +171,7 @@ def model_costs(charges: Charges, weightings: Weightings) -> dict[int, Floats]:
 
 
 def weighted_tree_costs(
-    charges: Charges, weightings: Weightings, reach: float = 1.0
+    charges: Charges, weightings: Weightings, reach: float
 ) -> Floats:
     """Cost of n users under each weighting, up to ``reach`` times its limit."""
     return tree_costs(

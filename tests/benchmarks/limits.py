@@ -133,6 +133,10 @@ def _at_once(folder: Path, count: int) -> None:
         words = ("run", scenario, "--trace", "trace.csv", "--policy", policy)
         what = f"run, {policy}, {count:,} users at an instant"
         _measure(what, folder, *words, "--out", "out")
+    for uplink in ("edf", "equal-share"):
+        words = ("run", scenario, "--trace", "trace.csv", "--uplink", uplink)
+        what = f"run, fcfs, {uplink}, {count:,} users at an instant"
+        _measure(what, folder, *words, "--out", "out")
 
 
 def _models(folder: Path, models: int) -> None:

@@ -208,6 +208,12 @@ def nothing_served(slack_s: float) -> dict[str, Any]:
     )
 
 
+def test_nobody_uploads():
+    """Then no band is too narrow."""
+    problem = Problem.model_validate({**PROBLEM, "bandwidth_hz": 0.5})
+    verify(problem, Schedule.model_validate(nothing_served(2e-9)))
+
+
 def test_tolerance_on_the_slack():
     """Two nanoseconds, and a bit for rounding at the last end, not at the first."""
     problem = Problem.model_validate(PROBLEM)

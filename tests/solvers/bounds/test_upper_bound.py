@@ -136,7 +136,7 @@ def test_convex_costs_are_below_by_floats_too():
     t = tables({"a": (["x"], 0.1)}, names, 1e3, resident_model="a")
     charges = make_charges(t)
     (rows,) = _weightings(t, "dynamic")
-    exact = weighted_tree_costs(charges, rows)
+    exact = weighted_tree_costs(charges, rows, 1.0)
     below = convex_tree_costs(charges, rows)[:, : exact.shape[1]]
     assert exact.shape[1] == 301
     assert (below <= exact).all()

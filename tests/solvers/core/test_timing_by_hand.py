@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from solvers import UPLINKS, verify
+from solvers import UPLINKS, Problem, verify
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import (
     make_schedule,
@@ -132,3 +132,43 @@ def test_rank_prefers_served_then_end_then_demand_then_ids():
     assert ranks == sorted(ranks)
     assert len(set(ranks)) == len(ranks)
     assert ranks[-1] == (0.0, 0.0, 0.0, ())
+
+
+def test_static_leaves_time_for_a_long_load_beside_a_batch():
+    """What loads beside the second batch takes so long that the first must be early.
+
+    The last load takes from 4 to 9 s, beside a batch from 8 to 9 s, whose own load of
+    1 s comes before it: memory does not hold it beside the first batch, which ends at
+    3 s. The uploads leave no spectrum for anything earlier.
+    """
+    load_s = {"first": 1.0, "second": 1.0, "last": 5.0}
+    start_s = {"first": 2.0, "second": 8.0, "last": 9.0}
+    problem = {
+        "name": "long load",
+        "bandwidth_hz": 1.0,
+        "overlap": True,
+        "gpu_memory_bytes": 2,
+        "blocks": {
+            name: {"bytes": 2 if name == "first" else 1, "load_s": seconds}
+            for name, seconds in load_s.items()
+        },
+        "models": {name: {"latency_s": [1.0], "blocks": [name]} for name in load_s},
+        "users": [
+            {
+                "id": name,
+                "model": name,
+                "input_bits": seconds / 3,
+                "spectral_efficiency": 1.0,
+                "deadline_s": 10.0 if name == "last" else 20.0,
+            }
+            for name, seconds in start_s.items()
+        ],
+    }
+    tables = Tables(Problem.model_validate(problem))
+    rounds = [
+        PlannedRound(tables.model_names.index(name), (k,))
+        for k, name in enumerate(start_s)
+    ]
+    timing = time_rounds(tables, rounds, "static")
+    assert timing.compute_start_s == pytest.approx(list(start_s.values()))
+    assert timing.load_start_s[2] == pytest.approx(4.0)
