@@ -34,7 +34,7 @@ from edgesim.library.recipe import (
     numbered,
 )
 from edgesim.profile.fit import block_load
-from edgesim.profile.values import BlockProfile, Profile
+from edgesim.profile.values import BlockProfile, Profile, Timing
 from edgesim.scenario.library import (
     AdaptersSpec,
     Backbone,
@@ -262,6 +262,8 @@ def _assemble(
     blocks: dict[str, Block] = {}
     sources: dict[str, BlockProfile] = {}
     models: dict[str, Model] = {}
+    # Models share the blocks of their base, each of which ``sources`` keeps.
+    timings: dict[int, Timing] = {}
     load_sigma: dict[str, float] = {}
     compute_sigma: dict[str, float] = {}
     for name, base, parts in recipes:
@@ -285,7 +287,9 @@ def _assemble(
             sources[part] = source
             size = max(1, round(source.bytes * weight)) if weight != 1 else source.bytes
             if rate is None:
-                time = block_load(profile, source, tier)
+                if id(source) not in timings:
+                    timings[id(source)] = block_load(profile, source, tier)
+                time = timings[id(source)]
                 load_s = time.median_s * weight * time_scale
                 if time.spread is not None:
                     load_sigma[part] = time.spread
