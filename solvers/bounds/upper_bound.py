@@ -21,6 +21,7 @@ from solvers.bounds.prices import (
     weighted_tree_costs,
 )
 from solvers.bounds.visit_prices import visit_prices
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.tables import Floats, Tables
 from solvers.tolerance import SPECTRUM_TOLERANCE
 from solvers.uplink import Uplink
@@ -70,13 +71,17 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
     charges = make_charges(tables)
     most = min(_bound_by(charges, rows)[0] for rows in _weightings(tables, uplink))
     plain = tables.problem.residency == "previous" and not tables.problem.overlap
-    few = len(tables.users) <= CONVEX_USERS
-    if most and uplink == "static" and plain and few:
+    if most and uplink == "static" and plain and _few(tables):
         most = min(most, visit_prices(tables, charges).bound)
     return most
 
 
-def prices(tables: Tables, uplink: Uplink) -> Prices:
+def _few(tables: Tables) -> bool:
+    """Whether costs are computed as they are, not from below."""
+    return len(tables.users) <= CONVEX_USERS
+
+
+def prices(tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED) -> Prices:
     """Compute the prices behind :func:`upper_bound` for ``dynamic`` or ``static``.
 
     Parameters
@@ -85,12 +90,14 @@ def prices(tables: Tables, uplink: Uplink) -> Prices:
         A problem with users, without overlap, residency ``"previous"``.
     uplink
         ``"dynamic"`` or ``"static"``.
+    limit
+        After it prices are not revised any more: those that there are bound too.
     """
     charges = make_charges(tables)
     (rows,) = _weightings(tables, uplink)
     most, chosen, y = _bound_by(charges, rows)
-    if uplink == "static" and most:
-        found = visit_prices(tables, charges)
+    if uplink == "static" and most and _few(tables) and not limit.passed():
+        found = visit_prices(tables, charges, limit)
         return replace(found, bound=min(found.bound, most))
     latest_s = float(tables.deadline_s[tables.users].max())
     return Prices(

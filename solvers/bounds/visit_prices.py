@@ -24,6 +24,7 @@ from solvers.bounds.prices import (
 )
 from solvers.core.forest import Forest
 from solvers.core.knapsack import tree_costs
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.tables import Floats, Ints, Tables
 from solvers.tolerance import granted
 
@@ -86,7 +87,7 @@ class _VisitCosts(NamedTuple):
     fresh: list[NDArray[np.bool_]]
 
 
-def visit_prices(tables: Tables, charges: Charges) -> Prices:
+def visit_prices(tables: Tables, charges: Charges, limit: Limit = UNLIMITED) -> Prices:
     """Bound the users of ``static`` schedules by time-dependent prices.
 
     Let π(s) be the nondecreasing price of GPU time at s, Π its integral from 0 and μ
@@ -104,8 +105,10 @@ def visit_prices(tables: Tables, charges: Charges) -> Prices:
     ----------
     tables
         A problem with users, without overlap, residency ``"previous"``.
-    held
+    charges
         Its :func:`solvers.bounds.prices.make_charges`.
+    limit
+        After it the prices are not revised again.
 
     Returns
     -------
@@ -157,7 +160,7 @@ def visit_prices(tables: Tables, charges: Charges) -> Prices:
             best = replace(found, bound=bound)
         elif best is not None and found.bound < best.bound:
             best = replace(best, bound=found.bound)
-        if revision > 2 and gain < MIN_GAIN:
+        if (revision > 2 and gain < MIN_GAIN) or limit.passed():
             break
         now = _density(charges.forest, visits, found, visit_costs, row, edges)
         density = now if revision == 0 else density + STEP * (now - density)

@@ -11,6 +11,7 @@ import numpy as np
 
 from solvers.bounds.prices import Prices
 from solvers.core.forest import Forest
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.tables import Floats, Ints, Rounds, Tables
 from solvers.dp.walks import Search
 from solvers.uplink import Uplink
@@ -26,6 +27,10 @@ REACH = 12
 
 # Starts of batches that are computed at once: few enough to stay in a cache.
 STARTS_AT_ONCE = 2**17
+
+# Starts of batches computed for the moves of one climb; what it has reached by then is
+# where the search goes on.
+CLIMB_STARTS = 2**26
 
 
 class Visits(NamedTuple):
@@ -185,13 +190,17 @@ def _single_moves(count: int) -> Ints:
 
 
 def neighbouring_orders(
-    search: Search, rounds: Rounds, order: Sequence[int], rng: np.random.Generator
+    search: Search,
+    rounds: Rounds,
+    order: Sequence[int],
+    rng: np.random.Generator,
+    limit: Limit = UNLIMITED,
 ) -> Iterator[tuple[int, ...]]:
     """Yield orders near a given one, endlessly.
 
-    First the best order that moves can reach with counts and batches fixed; then its
-    neighbours, in decreasing order of the time and spectrum they leave; then random
-    ones.
+    First the best order that moves can reach with counts and batches fixed, as far as
+    ``CLIMB_STARTS`` go; then its neighbours, in decreasing order of the time and
+    spectrum they leave; then random ones.
 
     Parameters
     ----------
@@ -203,15 +212,21 @@ def neighbouring_orders(
         The order of all active models that the rounds follow.
     rng
         Draws the random orders.
+    limit
+        After it no better order is looked for, and the best so far comes first.
     """
     visits = visits_of(search.tables, rounds)
     now = np.arange(len(visits.models))
     value = float(_worth(search, visits, now[None])[0])
     moved = False
+    starts = 0
     while True:
         candidates = now[moves(search.forest, [visits.models[v] for v in now])]
         values = _worth(search, visits, candidates)
+        starts += len(values) * len(visits.lead_s)
         if not len(values) or values.max() <= value + MIN_GAIN:
+            break
+        if starts > CLIMB_STARTS or limit.passed():
             break
         now, value = candidates[int(values.argmax())], float(values.max())
         moved = True

@@ -38,6 +38,9 @@ USER_WALKS = 10_000
 # every problem of 1,500 to 10,000 users that was tried.
 STATIC_USERS = 15_000
 
+# The share of the time that prices may take: the rest is for walks.
+PRICES_SHARE = 0.5
+
 
 def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Serve the maximum number of users of a laminar library by one common deadline.
@@ -56,7 +59,8 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         The problem and the discipline.
     options
         ``seed`` seeds the random orders, which come last. The time limit ends the walks
-        with the best so far; ``upfront`` needs none.
+        with the best so far, or with the optimum of ``upfront`` if that serves more;
+        ``upfront`` needs none.
 
     Raises
     ------
@@ -81,11 +85,32 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         rounds = _upfront(tables, forest, deadline_s + TIME_TOLERANCE_S / 2)
         return Solution(rounds, bound=bound)
     limit = Limit.after(options.time_limit_s)
-    found = prices(tables, uplink)
+    found = prices(tables, uplink, Limit.after(limit.left_s(PRICES_SHARE)))
     if not found.bound:
         return Solution([], proven=True)
     search = Search(tables, forest, found, uplink, deadline_s)
-    return Solution(_best_rounds(search, options.seed, limit), bound=found.bound)
+    rounds = _best_rounds(search, options.seed, limit)
+    if limit.passed():
+        rounds = _better(search, rounds)
+    return Solution(rounds, bound=found.bound)
+
+
+def _better(search: Search, rounds: list[PlannedRound]) -> list[PlannedRound]:
+    """Take the optimum of ``upfront`` if it serves more: a first walk may be cut short.
+
+    It is a plan under every discipline. Whose uploads end together at Σw sends no later
+    under ``dynamic``, and under ``static`` holds at most w/Σw of the band.
+    """
+
+    def served(plan: list[PlannedRound]) -> int:
+        return sum(len(users) for _, users in plan)
+
+    limit_s = search.deadline_s + TIME_TOLERANCE_S / 2
+    other = _upfront(search.tables, search.forest, limit_s)
+    if served(other) <= served(rounds):
+        return rounds
+    timing = time_rounds(search.tables, other, search.uplink)
+    return other if timing is not None else rounds
 
 
 def check(tables: Tables) -> tuple[Forest, float] | None:
@@ -143,7 +168,7 @@ def _improved(
     left = min(MAX_WALKS, pairs // PAIRS_PER_WALK, USER_WALKS // users)
     while left > 0 and not limit.passed():
         rounds = planned(search, best)
-        for order in neighbouring_orders(search, rounds, best.order, rng):
+        for order in neighbouring_orders(search, rounds, best.order, rng, limit):
             left -= 1
             target = best.users
             found = walk(

@@ -14,11 +14,14 @@ from solvers import Problem, Uplink, solve
 from solvers.bounds.prices import Prices, fill_gaps
 from solvers.bounds.upper_bound import prices
 from solvers.core.forest import Forest, build_forest
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.orders import MAX_ORDERS, depth_first, depth_first_orders
 from solvers.core.tables import Tables
 from solvers.core.timing import time_rounds
-from solvers.dp.reorder import moves, visits_of, worth
+from solvers.dp import reorder
+from solvers.dp.reorder import moves, neighbouring_orders, visits_of, worth
 from solvers.dp.walks import Search, Walk, planned, walk
+from tests.instances.cases import CASES, make
 from tests.solvers.arithmetic import sequences, starts_s
 from tests.solvers.core.test_forest import library
 from tests.solvers.strategies import problems, seeded_problem
@@ -251,6 +254,36 @@ def test_moved_visits_are_worth_what_their_rounds_leave(uplink):
                 assert value == pytest.approx(search.prices.gpu_worth[-1] * late)
 
     compare()
+
+
+@pytest.mark.parametrize("ended", ["limit", "starts"])
+def test_a_climb_is_ended(ended, monkeypatch):
+    """By the time limit, or once it has computed its starts: it keeps what it has."""
+    case = next(case for case in CASES if case.name == "bottom-gpu-08-static")
+    search = search_of(make(case), case.uplink)
+    order = depth_first_orders(search.tables, search.forest)[0]
+    rounds = planned(search, walk(search, order, target=1, width=1))
+    passes = []
+
+    def counted(*arguments):
+        passes.append(1)
+        return worth(*arguments)
+
+    def first(limit):
+        passes.clear()
+        found = neighbouring_orders(
+            search, rounds, order, np.random.default_rng(0), limit
+        )
+        return sorted(next(found)), len(passes)
+
+    monkeypatch.setattr(reorder, "worth", counted)
+    models, whole = first(UNLIMITED)
+    if ended == "starts":
+        monkeypatch.setattr(reorder, "CLIMB_STARTS", 0)
+    limit = Limit.after(0.0) if ended == "limit" else UNLIMITED
+    # What there is at first, and the first moves from there.
+    assert first(limit) == (models, 2)
+    assert whole > 2
 
 
 def test_the_resident_model_is_used_by_whoever_shares_most_of_it():
