@@ -138,7 +138,7 @@ class _Dynamic:
         # The first row that a batch falls under; TIMES if there is none.
         self._from = np.searchsorted(self._time_s, network.sigma_s)
         span_s = self._time_s[None, :] - there[:, None]
-        self.capacity = np.maximum(span_s, 0.0).reshape(-1) + GRANTED_S
+        self.capacity = np.maximum(span_s, 0.0).ravel() + GRANTED_S
         self.scale = np.full(self.capacity.shape, SCALE / most_s)
         # All uploads have ended when the last round starts.
         self.first = np.zeros(self.capacity.shape)
@@ -168,4 +168,4 @@ class _Dynamic:
                 self._network.demand_s[stop.users],
             )
         until = np.cumsum(sent, axis=1)[:, :-1]
-        return np.cumsum(until[::-1], axis=0)[::-1].reshape(-1)
+        return np.cumsum(until[::-1], axis=0)[::-1].ravel()

@@ -224,13 +224,14 @@ def tightest_row(costs: Floats, limit_s: Floats) -> tuple[int, float]:
     """
     counts = users_within(costs, limit_s)
     users = np.arange(costs.shape[1])
-    best = (np.inf, 0, 0.0)
+    found = []
     for row in np.flatnonzero(counts == counts.min()).tolist():
         limit = float(limit_s[row])
         y = slope(costs[row], max(limit, 0.0))
         value = y * limit + float((users - y * costs[row]).max() if y else users[-1])
-        best = min(best, (value, row, y))
-    return best[1], best[2]
+        found.append((value, row, y))
+    _, row, y = min(found)
+    return row, y
 
 
 def best_counts(forest: Forest, prices: Prices) -> dict[int, int]:

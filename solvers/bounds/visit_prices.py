@@ -240,7 +240,7 @@ def _cost_of_visits(
         Costs beyond this are not required.
     """
     rows, models, cells = len(price), len(visits.models), len(edges) - 1
-    width = edges[1] - edges[0]
+    width = edges[1]
     # Mean price over the longest visit before each cell; π(0) before 0.
     back = (edges[None, :-1] - visits.most_s[:, None]) / width
     at = np.clip(back.astype(np.int64), 0, cells - 1)

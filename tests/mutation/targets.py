@@ -32,6 +32,7 @@ TESTS = {
     **{
         path.relative_to(REPOSITORY).as_posix(): (
             "tests/solvers/bounds/test_path_bound.py",
+            "tests/solvers/bounds/test_path_slopes.py",
         )
         for path in _PATHS
     },

@@ -231,6 +231,37 @@ def test_it_is_tighter_than_prices_of_time_where_batches_are_few(sharing: Any) -
     assert less >= 2
 
 
+def test_who_yields_to_whom() -> None:
+    """To whoever asks for no more, waits no less and is there no later, or is before.
+
+    A user yields to itself too, and of two that are the same the second to the first.
+    """
+    asks = [(0.1, 1.0, 0.0), (0.2, 1.0, 0.0), (0.1, 2.0, 0.0), (0.1, 1.0, 0.5)]
+    models = {name: ([name], [0.1]) for name in "ab"}
+    users = [(model, *ask[:2]) for model in "ab" for ask in (*asks, asks[0])]
+    problem = made(models, users)
+    released = [ask[2] for _ in "ab" for ask in (*asks, asks[0])]
+    problem = problem.model_copy(
+        update={
+            "users": tuple(
+                user.model_copy(update={"release_s": release_s})
+                for user, release_s in zip(problem.users, released, strict=True)
+            )
+        }
+    )
+    relaxed = relaxation(Tables(problem), "dynamic", 1000)
+    assert relaxed is not None
+    chosen = [problem.users[k] for k in relaxed.network.users]
+    for k, user in enumerate(chosen):
+        for other, better in enumerate(chosen):
+            mine = (-user.input_bits, user.deadline_s, -user.release_s)
+            its = (-better.input_bits, better.deadline_s, -better.release_s)
+            no_worse = all(a <= b for a, b in zip(mine, its, strict=True))
+            yields = user.model == better.model and no_worse
+            yields = yields and (mine != its or k >= other)
+            assert relaxed.yields[k, other] == yields
+
+
 @pytest.mark.parametrize("uplink", UPLINKS)
 def test_forced_and_banned_users(uplink: Uplink) -> None:
     """The bound of a part is no less than the best plan of that part."""

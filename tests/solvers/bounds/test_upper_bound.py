@@ -24,11 +24,12 @@ from solvers.bounds.prices import (
     users_within,
     weighted_tree_costs,
 )
-from solvers.bounds.upper_bound import _weightings, prices, upper_bound
+from solvers.bounds.upper_bound import _bound_by, _weightings, prices, upper_bound
+from solvers.bounds.visit_prices import visit_prices
 from solvers.core.forest import build_forest
 from solvers.core.tables import Tables
 from tests.benchmarks.problems import campus_like
-from tests.solvers.strategies import problems, without_sharing
+from tests.solvers.strategies import problems, seeded_problem, without_sharing
 
 FEW = settings(
     max_examples=80,
@@ -313,6 +314,46 @@ def test_prices_of_visits_are_for_loads_before_each(monkeypatch, change):
     plain = tables({"a": (["x"], 0.5)}, [("a", 0.5)] * 9, 4.0)
     with pytest.raises(TypeError):
         upper_bound(plain, "static")
+
+
+def test_prices_of_dynamic_are_the_same_all_the_time():
+    """Half of the time until the deadline has half of the worth."""
+    t = tables({"a": (["x"], 0.4)}, [("a", 0.1)] * 5, 2.0)
+    found = prices(t, "dynamic")
+    assert found.gpu_worth[-1] > 0
+    halves = found.worth(np.array([0.0, 0.5, 1.0, 2.0])) / found.gpu_worth[-1]
+    assert halves == pytest.approx([0.0, 0.25, 0.5, 1.0])
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_each_weight_bounds_and_the_least_is_taken(uplink):
+    """With few users all weights are tried."""
+    for number in range(12):
+        rng = np.random.default_rng(number)
+        t = Tables(seeded_problem(rng, sharing="laminar", users=30, models=5))
+        charges = make_charges(t)
+        (rows,) = _weightings(t, uplink)
+        each = [
+            users_within(weighted_tree_costs(charges, row, 1.0), row.limit_s)[0]
+            for number in range(len(rows.limit_s))
+            for row in [rows.take(np.array([number]))]
+        ]
+        assert _bound_by(charges, rows)[0] == min(each)
+
+
+def test_static_bounds_what_the_tolerance_on_spectrum_lets_through():
+    """A user who holds a billionth more than the band until 100 s is served."""
+    models = {"a": (["x"], 1.0)}
+    t = tables(models, [("a", 100 * (1 + 0.99e-9))], 101.0)
+    assert solve(t.problem, "exhaustive", uplink="static").served == 1
+    assert upper_bound(t, "static") == 1
+
+
+def test_blocks_that_another_model_holds_too_are_paid_for():
+    """After a load of 1 s there is time for one batch, whoever else may hold it."""
+    models = {"a": (["x"], 0.5), "b": (["x", "y"], 0.5)}
+    t = tables(models, [("a", 0.5)] * 6 + [("b", 0.5)], 1.5)
+    assert visit_prices(t, make_charges(t)).bound == 1
 
 
 @FEW
