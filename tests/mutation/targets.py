@@ -20,6 +20,12 @@ _SERVER = (
     *("tests/engine/test_plan.py", "tests/engine/test_faults.py"),
 )
 
+_PATH_TESTS = (
+    "tests/solvers/bounds/test_path_kernels.py",
+    "tests/solvers/bounds/test_path_memory.py",
+    "tests/solvers/bounds/test_path_slopes.py",
+    "tests/solvers/bounds/test_path_bound.py",
+)
 _PATHS = sorted(REPOSITORY.glob("solvers/bounds/path_*.py"))
 
 TESTS = {
@@ -29,13 +35,7 @@ TESTS = {
     "solvers/bounds/prices.py": ("tests/solvers/bounds/test_upper_bound.py",),
     "solvers/bounds/upper_bound.py": ("tests/solvers/bounds/test_upper_bound.py",),
     "solvers/bounds/visit_prices.py": ("tests/solvers/bounds/test_upper_bound.py",),
-    **{
-        path.relative_to(REPOSITORY).as_posix(): (
-            "tests/solvers/bounds/test_path_bound.py",
-            "tests/solvers/bounds/test_path_slopes.py",
-        )
-        for path in _PATHS
-    },
+    **{path.relative_to(REPOSITORY).as_posix(): _PATH_TESTS for path in _PATHS},
     "solvers/core/residency.py": ("tests/solvers/core/test_residency.py",),
     "solvers/core/knapsack.py": ("tests/solvers/core/test_knapsack.py",),
     "edgesim/engine/gpu.py": _SERVER,
