@@ -374,6 +374,7 @@ def _band(problem: Problem, uploads: Mapping[str, Sequence[Segment]]) -> Iterato
         )
         if beyond_s > TIME_TOLERANCE_S:
             peak_hz = max(held_hz)
+            break
     if peak_hz > limit_hz:
         yield f"the users hold {peak_hz:g} Hz at once of {problem.bandwidth_hz:g} Hz"
 

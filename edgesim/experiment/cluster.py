@@ -176,13 +176,16 @@ def scheduler_address(dask: str) -> str:
     InputError
         If it is neither, or the file states no address.
     """
-    place: Parameter | str = Parameter("dask")
     address: Any = dask
+    where = ""
     if os.path.isfile(dask):
-        place = f"{dask}: address"
-        content = read_json(Path(dask))
+        try:
+            content = read_json(Path(dask))
+        except InputError as error:
+            raise InputError(Parameter("dask"), f"{_MUST}; {error}") from None
         address = content.get("address") if isinstance(content, dict) else None
+        where = f" as the address in {dask}"
     # Dask takes 20 s to refuse one without a port.
     if not isinstance(address, str) or not re.fullmatch(r".+:[0-9]+", address):
-        raise InputError(place, f"{_MUST}, found {short(address)}")
+        raise InputError(Parameter("dask"), f"{_MUST}, found {short(address)}{where}")
     return address

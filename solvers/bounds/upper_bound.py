@@ -91,7 +91,7 @@ def prices(tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED) -> Prices:
     uplink
         ``"dynamic"`` or ``"static"``.
     limit
-        After it prices are not revised any more: those that there are bound too.
+        Prices are not revised after it; those found by then are valid.
     """
     charges = make_charges(tables)
     (rows,) = _weightings(tables, uplink)
@@ -100,13 +100,19 @@ def prices(tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED) -> Prices:
         found = visit_prices(tables, charges, limit)
         return replace(found, bound=min(found.bound, most))
     latest_s = float(tables.deadline_s[tables.users].max())
+    # No batch may fit before the deadline: then no spectrum is left.
+    band_limit = max(0.0, latest_s - _least_compute_s(tables))
+    band_worth = y * float(chosen.upload[0])
+    if uplink == "static":
+        # Who holds a share of the band until a batch sends no more than it could by
+        # the last start.
+        band_worth, band_limit = band_worth * band_limit, 1.0
     return Prices(
         bound=most,
         gpu_time_s=np.array([0.0, latest_s]),
         gpu_worth=np.array([0.0, y * float(chosen.compute[0]) * latest_s]),
-        band_worth=y * float(chosen.upload[0]),
-        # No batch may fit before the deadline: then no spectrum is left.
-        band_limit=max(0.0, latest_s - _least_compute_s(tables)),
+        band_worth=band_worth,
+        band_limit=band_limit,
         node_cost=y * float(chosen.load[0]) * charges.node_load_s,
         model_cost={m: y * cost[0] for m, cost in model_costs(charges, chosen).items()},
     )

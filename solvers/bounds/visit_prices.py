@@ -108,7 +108,7 @@ def visit_prices(tables: Tables, charges: Charges, limit: Limit = UNLIMITED) -> 
     charges
         Its :func:`solvers.bounds.prices.make_charges`.
     limit
-        After it the prices are not revised again.
+        Prices are not revised after it; those found by then are valid.
 
     Returns
     -------

@@ -28,8 +28,7 @@ REACH = 12
 # Starts of batches that are computed at once: few enough to stay in a cache.
 STARTS_AT_ONCE = 2**17
 
-# Starts of batches computed for the moves of one climb; what it has reached by then is
-# where the search goes on.
+# A climb that has computed so many starts of batches takes its last move.
 CLIMB_STARTS = 2**26
 
 
@@ -198,9 +197,9 @@ def neighbouring_orders(
 ) -> Iterator[tuple[int, ...]]:
     """Yield orders near a given one, endlessly.
 
-    First the best order that moves can reach with counts and batches fixed, as far as
-    ``CLIMB_STARTS`` go; then its neighbours, in decreasing order of the time and
-    spectrum they leave; then random ones.
+    First the best order that moves can reach with counts and batches fixed; then its
+    neighbours, or those of the order before it if the climb was ended, in decreasing
+    order of the time and spectrum they leave; then random ones.
 
     Parameters
     ----------
@@ -213,7 +212,7 @@ def neighbouring_orders(
     rng
         Draws the random orders.
     limit
-        After it no better order is looked for, and the best so far comes first.
+        Ends the climb, as ``CLIMB_STARTS`` do.
     """
     visits = visits_of(search.tables, rounds)
     now = np.arange(len(visits.models))
@@ -226,10 +225,12 @@ def neighbouring_orders(
         starts += len(values) * len(visits.lead_s)
         if not len(values) or values.max() <= value + MIN_GAIN:
             break
-        if starts > CLIMB_STARTS or limit.passed():
-            break
-        now, value = candidates[int(values.argmax())], float(values.max())
+        best = int(values.argmax())
+        now, value = candidates[best], float(values[best])
         moved = True
+        if starts > CLIMB_STARTS or limit.passed():
+            values[best] = -np.inf  # it comes first, as the one reached
+            break
     if moved:
         yield _whole_order(search, [visits.models[v] for v in now], order)
     for i in np.argsort(-values, kind="stable").tolist():

@@ -98,8 +98,9 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
 def _better(search: Search, rounds: list[PlannedRound]) -> list[PlannedRound]:
     """Take the optimum of ``upfront`` if it serves more: a first walk may be cut short.
 
-    It is a plan under every discipline. Whose uploads end together at Σw sends no later
-    under ``dynamic``, and under ``static`` holds at most w/Σw of the band.
+    It is feasible under both: all its uploads end together at Σw, before any round
+    starts. Under ``dynamic`` none ends later, and under ``static`` each user holds at
+    most w/Σw of the band.
     """
 
     def served(plan: list[PlannedRound]) -> int:

@@ -41,7 +41,7 @@ def test_damaged_files(tmp_path: Path) -> None:
         said = _refusal(file)
         if said:
             refused += 1
-            assert said.startswith(f"{file}")
+            assert str(file) in said
             assert "\n" not in said
     assert 200 < refused < 1800
 

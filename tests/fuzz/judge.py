@@ -23,7 +23,7 @@ from tests.command import Finished, edgesim
 from tests.fuzz.formats import Example
 
 LIMIT_S = 60.0
-"""How long a case may compute: twice what a library of 20,000 adapters takes."""
+"""How long a case may compute: far above what 20,000 models take, the most drawn."""
 
 LIMIT_BYTES = 400_000_000
 """How much a case may add to the most memory that the process has held."""

@@ -232,7 +232,7 @@ def test_it_is_tighter_than_prices_of_time_where_batches_are_few(sharing: Any) -
 
 
 def test_who_yields_to_whom() -> None:
-    """To whoever asks for no more, waits no less and is there no later, or is before.
+    """To whoever asks for no more, may wait as long, and is there as early.
 
     A user yields to itself too, and of two that are the same the second to the first.
     """
@@ -260,6 +260,24 @@ def test_who_yields_to_whom() -> None:
             yields = user.model == better.model and no_worse
             yields = yields and (mine != its or k >= other)
             assert relaxed.yields[k, other] == yields
+
+
+def test_whoever_must_be_served_may_cost_users() -> None:
+    """An upload of 0.8 s leaves room for one of 0.1 s; without it nine of them fit."""
+    problem = made({"a": (["x"], [0.01])}, [("a", 0.1, 1.0)] * 9 + [("a", 0.8, 1.0)])
+    relaxed = relaxation(Tables(problem), "upfront", 4000)
+    assert relaxed is not None
+    part = relaxed.everything()
+    must = relaxed.network.demand_s > 0.5
+    assert must.sum() == 1
+    bounds = [
+        relaxed.tune(
+            relaxed.start(2), 2, one, iterations=150, out_of_time=lambda: False
+        ).bound
+        for one in (part, part._replace(forced=must))
+    ]
+    assert bounds[0] >= 9
+    assert whole(bounds[1]) == 2
 
 
 @pytest.mark.parametrize("uplink", UPLINKS)

@@ -259,7 +259,7 @@ def test_nothing_fits_before_the_deadline(uplink):
     assert upper_bound(t, uplink) == 0
     if uplink != "upfront":
         found = prices(t, uplink)
-        assert (found.bound, found.band_limit) == (0, 0.0)
+        assert (found.bound, found.band_worth * found.band_limit) == (0, 0.0)
 
 
 @pytest.mark.parametrize("uplink", UPLINKS)
