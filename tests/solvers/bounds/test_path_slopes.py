@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from solvers import UPLINKS, Problem, Uplink, solve
-from solvers.bounds.path_bound import Relaxation, relaxation
+from solvers.bounds import path_bound, path_grid
+from solvers.bounds.path_bound import Relaxation, relaxation, tuned
 from solvers.core.tables import Tables
 from tests.solvers.strategies import seeded_problem
 
@@ -100,7 +101,7 @@ USERS = {
 """What the bounds of the first problems add up to after so many paths."""
 
 
-def tuned(kind: str, uplink: Uplink) -> float:
+def users_bounded(kind: str, uplink: Uplink) -> float:
     """Add up the bounds of the first problems after a few paths, in users."""
     total = 0.0
     for number in range(PROBLEMS):
@@ -115,6 +116,7 @@ def tuned(kind: str, uplink: Uplink) -> float:
         )
         # Means of the steps, of which some are late.
         assert bound.network.last / 2 < found.step.max() <= bound.network.last
+        assert 0 < found.spread.max() <= bound.network.last
         total += found.bound
     return total
 
@@ -122,4 +124,59 @@ def tuned(kind: str, uplink: Uplink) -> float:
 @pytest.mark.parametrize(("kind", "uplink"), CASES)
 def test_a_few_paths_make_it_as_sharp_as_they_did(kind: str, uplink: Uplink) -> None:
     """Any multipliers bound; the steps lead to good ones soon."""
-    assert tuned(kind, uplink) <= 1.005 * USERS[kind, uplink]
+    assert users_bounded(kind, uplink) <= 1.005 * USERS[kind, uplink]
+
+
+@pytest.mark.parametrize(("kind", "uplink"), CASES)
+def test_paths_keep_to_their_part(kind: str, uplink: Uplink) -> None:
+    """Nobody who is banned is served, and nobody before or after their steps."""
+    served = 0
+    for number in range(6):
+        rng = np.random.default_rng(number)
+        bound = relaxed(kind, uplink, number)
+        scale = bound.scale(3)
+        for share in (0.0, 0.5):
+            part = bound.everything()
+            users, last = len(part.banned), bound.network.last
+            late = rng.integers(0, last // 2, users) * (rng.random(users) < share)
+            soon = rng.integers(0, last // 2, users) * (rng.random(users) < share)
+            part = part._replace(
+                banned=rng.random(users) < 0.3,
+                earliest=late,
+                latest=part.latest - soon,
+            )
+            for _ in range(4):
+                here = rng.exponential(0.2, len(scale)) * scale
+                found = bound.evaluate(here, part)
+                assert not found.served[part.banned].any()
+                assert (found.steps >= found.served * part.earliest).all()
+                assert (found.steps <= found.served * part.latest).all()
+                assert found.bound <= bound.evaluate(here, bound.everything()).bound
+                served += int(found.served.sum())
+    assert served >= 100
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_the_better_of_two_grids_is_taken(
+    uplink: Uplink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fine grid after a coarse one; the bound is the less of both."""
+    monkeypatch.setattr(path_grid, "MIN_STEPS", 3)
+    monkeypatch.setattr(path_bound, "COARSE_WORK", 2000)
+    finer = 0
+    for number in range(4):
+        tables = Tables(drawn("own deadlines", number))
+        coarse = relaxation(tables, uplink, 2000)
+        found = tuned(tables, uplink, 2, 12, lambda: False)
+        assert coarse is not None
+        assert found is not None
+        first = coarse.tune(
+            coarse.start(2),
+            2,
+            coarse.everything(),
+            iterations=12,
+            out_of_time=lambda: False,
+        )
+        assert found[1].bound <= first.bound
+        finer += found[0].network.last > coarse.network.last
+    assert finer >= 2
