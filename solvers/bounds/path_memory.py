@@ -64,11 +64,12 @@ class Memory:
         return 1 if self.kind == "nothing" else self.users + 1
 
     def among(self, source: int, place: int) -> Ints:
-        """Users that a batch between two places may take besides its last one."""
+        """Users that a batch between two places may take besides its last one.
+
+        Where they are not all that lie between: not for ``prefix``.
+        """
         if self.kind == "nothing":
             return np.arange(self.users)
-        if self.kind == "prefix":
-            return np.arange(source, place - 1)
         before = np.arange(place - 1)
         return before[~self.bars[source - 1, : place - 1]] if source else before
 

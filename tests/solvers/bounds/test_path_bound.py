@@ -209,6 +209,43 @@ def test_the_tolerance_is_granted(uplink: Uplink) -> None:
         assert whole(found.bound) >= 1
 
 
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_a_batch_that_is_late_within_the_tolerance_is_on_the_grid(
+    uplink: Uplink,
+) -> None:
+    """Its latency alone is longer than the deadline, by half a nanosecond."""
+    problem = made({"a": (["x"], [1.0])}, [("a", 1e-12, 1.0 - 0.5e-9)])
+    assert time_rounds(Tables(problem), [PlannedRound(0, (0,))], uplink) is not None
+    assert free_bound(problem, uplink, 0) == 1
+
+
+def test_a_cache_saves_the_densest_blocks_that_fit_beside_a_model() -> None:
+    """Of 7 bytes beside it 4 save 0.8 s, and 3 of 6 half of 0.6 s."""
+    models = {"a": "x", "b": "wyz", "c": "y", "d": "z"}
+    problem = made(
+        {name: (list(held), [0.1]) for name, held in models.items()},
+        [(name, 0.1, 9.0) for name in models],
+        residency="cache",
+        gpu_memory_bytes=20,
+    )
+    sizes = {"w": (10, 0.5), "x": (13, 1.0), "y": (4, 0.8), "z": (6, 0.6)}
+    blocks = {
+        name: block.model_copy(update={"bytes": size, "load_s": load_s})
+        for name, block in problem.blocks.items()
+        for size, load_s in [sizes[name]]
+    }
+    problem = problem.model_copy(update={"blocks": blocks})
+    network = path_grid.make_network(Tables(problem), "dynamic", work=100)
+    assert network is not None
+    assert network.load_s[0] == pytest.approx([0.0, 0.8, 0.0, 0.0])
+    # Nothing is there before the first round.
+    assert network.load_s[-1] == pytest.approx([1.0, 1.9, 0.8, 0.6])
+    roomy = problem.model_copy(update={"gpu_memory_bytes": None})
+    network = path_grid.make_network(Tables(roomy), "dynamic", work=100)
+    assert network is not None
+    assert not network.load_s[:-1].any()
+
+
 def test_rounding_down_leaves_room_for_rounding() -> None:
     """A sum of doubles just below a whole number of users stands for that number."""
     assert whole(3 - 1e-9) == 3
