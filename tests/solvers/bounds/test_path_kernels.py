@@ -91,6 +91,16 @@ def test_both_find_the_same(
             if network.ordered or not network._is_user.any():
                 assert path.value == pytest.approx(max(0.0, float(whole.max())))
             assert path.value <= max(0.0, float(whole.max())) + 1e-9
+            assert [a for a, _ in path.visits[1:]] == [m for _, m in path.visits[:-1]]
+            # It is what comes before one of its visits, and the visit with the rest.
+            entered, ended = network.before(
+                gains, priced.between, priced.first, priced.start
+            )
+            assert entered.shape == ended.shape == rests[0][1].shape
+            assert max(0.0, float(ended[-1].max())) == path.value
+            assert path.value <= max(0.0, float((entered + rests[0][1]).max())) + 1e-9
+            for rises in (entered, ended):
+                assert (rises[1:] >= rises[:-1]).all()
             compared += 1
 
     run()
