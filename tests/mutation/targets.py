@@ -36,7 +36,10 @@ TESTS = {
     "solvers/bounds/upper_bound.py": ("tests/solvers/bounds/test_upper_bound.py",),
     "solvers/bounds/visit_prices.py": ("tests/solvers/bounds/test_upper_bound.py",),
     **{path.relative_to(REPOSITORY).as_posix(): _PATH_TESTS for path in _PATHS},
-    "solvers/core/residency.py": ("tests/solvers/core/test_residency.py",),
+    "solvers/core/residency.py": (
+        "tests/solvers/core/test_residency.py",
+        "tests/measures/test_gpu_memory.py",
+    ),
     "solvers/core/knapsack.py": ("tests/solvers/core/test_knapsack.py",),
     "edgesim/engine/gpu.py": _SERVER,
     "edgesim/engine/memory.py": (*_MEMORY, "tests/engine/test_server.py"),
