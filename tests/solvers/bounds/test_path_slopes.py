@@ -135,11 +135,11 @@ def test_paths_keep_to_their_part(kind: str, uplink: Uplink) -> None:
         rng = np.random.default_rng(number)
         bound = relaxed(kind, uplink, number)
         scale = bound.scale(3)
-        for share in (0.0, 0.5):
+        for before, after in ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5)):
             part = bound.everything()
             users, last = len(part.banned), bound.network.last
-            late = rng.integers(0, last // 2, users) * (rng.random(users) < share)
-            soon = rng.integers(0, last // 2, users) * (rng.random(users) < share)
+            late = rng.integers(0, last // 2, users) * (rng.random(users) < before)
+            soon = rng.integers(0, last // 2, users) * (rng.random(users) < after)
             part = part._replace(
                 banned=rng.random(users) < 0.3,
                 earliest=late,
