@@ -66,7 +66,7 @@ class Memory:
     def among(self, source: int, place: int) -> Ints:
         """Users that a batch between two places may take besides its last one.
 
-        Where they are not all that lie between: not for ``prefix``.
+        Not to be asked of ``prefix``, where they are all that lie between.
         """
         if self.kind == "nothing":
             return np.arange(self.users)

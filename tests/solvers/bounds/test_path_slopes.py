@@ -9,7 +9,7 @@ import pytest
 
 from solvers import UPLINKS, Problem, Uplink, solve
 from solvers.bounds import path_bound, path_grid
-from solvers.bounds.path_bound import Relaxation, relaxation, tuned
+from solvers.bounds.path_bound import Relaxation, Tuned, relaxation, tuned
 from solvers.core.tables import Tables
 from tests.solvers.strategies import seeded_problem
 
@@ -54,6 +54,17 @@ def relaxed(kind: str, uplink: Uplink, number: int) -> Relaxation:
     found = relaxation(Tables(drawn(kind, number)), uplink, 4000)
     assert found is not None
     return found
+
+
+def improved(bound: Relaxation, served: int, paths: int) -> Tuned:
+    """Improve the first multipliers by so many paths."""
+    return bound.tune(
+        bound.start(served),
+        served,
+        bound.everything(),
+        iterations=paths,
+        out_of_time=lambda: False,
+    )
 
 
 @pytest.mark.parametrize(("kind", "uplink"), CASES)
@@ -107,13 +118,7 @@ def users_bounded(kind: str, uplink: Uplink) -> float:
     for number in range(PROBLEMS):
         bound = relaxed(kind, uplink, number)
         served = solve(drawn(kind, number), "greedy", uplink=uplink).served
-        found = bound.tune(
-            bound.start(served),
-            served,
-            bound.everything(),
-            iterations=PATHS,
-            out_of_time=lambda: False,
-        )
+        found = improved(bound, served, PATHS)
         # Means of the steps, of which some are late.
         assert bound.network.last / 2 < found.step.max() <= bound.network.last
         assert 0 < found.spread.max() <= bound.network.last
@@ -170,13 +175,6 @@ def test_the_better_of_two_grids_is_taken(
         found = tuned(tables, uplink, 2, 12, lambda: False)
         assert coarse is not None
         assert found is not None
-        first = coarse.tune(
-            coarse.start(2),
-            2,
-            coarse.everything(),
-            iterations=12,
-            out_of_time=lambda: False,
-        )
-        assert found[1].bound <= first.bound
+        assert found[1].bound <= improved(coarse, 2, 12).bound
         finer += found[0].network.last > coarse.network.last
     assert finer >= 2
