@@ -32,6 +32,7 @@ from edgesim.results.tables import (
 )
 from edgesim.schemas import json_schema
 from tests.command import edgesim
+from tests.plotting import baselines
 from tests.small_networks import fine_tuned, save_finetunes
 
 REPOSITORY = Path(__file__).parents[1]
@@ -133,10 +134,11 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         printed[command] = finished.out
     for document in QUOTING:
         _check_quoted(document, "\n".join(printed.values()))
-    for name, drawn in PICTURES.items():
-        shown = str(REPOSITORY / "docs" / "pictures" / name)
-        # Letters differ by some pixels between releases of matplotlib.
-        assert compare_images(shown, str(tmp_path / drawn), tol=10) is None, name
+    if baselines.version() == baselines.MADE_WITH:  # others lay text out otherwise
+        for name, drawn in PICTURES.items():
+            shown = str(REPOSITORY / "docs" / "pictures" / name)
+            # Letters differ by some pixels between machines.
+            assert compare_images(shown, str(tmp_path / drawn), tol=10) is None, name
     assert (tmp_path / "results" / "campus" / "throughput.png").is_file()
     for name in ("finetunes.png", "mine.png", "shared.png", "tiny.png"):
         assert (tmp_path / name).is_file()

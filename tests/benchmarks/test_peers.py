@@ -41,7 +41,6 @@ def few(count: int) -> settings:
     return settings(
         max_examples=count,
         derandomize=True,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
 

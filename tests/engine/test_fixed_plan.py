@@ -60,7 +60,7 @@ def assert_equal_events(
 @pytest.mark.parametrize("overlap", [False, True])
 @pytest.mark.parametrize("residency", ["previous", "cache"])
 @pytest.mark.parametrize("solver", ["greedy", "local-search", "greedy-noshare"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_solved_plan_runs_online_as_in_plan_mode(
     solver: str, residency: str, overlap: bool, data: st.DataObject
@@ -84,7 +84,7 @@ def numbered(tables: Tables, schedule: Schedule) -> list[PlannedRound]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(planned(extensions=True, horizon=(900, 990)), st.sampled_from(["drop", "serve"]))
 def test_any_rounds_run_online_as_in_plan_mode(
     drawn: tuple[Tables, list[PlannedRound]], late: Late

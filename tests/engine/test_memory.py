@@ -57,7 +57,7 @@ def follow(tables: Tables, rng: random.Random, length: int) -> None:
         assert loaded.reused_bytes == held - loaded.loaded_bytes
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(problems(extensions=True), st.booleans(), st.integers(0, 999))
 def test_rounds_load_what_the_whole_sequence_says(
     problem: Problem, sharing: bool, seed: int

@@ -240,7 +240,7 @@ def random_problem(seed: int, releases: bool) -> Problem:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10**6),
     uplink=st.sampled_from(UPLINKS),
@@ -256,7 +256,7 @@ def test_a_nominal_run_lands_on_a_solved_plan(
     assert_lands(problem, schedule, run_plan(problem, schedule))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10**6),
     uplink=st.sampled_from(UPLINKS),
@@ -501,7 +501,7 @@ def test_a_run_says_what_was_loaded_and_reused() -> None:
     assert (first.reused_bytes, second.reused_bytes) == (0, 80)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     uplink=st.sampled_from(UPLINKS),
@@ -547,7 +547,7 @@ def test_whatever_happens_the_rules_hold(
         assert at_once <= problem.bandwidth_hz * (1 + 1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     uplink=st.sampled_from(UPLINKS),

@@ -337,7 +337,7 @@ def streams(draw: st.DrawFn, models: int) -> list[Arrival]:
     return found
 
 
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=300)
 @given(st.data())
 def test_the_rules_hold_whatever_a_policy_does(data: st.DataObject) -> None:
     """Any library, stream, rule, fault, and a policy that does anything it may."""

@@ -28,7 +28,6 @@ EXAMPLES = 300
 
 FEW = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

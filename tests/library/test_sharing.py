@@ -140,7 +140,7 @@ def crosses(made: Library, one: str, two: str) -> bool:
     return bool(first & second and first - second and second - first)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(
     st.lists(
         st.sets(st.sampled_from("abcdef"), min_size=1, max_size=4),
@@ -205,7 +205,7 @@ def test_300_models_of_60_swapped_blocks() -> None:
 
 
 @given(problems())
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 def test_solvers_and_graph_agree_on_laminar(problem: Problem) -> None:
     """The solvers' forest exists exactly when the sharing graph's test says laminar."""
     tables = Tables(problem)

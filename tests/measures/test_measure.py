@@ -159,7 +159,7 @@ def naive_split(
     return split
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), sharing=st.booleans())
 def test_gpu_time_and_queue_are_those_of_naive_counting(
     seed: int, sharing: bool
@@ -190,7 +190,7 @@ def test_gpu_time_and_queue_are_those_of_naive_counting(
     assert found.computed == found.finished
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     cuts=st.lists(st.floats(0.0, 1.0), max_size=4, unique=True),
@@ -215,7 +215,7 @@ def test_spans_that_follow_one_another_add_up(seed: int, cuts: list[float]) -> N
         assert total == pytest.approx(getattr(whole, name) * whole.span_s, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6))
 def test_bytes_without_sharing_are_those_of_the_residency_rules(seed: int) -> None:
     """A run's rounds replayed by ``solvers.core.residency``, each model one atom.

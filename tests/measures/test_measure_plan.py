@@ -147,7 +147,7 @@ def test_load_time_behind_a_batch_counts_as_compute() -> None:
     assert found.compute_s == 2.5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     uplink=st.sampled_from(UPLINKS),

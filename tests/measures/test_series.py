@@ -44,7 +44,7 @@ def test_a_series_is_that_worked_out_by_hand() -> None:
     assert found.idle_share.tolist() == [0.5, 0, 0, 0.25, 0, 1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), step_s=st.floats(0.05, 3.0))
 def test_a_series_is_that_of_naive_counting(seed: int, step_s: float) -> None:
     """Queues at every time one by one; shares and counts as the measures of a step."""

@@ -22,7 +22,10 @@ from tests.mutation.targets import COPIED, REPOSITORY
 
 # A failure is enough; which of its cases is the smallest does not matter here.
 settings.register_profile(
-    "mutants", derandomize=True, phases=[Phase.explicit, Phase.generate]
+    "mutants",
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
 )
 
 MEMORY_BYTES = 8 * 2**30

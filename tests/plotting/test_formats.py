@@ -89,7 +89,7 @@ def texts_of(title: str) -> Iterator[Text]:
         yield from figure.findobj(Text)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=60, derandomize=True)
 @given(st.text(st.sampled_from("$$\\{}^_ frac^-noshare\nµ"), max_size=14))
 @example("$x^{$")
 @example(r"\$5 and $\frac{a$")
@@ -100,7 +100,7 @@ def test_any_text_can_be_drawn(title: str) -> None:
     assert [text.get_text() for text in texts_of(title)]
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True)
 @given(st.text(st.sampled_from("$$$\\\\{}^_ abfrc\n") | st.characters(), max_size=20))
 def test_a_text_that_is_no_formula_is_shown_as_it_is(text: str) -> None:
     """Dollar signs and backslashes stay, unless they enclose a valid formula."""

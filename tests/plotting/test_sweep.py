@@ -32,7 +32,7 @@ SERIES = tuple(
     for twin in ("", "-noshare")
 )
 
-FEW = settings(max_examples=25, derandomize=True, deadline=None)
+FEW = settings(max_examples=25, derandomize=True)
 SERVED = st.floats(0, 1e6) | st.integers(0, 9)
 PLAIN = st.integers(1, 99) | st.floats(1e-3, 1e3)
 

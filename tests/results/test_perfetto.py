@@ -97,7 +97,7 @@ def test_a_window_holds_what_goes_on_in_it() -> None:
     assert spans(hand_events((20.0, 30.0)), 2) == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), start_s=st.floats(0.0, 4.0))
 def test_lanes_do_not_overlap_and_are_named(seed: int, start_s: float) -> None:
     """In every lane one thing after the other; lanes of uploads have names."""

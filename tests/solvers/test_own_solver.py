@@ -28,7 +28,7 @@ from solvers import (
 from solvers.own_solver import Answer
 from tests.solvers.strategies import problems
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 
 def _problem(**changes: Any) -> Problem:
@@ -273,7 +273,7 @@ def test_without_sharing_rounds_are_timed_as_those_of_our_twin(
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(problems(deadlines="any", releases=True, extensions=True), st.data())
 def test_any_rounds_are_taken_or_refused_by_name(
     problem: Problem, data: st.DataObject

@@ -22,7 +22,6 @@ from tests.solvers.strategies import problems, seeded_problem
 FEW = settings(
     max_examples=20,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 PACKAGE = Path(solvers.__file__).parent

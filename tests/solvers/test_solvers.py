@@ -18,7 +18,6 @@ SHARE = tuple(name for name in SOLVERS if name not in NOSHARE)
 FEW = settings(
     max_examples=12,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 # Local search meets nearly every bound of a tiny problem long before.

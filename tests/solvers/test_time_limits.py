@@ -60,7 +60,7 @@ def test_whenever_it_ends_the_plan_is_right(solver: str, uplink: Uplink) -> None
     deadlines = "common" if solver == "dp" else "any"
     seen = {"ended": 0, "whole": 0}
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         problems(deadlines=deadlines, min_users=3, max_users=6, **kind),
         st.integers(1, 60),

@@ -19,7 +19,6 @@ from tests.solvers.strategies import Draw, planned
 MANY = settings(
     max_examples=100,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

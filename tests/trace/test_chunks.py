@@ -117,7 +117,6 @@ def contents(draw: st.DrawFn) -> bytes:
 @given(content=contents(), block_bytes=st.sampled_from([1, 30, 64, 1 << 20]))
 @settings(
     max_examples=600,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_equals_row_by_row(tmp_path: Path, content: bytes, block_bytes: int) -> None:

@@ -152,7 +152,7 @@ def test_names_have_three_digits_or_more() -> None:
     duration=st.floats(1e-3, 30),
     seed=st.integers(0, 2**63),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_arrivals_lie_within_the_duration(
     process: dict[str, Any], rate: float, duration: float, seed: int
 ) -> None:

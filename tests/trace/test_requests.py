@@ -277,7 +277,6 @@ def traces(draw: st.DrawFn) -> Trace:
 @given(trace=traces())
 @settings(
     max_examples=80,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_writing_and_reading_loses_nothing(tmp_path: Path, trace: Trace) -> None:

@@ -99,7 +99,7 @@ def test_window_holds_what_lies_in_it(trace: Trace, scaling: Scaling) -> None:
     scaling=scalings,
     bursts=st.sampled_from([(), (Burst(2, 3, 2.5), Burst(8, 30, 0.5))]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_is_scaled_stays_in_order_and_in_its_window(
     trace: Trace, scaling: Scaling, bursts: tuple[Burst, ...]
 ) -> None:
@@ -120,7 +120,7 @@ def test_whatever_is_scaled_stays_in_order_and_in_its_window(
 
 
 @given(trace=traces(), scaling=scalings)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_rate_takes_each_request_the_whole_numbers_around_it_times(
     trace: Trace, scaling: Scaling
 ) -> None:
@@ -174,7 +174,7 @@ def test_rate_is_met_on_average(rate: float) -> None:
 
 
 @given(trace=traces(), scaling=scalings)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_cv_changes_times_alone(trace: Trace, scaling: Scaling) -> None:
     """Each interval has the requests it had, each model's in the order it had."""
     plain = Scaling(**{**vars(scaling), "cv": 1.0, "rate": 1.0})

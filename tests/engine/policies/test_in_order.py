@@ -262,7 +262,7 @@ def test_best_batch_weighs_load_against_compute() -> None:
     assert best_batch(queue, table, bound_s, 0.0, 2.0).size == 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     problem=problems(min_users=1, extensions=True),
     sharing=st.booleans(),

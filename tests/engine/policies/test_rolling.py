@@ -64,7 +64,7 @@ def served(problem: Problem, policy: Rolling) -> int:
     return int((found.requests.outcome == IN_TIME).sum())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     problem=problems(deadlines="own", min_users=1), follow=st.sampled_from([1, 2, 100])
 )
@@ -91,7 +91,7 @@ class Promised(Rolling):
         return rounds
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(problem=problems(deadlines="own", min_users=2, extensions=True))
 def test_a_plan_that_is_followed_serves_what_it_promised(problem: Problem) -> None:
     """With all arrivals known, the first plan is run to its end, and nobody is late.
@@ -283,7 +283,7 @@ def by_greedy(problem: Problem, uplink: Uplink, options: Options) -> Answer:
     return [(r.model, r.users) for r in found.schedule.rounds]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(problems(deadlines="own", min_users=1, extensions=True))
 def test_a_function_plans_as_the_solver_that_it_stands_for(problem: Problem) -> None:
     """It is given what ``greedy`` is, a cache and overlap among it."""

@@ -182,7 +182,7 @@ def loads(draw: st.DrawFn) -> tuple[list[Sent], list[Happening]]:
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(loads())
 def test_a_rule_is_what_it_says(
     rule: UplinkRule, drawn: tuple[list[Sent], list[Happening]]

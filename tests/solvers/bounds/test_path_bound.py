@@ -30,7 +30,6 @@ from tests.solvers.strategies import (
 FEW = settings(
     max_examples=15,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 KINDS = EXTENDED_KINDS | {

@@ -34,7 +34,6 @@ from tests.solvers.strategies import problems, seeded_problem, without_sharing
 FEW = settings(
     max_examples=80,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -34,7 +34,6 @@ CASES = [
 MANY = settings(
     max_examples=40,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -24,7 +24,6 @@ from tests.solvers.strategies import problems, seeded_problem
 FEW = settings(
     max_examples=8,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 EFFORT = branch.Effort(nodes=20, root_tries=1000, tries=100, rows=(), program_nodes=0)

@@ -19,7 +19,6 @@ from tests.solvers.strategies import planned
 FEW = settings(
     max_examples=90,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

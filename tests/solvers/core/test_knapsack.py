@@ -24,7 +24,6 @@ from tests.solvers.strategies import problems
 FEW = settings(
     max_examples=200,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 INF = float("inf")

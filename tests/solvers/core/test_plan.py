@@ -21,7 +21,6 @@ from tests.solvers.strategies import planned
 FEW = settings(
     max_examples=100,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

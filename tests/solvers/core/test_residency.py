@@ -19,7 +19,6 @@ from tests.solvers.strategies import planned, seeded_plan
 MANY = settings(
     max_examples=250,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -30,7 +30,6 @@ from tests.solvers.strategies import problems, seeded_problem
 FEW = settings(
     max_examples=80,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 LAMINAR = problems(sharing="laminar", max_users=4)

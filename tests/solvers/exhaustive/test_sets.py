@@ -39,7 +39,6 @@ def check(problem: Problem, uplink: str) -> None:
 FEW = settings(
     max_examples=100,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -16,7 +16,6 @@ from tests.solvers.strategies import problems
 FEW = settings(
     max_examples=150,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

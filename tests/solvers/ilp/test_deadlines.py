@@ -20,7 +20,6 @@ from tests.solvers.strategies import EXTENDED_KINDS, problems, seeded_problem
 FEW = settings(
     max_examples=40,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 NO_CLOCK = Clock.of(None)

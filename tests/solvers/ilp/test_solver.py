@@ -37,7 +37,6 @@ from tests.solvers.strategies import planned, problems, seeded_problem
 FEW = settings(
     max_examples=40,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 NEEDS_CBC = pytest.mark.skipif(

@@ -32,7 +32,6 @@ from tests.solvers.strategies import problems, seeded_problem
 FEW = settings(
     max_examples=40,
     derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 ITERATIONS = 150
