@@ -17,7 +17,7 @@ from solvers.bounds.path_network import Part
 from solvers.bounds.upper_bound import upper_bound
 from solvers.branch.labels import look_at_all, may_label
 from solvers.core.algorithm import Options, Solution
-from solvers.core.tables import PlannedRound, Rounds, Tables
+from solvers.core.tables import PlannedRound, Rounds, Tables, count_users
 from solvers.core.timing import time_rounds
 from solvers.ilp.deadlines import DEADLINES, NODES, deadline_bound
 from solvers.ilp.engine import Clock
@@ -116,11 +116,6 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         )
     met = count_users(rounds) == bound
     return Solution(rounds, proven=met, bound=None if met else bound)
-
-
-def count_users(rounds: Rounds) -> int:
-    """Count the users of a plan."""
-    return sum(len(users) for _, users in rounds)
 
 
 def proven(

@@ -39,6 +39,11 @@ class PlannedRound(NamedTuple):
 Rounds = Sequence[PlannedRound]
 
 
+def count_users(rounds: Rounds) -> int:
+    """Count the users of a plan."""
+    return sum(len(users) for _, users in rounds)
+
+
 class _Atoms(NamedTuple):
     """The atoms of each model, and the blocks, load time and size of each atom."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.core.residency import steps
-from solvers.core.tables import Floats, Rounds, Tables
+from solvers.core.tables import Floats, Rounds, Tables, count_users
 from solvers.schedule import Allocation, Round, Schedule, Segment, Status
 from solvers.tolerance import SPECTRUM_TOLERANCE, TIME_TOLERANCE_S
 from solvers.uplink import Uplink
@@ -368,7 +368,7 @@ def make_schedule(
     timing = time_rounds(tables, rounds, uplink)
     if timing is None:
         return None
-    served = sum(len(users) for _, users in rounds)
+    served = count_users(rounds)
     bound = served if bound is None else bound
     status: Status = "optimal" if bound == served else "feasible"
     return Schedule(

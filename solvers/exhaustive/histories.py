@@ -9,7 +9,7 @@ from typing import NamedTuple
 from solvers.core.algorithm import Solution
 from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.residency import Memory, enter, start
-from solvers.core.tables import PlannedRound, Rounds, Tables
+from solvers.core.tables import PlannedRound, Rounds, Tables, count_users
 from solvers.core.timing import rank, upload_end_s
 from solvers.errors import RefusalError
 from solvers.exhaustive.batches import batches
@@ -113,10 +113,10 @@ def solve(tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED) -> Solution:
     best: Rounds = []
     most = max(found)
     for served in sorted(found, reverse=True):
-        if best and served < sum(len(users) for _, users in best):
+        if best and served < count_users(best):
             break
         best = min([best, *found[served]], key=lambda r: rank(tables, r, uplink))
-    proven = most == sum(len(users) for _, users in best)
+    proven = most == count_users(best)
     return Solution(best, proven=proven, bound=None if proven else most)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from solvers.core.algorithm import Solution
 from solvers.core.limit import UNLIMITED, Limit
-from solvers.core.tables import PlannedRound, Rounds, Tables
+from solvers.core.tables import PlannedRound, Rounds, Tables, count_users
 from solvers.core.timing import rank, time_rounds
 from solvers.exhaustive.batches import batches
 from solvers.uplink import Uplink
@@ -23,7 +23,7 @@ def solve(tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED) -> Solution:
     by_served: dict[int, list[Rounds]] = {}
     for rounds in _sequences(tables, 0):
         limit.check()
-        served = sum(len(users) for _, users in rounds)
+        served = count_users(rounds)
         by_served.setdefault(served, []).append(rounds)
     granting = tables.granting()
     most = None

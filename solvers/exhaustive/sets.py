@@ -8,7 +8,7 @@ import numpy as np
 
 from solvers.core.algorithm import Solution
 from solvers.core.limit import UNLIMITED, Limit
-from solvers.core.tables import PlannedRound, Tables
+from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank, upload_end_s
 from solvers.exhaustive.batches import batches
 from solvers.tolerance import granted
@@ -159,7 +159,7 @@ def _best(
     """Choose by most users served, earliest last end, least demand, lowest ids."""
     best: list[PlannedRound] = []
     for served in sorted(done, key=lambda s: (-s.bit_count(), s)):
-        if best and served.bit_count() < sum(len(users) for _, users in best):
+        if best and served.bit_count() < count_users(best):
             break
         traces = [_trace(label, backwards=uplink == "static") for label in done[served]]
         best = min([best, *traces], key=lambda rounds: rank(tables, rounds, uplink))

@@ -12,7 +12,7 @@ from solvers.core.algorithm import Options, Solution
 from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.plan import Clock, rounds_of
 from solvers.core.search import Search
-from solvers.core.tables import PlannedRound, Tables
+from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank, time_rounds
 from solvers.greedy.build import Rule, grow, tour
 from solvers.greedy.fill import fill
@@ -60,10 +60,6 @@ class _Ranked(NamedTuple):
 
 def _key_of(ranked: _Ranked) -> tuple[float, float, float, tuple[int, ...]]:
     return ranked.key
-
-
-def _served(rounds: list[PlannedRound]) -> int:
-    return sum(len(users) for _, users in rounds)
 
 
 @dataclass(frozen=True)
@@ -222,10 +218,10 @@ def solve_within(
     for rounds, evaluations in _schedules(tables, uplink, limit):
         schedules.append(rounds)
         effort = evaluations
-    schedules.sort(key=_served, reverse=True)
+    schedules.sort(key=count_users, reverse=True)
     # Timing is expensive if releases differ, so only promising schedules are ranked.
-    enough = _served(schedules[:FILLED][-1])
-    likely = [rounds for rounds in schedules if _served(rounds) >= enough]
+    enough = count_users(schedules[:FILLED][-1])
+    likely = [rounds for rounds in schedules if count_users(rounds) >= enough]
     built = sorted(map(ranked, likely), key=_key_of)
     candidates = built[:1]
     for known in built[:FILLED]:

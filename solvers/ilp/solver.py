@@ -16,7 +16,7 @@ from typing import NamedTuple
 from solvers.bounds.upper_bound import upper_bound
 from solvers.core.algorithm import Options, Solution
 from solvers.core.forest import Crossing, build_forest
-from solvers.core.tables import PlannedRound, Tables
+from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import time_rounds
 from solvers.ilp.buckets import BucketModel
 from solvers.ilp.deadlines import deadline_bound
@@ -100,7 +100,7 @@ class _State:
 
     @property
     def served(self) -> int:
-        return sum(len(users) for _, users in self.rounds)
+        return count_users(self.rounds)
 
     @property
     def open(self) -> bool:
@@ -196,10 +196,6 @@ def _small(tables: Tables) -> bool:
     return len(tables.users) * max_rounds(tables) <= SMALL
 
 
-def _served(rounds: list[PlannedRound]) -> int:
-    return sum(len(users) for _, users in rounds)
-
-
 def _visits(
     tables: Tables,
     lenient: Tables,
@@ -288,7 +284,7 @@ def _buckets(
             state = state.lowered(answer.bound)
             if answer.chosen:
                 found = program.rounds()
-                if _served(found) > state.served and (
+                if count_users(found) > state.served and (
                     time_rounds(tables, found, uplink) is not None
                 ):
                     state = replace(state, rounds=found)

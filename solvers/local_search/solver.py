@@ -10,7 +10,7 @@ from solvers.core.algorithm import Options, Solution
 from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.plan import Clock, rounds_of
 from solvers.core.search import Search
-from solvers.core.tables import PlannedRound, Tables
+from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank
 from solvers.dp import solver as dp
 from solvers.errors import RefusalError
@@ -61,7 +61,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     limit = Limit.after(options.time_limit_s)
     best = _best(tables, uplink, _starts(tables, uplink, options, limit))
     bound = upper_bound(tables, uplink)
-    if sum(len(users) for _, users in best) < bound:
+    if count_users(best) < bound:
         search = Search(Clock(tables, uplink), options.seed, bound, limit.stop_s)
         plan = search.clock.plan(best)
         found = rounds_of(search.run(plan, _iterations(tables, options)))

@@ -12,8 +12,7 @@ from solvers.bounds.path_bound import Relaxation, relaxation, tuned, whole
 from solvers.bounds.path_network import Part
 from solvers.branch import label_kernels, labels
 from solvers.branch.labels import Outcome, look_at_all, may_label
-from solvers.branch.solver import count_users
-from solvers.core.tables import Floats, Tables
+from solvers.core.tables import Floats, Tables, count_users
 from solvers.core.timing import time_rounds
 from tests.instances.cases import CASES as INSTANCES
 from tests.instances.cases import make
