@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from solvers.bounds.upper_bound import prices
@@ -15,8 +17,9 @@ from solvers.core.knapsack import (
 )
 from solvers.core.limit import Limit
 from solvers.core.orders import depth_first, depth_first_orders
-from solvers.core.tables import PlannedRound, Tables
+from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import time_rounds
+from solvers.dp.flow_shop import flow_shop
 from solvers.dp.reorder import MIN_GAIN, neighbouring_orders
 from solvers.dp.walks import Search, Walk, planned, walk
 from solvers.errors import RefusalError
@@ -41,6 +44,9 @@ STATIC_USERS = 15_000
 # The share of the time that prices may take: the rest is for walks.
 PRICES_SHARE = 0.5
 
+# The share of what the first walks leave of it that the flow shop may take.
+FLOW_SHOP_SHARE = 0.5
+
 
 def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """Serve the maximum number of users of a laminar library by one common deadline.
@@ -48,7 +54,8 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     ``upfront`` is solved to optimality over all sequences of rounds: a tree knapsack
     over the sharing forest in O(Σ blocks + K·depth + K²). ``dynamic`` and ``static``
     are solved by label setting along depth-first orders of the forest and orders near
-    the best of these; the bound measures their quality. At most ``WIDTH`` labels are
+    the best of these; the bound measures their quality. Between the two, ``dynamic`` is
+    looked at as a flow shop (:mod:`solvers.dp.flow_shop`). At most ``WIDTH`` labels are
     kept after a stop, and the search near the best order shrinks with the number of
     users: 64 walks up to 156 users, none above 10,000. Under ``static`` fewer initial
     orders are walked above 2,500 users, and one above 7,500.
@@ -76,12 +83,13 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     if supported is None:
         return Solution([], proven=True)
     forest, deadline_s = supported
+    rounds: list[PlannedRound]
     if uplink == "upfront":
         rounds = _upfront(tables, forest, granted(deadline_s))
         if time_rounds(tables, rounds, uplink) is not None:
             return Solution(rounds, proven=True)
         # Within rounding of the tolerance: a proof must grant what no plan may use.
-        bound = sum(len(users) for _, users in rounds)
+        bound = count_users(rounds)
         rounds = _upfront(tables, forest, deadline_s + TIME_TOLERANCE_S / 2)
         return Solution(rounds, bound=bound)
     limit = Limit.after(options.time_limit_s)
@@ -89,10 +97,20 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     if not found.bound:
         return Solution([], proven=True)
     search = Search(tables, forest, found, uplink, deadline_s)
-    rounds = _best_rounds(search, options.seed, limit)
+    walked = _first_walks(search, limit)
+    rounds = planned(search, walked) if walked is not None else []
+    if uplink == "dynamic" and count_users(rounds) < found.bound:
+        part = Limit.after(limit.left_s(FLOW_SHOP_SHARE))
+        other, bound = flow_shop(tables, forest, found, part)
+        search = replace(search, prices=replace(found, bound=bound))
+        rounds = max(rounds, other, key=count_users)
+    if walked is not None and count_users(rounds) < search.prices.bound:
+        rng = np.random.default_rng(options.seed)
+        walked = _improved(search, walked, rng, limit)
+        rounds = max(rounds, planned(search, walked), key=count_users)
     if limit.passed():
         rounds = _better(search, rounds)
-    return Solution(rounds, bound=found.bound)
+    return Solution(rounds, bound=search.prices.bound)
 
 
 def _better(search: Search, rounds: list[PlannedRound]) -> list[PlannedRound]:
@@ -102,13 +120,9 @@ def _better(search: Search, rounds: list[PlannedRound]) -> list[PlannedRound]:
     starts. Under ``dynamic`` none ends later, and under ``static`` each user holds at
     most w/Σw of the band.
     """
-
-    def served(plan: list[PlannedRound]) -> int:
-        return sum(len(users) for _, users in plan)
-
     limit_s = search.deadline_s + TIME_TOLERANCE_S / 2
     other = _upfront(search.tables, search.forest, limit_s)
-    if served(other) <= served(rounds):
+    if count_users(other) <= count_users(rounds):
         return rounds
     timing = time_rounds(search.tables, other, search.uplink)
     return other if timing is not None else rounds
@@ -135,13 +149,12 @@ def check(tables: Tables) -> tuple[Forest, float] | None:
     return forest, deadline_s
 
 
-def _best_rounds(search: Search, seed: int, limit: Limit) -> list[PlannedRound]:
-    """Walk several orders, then improved orders near the best."""
+def _first_walks(search: Search, limit: Limit) -> Walk | None:
+    """Walk several orders, until one serves as many users as the bound says."""
     orders = depth_first_orders(search.tables, search.forest)
     if search.uplink == "static":
         most = max(1, STATIC_USERS // len(search.tables.users))
         orders = orders[-most:]
-    bound = search.prices.bound
     best: Walk | None = None
     last: Walk | None = None
     for number, order in enumerate(orders):
@@ -151,13 +164,9 @@ def _best_rounds(search: Search, seed: int, limit: Limit) -> list[PlannedRound]:
         last = walk(search, order, target=target, width=WIDTH, base=last, limit=limit)
         if last.users >= target:
             best = last
-        if best is not None and best.users == bound:
+        if best is not None and best.users == search.prices.bound:
             break
-    if best is None:
-        return []
-    if best.users < bound:
-        best = _improved(search, best, np.random.default_rng(seed), limit)
-    return planned(search, best)
+    return best
 
 
 def _improved(
