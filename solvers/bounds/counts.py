@@ -15,13 +15,12 @@ import numpy as np
 
 from solvers.bounds.prices import (
     Charges,
-    Prices,
     Weightings,
     fill_gaps,
     slope,
     weighted_tree_costs,
 )
-from solvers.core.limit import Limit
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.tables import Floats, Ints, Tables
 from solvers.tolerance import granted
 
@@ -31,8 +30,8 @@ MOST_LABELS = 500
 # Upload weights λ that are tried, from that of the λ-bound, and how often halfway from
 # the best to the next on either side. Of the first, those that bound nearly as well, up
 # to so many users, are rows besides the best.
-STEPS = np.array([-0.3, -0.15, -0.05, 0.0, 0.05, 0.15, 0.3])
-ZOOMS = 3
+STEPS = np.array([-0.15, -0.05, 0.0, 0.05, 0.15])
+ZOOMS = 2
 NEAR = 3.0
 
 # Costs are computed up to this multiple of the budget, to price one more user.
@@ -140,18 +139,21 @@ def budgets(tables: Tables, charges: Charges) -> Iterator[Budgets]:
         yield Budgets(there, latest_s - least_s, gpu_s, np.array(loads))
 
 
-def weighted(charges: Charges, limits: Budgets, prices: Prices) -> Rows:
+def weighted(
+    charges: Charges, limits: Budgets, around: float, limit: Limit = UNLIMITED
+) -> Rows:
     """Choose weighted sums that bound the users well, and the worth of their time.
 
-    ``prices`` are those of the λ-bound. Any sums and any worth are valid.
+    ``around`` is the weight of uploads in the λ-bound. Any sums and any worth are
+    valid, so after the limit no more are tried.
     """
     charges = replace(charges, node_load_s=limits.node_load_s)
-    band, gpu = prices.band_worth, float(prices.gpu_worth[-1]) / limits.gpu_s
-    around = band / (band + gpu) if band + gpu > 0 else 0.5
     weight = np.unique(np.clip(around + STEPS, 0.0, 1.0))
     worth, users = _hulls(charges, limits, weight)
     near = weight[users < users.min() + NEAR]
     for _ in range(ZOOMS):
+        if limit.passed():
+            break
         at = int(users.argmin())
         beside = weight[max(at - 1, 0) : at + 2]
         between = np.setdiff1d((beside[1:] + beside[:-1]) / 2, weight)
@@ -164,6 +166,35 @@ def weighted(charges: Charges, limits: Budgets, prices: Prices) -> Rows:
     best = weight[users.argmin()]
     chosen = np.concatenate(([best], near[near != best]))
     return Rows(chosen, worth[np.searchsorted(weight, chosen)])
+
+
+def least_bound(tables: Tables, charges: Charges, around: float, bound: int) -> int:
+    """Lower a bound while there is no time for as many users.
+
+    Parameters
+    ----------
+    tables, charges
+        A problem of residency ``"previous"``, without overlap, and with laminar
+        sharing; the discipline is not ``upfront``.
+    around, bound
+        The weight of uploads in the λ-bound, and the bound.
+
+    Notes
+    -----
+    That of :func:`counts_within` for each set of blocks that a first model can find and
+    each user that the bound is lowered by.
+    """
+    cases = [
+        (limits, weighted(charges, limits, around))
+        for limits in budgets(tables, charges)
+    ]
+    while bound > 0:
+        for limits, rows in cases:
+            labels, complete = counts_within(charges, limits, rows, bound, UNLIMITED)
+            if len(labels.users) or not complete:
+                return bound
+        bound -= 1
+    return bound
 
 
 def _hulls(charges: Charges, limits: Budgets, weight: Floats) -> tuple[Floats, Floats]:

@@ -83,6 +83,13 @@ class Prices:
     node_cost: Floats
     model_cost: Mapping[int, Floats]
 
+    @property
+    def upload_weight(self) -> float:
+        """Worth of a second of the band, as a share of one of it and one of the GPU."""
+        gpu = float(self.gpu_worth[-1]) / float(self.gpu_time_s[-1])
+        both = self.band_worth + gpu
+        return self.band_worth / both if both > 0 else 0.5
+
     def worth(self, time_s: Floats) -> Floats:
         """Worth of all GPU time from 0 to given times."""
         return np.interp(time_s, self.gpu_time_s, self.gpu_worth)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from solvers.bounds.convex_costs import convex_tree_costs
+from solvers.bounds.counts import least_bound
 from solvers.bounds.prices import (
     COARSE,
     MANY_USERS,
@@ -21,6 +22,7 @@ from solvers.bounds.prices import (
     weighted_tree_costs,
 )
 from solvers.bounds.visit_prices import visit_prices
+from solvers.core.forest import Forest, build_forest
 from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.tables import Floats, Tables
 from solvers.tolerance import SPECTRUM_TOLERANCE
@@ -43,7 +45,8 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
     the tree knapsack with that scalar cost bounds the users, and the smallest bound is
     taken. ``upfront`` schedules satisfy Σw/W + ΣL + ΣC ≤ T, a single knapsack. For
     ``static``, the bound of :mod:`solvers.bounds.visit_prices` is taken where it is
-    smaller.
+    smaller, and for ``dynamic`` with one deadline and laminar sharing that of both sums
+    at once (:mod:`solvers.bounds.counts`), up to ``MANY_USERS`` users.
 
     Each block used must be loaded at least once, unless it is resident at the start. If
     sharing is crossing, a block used by some of its h holders costs each of them
@@ -69,10 +72,18 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
     if not tables.active:
         return 0
     charges = make_charges(tables)
-    most = min(_bound_by(charges, rows)[0] for rows in _weightings(tables, uplink))
+    found = [_bound_by(charges, rows) for rows in _weightings(tables, uplink)]
+    most = min(bound for bound, _, _ in found)
     plain = tables.problem.residency == "previous" and not tables.problem.overlap
-    if most and uplink == "static" and plain and _few(tables):
-        most = min(most, visit_prices(tables, charges).bound)
+    if not most or not plain:
+        return most
+    if uplink == "static" and _few(tables):
+        return min(most, visit_prices(tables, charges).bound)
+    one = tables.common_deadline_s is not None and tables.releases_zero
+    laminar = isinstance(build_forest(tables), Forest)
+    if uplink == "dynamic" and one and laminar and len(tables.users) <= MANY_USERS:
+        ((_, chosen, _),) = found
+        return least_bound(tables, charges, float(chosen.upload[0]), most)
     return most
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from solvers.bounds.counts import Budgets, budgets, counts_within, weighted
 from solvers.bounds.prices import Prices, make_charges
+from solvers.bounds.upper_bound import CONVEX_USERS
 from solvers.core.forest import Forest
 from solvers.core.knapsack import visit_rounds
 from solvers.core.limit import Limit
@@ -221,7 +222,8 @@ def flow_shop(
     Returns
     -------
     list of PlannedRound, int
-        The plan, empty if there is none in time, and the bound or a lower one.
+        The plan, empty if there is none in time, and the bound or a lower one. Above
+        ``CONVEX_USERS`` users nothing is tried: weighted sums take O(K²).
 
     Notes
     -----
@@ -229,13 +231,15 @@ def flow_shop(
     of ``MOST_NODES`` nodes and visits in all.
     """
     bound, charges = prices.bound, make_charges(tables)
+    if len(tables.users) > CONVEX_USERS:
+        return [], bound
     size = len(forest.parent) + len(tables.active)
     search = FlowShop(tables, forest, max(1, MOST_NODES // size))
     cases = []
     for limits in budgets(tables, charges):
         if limit.passed():
             return [], bound
-        cases.append((limits, weighted(charges, limits, prices)))
+        cases.append((limits, weighted(charges, limits, prices.upload_weight, limit)))
     for target in range(bound, max(0, bound - MOST_TARGETS), -1):
         refuted = True
         for limits, rows in cases:

@@ -60,7 +60,7 @@ def test_all_ways_are_found_but_those_that_others_better(problem, target):
     assume(tables.active)
     charges = make_charges(tables)
     for limits in budgets(tables, charges):
-        rows = weighted(charges, limits, prices(tables, "dynamic"))
+        rows = weighted(charges, limits, prices(tables, "dynamic").upload_weight)
         labels, complete = counts_within(charges, limits, rows, target, UNLIMITED)
         assert complete
         ways = {
@@ -86,7 +86,7 @@ def test_what_the_best_schedule_serves_is_never_refuted(problem):
     assume(target)
     found = []
     for limits in budgets(tables, charges):
-        rows = weighted(charges, limits, prices(tables, "dynamic"))
+        rows = weighted(charges, limits, prices(tables, "dynamic").upload_weight)
         labels, _ = counts_within(charges, limits, rows, target, UNLIMITED)
         found.append(labels)
     assert any(len(labels.users) for labels in found)
@@ -98,7 +98,7 @@ def test_few_labels_are_not_called_all(monkeypatch: pytest.MonkeyPatch) -> None:
     tables = Tables(_forty())
     charges = make_charges(tables)
     (limits,) = budgets(tables, charges)
-    rows = weighted(charges, limits, prices(tables, "dynamic"))
+    rows = weighted(charges, limits, prices(tables, "dynamic").upload_weight)
     labels, complete = counts_within(charges, limits, rows, 5, UNLIMITED)
     assert not complete
     assert 0 < len(labels.users) <= 3
@@ -111,7 +111,7 @@ def test_a_limit_that_has_passed_proves_nothing() -> None:
     tables = Tables(_forty())
     charges = make_charges(tables)
     (limits,) = budgets(tables, charges)
-    rows = weighted(charges, limits, prices(tables, "dynamic"))
+    rows = weighted(charges, limits, prices(tables, "dynamic").upload_weight)
     labels, complete = counts_within(charges, limits, rows, 5, Limit.after(0))
     assert not complete
     assert not len(labels.users)
