@@ -431,6 +431,7 @@ def test_terms_are_defined_once() -> None:
     assert {*terms.split(), "Point", "Shard", "Store"} <= set(headings)
 
 
+@pytest.mark.source
 def test_every_room_is_described() -> None:
     """CONTRIBUTING names every folder of edgesim, and no other."""
     named = set(re.findall(r"`edgesim/(\w+)/`", _text("CONTRIBUTING.md")))

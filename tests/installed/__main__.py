@@ -17,6 +17,7 @@ COPIED = (
     *("docs", "figures", "profiles", "tests", "traces"),
     *("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "Makefile"),
     *("CITATION.cff", "LICENSE", "mkdocs.yml", "pyproject.toml"),
+    ".pre-commit-config.yaml",
     "solvers/README.md",
 )
 """What the tests read beside the packages, which come from the wheel alone."""

@@ -31,6 +31,10 @@ _PATHS = sorted(REPOSITORY.glob("solvers/bounds/path_*.py"))
 TESTS = {
     "solvers/verify.py": _JUDGE,
     "solvers/core/timing.py": _TIMES,
+    "solvers/bounds/counts.py": (
+        "tests/solvers/bounds/test_counts.py",
+        "tests/solvers/dp/test_flow_shop.py",
+    ),
     "solvers/bounds/convex_costs.py": ("tests/solvers/bounds/test_upper_bound.py",),
     "solvers/bounds/prices.py": ("tests/solvers/bounds/test_upper_bound.py",),
     "solvers/bounds/upper_bound.py": ("tests/solvers/bounds/test_upper_bound.py",),
