@@ -7,7 +7,6 @@ The λ-bound looks at one weighted sum of the two at a time; here both hold at o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -24,17 +23,22 @@ from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.tables import Floats, Ints, Tables
 from solvers.tolerance import granted
 
-# Labels kept of the models below a node. Of more, those that lose least are.
+# Labels kept of all models below a node that have been looked at. Of more, those that
+# lose least are.
 MOST_LABELS = 500
 
-# Upload weights λ that are tried, from that of the λ-bound, and how often halfway from
-# the best to the next on either side. Of the first, those that bound nearly as well, up
-# to so many users, are rows besides the best.
+# Sets of resident atoms that a first model may find; if there are more, none is tried.
+MOST_BUDGETS = 8
+
+# Upload weights λ that are tried: so far from that of the λ-bound, then so often those
+# halfway from the best to the next on either side. Rows are the best, and those of the
+# first whose bound is so many users above the least of them at most.
 STEPS = np.array([-0.15, -0.05, 0.0, 0.05, 0.15])
 ZOOMS = 2
 NEAR = 3.0
 
-# Costs are computed up to this multiple of the budget, to price one more user.
+# Costs are computed up to this multiple of the budget: less than for the λ-bound, which
+# prices more users.
 REACH = 1.05
 
 # A label is not dropped for this many users: sums of doubles are rounded.
@@ -119,11 +123,13 @@ class Labels:
         return found
 
 
-def budgets(tables: Tables, charges: Charges) -> Iterator[Budgets]:
-    """List budgets of which every schedule keeps one.
+def budgets(tables: Tables, charges: Charges) -> list[Budgets]:
+    """List budgets of which every schedule keeps one, the most lenient loads first.
 
     Of the atoms that are resident at the start only those which the first model holds
-    are not loaded. Its first batch, and the GPU with it, waits for an upload.
+    are not loaded. Its first batch, and the GPU with it, waits for an upload. There are
+    as many as sets of resident atoms that a model holds, less those that another one
+    allows anyway: it holds more, and waits no longer.
     """
     latest_s = granted(float(tables.deadline_s[tables.users].max()))
     least_s = float(tables.least_latency_s[list(tables.active)].min())
@@ -133,10 +139,15 @@ def budgets(tables: Tables, charges: Charges) -> Iterator[Budgets]:
         upload_s = float(tables.demand_s[tables.users_of[m]].min())
         wait_s = max(upload_s - tables.load_s(None, m), 0.0)
         waits_s[there] = min(waits_s.get(there, np.inf), wait_s)
-    for there in sorted(waits_s, key=sorted):
+    found = []
+    for there in sorted(waits_s, key=lambda atoms: (-len(atoms), sorted(atoms))):
+        wait_s = waits_s[there]
+        if any(there < more and waits_s[more] <= wait_s for more in waits_s):
+            continue
         loads = [tables.loads_s(set(atoms) - there) for atoms in charges.forest.atoms]
-        gpu_s = latest_s - waits_s[there]
-        yield Budgets(there, latest_s - least_s, gpu_s, np.array(loads))
+        gpu_s = latest_s - wait_s
+        found.append(Budgets(there, latest_s - least_s, gpu_s, np.array(loads)))
+    return found
 
 
 def weighted(
@@ -169,28 +180,33 @@ def weighted(
 
 
 def least_bound(tables: Tables, charges: Charges, around: float, bound: int) -> int:
-    """Lower a bound while there is no time for as many users.
+    """Lower a bound on the users of ``dynamic`` while there is no time for as many.
 
     Parameters
     ----------
     tables, charges
-        A problem of residency ``"previous"``, without overlap, and with laminar
-        sharing; the discipline is not ``upfront``.
+        A problem of one deadline and releases 0, with residency ``"previous"``, without
+        overlap, and with laminar sharing.
     around, bound
         The weight of uploads in the λ-bound, and the bound.
 
     Notes
     -----
-    That of :func:`counts_within` for each set of blocks that a first model can find and
-    each user that the bound is lowered by.
+    :func:`weighted` and :func:`counts_within` for one of the :func:`budgets`, and for
+    all of them for each user that the bound is lowered by. The bound stays if there are
+    more than ``MOST_BUDGETS``.
     """
-    cases = [
-        (limits, weighted(charges, limits, around))
-        for limits in budgets(tables, charges)
-    ]
+    each = budgets(tables, charges)
+    if len(each) > MOST_BUDGETS:
+        return bound
+    rows: dict[int, Rows] = {}
     while bound > 0:
-        for limits, rows in cases:
-            labels, complete = counts_within(charges, limits, rows, bound, UNLIMITED)
+        for number, limits in enumerate(each):
+            if number not in rows:
+                rows[number] = weighted(charges, limits, around)
+            labels, complete = counts_within(
+                charges, limits, rows[number], bound, UNLIMITED
+            )
             if len(labels.users) or not complete:
                 return bound
         bound -= 1
@@ -236,8 +252,9 @@ def counts_within(
     Notes
     -----
     A label goes if, in some row, it loses more than the best way of serving anybody has
-    above the target: no way of completing it makes up for that. O(nodes · L² · R) for
-    ``MOST_LABELS`` L; if there are more, some are left out.
+    above the target: no way of completing it makes up for that. O((nodes + models) ·
+    L · max(L, users of a model) · R), L being ``MOST_LABELS``; if there are more, some
+    are left out.
     """
     forest = charges.forest
     best = [np.zeros(len(rows.worth)) for _ in forest.parent]
@@ -314,8 +331,10 @@ def _merge(
     # What it loses to serve nobody below a node is known only with the node's load.
     kept = np.flatnonzero(within & ((lost <= most).all(axis=1) | (users == 0)))
     kept = kept[np.lexsort((gpu_s[kept], upload_s[kept], users[kept]))]
-    # Of as many users, one that needs as much of both as another goes.
-    apart = gpu_s[kept] - users[kept] * (2 * limits.gpu_s + 1.0)
+    # Of as many users, one that needs as much of both as another goes. Ranks of GPU
+    # times are put apart by users, for the times themselves would be rounded.
+    rank = np.unique(gpu_s[kept], return_inverse=True)[1]
+    apart = rank - users[kept] * (len(kept) + 1)
     least = np.minimum.accumulate(apart)
     better = np.ones(len(kept), dtype=bool)
     better[1:] = apart[1:] < least[:-1]

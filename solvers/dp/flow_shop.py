@@ -9,17 +9,24 @@ proof.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from solvers.bounds.counts import Budgets, budgets, counts_within, weighted
-from solvers.bounds.prices import Prices, make_charges
+from solvers.bounds.counts import (
+    MOST_BUDGETS,
+    Budgets,
+    budgets,
+    counts_within,
+    weighted,
+)
+from solvers.bounds.prices import Charges, Prices, make_charges
 from solvers.bounds.upper_bound import CONVEX_USERS
 from solvers.core.forest import Forest
 from solvers.core.knapsack import visit_rounds
-from solvers.core.limit import Limit
+from solvers.core.limit import UNLIMITED, Limit, PassedError
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
 
@@ -89,34 +96,70 @@ def in_turn(stays: Iterable[Stay]) -> list[Stay]:
     return sorted(stays, key=key)
 
 
-def ways(tables: Tables, model: int, users: int) -> list[Way]:
-    """List ways to divide a model's first users into batches.
+class Ways:
+    """Ways to divide the first users of one model into batches, by how many they are.
 
-    None needs as much GPU time and as long a span as another one; least GPU time first.
-    Empty if no sizes add up. O(users · batch limit · MOST_WAYS).
+    None needs as much GPU time and as long a span as another one. Of each number of
+    users ``MOST_WAYS`` are kept, those of least GPU time. O(users · n log n), n the
+    batch limit times ``MOST_WAYS``.
+
+    Parameters
+    ----------
+    tables, model
+        The problem, and the model.
+    limit
+        Ends the computation with :class:`solvers.core.limit.PassedError`.
     """
-    demand_s = tables.demand_s[tables.users_of[model][:users]]
-    sent_s = np.concatenate(([0.0], np.cumsum(demand_s))).tolist()
-    latency_s = tables.latency_s[model].tolist()
-    found: list[list[Way]] = [[Way(Job(0.0, 0.0, -np.inf), ())]]
-    for count in range(1, users + 1):
-        new = []
-        for size in range(1, min(len(latency_s) - 1, count) + 1):
-            if latency_s[size] == np.inf:
-                continue
-            upload_s = sent_s[count] - sent_s[count - size]
-            batch = Job(upload_s, latency_s[size], upload_s + latency_s[size])
-            new += [
-                Way(way.job.then(batch), (*way.sizes, size))
-                for way in found[count - size]
-            ]
-        new.sort(key=lambda way: (way.job.gpu_s, way.job.span_s))
-        kept: list[Way] = []
-        for way in new:
-            if not kept or way.job.span_s < kept[-1].job.span_s:
-                kept.append(way)
-        found.append(kept[:MOST_WAYS])
-    return found[users]
+
+    def __init__(self, tables: Tables, model: int, limit: Limit = UNLIMITED) -> None:
+        users = tables.users_of[model]
+        self._sent_s = np.concatenate(([0.0], np.cumsum(tables.demand_s[users])))
+        self._latency_s = tables.latency_s[model]
+        self._limit = limit
+        shape = len(users) + 1, MOST_WAYS
+        self._gpu_s, self._span_s = np.full((2, *shape), np.inf)
+        self._size, self._before = np.zeros((2, *shape), dtype=np.int64)
+        self._gpu_s[0, 0], self._span_s[0, 0] = 0.0, -np.inf
+        self._known = 0
+
+    def of(self, users: int) -> list[Way]:
+        """List the ways of so many users, least GPU time first; none may add up."""
+        while self._known < users:
+            self._limit.check()
+            self._extend(self._known + 1)
+        there_are = np.flatnonzero(np.isfinite(self._gpu_s[users]))
+        return [self._way(users, place) for place in there_are.tolist()]
+
+    def _extend(self, users: int) -> None:
+        """Add every last batch to the ways of fewer users."""
+        size = np.arange(1, min(len(self._latency_s) - 1, users) + 1)
+        latency_s = self._latency_s[size][:, None]
+        gpu_s = (self._gpu_s[users - size] + latency_s).ravel()
+        span_s = np.maximum(self._span_s[users - size], self._sent_s[users]) + latency_s
+        span_s = span_s.ravel()
+        order = np.lexsort((span_s, gpu_s))
+        order = order[np.isfinite(gpu_s[order])]
+        shorter = np.ones(len(order), dtype=bool)
+        shorter[1:] = span_s[order[1:]] < np.minimum.accumulate(span_s[order])[:-1]
+        kept = order[shorter][:MOST_WAYS]
+        place = slice(len(kept))
+        self._gpu_s[users, place], self._span_s[users, place] = (
+            gpu_s[kept],
+            span_s[kept],
+        )
+        self._size[users, place] = size[kept // MOST_WAYS]
+        self._before[users, place] = kept % MOST_WAYS
+        self._known = users
+
+    def _way(self, users: int, place: int) -> Way:
+        times = self._sent_s[users], self._gpu_s[users, place]
+        job = Job(*map(float, (*times, self._span_s[users, place])))
+        sizes = []
+        while users:
+            sizes.append(int(self._size[users, place]))
+            place = int(self._before[users, place])
+            users -= sizes[-1]
+        return Way(job, tuple(sizes[::-1]))
 
 
 def best_order(forest: Forest, limits: Budgets, chosen: Mapping[int, Way]) -> Stay:
@@ -133,7 +176,7 @@ def best_order(forest: Forest, limits: Budgets, chosen: Mapping[int, Way]) -> St
     Notes
     -----
     What is done below a node is one job for all that is around it, and the shorter its
-    span the better, whatever is around it. O(nodes + M log M).
+    span the better, whatever is around it. O(nodes + M · (log M + depth)).
     """
     stays: list[list[Stay]] = [[] for _ in forest.parent]
     for node in range(len(forest.parent) - 1, -1, -1):
@@ -149,7 +192,8 @@ def best_order(forest: Forest, limits: Budgets, chosen: Mapping[int, Way]) -> St
             job = job.then(stay.job)
             visits += stay.visits
         there = not limits.resident.isdisjoint(forest.atoms[node])
-        whole = Stay(job, tuple(visits), first=there)
+        first = there or any(stay.first for stay in below)
+        whole = Stay(job, tuple(visits), first)
         if node:
             stays[forest.parent[node]].append(whole)
     return whole
@@ -157,12 +201,16 @@ def best_order(forest: Forest, limits: Budgets, chosen: Mapping[int, Way]) -> St
 
 @dataclass
 class FlowShop:
-    """The search for plans of one problem, and how many orders it may still look at."""
+    """The search for plans of one problem, and how many orders it may still look at.
+
+    ``limit`` ends it with :class:`solvers.core.limit.PassedError`.
+    """
 
     tables: Tables
     forest: Forest
-    orders: int
-    known: dict[tuple[int, int], list[Way]] = field(default_factory=dict)
+    limit: Limit
+    orders_left: int
+    _ways: dict[int, Ways] = field(default_factory=dict)
 
     def plan(
         self, limits: Budgets, counts: Mapping[int, int]
@@ -174,14 +222,14 @@ class FlowShop:
         """
         tables = self.tables
         deadline_s = float(tables.deadline_s[tables.users].max())
-        options = {m: self._ways(m, users) for m, users in counts.items()}
+        options = {m: self._ways_of(m).of(users) for m, users in counts.items()}
         if not all(options.values()):
             return None
         chosen = {m: found[0] for m, found in options.items()}
         best = self._order(limits, chosen)
         for m, found in options.items():
             for way in found[1:]:
-                if best.job.end_s <= deadline_s or self.orders <= 0:
+                if best.job.end_s <= deadline_s or self.orders_left <= 0:
                     break
                 other = {**chosen, m: way}
                 order = self._order(limits, other)
@@ -194,14 +242,14 @@ class FlowShop:
         ]
         return None if time_rounds(tables, rounds, "dynamic") is None else rounds
 
-    def _ways(self, model: int, users: int) -> list[Way]:
-        key = model, users
-        if key not in self.known:
-            self.known[key] = ways(self.tables, model, users)
-        return self.known[key]
+    def _ways_of(self, model: int) -> Ways:
+        if model not in self._ways:
+            self._ways[model] = Ways(self.tables, model, self.limit)
+        return self._ways[model]
 
     def _order(self, limits: Budgets, chosen: Mapping[int, Way]) -> Stay:
-        self.orders -= 1
+        self.limit.check()
+        self.orders_left -= 1
         return best_order(self.forest, limits, chosen)
 
 
@@ -228,29 +276,53 @@ def flow_shop(
     Notes
     -----
     At most ``MOST_TARGETS`` numbers of users are tried, from the bound down, and orders
-    of ``MOST_NODES`` nodes and visits in all.
+    of ``MOST_NODES`` nodes and visits in all; nothing where a first model may find more
+    than ``MOST_BUDGETS`` sets of resident atoms.
     """
-    bound, charges = prices.bound, make_charges(tables)
-    if len(tables.users) > CONVEX_USERS:
-        return [], bound
+    charges, found = make_charges(tables), _Found([], prices.bound)
+    each = budgets(tables, charges)
+    if len(tables.users) > CONVEX_USERS or len(each) > MOST_BUDGETS:
+        return found.rounds, found.bound
+    with suppress(PassedError):
+        _search(tables, forest, charges, each, prices.upload_weight, limit, found)
+    return found.rounds, found.bound
+
+
+@dataclass
+class _Found:
+    """What a search has found, whatever ends it."""
+
+    rounds: list[PlannedRound]
+    bound: int
+
+
+def _search(
+    tables: Tables,
+    forest: Forest,
+    charges: Charges,
+    each: list[Budgets],
+    around: float,
+    limit: Limit,
+    found: _Found,
+) -> None:
+    """Try numbers of users from the bound down until a plan is found."""
     size = len(forest.parent) + len(tables.active)
-    search = FlowShop(tables, forest, max(1, MOST_NODES // size))
+    shop = FlowShop(tables, forest, limit, max(1, MOST_NODES // size))
     cases = []
-    for limits in budgets(tables, charges):
-        if limit.passed():
-            return [], bound
-        cases.append((limits, weighted(charges, limits, prices.upload_weight, limit)))
-    for target in range(bound, max(0, bound - MOST_TARGETS), -1):
+    for limits in each:
+        limit.check()
+        cases.append((limits, weighted(charges, limits, around, limit)))
+    for target in range(found.bound, max(0, found.bound - MOST_TARGETS), -1):
         refuted = True
         for limits, rows in cases:
             labels, complete = counts_within(charges, limits, rows, target, limit)
             refuted &= complete and not len(labels.users)
             for label in range(len(labels.users)):
-                if limit.passed() or search.orders <= 0:
-                    return [], bound
-                found = search.plan(limits, labels.counts(label))
-                if found is not None:
-                    return found, bound
-        if refuted and target == bound:
-            bound -= 1
-    return [], bound
+                if shop.orders_left <= 0:
+                    return
+                rounds = shop.plan(limits, labels.counts(label))
+                if rounds is not None:
+                    found.rounds = rounds
+                    return
+        if refuted and target == found.bound:
+            found.bound -= 1

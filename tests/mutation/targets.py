@@ -33,6 +33,7 @@ TESTS = {
     "solvers/core/timing.py": _TIMES,
     "solvers/bounds/counts.py": (
         "tests/solvers/bounds/test_counts.py",
+        "tests/solvers/bounds/test_upper_bound.py",
         "tests/solvers/dp/test_flow_shop.py",
     ),
     "solvers/bounds/convex_costs.py": ("tests/solvers/bounds/test_upper_bound.py",),

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from solvers import Problem, solve
 from solvers.bounds import counts
-from solvers.bounds.counts import Budgets, budgets, counts_within, weighted
+from solvers.bounds.counts import (
+    Budgets,
+    Labels,
+    budgets,
+    counts_within,
+    least_bound,
+    weighted,
+)
 from solvers.bounds.prices import Charges, fill_gaps, make_charges
 from solvers.bounds.upper_bound import prices
 from solvers.core.limit import UNLIMITED, Limit
@@ -73,6 +80,10 @@ def test_all_ways_are_found_but_those_that_others_better(problem, target):
             assert sum(chosen.values()) == users
             upload_s = sum(charges.upload_s[m][n] for m, n in chosen.items())
             assert labels.upload_s[label] == pytest.approx(upload_s)
+            nodes = {node for m in chosen for node in charges.forest.path(m)}
+            gpu_s = sum(limits.node_load_s[node] for node in nodes)
+            gpu_s += sum(fill_gaps(charges.compute_s[m])[n] for m, n in chosen.items())
+            assert labels.gpu_s[label] == pytest.approx(gpu_s)
 
 
 @FEW
@@ -85,6 +96,9 @@ def test_what_the_best_schedule_serves_is_never_refuted(problem):
     target = solve(problem, "exhaustive", uplink="dynamic").served
     assume(target)
     found = []
+    around = prices(tables, "dynamic").upload_weight
+    most = prices(tables, "dynamic").bound
+    assert target <= least_bound(tables, charges, around, most) <= most
     for limits in budgets(tables, charges):
         rows = weighted(charges, limits, prices(tables, "dynamic").upload_weight)
         labels, _ = counts_within(charges, limits, rows, target, UNLIMITED)
@@ -115,3 +129,56 @@ def test_a_limit_that_has_passed_proves_nothing() -> None:
     labels, complete = counts_within(charges, limits, rows, 5, Limit.after(0))
     assert not complete
     assert not len(labels.users)
+
+
+def test_a_tiny_difference_in_gpu_time_counts_among_many_users() -> None:
+    """Which of two labels needs less GPU time is not decided by rounding."""
+    nobody = Labels(np.zeros(1, dtype=int), *np.zeros((2, 1)), np.zeros((1, 1)))
+    two = Labels(
+        np.array([16_400, 16_400]),
+        np.array([1e-6, 2e-6]),
+        np.array([1e-3 + 1e-12, 1e-3]),
+        np.zeros((2, 1)),
+    )
+    limits = Budgets(frozenset(), 1.0, 1.0, np.zeros(1))
+    merged, complete = counts._merge(nobody, two, limits, np.ones(1))
+    assert complete
+    assert merged.gpu_s.tolist() == two.gpu_s.tolist()
+
+
+def test_what_first_models_find() -> None:
+    """Sets of resident atoms, and how long the GPU waits for the first upload.
+
+    "small" finds the backbone and need not wait longer than "big", which finds both.
+    """
+    times = {"backbone": 1.0, "head": 0.5, "other": 0.3}
+    problem = Problem.model_validate(
+        {
+            "name": "first",
+            "bandwidth_hz": 1.0,
+            "resident_model": "big",
+            "blocks": {name: {"bytes": 1, "load_s": s} for name, s in times.items()},
+            "models": {
+                "big": {"blocks": ["backbone", "head"], "latency_s": [0.1]},
+                "small": {"blocks": ["backbone"], "latency_s": [0.2]},
+                "apart": {"blocks": ["other"], "latency_s": [0.4]},
+            },
+            "users": [
+                {
+                    "id": name,
+                    "model": name,
+                    "input_bits": bits,
+                    "spectral_efficiency": 1.0,
+                    "deadline_s": 5.0,
+                }
+                for name, bits in (("big", 0.7), ("small", 0.6), ("apart", 0.5))
+            ],
+        }
+    )
+    tables = Tables(problem)
+    found = budgets(tables, make_charges(tables))
+    assert [len(limits.resident) for limits in found] == [2, 1, 0]
+    assert [limits.gpu_s for limits in found] == pytest.approx([4.3, 4.4, 4.8])
+    assert [limits.upload_s for limits in found] == pytest.approx([4.9] * 3)
+    loads_s = [float(limits.node_load_s.sum()) for limits in found]
+    assert loads_s == pytest.approx([0.3, 0.8, 1.8])
