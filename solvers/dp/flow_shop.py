@@ -209,8 +209,12 @@ class FlowShop:
     tables: Tables
     forest: Forest
     limit: Limit
-    orders_left: int
-    _ways: dict[int, Ways] = field(default_factory=dict)
+    orders_left: int = field(init=False)
+    _ways: dict[int, Ways] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        size = len(self.forest.parent) + len(self.tables.active)
+        self.orders_left = max(1, MOST_NODES // size)
 
     def plan(
         self, limits: Budgets, counts: Mapping[int, int]
@@ -254,7 +258,7 @@ class FlowShop:
 
 
 def flow_shop(
-    tables: Tables, forest: Forest, prices: Prices, limit: Limit
+    tables: Tables, forest: Forest, prices: Prices, served: int, limit: Limit
 ) -> tuple[list[PlannedRound], int]:
     """Serve as many users as the bound says, or nearly, or lower the bound.
 
@@ -264,13 +268,15 @@ def flow_shop(
         A problem of one deadline and releases 0, and its sharing forest.
     prices
         Those of the λ-bound, with the bound.
+    served
+        Users that a known plan serves: only more are looked for.
     limit
         Ends the search.
 
     Returns
     -------
     list of PlannedRound, int
-        The plan, empty if there is none in time, and the bound or a lower one. Above
+        The plan, empty if none was found, and the bound or a lower one. Above
         ``CONVEX_USERS`` users nothing is tried: weighted sums take O(K²).
 
     Notes
@@ -284,7 +290,8 @@ def flow_shop(
     if len(tables.users) > CONVEX_USERS or len(each) > MOST_BUDGETS:
         return found.rounds, found.bound
     with suppress(PassedError):
-        _search(tables, forest, charges, each, prices.upload_weight, limit, found)
+        shop = FlowShop(tables, forest, limit)
+        _search(shop, charges, each, prices.upload_weight, served, found)
     return found.rounds, found.bound
 
 
@@ -297,22 +304,20 @@ class _Found:
 
 
 def _search(
-    tables: Tables,
-    forest: Forest,
+    shop: FlowShop,
     charges: Charges,
     each: list[Budgets],
     around: float,
-    limit: Limit,
+    served: int,
     found: _Found,
 ) -> None:
     """Try numbers of users from the bound down until a plan is found."""
-    size = len(forest.parent) + len(tables.active)
-    shop = FlowShop(tables, forest, limit, max(1, MOST_NODES // size))
+    limit = shop.limit
     cases = []
     for limits in each:
         limit.check()
         cases.append((limits, weighted(charges, limits, around, limit)))
-    for target in range(found.bound, max(0, found.bound - MOST_TARGETS), -1):
+    for target in range(found.bound, max(served, found.bound - MOST_TARGETS), -1):
         refuted = True
         for limits, rows in cases:
             labels, complete = counts_within(charges, limits, rows, target, limit)

@@ -101,7 +101,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     rounds = planned(search, walked) if walked is not None else []
     if uplink == "dynamic" and count_users(rounds) < found.bound:
         part = Limit.after(limit.left_s(FLOW_SHOP_SHARE))
-        other, bound = flow_shop(tables, forest, found, part)
+        other, bound = flow_shop(tables, forest, found, count_users(rounds), part)
         search = replace(search, prices=replace(found, bound=bound))
         rounds = max(rounds, other, key=count_users)
     if walked is not None and count_users(rounds) < search.prices.bound:

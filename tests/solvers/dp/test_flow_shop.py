@@ -160,7 +160,7 @@ def test_from_no_plan_at_all(problem):
     assume(tables.active)
     optimum = solve(problem, "exhaustive", uplink="dynamic").served
     found = prices(tables, "dynamic")
-    rounds, bound = flow_shop(tables, forest, found, UNLIMITED)
+    rounds, bound = flow_shop(tables, forest, found, 0, UNLIMITED)
     assert optimum <= bound <= found.bound
     assert time_rounds(tables, rounds, "dynamic") is not None
     assert count_users(rounds) <= optimum
@@ -174,7 +174,7 @@ def test_few_stay_open() -> None:
         problem = seeded_problem(rng, sharing="laminar", users=40, models=8)
         tables, forest = taken(problem)
         found = prices(tables, "dynamic")
-        rounds, bound = flow_shop(tables, forest, found, UNLIMITED)
+        rounds, bound = flow_shop(tables, forest, found, 0, UNLIMITED)
         assert count_users(rounds) <= bound <= found.bound
         short.append([found.bound, bound, count_users(rounds)])
     loose, tight, served = np.sum(short, axis=0).tolist()
@@ -199,4 +199,4 @@ def test_a_limit_that_has_passed() -> None:
     )
     tables, forest = taken(problem)
     found = prices(tables, "dynamic")
-    assert flow_shop(tables, forest, found, Limit.after(0)) == ([], found.bound)
+    assert flow_shop(tables, forest, found, 0, Limit.after(0)) == ([], found.bound)
