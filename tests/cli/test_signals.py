@@ -209,6 +209,7 @@ def test_nothing_is_left_where_nothing_is_unwound(place: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.readline() == "stuck\n"
         assert any(name.startswith(MARK) for name in _files(place))
+        time.sleep(0.5)  # until it is
         process.terminate()
         assert process.stderr.read() == "stopped\n"
     assert process.returncode == 128 + signal.SIGTERM

@@ -392,7 +392,8 @@ def test_one_bound_for_all_that_solve_the_same_problem(tmp_path: Path) -> None:
     out = tmp_path / "out"
     names = ("dp-noshare", "ilp-noshare", "edf", "dp")
     finished = edgesim(
-        *("run", "campus", "--solver", ",".join(names), "--repeats", 2, "--out", out)
+        *("run", "campus", "--solver", ",".join(names), "--repeats", 2, "--out", out),
+        *("--set", "run.uplink=static"),
     )
     assert finished.code == 0, finished.err
     own = {
