@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.bounds.path_grid import GRANTED_S
-from solvers.bounds.path_kernels import COMPILED, fill_batches, worths
+from solvers.bounds.path_kernels import fill_batches, worths
 from solvers.bounds.path_memory import Flags, Group
 from solvers.bounds.path_network import Network, Part
+from solvers.core.compiling import COMPILED
 from solvers.core.tables import Floats, Ints
 
 

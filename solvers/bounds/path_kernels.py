@@ -7,34 +7,13 @@ depends on whether numba is installed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
 import numpy as np
 
 from solvers.bounds.path_memory import Flags
+from solvers.core.compiling import compiled
 from solvers.core.tables import Floats, Ints
-
-Function = TypeVar("Function", bound=Callable[..., object])
-
-try:
-    from numba import njit
-except ImportError:
-    COMPILED = False
-else:
-    COMPILED = True
-
-
-def compiled(function: Function) -> Function:
-    """Compile a function if numba is there, and keep that if it can be kept."""
-    if not COMPILED:
-        return function
-    try:
-        made = njit(cache=True)(function)
-    except RuntimeError:
-        # No folder of the package or of the user can be written to.
-        made = njit(function)
-    return cast("Function", made)
 
 
 @compiled

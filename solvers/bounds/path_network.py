@@ -12,8 +12,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from solvers.bounds.path_kernels import COMPILED, Arcs, Grid, trace, walk, walk_back
+from solvers.bounds.path_kernels import Arcs, Grid, trace, walk, walk_back
 from solvers.bounds.path_memory import Flags, Group, Kind, Memory
+from solvers.core.compiling import COMPILED
 from solvers.core.tables import Floats, Ints, Tables
 
 # A step that no grid has.

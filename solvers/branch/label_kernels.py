@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.bounds.path_bound import ROUNDING
-from solvers.bounds.path_kernels import compiled
 from solvers.bounds.path_memory import Flags
+from solvers.core.compiling import compiled
 from solvers.core.tables import Floats, Ints
 
 Masks = NDArray[np.uint64]

@@ -72,14 +72,10 @@ class Insertions:
 
     clock: Clock
 
-    @cached_property
+    @property
     def latency_s(self) -> Floats:
         """Compute time by model and batch size, inf-padded, shape (M, B+2)."""
-        tables = self.clock.tables.latency_s
-        padded = np.full((len(tables), max(map(len, tables), default=1) + 1), np.inf)
-        for m, table in enumerate(tables):
-            padded[m, : len(table)] = table
-        return padded
+        return self.clock.padded_s
 
     @cached_property
     def _orders(self) -> tuple[Ints, Ints]:
@@ -90,6 +86,21 @@ class Insertions:
         by_demand = np.lexsort((deadline[users], demand[users], model[users]))
         by_deadline = np.lexsort((demand[users], deadline[users], model[users]))
         return users[by_demand], users[by_deadline]
+
+    def need_s(self, batch: int) -> Floats:
+        """Compute time of the batch in which users must be in time, by model.
+
+        The quickest one where ``batch`` is 1 or does not fit.
+        """
+        need_s: Floats = self.latency_s[:, 1:].min(axis=1)
+        if batch > 1:
+            wanted = self.latency_s[:, min(batch, self.latency_s.shape[1] - 1)]
+            need_s = np.where(np.isfinite(wanted), wanted, need_s)
+        return need_s
+
+    def order(self, criterion: Criterion) -> Ints:
+        """Users by model, and then in the order in which they enter new rounds."""
+        return self._orders[1 if criterion.urgent else 0]
 
     def around(
         self,
@@ -112,12 +123,14 @@ class Insertions:
         rng
             Perturbs the costs.
         """
-        order = self._orders[1 if criterion.urgent else 0]
-        order = self._sample(order[waiting[order]], len(plan) + 1, rng)
+        order = self.sample(self.order(criterion), waiting, len(plan) + 1, rng)
         return Around(self, plan, times, order, criterion, rng)
 
-    def _sample(self, order: Ints, places: int, rng: np.random.Generator) -> Ints:
-        """Sample models until users times positions is small enough."""
+    def sample(
+        self, order: Ints, waiting: Bools, places: int, rng: np.random.Generator
+    ) -> Ints:
+        """Return who waits, of only some models if users times places is large."""
+        order = order[waiting[order]]
         most = max(MAX_PAIRS // places, 1)
         if len(order) <= most:
             return order
@@ -175,6 +188,8 @@ class Insertions:
         enough.
         """
         latest_start = places.after_s[:-1]
+        if not len(r):
+            return np.zeros(0)
         # An overlapping load does not push.
         load = np.where(self.clock.tables.problem.overlap, 0.0, times.load_s)
         chain = np.concatenate(([0.0], np.cumsum(times.compute_s + load)[:-1])) + load
@@ -188,8 +203,9 @@ class Insertions:
                 start_s > 0, (times.demand_s[r] + demand_s) / start_s, np.inf
             )
         index = np.arange(len(latest_start))
-        before = np.where(index < r[:, None], share, 0.0).sum(axis=1)
-        after = np.where(index > r[:, None], now, 0.0).sum(axis=1)
+        # Running sums: numpy's others add in pairs, and loops do not.
+        before = np.where(index < r[:, None], share, 0.0).cumsum(axis=1)[:, -1]
+        after = np.where(index > r[:, None], now, 0.0).cumsum(axis=1)[:, -1]
         band: Floats = before + own + after
         return band
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.core.plan import Clock, Plan, Times
+from solvers.core.plan import Clock, Plan, Times, total
 from solvers.core.tables import Floats, Ints
 
 Bools = NDArray[np.bool_]
@@ -55,7 +55,7 @@ class Places(NamedTuple):
 def places_of(clock: Clock, plan: Plan, times: Times) -> Places:
     """Return the state at each position of a feasible plan. O(R), or O(R·A)."""
     rounds = len(plan)
-    idle_s = times.demand_s.sum() if clock.uplink == "upfront" else 0.0
+    idle_s = total(times.demand_s.tolist()) if clock.uplink == "upfront" else 0.0
     latest_start = times.latest_end_s - times.compute_s
     slack = np.full(rounds + 1, np.inf)
     slack[:-1] = np.minimum.accumulate((latest_start - times.ready_s)[::-1])[::-1]

@@ -10,9 +10,10 @@ without retiming later rounds.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -29,6 +30,14 @@ SLACK_S = TIME_TOLERANCE_S / 2
 # effect on GPU memory is.
 MAX_CACHED_PLANS = 256
 MAX_CACHED_STEPS = 20_000
+
+
+def total(values: Iterable[float]) -> float:
+    """Add up one after another, as loops and running sums do.
+
+    ``sum`` does so up to Python 3.11 only, and numpy adds in pairs.
+    """
+    return reduce(operator.add, values, 0.0)
 
 
 class Batch(NamedTuple):
@@ -106,6 +115,15 @@ class Clock:
         return [table.tolist() for table in self.tables.latency_s]
 
     @cached_property
+    def padded_s(self) -> Floats:
+        """Compute time by model and batch size, inf-padded, shape (M, B+2)."""
+        tables = self.tables.latency_s
+        padded = np.full((len(tables), max(map(len, tables), default=1) + 1), np.inf)
+        for m, table in enumerate(tables):
+            padded[m, : len(table)] = table
+        return padded
+
+    @cached_property
     def plain(self) -> bool:
         """Whether loads depend only on the previous model and never overlap."""
         problem = self.tables.problem
@@ -171,7 +189,7 @@ class Clock:
         return Batch(
             model,
             tuple(users),
-            sum(self.demand_s[k] for k in users),
+            total(self.demand_s[k] for k in users),
             min(self.deadline_s[k] for k in users),
             table[len(users)] if len(users) < len(table) else np.inf,
         )
@@ -312,7 +330,7 @@ class Clock:
         band = 0.0
         if self.uplink == "static" and len(plan):
             start = latest - compute
-            band = sum((demand / start).tolist()) if start.min() > 0 else np.inf
+            band = total((demand / start).tolist()) if start.min() > 0 else np.inf
         return Times(
             models=models,
             sizes=sizes,
@@ -333,7 +351,7 @@ class Clock:
         """When the GPU may start."""
         if self.uplink != "upfront":
             return 0.0
-        return sum(batch.demand_s for batch in plan)
+        return total(batch.demand_s for batch in plan)
 
     def feasible(self, plan: Plan) -> bool:
         """Whether a plan is feasible: the verdict of :meth:`time`, without arrays."""
@@ -402,7 +420,7 @@ def _band_fits(plan: Plan, latest_s: list[float]) -> bool:
     shares = [
         batch.demand_s / start_s for batch, start_s in zip(plan, starts, strict=True)
     ]
-    return sum(shares) <= 1 + SLACK_S
+    return total(shares) <= 1 + SLACK_S
 
 
 def _sequential_times(

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from solvers.core.filling import fill
+from solvers.core.filling import fill as fill_plan
 from solvers.core.insertion import Criterion, Insertions
 from solvers.core.moves import Moves
 from solvers.core.places import Bools
 from solvers.core.plan import Clock, Plan, Times, served
+from solvers.core.quick import Fill
 
 # Candidates that may fail per evaluation; filling ends when none of them fits.
 MAX_TRIES = 6
@@ -61,6 +62,8 @@ class Search:
     effort
         It ends after evaluations of so many pairs of a user and a round, where the
         fixed cost of an evaluation counts as ``OVERHEAD`` pairs.
+    filling
+        Fills plans of the clock.
     """
 
     clock: Clock
@@ -69,6 +72,7 @@ class Search:
     stop_s: float = math.inf
     hot: float = HOT
     effort: float = math.inf
+    filling: Fill = fill_plan
     _insertions: Insertions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -171,7 +175,7 @@ class Search:
                 self.effort -= OVERHEAD_PER_RELEASE * releases * rounds
             return not self._over()
 
-        return fill(
+        return self.filling(
             *(self._insertions, plan, waiting, criterion, self._rng),
             tries=MAX_TRIES,
             goes_on=goes_on,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import replace
 
 from solvers.bounds.upper_bound import upper_bound
 from solvers.core.algorithm import Options, Solution
 from solvers.core.limit import UNLIMITED, Limit
-from solvers.core.plan import Clock, rounds_of
+from solvers.core.plan import rounds_of
+from solvers.core.quick import clock_and_fill, pays
 from solvers.core.search import Search
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank
@@ -62,9 +64,11 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     best = _best(tables, uplink, _starts(tables, uplink, options, limit))
     bound = upper_bound(tables, uplink)
     if count_users(best) < bound:
-        search = Search(Clock(tables, uplink), options.seed, bound, limit.stop_s)
-        plan = search.clock.plan(best)
-        found = rounds_of(search.run(plan, _iterations(tables, options)))
+        iterations = _iterations(tables, options)
+        work = math.inf if iterations is None else iterations * len(tables.users)
+        clock, fill = clock_and_fill(tables, uplink, loops=pays(limit.left_s(), work))
+        search = Search(clock, options.seed, bound, limit.stop_s, filling=fill)
+        found = rounds_of(search.run(clock.plan(best), iterations))
         best = _best(tables, uplink, [best, found])
     return Solution(best, bound=bound)
 

@@ -285,7 +285,7 @@ def test_the_library_is_pure(source):
     allowed = {*sys.stdlib_module_names, "numpy", "pydantic", "solvers"}
     if source.parent.name == "ilp":
         allowed |= {"pulp", "highspy"}
-    if source.name == "path_kernels.py":
+    if source.name == "compiling.py":
         # Only if it is there.
         allowed |= {"numba"}
     assert imported(source) <= allowed

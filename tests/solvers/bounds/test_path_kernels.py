@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,11 +11,10 @@ from solvers import Problem, Uplink
 from solvers.bounds import path_gains, path_grid, path_kernels, path_network
 from solvers.bounds.path_bound import Evaluated, Relaxation, relaxation
 from solvers.bounds.path_network import Part
+from solvers.core.compiling import COMPILED
 from solvers.core.tables import Floats, Tables
 from tests.solvers.bounds.test_path_bound import CASES, FEW, KINDS
 from tests.solvers.strategies import problems
-
-REPOSITORY = Path(__file__).parents[3]
 
 
 def some_part(relaxed: Relaxation, rng: np.random.Generator) -> Part:
@@ -52,7 +47,7 @@ def test_both_find_the_same(
     kind: str, uplink: Uplink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bounds, subgradients and paths, for any multipliers and parts."""
-    assert path_kernels.COMPILED
+    assert COMPILED
     remembered = path_grid.MEMORY_WORK
     compared = 0
 
@@ -108,55 +103,6 @@ def test_both_find_the_same(
 
     run()
     assert compared >= 10
-
-
-SCRIPT = """
-import sys
-if sys.argv[1] == "without":
-    sys.modules["numba"] = None
-import numpy as np
-from solvers import solve
-from solvers.bounds.path_kernels import COMPILED
-from tests.solvers.strategies import seeded_problem
-assert COMPILED == (sys.argv[1] == "with")
-for uplink, deadlines in (("static", "own"), ("upfront", "one")):
-    rng = np.random.default_rng(2)
-    problem = seeded_problem(
-        rng, sharing="crossing", users=8, models=3, deadlines=deadlines
-    )
-    result = solve(problem, "branch", uplink=uplink, iterations=20)
-    print(result.served, result.bound, result.schedule)
-"""
-
-
-def test_nothing_depends_on_whether_numba_is_installed() -> None:
-    """``branch`` gives the same plan and bound without it."""
-    found = [
-        subprocess.run(
-            [sys.executable, "-c", SCRIPT, word],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for word in ("with", "without")
-    ]
-    assert found[0] == found[1]
-    assert len(found[0].splitlines()) == 2
-
-
-def test_what_cannot_be_kept_is_compiled_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Where neither the package's nor the user's folder can be written to."""
-
-    def refuse(function: object = None, *, cache: bool = False) -> object:
-        if cache:
-            raise RuntimeError("cannot cache function")
-        return ("compiled", function)
-
-    monkeypatch.setattr(path_kernels, "njit", lambda *a, **k: refuse(*a, **k))
-    assert path_kernels.compiled(max) == ("compiled", max)
 
 
 def test_a_greatest_value_is_the_first_of_them() -> None:

@@ -1,0 +1,461 @@
+"""Fill a plan whose loads depend on the round before only, in loops over its rounds.
+
+Twins of :mod:`solvers.core.openings`, :mod:`solvers.core.insertion` and
+:mod:`solvers.core.filling`, with the same sums in the same order: to the last bit they
+find the same additions at the same costs. Only where they are compiled are they the
+quicker ones.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from solvers.core.compiling import compiled
+from solvers.core.places import Bools
+from solvers.core.plan_kernels import (
+    SLACK_S,
+    STATIC,
+    UPFRONT,
+    Rows,
+    Rules,
+    Timed,
+    in_time,
+    timed,
+)
+from solvers.core.tables import Floats, Ints
+
+
+class Filling(NamedTuple):
+    """How additions are ranked, and how many are tried.
+
+    As in :class:`solvers.core.insertion.Criterion`; ``need_s`` is the compute time of
+    the batch in which users of each model must be in time to enter a new round, shape
+    (M,), ``tries`` the number of additions that may fail, ``spread`` how many times as
+    much as the first one others may cost, and ``order`` lists who waits, by model and
+    then in the order in which they enter new rounds.
+    """
+
+    uplink_weight: float
+    noise: float
+    need_s: Floats
+    tries: int
+    spread: float
+    order: Ints
+
+
+class _Additions(NamedTuple):
+    """Additions that seem to fit: users ``entrants[first]`` to ``entrants[last]``.
+
+    The first ``joins`` of them join the round at ``place``, others open one there.
+    """
+
+    joins: int
+    cost: Floats
+    place: Ints
+    first: Ints
+    last: Ints
+    entrants: Ints
+
+
+@compiled
+def _arrivals(
+    rules: Rules, ends: Floats, after_s: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Compute base, beyond and room: twin of ``places._arrivals``."""
+    grid_s = rules.release_grid_s
+    places, releases = ends.shape
+    base = np.empty((places, releases))
+    beyond = np.full((places, releases), -np.inf)
+    room = np.full((places, releases), np.inf)
+    for p in range(places):
+        greatest = -np.inf
+        for i in range(releases):
+            greatest = max(greatest, ends[p, i])
+            released = grid_s[i]
+            sent = ends[p, i] - released if np.isfinite(ends[p, i]) else 0.0
+            base[p, i] = max(greatest, released + sent)
+        for i in range(releases - 2, -1, -1):
+            beyond[p, i] = max(beyond[p, i + 1], ends[p, i + 1])
+    for p in range(places - 2, -1, -1):
+        for i in range(releases):
+            room[p, i] = min(room[p + 1, i], after_s[p] - base[p + 1, i])
+    return base, beyond, room
+
+
+@compiled
+def _joined_band(
+    demands_s: Floats,
+    after_s: Floats,
+    chain_s: Floats,
+    r: int,
+    demand_s: float,
+    start_s: float,
+) -> float:
+    """Twin of ``Insertions._joined_band``, of one user and one round."""
+    before, after = 0.0, 0.0
+    for j in range(r):
+        pushed_s = min(after_s[j], start_s - (chain_s[r] - chain_s[j]))
+        if not pushed_s > 0:
+            return np.inf
+        before += demands_s[j] / pushed_s
+    if not start_s > 0:
+        return np.inf
+    own = (demands_s[r] + demand_s) / start_s
+    for j in range(r + 1, len(chain_s)):
+        after += demands_s[j] / after_s[j]
+    band: float = before + own + after
+    return band
+
+
+@compiled
+def _chain(rules: Rules, rows: Rows, rounds: int) -> Floats:
+    """End of each round's load if rounds ran without waiting, less an offset."""
+    chain_s = np.empty(rounds)
+    work, last = 0.0, -1
+    for r in range(rounds):
+        row = rows.at[r]
+        load_s = rules.between_s[last, rows.model[row]]
+        chain_s[r] = work + load_s
+        work += rows.compute_s[row] + load_s
+        last = rows.model[row]
+    return chain_s
+
+
+@compiled
+def _found(
+    rules: Rules,
+    rows: Rows,
+    rounds: int,
+    filling: Filling,
+    alone: bool,
+) -> _Additions:
+    """Find additions and their costs: twin of ``Insertions.joins`` and ``openings``."""
+    times = timed(rules, rows, rounds)
+    arrivals = _arrivals(rules, times.ends_s, times.after_s)
+    order = filling.order
+    users = len(order)
+    most = users * (rounds + 1)
+    entrants = np.empty(most + users, dtype=np.int64)
+    cost = np.empty(most + users * rounds)
+    place = np.empty(len(cost), dtype=np.int64)
+    first, last = np.empty_like(place), np.empty_like(place)
+    found = 0
+    entrants[:users] = order
+    into = (cost, place, first, last, entrants)
+    if not alone:
+        found = _join(rules, rows, times, arrivals, filling, into)
+    joins = found
+    found = _open(rules, rows, times, arrivals, filling, alone, found, into)
+    return _Additions(
+        joins, cost[:found], place[:found], first[:found], last[:found], entrants
+    )
+
+
+@compiled
+def _join(
+    rules: Rules,
+    rows: Rows,
+    times: Timed,
+    arrivals: tuple[Floats, Floats, Floats],
+    filling: Filling,
+    into: tuple[Floats, Ints, Ints, Ints, Ints],
+) -> int:
+    """Write down the users that seem to fit into a round of their model."""
+    order = filling.order
+    cost, place, first, last, _ = into
+    user_model, user_demand_s = rules.user_model, rules.demand_s
+    user_deadline_s, release = rules.deadline_s, rules.release_index
+    loaded_s, before_s, after_s = times.loaded_s, times.before_s, times.after_s
+    latest_end_s, early_slack_s = times.latest_end_s, times.early_slack_s
+    upload_slack_s, ready_s = times.upload_slack_s, times.ready_s
+    base_s, beyond_s, room_s = arrivals
+    upfront, static = rules.uplink == UPFRONT, rules.uplink == STATIC
+    rounds = len(ready_s)
+    at = rows.at[:rounds]
+    models, computes_s, demands_s = (
+        rows.model[at],
+        rows.compute_s[at],
+        rows.demand_s[at],
+    )
+    grown_s = np.empty(rounds)
+    for r in range(rounds):
+        grown_s[r] = rules.latency_s[models[r], rows.size[at[r]] + 1]
+    chain_s = _chain(rules, rows, rounds if static else 0)
+    weight, gpu = filling.uplink_weight, 1 - filling.uplink_weight
+    found = 0
+    for n in range(len(order)):
+        k = order[n]
+        demand_s = user_demand_s[k]
+        for r in range(rounds):
+            if models[r] != user_model[k] or not np.isfinite(grown_s[r]):
+                continue
+            start_s = max(loaded_s[r], before_s[r])
+            latest_s = min(latest_end_s[r], user_deadline_s[k])
+            upload = demand_s
+            if upfront:
+                if not demand_s <= early_slack_s[r] + SLACK_S:
+                    continue
+                start_s = start_s + demand_s
+            elif static:
+                begin_s = latest_s - grown_s[r]
+                band = _joined_band(demands_s, after_s, chain_s, r, demand_s, begin_s)
+                if not band <= 1 + SLACK_S:
+                    continue
+                upload = (band - times.band) * rules.horizon_s
+            elif rules.releases_zero:
+                if not demand_s <= upload_slack_s[r + 1] + SLACK_S:
+                    continue
+                start_s = max(start_s, ready_s[r] + demand_s)
+            else:
+                i = release[k]
+                if not demand_s <= room_s[r + 1, i] + SLACK_S:
+                    continue
+                sent_s = base_s[r + 1, i] + demand_s
+                start_s = max(start_s, max(beyond_s[r + 1, i], sent_s))
+            if start_s + grown_s[r] <= latest_s + SLACK_S:
+                cost[found] = weight * upload + gpu * (grown_s[r] - computes_s[r])
+                place[found], first[found], last[found] = r, n, n
+                found += 1
+    return found
+
+
+@compiled
+def _open(
+    rules: Rules,
+    rows: Rows,
+    times: Timed,
+    arrivals: tuple[Floats, Floats, Floats],
+    filling: Filling,
+    alone: bool,
+    found: int,
+    into: tuple[Floats, Ints, Ints, Ints, Ints],
+) -> int:
+    """Write down the new rounds that seem to fit, position by position."""
+    order = filling.order
+    cost, place, first, last, entrants = into
+    user_model, user_demand_s = rules.user_model, rules.demand_s
+    user_deadline_s, deadlines_s = rules.deadline_s, rules.deadlines_s
+    ranks, releases = rules.deadline_rank, rules.release_index
+    latency_s, between_s = rules.latency_s, rules.between_s
+    base_s, beyond_s, room_s = arrivals
+    needs_s, band = filling.need_s, times.band
+    upfront, static = rules.uplink == UPFRONT, rules.uplink == STATIC
+    releases_zero, horizon_s = rules.releases_zero, rules.horizon_s
+    rounds = len(times.ready_s)
+    weight, gpu = filling.uplink_weight, 1 - filling.uplink_weight
+    widest = latency_s.shape[1] - 1
+    row, total_s, slope = len(order), 0.0, 0.0
+    slack = 2 * SLACK_S
+    free = max(1 + slack - band, 0.0)
+    for p in range(rounds + 1):
+        if p and static:
+            after_s = times.after_s[p - 1]
+            slope += rows.demand_s[rows.at[p - 1]] / (after_s * after_s)
+        before = rows.model[rows.at[p - 1]] if p else -1
+        after = rows.model[rows.at[p]] if p < rounds else -1
+        before_s, sent_s = times.before_s[p], times.sent_s[p]
+        early_slack_s, upload_slack_s = times.early_slack_s[p], times.upload_slack_s[p]
+        n = 0
+        while n < len(order):
+            model = user_model[order[n]]
+            need_s = needs_s[model]
+            load_s, then_s = between_s[before, model], between_s[model, after]
+            extra_load_s = load_s + then_s - between_s[before, after]
+            opens_s = max(before_s, before_s + load_s)
+            closes_s = times.after_s[p] - then_s
+            # Who may be in time here: twin of ``openings._eligible``.
+            end_s = opens_s + need_s
+            if upfront:
+                most = min(closes_s - end_s, early_slack_s) + slack
+            elif static:
+                most = free * (closes_s - need_s) if free else 0.0
+            else:
+                most = closes_s - (sent_s + need_s)
+                if releases_zero:
+                    most = min(most, upload_slack_s)
+            if not upfront:
+                most = most + slack if end_s <= closes_s + slack else -np.inf
+            begins, offset_s = row, 0.0
+            rank, release = len(ranks), len(rules.release_grid_s)
+            while n < len(order) and user_model[order[n]] == model:
+                k = order[n]
+                n += 1
+                demand_s, deadline_s = user_demand_s[k], user_deadline_s[k]
+                if not demand_s <= most:
+                    continue
+                if upfront:
+                    if not demand_s - deadline_s <= slack - end_s:
+                        continue
+                elif not deadline_s >= end_s - slack:
+                    continue
+                elif static:
+                    if not demand_s - free * deadline_s <= slack - free * need_s:
+                        continue
+                elif not demand_s - deadline_s <= slack - (sent_s + need_s):
+                    continue
+                entrants[row] = k
+                if alone:
+                    begins, release = row, releases[k]
+                else:
+                    total_s += demand_s
+                    if row == begins:
+                        offset_s = total_s - demand_s
+                    demand_s = total_s - offset_s
+                    rank = min(rank, ranks[k])
+                    deadline_s = deadlines_s[rank]
+                    release = min(release, releases[k])
+                row += 1
+                size = row - begins
+                compute_s = latency_s[model, min(size, widest)]
+                if not np.isfinite(compute_s):
+                    continue
+                latest_s = min(deadline_s, closes_s)
+                extra_s = extra_load_s + compute_s
+                start_s, upload = opens_s, demand_s
+                if upfront:
+                    if not demand_s <= early_slack_s + SLACK_S:
+                        continue
+                    start_s = start_s + demand_s
+                elif static:
+                    begin_s = latest_s - compute_s
+                    if not begin_s > 0:
+                        continue
+                    own = demand_s / begin_s
+                    if not band + own <= 1 + SLACK_S:
+                        continue
+                    upload = (own + slope * extra_s) * horizon_s
+                elif releases_zero:
+                    if not demand_s <= upload_slack_s + SLACK_S:
+                        continue
+                    start_s = max(start_s, sent_s + demand_s)
+                else:
+                    if not demand_s <= room_s[p, release] + SLACK_S:
+                        continue
+                    arrived_s = base_s[p, release] + demand_s
+                    start_s = max(start_s, max(beyond_s[p, release], arrived_s))
+                if start_s + compute_s <= latest_s + SLACK_S:
+                    cost[found] = (weight * upload + gpu * extra_s) / size
+                    place[found], first[found], last[found] = p, begins, row - 1
+                    found += 1
+    return found
+
+
+@compiled
+def add(
+    rules: Rules,
+    rows: Rows,
+    rounds: int,
+    waiting: Bools,
+    filling: Filling,
+    alone: bool,
+    rng: np.random.Generator,
+) -> tuple[int, int]:
+    """Make the first additions that fit: twin of ``filling._add``.
+
+    Returns
+    -------
+    int, int
+        The number of rounds then, and of users added, who wait no longer.
+    """
+    if not len(filling.order):
+        return rounds, 0
+    found = _found(rules, rows, rounds, filling, alone)
+    cost = found.cost
+    if filling.noise and not alone:
+        for i in range(len(cost)):
+            cost[i] = cost[i] * (1 + filling.noise * rng.random())
+    opened = np.empty(len(filling.order), dtype=np.int64)
+    opens, added, tries = 0, 0, filling.tries
+    most = np.inf
+    i = -1
+    while tries:
+        i = _next(found, waiting, i)
+        if i < 0 or cost[i] > most:
+            break
+        p = found.place[i]
+        for j in range(opens):
+            p += opened[j] <= found.place[i]
+        # Positions are those of the plan that was evaluated.
+        users = found.entrants[found.first[i] : found.last[i] + 1]
+        joined = i < found.joins
+        if joined:
+            fitted = _joined(rules, rows, rounds, p, users[0])
+        else:
+            fitted = _opened(rules, rows, rounds, p, users)
+        if not fitted:
+            tries -= 1
+            continue
+        if most == np.inf:
+            most = filling.spread * cost[i]
+        if not joined:
+            opened[opens] = found.place[i]
+            opens += 1
+            rounds += 1
+        added += len(users)
+        for k in users:
+            waiting[k] = False
+    return rounds, added
+
+
+@compiled
+def _next(found: _Additions, waiting: Bools, after: int) -> int:
+    """Return the next addition by cost and number whose users wait; −1 for none."""
+    cost, first, last, entrants = found.cost, found.first, found.last, found.entrants
+    best, least = -1, np.inf
+    bar = cost[after] if after >= 0 else -np.inf
+    for i in range(len(cost)):
+        if not cost[i] < least or cost[i] < bar or (cost[i] == bar and i <= after):
+            continue
+        wait = True
+        for e in range(first[i], last[i] + 1):
+            wait = wait and waiting[entrants[e]]
+        if wait:
+            best, least = i, cost[i]
+    return best
+
+
+@compiled
+def _joined(rules: Rules, rows: Rows, rounds: int, p: int, k: int) -> bool:
+    """Let a user join round p if the plan stays feasible."""
+    row = rows.at[p]
+    size = rows.size[row]
+    was = (rows.demand_s[row], rows.deadline_s[row], rows.compute_s[row])
+    rows.users[row, size] = k
+    rows.size[row] = size + 1
+    rows.demand_s[row] = was[0] + rules.demand_s[k]
+    rows.deadline_s[row] = min(was[1], rules.deadline_s[k])
+    rows.compute_s[row] = rules.latency_s[rows.model[row], size + 1]
+    if in_time(rules, rows, rounds):
+        return True
+    rows.size[row] = size
+    rows.demand_s[row], rows.deadline_s[row], rows.compute_s[row] = was
+    return False
+
+
+@compiled
+def _opened(rules: Rules, rows: Rows, rounds: int, p: int, users: Ints) -> bool:
+    """Open a round in front of round p if the plan stays feasible.
+
+    It takes the row after those of the plan.
+    """
+    row = rounds
+    demand_s, deadline_s = 0.0, np.inf
+    for b in range(len(users)):
+        rows.users[row, b] = users[b]
+        demand_s += rules.demand_s[users[b]]
+        deadline_s = min(deadline_s, rules.deadline_s[users[b]])
+    model = rules.user_model[users[0]]
+    rows.model[row] = model
+    rows.size[row] = len(users)
+    rows.demand_s[row], rows.deadline_s[row] = demand_s, deadline_s
+    rows.compute_s[row] = rules.latency_s[model, len(users)]
+    for r in range(rounds, p, -1):
+        rows.at[r] = rows.at[r - 1]
+    rows.at[p] = row
+    if in_time(rules, rows, rounds + 1):
+        return True
+    for r in range(p, rounds):
+        rows.at[r] = rows.at[r + 1]
+    return False

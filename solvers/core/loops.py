@@ -1,0 +1,202 @@
+"""Clocks and fillings that go through plans in loops, for where these are compiled.
+
+They give what :mod:`solvers.core.plan` and :mod:`solvers.core.filling` give, to the
+last bit. Problems are those whose loads depend on the round before only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from solvers.core import filling
+from solvers.core.filling_kernels import Filling, add
+from solvers.core.insertion import Criterion, Insertions
+from solvers.core.places import Bools
+from solvers.core.plan import Batch, Clock, Plan, Times
+from solvers.core.plan_kernels import (
+    DYNAMIC,
+    STATIC,
+    UPFRONT,
+    Rows,
+    Rules,
+    in_time,
+    timed,
+)
+from solvers.uplink import Uplink
+
+NUMBERS: dict[Uplink, int] = {
+    "upfront": UPFRONT,
+    "dynamic": DYNAMIC,
+    "static": STATIC,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class LoopClock(Clock):
+    """A clock for plans as arrays, which keeps the arrays of the last plan it saw.
+
+    Raises
+    ------
+    ValueError
+        If the clock of its problem is not ``plain``.
+    """
+
+    _last: list[tuple[Plan, Rows]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        if not self.plain:
+            raise ValueError("loads must depend on the round before only")
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The problem as arrays."""
+        tables = self.tables
+        return Rules(
+            uplink=NUMBERS[self.uplink],
+            releases_zero=self.releases_zero,
+            horizon_s=self.horizon_s,
+            user_model=np.asarray(tables.user_model, dtype=np.int64),
+            demand_s=tables.demand_s,
+            deadline_s=tables.deadline_s,
+            deadline_rank=self.deadline_rank,
+            release_index=self.release_index,
+            deadlines_s=self.deadlines_s,
+            release_grid_s=self.release_grid_s,
+            latency_s=self.padded_s,
+            between_s=self.loads_between_s,
+        )
+
+    def rows(self, plan: Plan) -> Rows:
+        """Return a plan as arrays, which nobody may write to."""
+        if not self._last or self._last[0][0] is not plan:
+            self.recall(plan, rows_of(plan, self.rules.latency_s.shape[1], 0))
+        return self._last[0][1]
+
+    def recall(self, plan: Plan, rows: Rows) -> None:
+        """Keep the arrays of a plan."""
+        self._last[:] = [(plan, rows)]
+
+    def feasible(self, plan: Plan) -> bool:
+        """Whether a plan is feasible."""
+        return bool(in_time(self.rules, self.rows(plan), len(plan)))
+
+    def time(self, plan: Plan) -> Times:
+        """Time a plan, feasible or not."""
+        rows = self.rows(plan)
+        here = rows.at[: len(plan)]
+        compute_s = rows.compute_s[here]
+        if not np.isfinite(compute_s).all():
+            return super().time(plan)
+        found = timed(self.rules, rows, len(plan))
+        return Times(
+            models=rows.model[here],
+            sizes=rows.size[here],
+            demand_s=rows.demand_s[here],
+            deadline_s=rows.deadline_s[here],
+            compute_s=compute_s,
+            load_s=found.load_s,
+            loaded_s=found.loaded_s,
+            ready_s=found.ready_s,
+            end_s=found.before_s[1:],
+            latest_end_s=found.latest_end_s,
+            band=found.band,
+            broken=found.broken,
+            arrivals_s=found.ends_s if len(found.ends_s) else None,
+        )
+
+
+def rows_of(plan: Plan, width: int, room: int) -> Rows:
+    """Return a plan as arrays.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    width
+        Maximum number of users of a round.
+    room
+        Number of rounds that may be added.
+    """
+    count = len(plan) + room
+    rows = Rows(
+        at=np.arange(count),
+        model=np.zeros(count, dtype=np.int64),
+        size=np.zeros(count, dtype=np.int64),
+        demand_s=np.zeros(count),
+        deadline_s=np.zeros(count),
+        compute_s=np.zeros(count),
+        users=np.zeros((count, width), dtype=np.int64),
+    )
+    if plan:
+        model, users, demand_s, deadline_s, compute_s = zip(*plan, strict=True)
+        here = slice(len(plan))
+        rows.model[here] = model
+        rows.size[here] = [len(there) for there in users]
+        rows.demand_s[here] = demand_s
+        rows.deadline_s[here] = deadline_s
+        rows.compute_s[here] = compute_s
+        filled = np.arange(width) < rows.size[here, None]
+        rows.users[here][filled] = [k for there in users for k in there]
+    return rows
+
+
+def plan_of(rows: Rows, rounds: int, before: Plan) -> Plan:
+    """Return the plan that arrays hold; ``before`` is the one they were made of."""
+    at = rows.at[:rounds].tolist()
+    size = rows.size.tolist()
+    return tuple(
+        before[row]
+        if row < len(before) and size[row] == len(before[row].users)
+        else Batch(
+            int(rows.model[row]),
+            tuple(rows.users[row, : size[row]].tolist()),
+            float(rows.demand_s[row]),
+            float(rows.deadline_s[row]),
+            float(rows.compute_s[row]),
+        )
+        for row in at
+    )
+
+
+def fill(
+    insertions: Insertions,
+    plan: Plan,
+    waiting: Bools,
+    criterion: Criterion,
+    rng: np.random.Generator,
+    *,
+    tries: int,
+    goes_on: Callable[[int], bool],
+) -> tuple[Plan, Times]:
+    """Fill a plan as :func:`solvers.core.filling.fill` does.
+
+    ``insertions`` are those of a :class:`LoopClock`.
+    """
+    clock = insertions.clock
+    assert isinstance(clock, LoopClock)
+    width, room = clock.rules.latency_s.shape[1], int(waiting.sum())
+    rows, rounds = rows_of(plan, width, room), len(plan)
+    some = Filling(
+        uplink_weight=criterion.uplink_weight,
+        noise=criterion.noise,
+        need_s=insertions.need_s(criterion.batch),
+        tries=tries,
+        spread=filling.SPREAD,
+        order=insertions.order(criterion),
+    )
+    alone = some._replace(need_s=insertions.need_s(1))
+    while goes_on(rounds):
+        order = insertions.sample(some.order, waiting, rounds + 1, rng)
+        found = some._replace(order=order), alone._replace(order=order)
+        rounds, added = add(clock.rules, rows, rounds, waiting, found[0], False, rng)
+        if not added:
+            rounds, added = add(clock.rules, rows, rounds, waiting, found[1], True, rng)
+        if not added:
+            break
+    plan = plan_of(rows, rounds, plan)
+    clock.recall(plan, rows)
+    return plan, clock.time(plan)

@@ -1,0 +1,259 @@
+"""Time a plan whose loads depend on the round before only, in loops over its rounds.
+
+Twins of :mod:`solvers.core.plan` and :mod:`solvers.core.places`, with the same sums in
+the same order. Only where they are compiled are they the quicker ones.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from solvers.core.compiling import compiled
+from solvers.core.tables import Floats, Ints
+from solvers.tolerance import TIME_TOLERANCE_S
+
+SLACK_S = TIME_TOLERANCE_S / 2
+
+# Disciplines.
+UPFRONT, DYNAMIC, STATIC = 0, 1, 2
+
+
+class Rules(NamedTuple):
+    """A problem under one discipline: K users, M models, A distinct releases.
+
+    Parameters
+    ----------
+    uplink
+        ``UPFRONT``, ``DYNAMIC`` or ``STATIC``.
+    releases_zero
+        Whether every user is released at time 0.
+    horizon_s
+        The latest deadline.
+    user_model, demand_s, deadline_s, deadline_rank, release_index
+        Of each user, shape (K,).
+    deadlines_s
+        All deadlines, ascending, and inf, shape (K+1,).
+    release_grid_s
+        Distinct releases, ascending, shape (A,).
+    latency_s
+        Compute time by model and batch size, inf-padded, shape (M, B+2).
+    between_s
+        Load of each model after each other one, shape (M+1, M+1); the last row is for
+        the first round, the last column for the end.
+    """
+
+    uplink: int
+    releases_zero: bool
+    horizon_s: float
+    user_model: Ints
+    demand_s: Floats
+    deadline_s: Floats
+    deadline_rank: Ints
+    release_index: Ints
+    deadlines_s: Floats
+    release_grid_s: Floats
+    latency_s: Floats
+    between_s: Floats
+
+
+class Rows(NamedTuple):
+    """Rounds in any order, with room for more, and the order in which they run.
+
+    Round r of a plan is row ``at[r]`` of the others; ``users`` has shape (rows, B).
+    """
+
+    at: Ints
+    model: Ints
+    size: Ints
+    demand_s: Floats
+    deadline_s: Floats
+    compute_s: Floats
+    users: Ints
+
+
+class Timed(NamedTuple):
+    """When the rounds of a plan run, and what its positions allow.
+
+    As :class:`solvers.core.plan.Times`, :class:`solvers.core.places.Places` and, of no
+    rows where all releases are 0, :class:`solvers.core.places.Arrivals` say;
+    ``before_s`` is the end of the round before each position.
+    """
+
+    load_s: Floats
+    loaded_s: Floats
+    ready_s: Floats
+    latest_end_s: Floats
+    band: float
+    broken: int
+    before_s: Floats
+    after_s: Floats
+    sent_s: Floats
+    upload_slack_s: Floats
+    early_slack_s: Floats
+    ends_s: Floats
+
+
+@compiled
+def in_time(rules: Rules, rows: Rows, rounds: int) -> bool:
+    """Whether a plan is feasible: twin of :meth:`solvers.core.plan.Clock.feasible`."""
+    # Fields are taken once: of a tuple in a loop each would be counted as it is taken.
+    at, of_row, demands_s = rows.at, rows.model, rows.demand_s
+    deadlines_s, computes_s, between_s = (
+        rows.deadline_s,
+        rows.compute_s,
+        rules.between_s,
+    )
+    idle_s = 0.0
+    for r in range(rounds):
+        if computes_s[at[r]] == np.inf:
+            return False
+        if rules.uplink == UPFRONT:
+            idle_s += demands_s[at[r]]
+    dynamic = rules.uplink == DYNAMIC
+    differ = dynamic and not rules.releases_zero
+    releases = len(rules.release_grid_s) if differ else 0
+    sent_s, new_s = np.zeros(releases), np.zeros(releases)
+    works = np.empty(rounds)
+    work, free, ready_s = 0.0, idle_s, 0.0
+    before = -1
+    for r in range(rounds):
+        row = at[r]
+        model, compute_s = of_row[row], computes_s[row]
+        if differ:
+            _send(rules, rows, row, sent_s, new_s)
+            ready_s = _arrived(rules.release_grid_s, sent_s)
+        elif dynamic:
+            ready_s += demands_s[row]
+        work += between_s[before, model] + compute_s
+        free = max(free, ready_s - work + compute_s)
+        if work + free > deadlines_s[row] + SLACK_S:
+            return False
+        works[r] = work
+        before = model
+    if rules.uplink != STATIC:
+        return True
+    least = np.inf
+    shares = np.empty(rounds)
+    for r in range(rounds - 1, -1, -1):
+        row = at[r]
+        least = min(least, deadlines_s[row] - works[r])
+        start_s = works[r] + least - computes_s[row]
+        if start_s <= 0:
+            return False
+        shares[r] = demands_s[row] / start_s
+    band = 0.0
+    for r in range(rounds):
+        band += shares[r]
+    return band <= 1 + SLACK_S
+
+
+@compiled
+def _send(rules: Rules, rows: Rows, row: int, sent_s: Floats, new_s: Floats) -> None:
+    """Add the uploads of a round to those of each release; ``new_s`` stays 0."""
+    users, release, demand_s = rows.users, rules.release_index, rules.demand_s
+    for b in range(rows.size[row]):
+        k = users[row, b]
+        new_s[release[k]] += demand_s[k]
+    for b in range(rows.size[row]):
+        i = release[users[row, b]]
+        sent_s[i] += new_s[i]
+        new_s[i] = 0.0
+
+
+@compiled
+def _arrived(release_grid_s: Floats, sent_s: Floats) -> float:
+    """When uploads of each release, sent one after another, have all arrived."""
+    latest_s, from_here_s = -np.inf, 0.0
+    for i in range(len(sent_s) - 1, -1, -1):
+        from_here_s += sent_s[i]
+        if from_here_s > 0:
+            latest_s = max(latest_s, release_grid_s[i] + from_here_s)
+    return latest_s
+
+
+@compiled
+def timed(rules: Rules, rows: Rows, rounds: int) -> Timed:
+    """Time a plan, feasible or not, whose batches fit.
+
+    Twin of :meth:`solvers.core.plan.Clock.time` and of
+    :func:`solvers.core.places.places_of`.
+    """
+    at, of_row, demands_s = rows.at, rows.model, rows.demand_s
+    deadlines_s, computes_s, between_s = (
+        rows.deadline_s,
+        rows.compute_s,
+        rules.between_s,
+    )
+    grid_s = rules.release_grid_s
+    idle_s = 0.0
+    if rules.uplink == UPFRONT:
+        for r in range(rounds):
+            idle_s += demands_s[at[r]]
+    dynamic, static = rules.uplink == DYNAMIC, rules.uplink == STATIC
+    differ = dynamic and not rules.releases_zero
+    releases = len(grid_s) if differ else 0
+    ends = np.full((rounds + 1 if differ else 0, releases), -np.inf)
+    sent_s, new_s = np.zeros(releases), np.zeros(releases)
+    load, loaded, latest = np.empty(rounds), np.empty(rounds), np.empty(rounds)
+    ready, works = np.zeros(rounds), np.empty(rounds)
+    before, sent = np.empty(rounds + 1), np.zeros(rounds + 1)
+    before[0] = idle_s
+    work, free = 0.0, idle_s
+    last = broken = -1
+    for r in range(rounds):
+        row = at[r]
+        compute_s = computes_s[row]
+        sent[r + 1] = sent[r] + demands_s[row]
+        if differ:
+            _send(rules, rows, row, sent_s, new_s)
+            from_here_s, arrived_s = 0.0, -np.inf
+            for i in range(releases - 1, -1, -1):
+                from_here_s += sent_s[i]
+                if from_here_s > 0:
+                    ends[r + 1, i] = grid_s[i] + from_here_s
+                    arrived_s = max(arrived_s, ends[r + 1, i])
+            ready[r] = arrived_s
+        elif dynamic:
+            ready[r] = sent[r + 1]
+        load[r] = between_s[last, of_row[row]]
+        work += load[r] + compute_s
+        free = max(free, max(ready[r] - work + compute_s, idle_s))
+        works[r] = work
+        loaded[r] = before[r] + load[r]
+        before[r + 1] = work + free
+        if broken < 0 and before[r + 1] > deadlines_s[row] + SLACK_S:
+            broken = r
+        last = of_row[row]
+    after, upload_slack = np.full(rounds + 1, np.inf), np.full(rounds + 1, np.inf)
+    least = np.inf
+    for r in range(rounds - 1, -1, -1):
+        row = at[r]
+        least = min(least, deadlines_s[row] - works[r])
+        latest[r] = works[r] + least
+        after[r] = latest[r] - computes_s[row]
+        upload_slack[r] = min(upload_slack[r + 1], after[r] - ready[r])
+    early_slack = np.full(rounds + 1, np.inf)
+    band = 0.0
+    for r in range(rounds):
+        row = at[r]
+        late_s = deadlines_s[row] - before[r + 1]
+        early_slack[r + 1] = min(early_slack[r], late_s)
+        if static:
+            # Once infinite, it stays so.
+            band += demands_s[row] / after[r] if after[r] > 0 else np.inf
+    return Timed(
+        load,
+        loaded,
+        ready,
+        latest,
+        band,
+        broken,
+        before,
+        after,
+        sent,
+        upload_slack,
+        early_slack,
+        ends,
+    )

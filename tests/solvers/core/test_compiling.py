@@ -1,0 +1,65 @@
+"""Loops are compiled where numba is there, and nothing depends on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from solvers.core import compiling
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+SCRIPT = """
+import sys
+if sys.argv[1] == "without":
+    sys.modules["numba"] = None
+import numpy as np
+from solvers import solve
+from solvers.core.compiling import COMPILED
+from tests.solvers.strategies import seeded_problem
+assert COMPILED == (sys.argv[1] == "with")
+for uplink, deadlines in (("static", "own"), ("upfront", "one")):
+    rng = np.random.default_rng(2)
+    problem = seeded_problem(
+        rng, sharing="crossing", users=8, models=3, deadlines=deadlines
+    )
+    for solver in ("branch", "local-search"):
+        result = solve(problem, solver, uplink=uplink, iterations=20_000)
+        print(solver, result.served, result.bound, result.schedule)
+loaded = "solvers.core.loops" in sys.modules
+assert loaded == COMPILED
+"""
+
+
+def test_nothing_depends_on_whether_numba_is_installed() -> None:
+    """``branch`` and ``local-search`` give the same plans and bounds without it."""
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT, word],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for word in ("with", "without")
+    ]
+    assert found[0] == found[1]
+    assert len(found[0].splitlines()) == 4
+
+
+def test_what_cannot_be_kept_is_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where neither the package's nor the user's folder can be written to."""
+
+    def refuse(function: object = None, *, cache: bool = False) -> object:
+        if cache:
+            raise RuntimeError("cannot cache function")
+        return ("compiled", function)
+
+    monkeypatch.setattr(compiling, "njit", lambda *a, **k: refuse(*a, **k))
+    assert compiling.compiled(max) == ("compiled", max)

@@ -1,0 +1,181 @@
+"""Clocks and fillings in compiled loops do what those in numpy do, to the last bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from solvers import UPLINKS, Uplink
+from solvers.core import filling, insertion, loops, quick
+from solvers.core.compiling import COMPILED
+from solvers.core.insertion import Criterion, Insertions
+from solvers.core.plan import Clock, Plan, Times, served
+from solvers.core.search import Search
+from solvers.core.tables import PlannedRound, Tables
+from tests.instances import CASES, make
+from tests.solvers.strategies import planned, seeded_problem
+
+FEW = settings(
+    max_examples=150, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+
+CRITERIA = st.builds(
+    Criterion,
+    uplink_weight=st.floats(0, 1),
+    urgent=st.booleans(),
+    noise=st.sampled_from([0.0, 0.2, 1.0]),
+    batch=st.sampled_from([1, 2, 4, 8]),
+)
+
+
+def pairs(tables: Tables) -> list[tuple[Clock, loops.LoopClock]]:
+    """Both clocks for every discipline that the problem allows."""
+    uplinks: tuple[Uplink, ...] = UPLINKS if tables.releases_zero else ("dynamic",)
+    return [(Clock(tables, u), loops.LoopClock(tables, u)) for u in uplinks]
+
+
+def assert_same(one: Times, other: Times) -> None:
+    """All fields, to the last bit."""
+    for name in Times._fields:
+        a, b = getattr(one, name), getattr(other, name)
+        assert (a is None) == (b is None), name
+        if a is not None:
+            assert np.array_equal(a, b, equal_nan=True), name
+
+
+@FEW
+@given(planned(deadlines="any", releases=True))
+def test_both_clocks_tell_the_same_time(
+    drawn: tuple[Tables, list[PlannedRound]],
+) -> None:
+    """Of plans that are feasible, late, and too large for memory."""
+    assert COMPILED
+    tables, rounds = drawn
+    for clock, in_loops in pairs(tables):
+        plan = clock.plan(rounds)
+        for kept in (plan, plan[::-1], plan[1:], ()):
+            assert in_loops.feasible(kept) == clock.feasible(kept)
+            assert_same(in_loops.time(kept), clock.time(kept))
+
+
+def fillings(
+    clock: Clock, in_loops: Clock, plan: Plan, criterion: Criterion, most: int
+) -> int:
+    """Fill a plan in both ways, compare what comes of it, and count users added."""
+    found = []
+    for some, fill in ((clock, filling.fill), (in_loops, loops.fill)):
+        waiting = np.zeros(len(some.tables.user_ids), dtype=bool)
+        waiting[some.tables.users] = True
+        waiting[[k for batch in plan for k in batch.users]] = False
+        rng = np.random.default_rng(3)
+        asked: list[int] = []
+
+        def goes_on(rounds: int, asked: list[int] = asked) -> bool:
+            asked.append(rounds)
+            return len(asked) <= most
+
+        insertions = Insertions(some)
+        filled, times = fill(
+            *(insertions, plan, waiting, criterion, rng), tries=6, goes_on=goes_on
+        )
+        found.append((filled, waiting.tolist(), asked, rng.random(), times))
+    (*one, before), (*other, after) = found
+    assert one == other
+    assert_same(before, after)
+    assert isinstance(one[0], tuple)
+    return served(one[0]) - served(plan)
+
+
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_both_fill_plans_alike(uplink: Uplink) -> None:
+    """Same plan, same users left, same random numbers drawn, same times."""
+    added = 0
+
+    @FEW
+    @given(planned(deadlines="any", releases=True), CRITERIA, st.integers(0, 9))
+    def run(
+        drawn: tuple[Tables, list[PlannedRound]], criterion: Criterion, most: int
+    ) -> None:
+        nonlocal added
+        tables, rounds = drawn
+        if uplink != "dynamic" and not tables.releases_zero:
+            return
+        clock, in_loops = Clock(tables, uplink), loops.LoopClock(tables, uplink)
+        plan = clock.plan(rounds[most % 4 :] if most > 4 else ())
+        while not clock.feasible(plan):
+            plan = plan[1:]
+        added += fillings(clock, in_loops, plan, criterion, most)
+
+    run()
+    assert added > 20
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("own-laminar-08-upfront", "own-laminar-10-dynamic", "own-crossing-08-static"),
+        *("releases-08-dynamic", "mixed-07-static", "bottom-gpu-08-static"),
+    ],
+)
+@pytest.mark.parametrize("most_pairs", [insertion.MAX_PAIRS, 500])
+def test_both_search_alike(
+    name: str, most_pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Larger plans, step by step, and where only some models can be looked at."""
+    monkeypatch.setattr(insertion, "MAX_PAIRS", most_pairs)
+    case = next(case for case in CASES if case.name == name)
+    tables = Tables(make(case))
+    plans = []
+    for in_loops in (False, True):
+        clock, fill = quick.clock_and_fill(tables, case.uplink, loops=in_loops)
+        assert isinstance(clock, loops.LoopClock) == in_loops
+        search = Search(clock, 1, len(tables.users), filling=fill)
+        plans.append(search.run((), 40))
+    assert plans[0] == plans[1]
+    assert served(plans[0]) > 10
+
+
+def test_arrays_hold_what_a_plan_holds() -> None:
+    """A plan survives the way into arrays and back; only the last one is kept."""
+    tables = Tables(
+        seeded_problem(np.random.default_rng(1), sharing="crossing", users=8, models=3)
+    )
+    clock = loops.LoopClock(tables, "upfront")
+    plan = clock.plan(
+        [
+            PlannedRound(m, tuple(users.tolist()))
+            for m, users in enumerate(tables.users_of)
+            if len(users)
+        ]
+    )
+    rows = clock.rows(plan)
+    assert loops.plan_of(rows, len(plan), ()) == plan
+    assert clock.rows(plan) is rows
+    assert clock.rows(plan[:1]) is not rows
+
+
+def test_loops_are_for_loads_after_the_round_before() -> None:
+    """With a cache or overlap there are none."""
+    problem = seeded_problem(
+        np.random.default_rng(1), sharing="crossing", users=4, models=2
+    )
+    for change in ({"residency": "cache"}, {"overlap": True}):
+        tables = Tables(problem.model_copy(update=change))
+        with pytest.raises(ValueError, match="round before"):
+            loops.LoopClock(tables, "dynamic")
+        clock, fill = quick.clock_and_fill(tables, "dynamic", loops=True)
+        assert type(clock) is Clock
+        assert fill is filling.fill
+
+
+@pytest.mark.parametrize(
+    ("left_s", "work", "pays"),
+    [(None, 1e6, True), (None, 1e4, False), (5.0, 1e6, True), (0.5, 1e6, False)],
+)
+def test_loops_are_loaded_where_they_pay(
+    left_s: float | None, work: float, pays: bool
+) -> None:
+    """Not for what ends before they are there."""
+    assert quick.pays(left_s, work) == pays
