@@ -30,16 +30,27 @@ from solvers.core.tables import Floats, Ints
 class Filling(NamedTuple):
     """How additions are ranked, and how many are tried.
 
-    As in :class:`solvers.core.insertion.Criterion`; ``need_s`` is the compute time of
-    the batch in which users of each model must be in time to enter a new round, shape
-    (M,), ``tries`` the number of additions that may fail, ``spread`` how many times as
-    much as the first one others may cost, and ``order`` lists who waits, by model and
-    then in the order in which they enter new rounds.
+    As in :class:`solvers.core.insertion.Criterion`.
+
+    Parameters
+    ----------
+    uplink_weight, noise
+        Weight of a second of the band, and the random share of costs.
+    need_s, alone_s
+        Compute time of the batch in which users of each model must be in time to enter
+        a new round, with others and alone, shape (M,).
+    tries
+        Number of additions that may fail.
+    spread
+        How many times as much as the first one others may cost.
+    order
+        Who may be inserted, by model and then in the order in which they enter rounds.
     """
 
     uplink_weight: float
     noise: float
     need_s: Floats
+    alone_s: Floats
     tries: int
     spread: float
     order: Ints
@@ -129,12 +140,12 @@ def _found(
     rows: Rows,
     rounds: int,
     filling: Filling,
+    order: Ints,
     alone: bool,
 ) -> _Additions:
     """Find additions and their costs: twin of ``Insertions.joins`` and ``openings``."""
     times = timed(rules, rows, rounds)
     arrivals = _arrivals(rules, times.ends_s, times.after_s)
-    order = filling.order
     users = len(order)
     most = users * (rounds + 1)
     entrants = np.empty(most + users, dtype=np.int64)
@@ -145,9 +156,9 @@ def _found(
     entrants[:users] = order
     into = (cost, place, first, last, entrants)
     if not alone:
-        found = _join(rules, rows, times, arrivals, filling, into)
+        found = _join(rules, rows, times, arrivals, filling, order, into)
     joins = found
-    found = _open(rules, rows, times, arrivals, filling, alone, found, into)
+    found = _open(rules, rows, times, arrivals, filling, order, alone, found, into)
     return _Additions(
         joins, cost[:found], place[:found], first[:found], last[:found], entrants
     )
@@ -160,10 +171,10 @@ def _join(
     times: Timed,
     arrivals: tuple[Floats, Floats, Floats],
     filling: Filling,
+    order: Ints,
     into: tuple[Floats, Ints, Ints, Ints, Ints],
 ) -> int:
     """Write down the users that seem to fit into a round of their model."""
-    order = filling.order
     cost, place, first, last, _ = into
     user_model, user_demand_s = rules.user_model, rules.demand_s
     user_deadline_s, release = rules.deadline_s, rules.release_index
@@ -228,19 +239,20 @@ def _open(
     times: Timed,
     arrivals: tuple[Floats, Floats, Floats],
     filling: Filling,
+    order: Ints,
     alone: bool,
     found: int,
     into: tuple[Floats, Ints, Ints, Ints, Ints],
 ) -> int:
     """Write down the new rounds that seem to fit, position by position."""
-    order = filling.order
     cost, place, first, last, entrants = into
     user_model, user_demand_s = rules.user_model, rules.demand_s
     user_deadline_s, deadlines_s = rules.deadline_s, rules.deadlines_s
     ranks, releases = rules.deadline_rank, rules.release_index
     latency_s, between_s = rules.latency_s, rules.between_s
     base_s, beyond_s, room_s = arrivals
-    needs_s, band = filling.need_s, times.band
+    needs_s = filling.alone_s if alone else filling.need_s
+    band = times.band
     upfront, static = rules.uplink == UPFRONT, rules.uplink == STATIC
     releases_zero, horizon_s = rules.releases_zero, rules.horizon_s
     rounds = len(times.ready_s)
@@ -343,30 +355,72 @@ def _open(
 
 
 @compiled
-def add(
+def fill(
     rules: Rules,
     rows: Rows,
     rounds: int,
     waiting: Bools,
     filling: Filling,
-    alone: bool,
     rng: np.random.Generator,
-) -> tuple[int, int]:
-    """Make the first additions that fit: twin of ``filling._add``.
+    evaluations: int,
+    most_pairs: int,
+) -> tuple[int, bool]:
+    """Make additions from several evaluations: twin of ``filling.fill``.
+
+    Parameters
+    ----------
+    rules, rows, rounds
+        The problem and a feasible plan, which is added to.
+    waiting
+        Mask of the users that may be inserted, shape (K,); who is, waits no longer.
+    filling
+        Who may be inserted, and how.
+    rng
+        Perturbs the costs.
+    evaluations, most_pairs
+        Maximum number of evaluations, and of pairs of a user and a position in each
+        but the first.
 
     Returns
     -------
-    int, int
-        The number of rounds then, and of users added, who wait no longer.
+    int, bool
+        The number of rounds then, and whether nothing fits any more.
     """
-    if not len(filling.order):
+    for turn in range(evaluations):
+        order = filling.order[waiting[filling.order]]
+        if turn and len(order) * (rounds + 1) > most_pairs:
+            return rounds, False
+        longer, added = _add(rules, rows, rounds, waiting, filling, order, False, rng)
+        if not added:
+            longer, added = _add(
+                rules, rows, rounds, waiting, filling, order, True, rng
+            )
+        if not added:
+            return rounds, True
+        rounds = longer
+    return rounds, False
+
+
+@compiled
+def _add(
+    rules: Rules,
+    rows: Rows,
+    rounds: int,
+    waiting: Bools,
+    filling: Filling,
+    order: Ints,
+    alone: bool,
+    rng: np.random.Generator,
+) -> tuple[int, int]:
+    """Make the first additions that fit, and return the rounds and who was added."""
+    if not len(order):
         return rounds, 0
-    found = _found(rules, rows, rounds, filling, alone)
+    found = _found(rules, rows, rounds, filling, order, alone)
     cost = found.cost
     if filling.noise and not alone:
         for i in range(len(cost)):
             cost[i] = cost[i] * (1 + filling.noise * rng.random())
-    opened = np.empty(len(filling.order), dtype=np.int64)
+    opened = np.empty(len(order), dtype=np.int64)
     opens, added, tries = 0, 0, filling.tries
     most = np.inf
     i = -1

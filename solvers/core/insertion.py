@@ -92,11 +92,17 @@ class Insertions:
 
         The quickest one where ``batch`` is 1 or does not fit.
         """
-        need_s: Floats = self.latency_s[:, 1:].min(axis=1)
-        if batch > 1:
-            wanted = self.latency_s[:, min(batch, self.latency_s.shape[1] - 1)]
-            need_s = np.where(np.isfinite(wanted), wanted, need_s)
-        return need_s
+        if batch not in self._needs_s:
+            need_s: Floats = self.latency_s[:, 1:].min(axis=1)
+            if batch > 1:
+                wanted = self.latency_s[:, min(batch, self.latency_s.shape[1] - 1)]
+                need_s = np.where(np.isfinite(wanted), wanted, need_s)
+            self._needs_s[batch] = need_s
+        return self._needs_s[batch]
+
+    @cached_property
+    def _needs_s(self) -> dict[int, Floats]:
+        return {}
 
     def order(self, criterion: Criterion) -> Ints:
         """Users by model, and then in the order in which they enter new rounds."""
@@ -282,7 +288,7 @@ class Around:
             *(self._windows, self.order),
             latency_s=self.insertions.latency_s,
             uplink_weight=self.criterion.uplink_weight,
-            batch=batch,
+            need_s=self.insertions.need_s(batch),
             alone=alone,
         )
 

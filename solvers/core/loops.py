@@ -12,9 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
-from solvers.core import filling
-from solvers.core.filling_kernels import Filling, add
-from solvers.core.insertion import Criterion, Insertions
+from solvers.core import filling, filling_kernels
+from solvers.core.filling_kernels import Filling
+from solvers.core.insertion import MAX_PAIRS, Criterion, Insertions
 from solvers.core.places import Bools
 from solvers.core.plan import Batch, Clock, Plan, Times
 from solvers.core.plan_kernels import (
@@ -73,7 +73,9 @@ class LoopClock(Clock):
     def rows(self, plan: Plan) -> Rows:
         """Return a plan as arrays, which nobody may write to."""
         if not self._last or self._last[0][0] is not plan:
-            self.recall(plan, rows_of(plan, self.rules.latency_s.shape[1], 0))
+            # Who uploads when matters only if releases differ.
+            width = 0 if self.releases_zero else self.rules.latency_s.shape[1]
+            self.recall(plan, rows_of(plan, width, 0))
         return self._last[0][1]
 
     def recall(self, plan: Plan, rows: Rows) -> None:
@@ -117,7 +119,7 @@ def rows_of(plan: Plan, width: int, room: int) -> Rows:
     plan
         The plan.
     width
-        Maximum number of users of a round.
+        Maximum number of users of a round; 0 to leave out who they are.
     room
         Number of rounds that may be added.
     """
@@ -139,8 +141,9 @@ def rows_of(plan: Plan, width: int, room: int) -> Rows:
         rows.demand_s[here] = demand_s
         rows.deadline_s[here] = deadline_s
         rows.compute_s[here] = compute_s
-        filled = np.arange(width) < rows.size[here, None]
-        rows.users[here][filled] = [k for there in users for k in there]
+        if width:
+            filled = np.arange(width) < rows.size[here, None]
+            rows.users[here][filled] = [k for there in users for k in there]
     return rows
 
 
@@ -171,6 +174,7 @@ def fill(
     *,
     tries: int,
     goes_on: Callable[[int], bool],
+    at_once: int = 1,
 ) -> tuple[Plan, Times]:
     """Fill a plan as :func:`solvers.core.filling.fill` does.
 
@@ -184,19 +188,20 @@ def fill(
         uplink_weight=criterion.uplink_weight,
         noise=criterion.noise,
         need_s=insertions.need_s(criterion.batch),
+        alone_s=insertions.need_s(1),
         tries=tries,
         spread=filling.SPREAD,
         order=insertions.order(criterion),
     )
-    alone = some._replace(need_s=insertions.need_s(1))
-    while goes_on(rounds):
+    over = False
+    while not over and goes_on(rounds):
         order = insertions.sample(some.order, waiting, rounds + 1, rng)
-        found = some._replace(order=order), alone._replace(order=order)
-        rounds, added = add(clock.rules, rows, rounds, waiting, found[0], False, rng)
-        if not added:
-            rounds, added = add(clock.rules, rows, rounds, waiting, found[1], True, rng)
-        if not added:
-            break
+        # Of a sample there is one evaluation.
+        evaluations = at_once if len(order) == np.count_nonzero(waiting) else 1
+        rounds, over = filling_kernels.fill(
+            *(clock.rules, rows, rounds, waiting, some._replace(order=order), rng),
+            *(evaluations, MAX_PAIRS),
+        )
     plan = plan_of(rows, rounds, plan)
     clock.recall(plan, rows)
     return plan, clock.time(plan)

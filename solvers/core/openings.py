@@ -59,7 +59,7 @@ def openings(
     *,
     latency_s: Floats,
     uplink_weight: float,
-    batch: int,
+    need_s: Floats,
     alone: bool = False,
 ) -> Openings | None:
     """Find new rounds that fit a plan.
@@ -74,9 +74,8 @@ def openings(
         Compute time by model and batch size, inf-padded, shape (M, B+2).
     uplink_weight
         Weighs a second of the band against one of the GPU in the costs.
-    batch
-        Users enter where they are in time in a batch of this size; with 1, where they
-        are in a batch of any size.
+    need_s
+        Compute time of the batch in which users must be in time to enter, by model.
     alone
         Only rounds of one user each, of every user.
 
@@ -90,11 +89,7 @@ def openings(
     O(users · R).
     """
     t = clock.tables
-    need_s = latency_s[windows.model, 1:].min(axis=1)
-    if batch > 1:
-        wanted = latency_s[windows.model, min(batch, latency_s.shape[1] - 1)]
-        need_s = np.where(np.isfinite(wanted), wanted, need_s)
-    eligible = _eligible(clock, times, places, windows, order, need_s)
+    eligible = _eligible(clock, times, places, windows, order, need_s[windows.model])
     # Position by position, and there user by user.
     place, row = np.nonzero(eligible.T)
     if not len(row):

@@ -35,6 +35,7 @@ class Fill(Protocol):
         *,
         tries: int,
         goes_on: Callable[[int], bool],
+        at_once: int = 1,
     ) -> tuple[Plan, Times]:
         """Return a plan that serves the same users and possibly more."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from solvers.core.quick import Fill
 # Candidates that may fail per evaluation; filling ends when none of them fits.
 MAX_TRIES = 6
 
-# Initial and final annealing temperature, in users.
-HOT, COLD = 0.3, 0.03
+# Final annealing temperature, in users.
+COLD = 0.03
 
 # Penalty for the seconds that an average user takes, in users.
 EFFORT = 0.1
@@ -38,9 +39,23 @@ OVERHEAD = 4000
 OVERHEAD_PER_ROUND = 800
 OVERHEAD_PER_RELEASE = 2
 
-# Iterations of the first chain, and how much longer each chain is than the one before.
-CHAIN_ITERATIONS = 150
-CHAIN_GROWTH = 1.5
+# Evaluations before the time is looked at, where nothing else ends a filling.
+AT_ONCE = 8
+
+
+class Chains(NamedTuple):
+    """How a search anneals: in chains, each longer than the one before.
+
+    ``first`` is the number of iterations of the first chain, ``growth`` how many times
+    as long the next one is, and ``hot`` the temperature at which each starts, in users.
+    """
+
+    first: int = 150
+    growth: float = 1.5
+    hot: float = 0.3
+
+
+CHAINS = Chains()
 
 
 @dataclass
@@ -57,8 +72,8 @@ class Search:
         The search ends when so many users are served.
     stop_s
         It ends at this time of ``time.monotonic``.
-    hot
-        The temperature at which each chain starts.
+    chains
+        How it anneals.
     effort
         It ends after evaluations of so many pairs of a user and a round, where the
         fixed cost of an evaluation counts as ``OVERHEAD`` pairs.
@@ -70,7 +85,7 @@ class Search:
     seed: int
     bound: int
     stop_s: float = math.inf
-    hot: float = HOT
+    chains: Chains = CHAINS
     effort: float = math.inf
     filling: Fill = fill_plan
     _insertions: Insertions = field(init=False)
@@ -103,19 +118,19 @@ class Search:
             self._user_s = self._seconds(times) / served(plan)
         best = (served(plan), self._score(plan, times))
         left = math.inf if iterations is None else iterations
-        length = float(CHAIN_ITERATIONS)
+        length = float(self.chains.first)
         while left > 0 and best[0] < self.bound and not self._over():
             steps = int(min(length, left))
             plan, best = self._chain(plan, best, int(length), steps)
             left -= steps
-            length *= CHAIN_GROWTH
+            length *= self.chains.growth
         return plan
 
     def _chain(
         self, plan: Plan, best: tuple[int, float], length: int, steps: int
     ) -> tuple[Plan, tuple[int, float]]:
         """Make the first steps of a chain of a given length, from the best plan."""
-        best_plan, now = plan, best[1]
+        best_plan, now, hot = plan, best[1], self.chains.hot
         for step in range(steps):
             if best[0] >= self.bound or self._over():
                 break
@@ -124,7 +139,7 @@ class Search:
             score = self._score(found, times)
             if (served(found), score) > best:
                 best_plan, best = found, (served(found), score)
-            heat = self.hot * (COLD / self.hot) ** (step / length)
+            heat = hot * (COLD / hot) ** (step / length)
             if score >= now + heat * math.log(1 - self._rng.random()):
                 plan, now = found, score
         return best_plan, best
@@ -179,6 +194,7 @@ class Search:
             *(self._insertions, plan, waiting, criterion, self._rng),
             tries=MAX_TRIES,
             goes_on=goes_on,
+            at_once=AT_ONCE if self.effort == math.inf else 1,
         )
 
     def _over(self) -> bool:

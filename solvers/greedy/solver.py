@@ -11,7 +11,7 @@ import numpy as np
 from solvers.core.algorithm import Options, Solution
 from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.plan import Clock, rounds_of
-from solvers.core.search import Search
+from solvers.core.search import Chains, Search
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank, time_rounds
 from solvers.greedy.build import Rule, grow, tour
@@ -261,7 +261,7 @@ def _improved(
         seed=0,
         bound=len(tables.users),
         stop_s=limit.stop_s,
-        hot=closing.hot,
+        chains=Chains(hot=closing.hot),
         effort=closing.effort * evaluations,
     )
     iterations = closing.iterations_per_user * len(tables.users)

@@ -11,7 +11,7 @@ from solvers.core.algorithm import Options, Solution
 from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.plan import rounds_of
 from solvers.core.quick import clock_and_fill, pays
-from solvers.core.search import Search
+from solvers.core.search import Chains, Search
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank
 from solvers.dp import solver as dp
@@ -24,6 +24,14 @@ from solvers.uplink import Uplink
 ITERATIONS_PER_USER = 100
 ITERATIONS_TIMES_USERS = 200_000
 MIN_ITERATIONS = 20
+
+# Iterations of the first chain, times users and within limits, how much longer the next
+# one is, and the temperature at which each starts, in users. Long hot chains end best,
+# but only where they end.
+CHAIN_TIMES_USERS = 100_000
+MIN_CHAIN, MAX_CHAIN = 150, 1000
+CHAIN_GROWTH = 2.0
+HOT = 1.0
 
 # dp provides a start up to this product of users and models, which takes it a few
 # seconds; with a time limit up to the product that takes it about half of the limit.
@@ -67,7 +75,9 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         iterations = _iterations(tables, options)
         work = math.inf if iterations is None else iterations * len(tables.users)
         clock, fill = clock_and_fill(tables, uplink, loops=pays(limit.left_s(), work))
-        search = Search(clock, options.seed, bound, limit.stop_s, filling=fill)
+        search = Search(
+            *(clock, options.seed, bound, limit.stop_s), _chains(tables), filling=fill
+        )
         found = rounds_of(search.run(clock.plan(best), iterations))
         best = _best(tables, uplink, [best, found])
     return Solution(best, bound=bound)
@@ -80,6 +90,12 @@ def _iterations(tables: Tables, options: Options) -> int | None:
     users = len(tables.users)
     share = max(ITERATIONS_TIMES_USERS // users, MIN_ITERATIONS)
     return min(share, ITERATIONS_PER_USER * users)
+
+
+def _chains(tables: Tables) -> Chains:
+    """Return chains that are shorter where an iteration takes longer."""
+    length = CHAIN_TIMES_USERS // len(tables.users)
+    return Chains(min(max(length, MIN_CHAIN), MAX_CHAIN), CHAIN_GROWTH, HOT)
 
 
 def _best(

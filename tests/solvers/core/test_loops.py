@@ -109,7 +109,7 @@ def test_both_fill_plans_alike(uplink: Uplink) -> None:
         added += fillings(clock, in_loops, plan, criterion, most)
 
     run()
-    assert added > 20
+    assert added > 5
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,8 @@ def test_both_search_alike(
     name: str, most_pairs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Larger plans, step by step, and where only some models can be looked at."""
-    monkeypatch.setattr(insertion, "MAX_PAIRS", most_pairs)
+    for module in (insertion, loops):
+        monkeypatch.setattr(module, "MAX_PAIRS", most_pairs)
     case = next(case for case in CASES if case.name == name)
     tables = Tables(make(case))
     plans = []
@@ -150,8 +151,9 @@ def test_arrays_hold_what_a_plan_holds() -> None:
             if len(users)
         ]
     )
-    rows = clock.rows(plan)
+    rows = loops.rows_of(plan, clock.rules.latency_s.shape[1], 2)
     assert loops.plan_of(rows, len(plan), ()) == plan
+    rows = clock.rows(plan)
     assert clock.rows(plan) is rows
     assert clock.rows(plan[:1]) is not rows
 
