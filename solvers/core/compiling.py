@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -25,3 +26,17 @@ def compiled(function: Function) -> Function:
         # No folder of the package or of the user can be written to.
         made = njit(function)
     return cast("Function", made)
+
+
+def kept(function: Callable[..., object]) -> bool:
+    """Whether a compiled function need not be compiled again, as far as can be told.
+
+    numba keeps what it compiles beside the source or in a folder of the user.
+    """
+    python = getattr(function, "py_func", None)
+    stats = getattr(function, "stats", None)
+    folder = getattr(stats, "cache_path", None)
+    if python is None or folder is None:
+        return False
+    name = f"{python.__module__.rpartition('.')[2]}.{python.__qualname__}"
+    return any(Path(folder).glob(f"{name}-*.nbi"))

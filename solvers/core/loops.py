@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from solvers.core import filling, filling_kernels
+from solvers.core import compiling, filling, filling_kernels
 from solvers.core.filling_kernels import Filling
 from solvers.core.insertion import MAX_PAIRS, Criterion, Insertions
 from solvers.core.places import Bools
@@ -33,6 +33,11 @@ NUMBERS: dict[Uplink, int] = {
     "dynamic": DYNAMIC,
     "static": STATIC,
 }
+
+
+def kept() -> bool:
+    """Whether the loops were compiled before."""
+    return compiling.kept(filling_kernels.fill) and compiling.kept(in_time)
 
 
 @dataclass(frozen=True, eq=False)

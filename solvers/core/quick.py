@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -16,9 +17,11 @@ from solvers.core.plan import Clock, Plan, Times
 from solvers.core.tables import Tables
 from solvers.uplink import Uplink
 
-# A search pays for loading the compiled loops, some 0.5 s, if it may take so long or,
-# without a time limit, makes so many iterations times users.
+# Loading the compiled loops takes some 0.5 s, and compiling them, once an installation,
+# some 12 s. A search pays for that if it may take so long or, without a time limit,
+# makes so many iterations times users.
 LEAST_S = 2.0
+LEAST_COMPILING_S = 30.0
 LEAST_WORK = 100_000
 
 
@@ -41,8 +44,8 @@ class Fill(Protocol):
         ...
 
 
-def pays(left_s: float | None, work: float) -> bool:
-    """Whether a search is long enough to load the loops.
+def pays(left_s: float | None, work: float, *, compiles: bool) -> bool:
+    """Whether a search is long enough for the loops.
 
     Parameters
     ----------
@@ -50,19 +53,27 @@ def pays(left_s: float | None, work: float) -> bool:
         Time that it may take; None without a limit.
     work
         Iterations times users that it makes at most.
+    compiles
+        Whether they must be compiled first.
     """
-    return work >= LEAST_WORK and (left_s is None or left_s >= LEAST_S)
+    least_s = LEAST_COMPILING_S if compiles else LEAST_S
+    return work >= LEAST_WORK and (left_s is None or left_s >= least_s)
 
 
 def clock_and_fill(
-    tables: Tables, uplink: Uplink, *, loops: bool
+    tables: Tables, uplink: Uplink, left_s: float | None = None, work: float = math.inf
 ) -> tuple[Clock, Fill]:
-    """Return what a search needs; results do not depend on ``loops``.
+    """Return what a search needs; what it finds is the same with loops and without.
 
-    Without numba, and where loads depend on more than the round before, there are none.
+    There are loops where numba is, where loads depend on the round before only, and
+    where they pay (:func:`pays`).
     """
     clock = Clock(tables, uplink)
-    if not loops or not clock.plain or importlib.util.find_spec("numba") is None:
+    if not clock.plain or not pays(left_s, work, compiles=False):
         return clock, fill
-    module = importlib.import_module("solvers.core.loops")
-    return module.LoopClock(tables, uplink), cast("Fill", module.fill)
+    if importlib.util.find_spec("numba") is None:
+        return clock, fill
+    loops = importlib.import_module("solvers.core.loops")
+    if not pays(left_s, work, compiles=not loops.kept()):
+        return clock, fill
+    return loops.LoopClock(tables, uplink), cast("Fill", loops.fill)

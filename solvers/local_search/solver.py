@@ -10,7 +10,7 @@ from solvers.bounds.upper_bound import upper_bound
 from solvers.core.algorithm import Options, Solution
 from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.plan import rounds_of
-from solvers.core.quick import clock_and_fill, pays
+from solvers.core.quick import clock_and_fill
 from solvers.core.search import Chains, Search
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank
@@ -74,7 +74,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     if count_users(best) < bound:
         iterations = _iterations(tables, options)
         work = math.inf if iterations is None else iterations * len(tables.users)
-        clock, fill = clock_and_fill(tables, uplink, loops=pays(limit.left_s(), work))
+        clock, fill = clock_and_fill(tables, uplink, limit.left_s(), work)
         search = Search(
             *(clock, options.seed, bound, limit.stop_s), _chains(tables), filling=fill
         )

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from solvers import UPLINKS, Uplink
-from solvers.core import filling, insertion, loops, quick
+from solvers.core import (
+    compiling,
+    filling,
+    filling_kernels,
+    insertion,
+    loops,
+    quick,
+)
 from solvers.core.compiling import COMPILED
 from solvers.core.insertion import Criterion, Insertions
 from solvers.core.plan import Clock, Plan, Times, served
@@ -130,7 +141,9 @@ def test_both_search_alike(
     tables = Tables(make(case))
     plans = []
     for in_loops in (False, True):
-        clock, fill = quick.clock_and_fill(tables, case.uplink, loops=in_loops)
+        clock, fill = quick.clock_and_fill(
+            tables, case.uplink, work=math.inf if in_loops else 0
+        )
         assert isinstance(clock, loops.LoopClock) == in_loops
         search = Search(clock, 1, len(tables.users), filling=fill)
         plans.append(search.run((), 40))
@@ -167,17 +180,44 @@ def test_loops_are_for_loads_after_the_round_before() -> None:
         tables = Tables(problem.model_copy(update=change))
         with pytest.raises(ValueError, match="round before"):
             loops.LoopClock(tables, "dynamic")
-        clock, fill = quick.clock_and_fill(tables, "dynamic", loops=True)
+        clock, fill = quick.clock_and_fill(tables, "dynamic")
         assert type(clock) is Clock
         assert fill is filling.fill
 
 
 @pytest.mark.parametrize(
-    ("left_s", "work", "pays"),
-    [(None, 1e6, True), (None, 1e4, False), (5.0, 1e6, True), (0.5, 1e6, False)],
+    ("left_s", "work", "compiles", "pays"),
+    [
+        (None, 1e6, True, True),
+        (None, 1e4, False, False),
+        (5.0, 1e6, False, True),
+        (5.0, 1e6, True, False),
+        (60.0, 1e6, True, True),
+        (0.5, 1e6, False, False),
+    ],
 )
 def test_loops_are_loaded_where_they_pay(
-    left_s: float | None, work: float, pays: bool
+    left_s: float | None, work: float, compiles: bool, pays: bool
 ) -> None:
     """Not for what ends before they are there."""
-    assert quick.pays(left_s, work) == pays
+    assert quick.pays(left_s, work, compiles=compiles) == pays
+
+
+def test_a_short_limit_does_not_wait_for_the_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Loops that were compiled before are taken, and others only with time enough."""
+    tables = Tables(
+        seeded_problem(np.random.default_rng(1), sharing="crossing", users=4, models=2)
+    )
+    taken = []
+    for folder in (Path(filling_kernels.fill.stats.cache_path), Path("/nowhere")):
+        stats = SimpleNamespace(cache_path=str(folder))
+        python = filling_kernels.fill.py_func
+        kept = compiling.kept(SimpleNamespace(py_func=python, stats=stats))
+        monkeypatch.setattr(loops, "kept", lambda kept=kept: kept)
+        for left_s in (5.0, 60.0):
+            clock, _ = quick.clock_and_fill(tables, "dynamic", left_s)
+            taken.append(isinstance(clock, loops.LoopClock))
+    assert taken == [True, True, False, True]
+    assert not compiling.kept(max)
