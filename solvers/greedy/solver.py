@@ -10,7 +10,8 @@ import numpy as np
 
 from solvers.core.algorithm import Options, Solution
 from solvers.core.limit import UNLIMITED, Limit
-from solvers.core.plan import Clock, rounds_of
+from solvers.core.plan import rounds_of
+from solvers.core.quick import clock_and_fill
 from solvers.core.search import Chains, Search
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank, time_rounds
@@ -205,8 +206,13 @@ def solve_within(
     limit: Limit,
     search_limit: Limit,
     closing: Closing = CLOSING,
+    work: float = 0.0,
 ) -> Solution:
-    """Build schedules within one limit, and search from the best within another."""
+    """Build schedules within one limit, and search from the best within another.
+
+    ``work`` is the iterations times users of a search that follows, whose loops may be
+    loaded for this one.
+    """
     if not tables.active:
         return Solution([])
 
@@ -230,7 +236,9 @@ def solve_within(
             candidates.append(ranked(rounds))
     best = min(candidates, key=_key_of)
     if not _simple(tables) and not search_limit.passed():
-        improved = _improved(tables, best.rounds, uplink, closing, effort, search_limit)
+        improved = _improved(
+            tables, best.rounds, uplink, closing, effort, search_limit, work
+        )
         candidates = [best, ranked(improved)]
         best = min(candidates, key=_key_of)
     return Solution(best.rounds)
@@ -254,18 +262,21 @@ def _improved(
     closing: Closing,
     evaluations: float,
     limit: Limit,
+    work: float,
 ) -> list[PlannedRound]:
     """Improve a schedule by a search that is bounded by what building took."""
+    clock, fill_plan = clock_and_fill(tables, uplink, limit.left_s(), work)
     search = Search(
-        Clock(tables, uplink),
+        clock,
         seed=0,
         bound=len(tables.users),
         stop_s=limit.stop_s,
         chains=Chains(hot=closing.hot),
         effort=closing.effort * evaluations,
+        filling=fill_plan,
     )
     iterations = closing.iterations_per_user * len(tables.users)
-    return rounds_of(search.run(search.clock.plan(rounds), iterations))
+    return rounds_of(search.run(clock.plan(rounds), iterations))
 
 
 def _schedules(

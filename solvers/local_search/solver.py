@@ -72,13 +72,12 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     best = _best(tables, uplink, _starts(tables, uplink, options, limit))
     bound = upper_bound(tables, uplink)
     if count_users(best) < bound:
-        iterations = _iterations(tables, options)
-        work = math.inf if iterations is None else iterations * len(tables.users)
+        work = _work(tables, options)
         clock, fill = clock_and_fill(tables, uplink, limit.left_s(), work)
         search = Search(
             *(clock, options.seed, bound, limit.stop_s), _chains(tables), filling=fill
         )
-        found = rounds_of(search.run(clock.plan(best), iterations))
+        found = rounds_of(search.run(clock.plan(best), _iterations(tables, options)))
         best = _best(tables, uplink, [best, found])
     return Solution(best, bound=bound)
 
@@ -90,6 +89,12 @@ def _iterations(tables: Tables, options: Options) -> int | None:
     users = len(tables.users)
     share = max(ITERATIONS_TIMES_USERS // users, MIN_ITERATIONS)
     return min(share, ITERATIONS_PER_USER * users)
+
+
+def _work(tables: Tables, options: Options) -> float:
+    """Return the most iterations times users."""
+    iterations = _iterations(tables, options)
+    return math.inf if iterations is None else iterations * len(tables.users)
 
 
 def _chains(tables: Tables) -> Chains:
@@ -108,7 +113,9 @@ def _starts(
     tables: Tables, uplink: Uplink, options: Options, limit: Limit
 ) -> list[list[PlannedRound]]:
     """Make plans to start from: greedy's whole, dp's in half of the time left."""
-    starts = [list(greedy.solve_within(tables, uplink, UNLIMITED, limit).rounds)]
+    work = _work(tables, options)
+    found = greedy.solve_within(tables, uplink, UNLIMITED, limit, work=work)
+    starts = [list(found.rounds)]
     most = float(DP_SIZE[uplink])
     if options.time_limit_s is not None:
         most = min(most, DP_SIZE_PER_S[uplink] * options.time_limit_s)
