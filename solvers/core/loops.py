@@ -124,10 +124,12 @@ def rows_of(plan: Plan, width: int, room: int) -> Rows:
     plan
         The plan.
     width
-        Maximum number of users of a round; 0 to leave out who they are.
+        Maximum number of users of a round that fits; 0 to leave out who they are.
     room
         Number of rounds that may be added.
     """
+    if width:
+        width = max((width, *(len(batch.users) for batch in plan)))
     count = len(plan) + room
     rows = Rows(
         at=np.arange(count),

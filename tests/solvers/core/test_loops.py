@@ -66,7 +66,9 @@ def test_both_clocks_tell_the_same_time(
     tables, rounds = drawn
     for clock, in_loops in pairs(tables):
         plan = clock.plan(rounds)
-        for kept in (plan, plan[::-1], plan[1:], ()):
+        model, users = rounds[0] if rounds else PlannedRound(0, ())
+        crowd = clock.plan([PlannedRound(model, users * 9)]) if users else ()
+        for kept in (plan, plan[::-1], plan[1:], (), crowd):
             assert in_loops.feasible(kept) == clock.feasible(kept)
             assert_same(in_loops.time(kept), clock.time(kept))
 
