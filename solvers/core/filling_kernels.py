@@ -127,7 +127,10 @@ def _chain(rules: Rules, rows: Rows, rounds: int) -> Floats:
     work, last = 0.0, -1
     for r in range(rounds):
         row = rows.at[r]
-        load_s = rules.between_s[last, rows.model[row]]
+        load_s = 0.0
+        if not rules.overlap:
+            # A load that overlaps does not push.
+            load_s = rules.between_s[last, rows.model[row]]
         chain_s[r] = work + load_s
         work += rows.compute_s[row] + load_s
         last = rows.model[row]
@@ -267,7 +270,8 @@ def _open(
             slope += rows.demand_s[rows.at[p - 1]] / (after_s * after_s)
         before = rows.model[rows.at[p - 1]] if p else -1
         after = rows.model[rows.at[p]] if p < rounds else -1
-        before_s, sent_s = times.before_s[p], times.sent_s[p]
+        before_s, loading_s = times.before_s[p], times.loading_s[p]
+        sent_s = times.sent_s[p]
         early_slack_s, upload_slack_s = times.early_slack_s[p], times.upload_slack_s[p]
         n = 0
         while n < len(order):
@@ -275,8 +279,10 @@ def _open(
             need_s = needs_s[model]
             load_s, then_s = between_s[before, model], between_s[model, after]
             extra_load_s = load_s + then_s - between_s[before, after]
-            opens_s = max(before_s, before_s + load_s)
-            closes_s = times.after_s[p] - then_s
+            opens_s = max(before_s, loading_s + load_s)
+            closes_s = times.after_s[p]
+            if not rules.overlap:
+                closes_s -= then_s
             # Who may be in time here: twin of ``openings._eligible``.
             end_s = opens_s + need_s
             if upfront:

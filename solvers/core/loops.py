@@ -47,19 +47,35 @@ class LoopClock(Clock):
     Raises
     ------
     ValueError
-        If the clock of its problem is not ``plain``.
+        With residency ``"cache"``.
     """
 
     _last: list[tuple[Plan, Rows]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        if not self.plain:
+        if self.tables.problem.residency != "previous":
             raise ValueError("loads must depend on the round before only")
 
     @cached_property
     def rules(self) -> Rules:
         """The problem as arrays."""
         tables = self.tables
+        models = range(len(tables.model_names))
+        overlap, capacity = tables.problem.overlap, tables.problem.gpu_memory_bytes
+        load_s = self.loads_between_s
+        both = np.zeros((len(models), len(models)), dtype=np.int64)
+        activations = np.zeros(self.padded_s.shape, dtype=np.int64)
+        if overlap:
+            load_s = load_s.copy()
+            for m in models:
+                load_s[-1, m] = tables.load_s(None, m)
+                load_s[:-1, m] = [tables.load_s(before, m) for before in models]
+        if overlap and capacity is not None:
+            size, held = tables.atom_bytes, tables.atoms_of
+            for m in models:
+                both[m] = [sum(size[a] for a in held[m] | held[n]) for n in models]
+                for b in range(1, len(tables.latency_s[m])):
+                    activations[m, b] = tables.activation_bytes(m, b)
         return Rules(
             uplink=NUMBERS[self.uplink],
             releases_zero=self.releases_zero,
@@ -73,6 +89,11 @@ class LoopClock(Clock):
             release_grid_s=self.release_grid_s,
             latency_s=self.padded_s,
             between_s=self.loads_between_s,
+            load_s=load_s,
+            overlap=overlap,
+            capacity_bytes=-1 if capacity is None else capacity,
+            both_bytes=both,
+            activation_bytes=activations,
         )
 
     def rows(self, plan: Plan) -> Rows:

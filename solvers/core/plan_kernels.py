@@ -42,6 +42,15 @@ class Rules(NamedTuple):
     between_s
         Load of each model after each other one, shape (M+1, M+1); the last row is for
         the first round, the last column for the end.
+    load_s
+        The same, summed as rounds are timed with overlap; without, ``between_s``.
+    overlap
+        Whether a load may run beside the batch before it, where memory holds both.
+    capacity_bytes
+        GPU memory; −1 if it is not limited.
+    both_bytes, activation_bytes
+        Weights of each two models, shape (M, M), and what batches of each size need
+        besides, shape (M, B+2).
     """
 
     uplink: int
@@ -56,6 +65,11 @@ class Rules(NamedTuple):
     release_grid_s: Floats
     latency_s: Floats
     between_s: Floats
+    load_s: Floats
+    overlap: bool
+    capacity_bytes: int
+    both_bytes: Ints
+    activation_bytes: Ints
 
 
 class Rows(NamedTuple):
@@ -88,6 +102,7 @@ class Timed(NamedTuple):
     band: float
     broken: int
     before_s: Floats
+    loading_s: Floats
     after_s: Floats
     sent_s: Floats
     upload_slack_s: Floats
@@ -117,6 +132,7 @@ def in_time(rules: Rules, rows: Rows, rounds: int) -> bool:
     sent_s, new_s = np.zeros(releases), np.zeros(releases)
     works = np.empty(rounds)
     work, free, ready_s = 0.0, idle_s, 0.0
+    loaded_s, end_before_s, end_s = idle_s, idle_s, idle_s
     before = -1
     for r in range(rounds):
         row = at[r]
@@ -126,27 +142,85 @@ def in_time(rules: Rules, rows: Rows, rounds: int) -> bool:
             ready_s = _arrived(rules.release_grid_s, sent_s)
         elif dynamic:
             ready_s += demands_s[row]
-        work += between_s[before, model] + compute_s
-        free = max(free, ready_s - work + compute_s)
-        if work + free > deadlines_s[row] + SLACK_S:
+        if rules.overlap:
+            free_s = end_s
+            if _ahead(rules, rows, r):
+                free_s = max(loaded_s, end_before_s)
+            loaded_s = free_s + rules.load_s[before, model]
+            end_before_s = end_s
+            end_s = max(max(loaded_s, end_s), ready_s) + compute_s
+        else:
+            work += between_s[before, model] + compute_s
+            free = max(free, ready_s - work + compute_s)
+            works[r] = work
+            end_s = work + free
+        if end_s > deadlines_s[row] + SLACK_S:
             return False
-        works[r] = work
         before = model
     if rules.uplink != STATIC:
         return True
-    least = np.inf
-    shares = np.empty(rounds)
-    for r in range(rounds - 1, -1, -1):
-        row = at[r]
-        least = min(least, deadlines_s[row] - works[r])
-        start_s = works[r] + least - computes_s[row]
-        if start_s <= 0:
-            return False
-        shares[r] = demands_s[row] / start_s
+    if rules.overlap:
+        latest_s = _latest_ahead(rules, rows, rounds)
+    else:
+        latest_s = _latest(rows, works)
     band = 0.0
     for r in range(rounds):
-        band += shares[r]
+        row = at[r]
+        start_s = latest_s[r] - computes_s[row]
+        if start_s <= 0:
+            return False
+        band += demands_s[row] / start_s
     return band <= 1 + SLACK_S
+
+
+@compiled
+def _latest(rows: Rows, works: Floats) -> Floats:
+    """Latest end of every round, given running sums of loads and batches."""
+    latest_s = np.empty(len(works))
+    least = np.inf
+    for r in range(len(works) - 1, -1, -1):
+        least = min(least, rows.deadline_s[rows.at[r]] - works[r])
+        latest_s[r] = works[r] + least
+    return latest_s
+
+
+@compiled
+def _ahead(rules: Rules, rows: Rows, r: int) -> bool:
+    """Whether memory holds a round and what the one before it needs."""
+    if r == 0:
+        return False
+    if rules.capacity_bytes < 0:
+        return True
+    before, row = rows.at[r - 1], rows.at[r]
+    model = rows.model[before]
+    weights = rules.both_bytes[model, rows.model[row]]
+    held: bool = (
+        weights + rules.activation_bytes[model, rows.size[before]]
+        <= rules.capacity_bytes
+    )
+    return held
+
+
+@compiled
+def _latest_ahead(rules: Rules, rows: Rows, rounds: int) -> Floats:
+    """Latest end of every round where loads overlap: twin of ``plan._latest``."""
+    latest_s = np.empty(rounds)
+    next_load_s, next_start_s, later_load_s = np.inf, np.inf, np.inf
+    next_ahead = False
+    for r in range(rounds - 1, -1, -1):
+        row = rows.at[r]
+        before = rows.model[rows.at[r - 1]] if r else -1
+        end_s = min(min(rows.deadline_s[row], next_start_s), later_load_s)
+        if not next_ahead:
+            end_s = min(end_s, next_load_s)
+        latest_s[r] = end_s
+        start_s = end_s - rows.compute_s[row]
+        load_end_s = min(start_s, next_load_s) if next_ahead else start_s
+        later_load_s = next_load_s if next_ahead else np.inf
+        next_load_s = load_end_s - rules.load_s[before, rows.model[row]]
+        next_start_s = start_s
+        next_ahead = _ahead(rules, rows, r)
+    return latest_s
 
 
 @compiled
@@ -196,10 +270,11 @@ def timed(rules: Rules, rows: Rows, rounds: int) -> Timed:
     releases = len(grid_s) if differ else 0
     ends = np.full((rounds + 1 if differ else 0, releases), -np.inf)
     sent_s, new_s = np.zeros(releases), np.zeros(releases)
-    load, loaded, latest = np.empty(rounds), np.empty(rounds), np.empty(rounds)
+    load, loaded = np.empty(rounds), np.empty(rounds)
     ready, works = np.zeros(rounds), np.empty(rounds)
     before, sent = np.empty(rounds + 1), np.zeros(rounds + 1)
-    before[0] = idle_s
+    loading = np.empty(rounds + 1)
+    before[0] = loading[0] = idle_s
     work, free = 0.0, idle_s
     last = broken = -1
     for r in range(rounds):
@@ -217,22 +292,32 @@ def timed(rules: Rules, rows: Rows, rounds: int) -> Timed:
             ready[r] = arrived_s
         elif dynamic:
             ready[r] = sent[r + 1]
-        load[r] = between_s[last, of_row[row]]
-        work += load[r] + compute_s
-        free = max(free, max(ready[r] - work + compute_s, idle_s))
-        works[r] = work
-        loaded[r] = before[r] + load[r]
-        before[r + 1] = work + free
+        if rules.overlap:
+            load[r] = rules.load_s[last, of_row[row]]
+            free_s = before[r]
+            if _ahead(rules, rows, r):
+                free_s = max(loaded[r - 1], before[r - 1])
+            loaded[r] = free_s + load[r]
+            before[r + 1] = max(max(loaded[r], before[r]), ready[r]) + compute_s
+            loading[r + 1] = max(loaded[r], before[r])
+        else:
+            load[r] = between_s[last, of_row[row]]
+            work += load[r] + compute_s
+            free = max(free, max(ready[r] - work + compute_s, idle_s))
+            works[r] = work
+            loaded[r] = before[r] + load[r]
+            before[r + 1] = work + free
+            loading[r + 1] = before[r + 1]
         if broken < 0 and before[r + 1] > deadlines_s[row] + SLACK_S:
             broken = r
         last = of_row[row]
     after, upload_slack = np.full(rounds + 1, np.inf), np.full(rounds + 1, np.inf)
-    least = np.inf
+    if rules.overlap:
+        latest = _latest_ahead(rules, rows, rounds)
+    else:
+        latest = _latest(rows, works)
     for r in range(rounds - 1, -1, -1):
-        row = at[r]
-        least = min(least, deadlines_s[row] - works[r])
-        latest[r] = works[r] + least
-        after[r] = latest[r] - computes_s[row]
+        after[r] = latest[r] - computes_s[at[r]]
         upload_slack[r] = min(upload_slack[r + 1], after[r] - ready[r])
     early_slack = np.full(rounds + 1, np.inf)
     band = 0.0
@@ -251,6 +336,7 @@ def timed(rules: Rules, rows: Rows, rounds: int) -> Timed:
         band,
         broken,
         before,
+        loading,
         after,
         sent,
         upload_slack,

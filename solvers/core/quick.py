@@ -69,7 +69,8 @@ def clock_and_fill(
     where they pay (:func:`pays`).
     """
     clock = Clock(tables, uplink)
-    if not clock.plain or not pays(left_s, work, compiles=False):
+    cached = tables.problem.residency != "previous"
+    if cached or not pays(left_s, work, compiles=False):
         return clock, fill
     if importlib.util.find_spec("numba") is None:
         return clock, fill

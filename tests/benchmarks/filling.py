@@ -24,6 +24,7 @@ NAMES = (
     "mixed-07-static",
     "own-laminar-08-upfront",
     "own-crossing-08-static",
+    "overlap-08-static",
     "releases-07-dynamic",
     "releases-10-dynamic",
     "large-01-static",

@@ -41,6 +41,11 @@ CRITERIA = st.builds(
 )
 
 
+PLANNED = planned(deadlines="any", releases=True, extensions=True).filter(
+    lambda drawn: drawn[0].problem.residency == "previous"
+)
+
+
 def pairs(tables: Tables) -> list[tuple[Clock, loops.LoopClock]]:
     """Both clocks for every discipline that the problem allows."""
     uplinks: tuple[Uplink, ...] = UPLINKS if tables.releases_zero else ("dynamic",)
@@ -57,7 +62,7 @@ def assert_same(one: Times, other: Times) -> None:
 
 
 @FEW
-@given(planned(deadlines="any", releases=True))
+@given(PLANNED)
 def test_both_clocks_tell_the_same_time(
     drawn: tuple[Tables, list[PlannedRound]],
 ) -> None:
@@ -107,7 +112,7 @@ def test_both_fill_plans_alike(uplink: Uplink) -> None:
     added = 0
 
     @FEW
-    @given(planned(deadlines="any", releases=True), CRITERIA, st.integers(0, 9))
+    @given(PLANNED, CRITERIA, st.integers(0, 9))
     def run(
         drawn: tuple[Tables, list[PlannedRound]], criterion: Criterion, most: int
     ) -> None:
@@ -130,6 +135,7 @@ def test_both_fill_plans_alike(uplink: Uplink) -> None:
     [
         *("own-laminar-08-upfront", "own-laminar-10-dynamic", "own-crossing-08-static"),
         *("releases-08-dynamic", "mixed-07-static", "bottom-gpu-08-static"),
+        *("overlap-04-upfront", "overlap-05-static", "overlap-09-dynamic"),
     ],
 )
 @pytest.mark.parametrize("most_pairs", [insertion.MAX_PAIRS, 500])
@@ -174,17 +180,16 @@ def test_arrays_hold_what_a_plan_holds() -> None:
 
 
 def test_loops_are_for_loads_after_the_round_before() -> None:
-    """With a cache or overlap there are none."""
+    """With a cache there are none."""
     problem = seeded_problem(
         np.random.default_rng(1), sharing="crossing", users=4, models=2
     )
-    for change in ({"residency": "cache"}, {"overlap": True}):
-        tables = Tables(problem.model_copy(update=change))
-        with pytest.raises(ValueError, match="round before"):
-            loops.LoopClock(tables, "dynamic")
-        clock, fill = quick.clock_and_fill(tables, "dynamic")
-        assert type(clock) is Clock
-        assert fill is filling.fill
+    tables = Tables(problem.model_copy(update={"residency": "cache"}))
+    with pytest.raises(ValueError, match="round before"):
+        loops.LoopClock(tables, "dynamic")
+    clock, fill = quick.clock_and_fill(tables, "dynamic")
+    assert type(clock) is Clock
+    assert fill is filling.fill
 
 
 @pytest.mark.parametrize(
