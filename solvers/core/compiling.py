@@ -17,14 +17,17 @@ else:
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function if numba is there, and keep that if it can be kept."""
+    """Compile a function if numba is there, and keep that if it can be kept.
+
+    A division by 0 is infinite, as in numpy.
+    """
     if not COMPILED:
         return function
     try:
-        made = njit(cache=True)(function)
+        made = njit(cache=True, error_model="numpy")(function)
     except RuntimeError:
         # No folder of the package or of the user can be written to.
-        made = njit(function)
+        made = njit(error_model="numpy")(function)
     return cast("Function", made)
 
 

@@ -56,10 +56,10 @@ def test_what_cannot_be_kept_is_compiled_all_the_same(
 ) -> None:
     """Where neither the package's nor the user's folder can be written to."""
 
-    def refuse(function: object = None, *, cache: bool = False) -> object:
+    def refuse(*, cache: bool = False, error_model: str) -> object:
         if cache:
             raise RuntimeError("cannot cache function")
-        return ("compiled", function)
+        return lambda function: ("compiled", error_model, function)
 
-    monkeypatch.setattr(compiling, "njit", lambda *a, **k: refuse(*a, **k))
-    assert compiling.compiled(max) == ("compiled", max)
+    monkeypatch.setattr(compiling, "njit", refuse)
+    assert compiling.compiled(max) == ("compiled", "numpy", max)

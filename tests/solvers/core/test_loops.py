@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from solvers import UPLINKS, Uplink
+from solvers import UPLINKS, Problem, Uplink
 from solvers.core import (
     compiling,
     filling,
@@ -25,6 +25,7 @@ from solvers.core.insertion import Criterion, Insertions
 from solvers.core.plan import Clock, Plan, Times, served
 from solvers.core.search import Search
 from solvers.core.tables import PlannedRound, Tables
+from solvers.core.timing import time_rounds
 from tests.instances import CASES, make
 from tests.solvers.strategies import planned, seeded_problem
 
@@ -155,6 +156,42 @@ def test_both_search_alike(
         assert isinstance(clock, loops.LoopClock) == in_loops
         search = Search(clock, 1, len(tables.users), filling=fill)
         plans.append(search.run((), 40))
+    assert plans[0] == plans[1]
+    assert served(plans[0]) > 10
+
+
+def test_both_start_from_a_plan_that_only_the_timing_accepts() -> None:
+    """Its round starts at 0 and uploads within the tolerance; shares are infinite."""
+    user = {"input_bits": 1e6, "spectral_efficiency": 1.0}
+    others = [
+        {"id": f"u{k}", "model": "mo"[k % 2], "deadline_s": 0.3 + 0.3 * k, **user}
+        for k in range(1, 20)
+    ]
+    first = {"id": "u0", "model": "m", "deadline_s": 0.3, **user, "input_bits": 1e-3}
+    tables = Tables(
+        Problem.model_validate(
+            {
+                "name": "from 0 on",
+                "bandwidth_hz": 1e9,
+                "blocks": {name: {"bytes": 1, "load_s": 0.0} for name in "ab"},
+                "models": {
+                    "m": {"blocks": ["a"], "latency_s": [0.3]},
+                    "o": {"blocks": ["b"], "latency_s": [0.3]},
+                },
+                "users": [first, *others],
+            }
+        )
+    )
+    rounds = [PlannedRound(0, (0,))]
+    assert time_rounds(tables, rounds, "static") is not None
+    plans = []
+    for clock, fill in (
+        (Clock(tables, "static"), filling.fill),
+        (loops.LoopClock(tables, "static"), loops.fill),
+    ):
+        plan = clock.plan(rounds)
+        assert not clock.feasible(plan)
+        plans.append(Search(clock, 0, 40, filling=fill).run(plan, 20))
     assert plans[0] == plans[1]
     assert served(plans[0]) > 10
 
