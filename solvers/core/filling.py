@@ -47,7 +47,7 @@ def fill(
     goes_on
         Is told the number of rounds before evaluations; filling ends if false.
     at_once
-        Evaluations before it is asked again.
+        Maximum number of evaluations before it is asked again.
 
     Returns
     -------

@@ -26,6 +26,7 @@ from solvers.core.plan_kernels import (
     in_time,
     timed,
 )
+from solvers.core.tables import Tables
 from solvers.uplink import Uplink
 
 NUMBERS: dict[Uplink, int] = {
@@ -35,9 +36,30 @@ NUMBERS: dict[Uplink, int] = {
 }
 
 
+# Bytes are added up in integers of 64 bits; with overlap each two models are looked at.
+MOST_BYTES = 2**61
+MOST_MODELS = 100
+
+
+def takes(tables: Tables) -> bool:
+    """Whether loads depend on the round before only, and loops can hold a problem."""
+    problem = tables.problem
+    models = problem.models.values()
+    batches = (size for model in models for size in model.activation_bytes or ())
+    total = sum(tables.atom_bytes) + max(batches, default=0)
+    few = not problem.overlap or len(models) <= MOST_MODELS
+    return problem.residency == "previous" and few and total < MOST_BYTES
+
+
+def missing() -> bool:
+    """Whether there is nothing that compiles the loops."""
+    return not compiling.COMPILED
+
+
 def kept() -> bool:
     """Whether the loops were compiled before."""
-    return compiling.kept(filling_kernels.fill) and compiling.kept(in_time)
+    kept = compiling.kept
+    return kept(filling_kernels.fill) and kept(in_time) and kept(timed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +69,14 @@ class LoopClock(Clock):
     Raises
     ------
     ValueError
-        With residency ``"cache"``.
+        For what loops do not take (:func:`takes`).
     """
 
     _last: list[tuple[Plan, Rows]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        if self.tables.problem.residency != "previous":
-            raise ValueError("loads must depend on the round before only")
+        if not takes(self.tables):
+            raise ValueError("loads must depend on the round before only, and be few")
 
     @cached_property
     def rules(self) -> Rules:
@@ -91,18 +113,21 @@ class LoopClock(Clock):
             between_s=self.loads_between_s,
             load_s=load_s,
             overlap=overlap,
-            capacity_bytes=-1 if capacity is None else capacity,
+            capacity_bytes=-1 if capacity is None else min(capacity, MOST_BYTES),
             both_bytes=both,
             activation_bytes=activations,
         )
 
     def rows(self, plan: Plan) -> Rows:
         """Return a plan as arrays, which nobody may write to."""
-        if not self._last or self._last[0][0] is not plan:
-            # Who uploads when matters only if releases differ.
-            width = 0 if self.releases_zero else self.rules.latency_s.shape[1]
-            self.recall(plan, rows_of(plan, width, 0))
-        return self._last[0][1]
+        for last, rows in self._last:
+            if last is plan:
+                return rows
+        # Who uploads when matters only if releases differ.
+        width = 0 if self.releases_zero else self.rules.latency_s.shape[1]
+        rows = rows_of(plan, width, 0)
+        self.recall(plan, rows)
+        return rows
 
     def recall(self, plan: Plan, rows: Rows) -> None:
         """Keep the arrays of a plan."""

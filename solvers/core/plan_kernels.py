@@ -75,7 +75,8 @@ class Rules(NamedTuple):
 class Rows(NamedTuple):
     """Rounds in any order, with room for more, and the order in which they run.
 
-    Round r of a plan is row ``at[r]`` of the others; ``users`` has shape (rows, B).
+    Round r of a plan is row ``at[r]`` of the others. ``users`` has a row for each and
+    room for the largest batch, or for nobody where only times are asked for.
     """
 
     at: Ints
@@ -90,9 +91,10 @@ class Rows(NamedTuple):
 class Timed(NamedTuple):
     """When the rounds of a plan run, and what its positions allow.
 
-    As :class:`solvers.core.plan.Times`, :class:`solvers.core.places.Places` and, of no
-    rows where all releases are 0, :class:`solvers.core.places.Arrivals` say;
-    ``before_s`` is the end of the round before each position.
+    Fields are those of :class:`solvers.core.plan.Times` and of
+    :class:`solvers.core.places.Places`. ``before_s`` is the end of the round before
+    each position. ``ends_s`` is what :meth:`solvers.core.plan.Clock.arrivals` returns;
+    it has no rows where all releases are 0.
     """
 
     load_s: Floats
@@ -113,7 +115,7 @@ class Timed(NamedTuple):
 @compiled
 def in_time(rules: Rules, rows: Rows, rounds: int) -> bool:
     """Whether a plan is feasible: twin of :meth:`solvers.core.plan.Clock.feasible`."""
-    # Fields are taken once: of a tuple in a loop each would be counted as it is taken.
+    # Fields are read once: numba counts references whenever one is read.
     at, of_row, demands_s = rows.at, rows.model, rows.demand_s
     deadlines_s, computes_s, between_s = (
         rows.deadline_s,

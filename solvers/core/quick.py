@@ -18,10 +18,10 @@ from solvers.core.tables import Tables
 from solvers.uplink import Uplink
 
 # Loading the compiled loops takes some 0.5 s, and compiling them, once an installation,
-# some 12 s. A search pays for that if it may take so long or, without a time limit,
+# some 20 s. A search pays for that if it may take so long or, without a time limit,
 # makes so many iterations times users.
 LEAST_S = 2.0
-LEAST_COMPILING_S = 30.0
+LEAST_COMPILING_S = 60.0
 LEAST_WORK = 100_000
 
 
@@ -63,7 +63,7 @@ def pays(left_s: float | None, work: float, *, compiles: bool) -> bool:
 def clock_and_fill(
     tables: Tables, uplink: Uplink, left_s: float | None = None, work: float = math.inf
 ) -> tuple[Clock, Fill]:
-    """Return what a search needs; what it finds is the same with loops and without.
+    """Return what a search needs; its steps are the same with loops and without.
 
     There are loops where numba is, where loads depend on the round before only, and
     where they pay (:func:`pays`).
@@ -75,6 +75,8 @@ def clock_and_fill(
     if importlib.util.find_spec("numba") is None:
         return clock, fill
     loops = importlib.import_module("solvers.core.loops")
+    if loops.missing() or not loops.takes(tables):
+        return clock, fill
     if not pays(left_s, work, compiles=not loops.kept()):
         return clock, fill
     return loops.LoopClock(tables, uplink), cast("Fill", loops.fill)

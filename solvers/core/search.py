@@ -39,7 +39,7 @@ OVERHEAD = 4000
 OVERHEAD_PER_ROUND = 800
 OVERHEAD_PER_RELEASE = 2
 
-# Evaluations before the time is looked at, where nothing else ends a filling.
+# Evaluations in loops before the time is looked at, where nothing else ends a filling.
 AT_ONCE = 8
 
 
@@ -190,11 +190,12 @@ class Search:
                 self.effort -= OVERHEAD_PER_RELEASE * releases * rounds
             return not self._over()
 
+        limited = self.effort < math.inf
         return self.filling(
             *(self._insertions, plan, waiting, criterion, self._rng),
             tries=MAX_TRIES,
             goes_on=goes_on,
-            at_once=AT_ONCE if self.effort == math.inf else 1,
+            at_once=1 if self.filling is fill_plan or limited else AT_ONCE,
         )
 
     def _over(self) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -63,3 +65,37 @@ def test_what_cannot_be_kept_is_compiled_all_the_same(
 
     monkeypatch.setattr(compiling, "njit", refuse)
     assert compiling.compiled(max) == ("compiled", "numpy", max)
+
+
+def test_what_was_kept_before_a_change_of_any_loops_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What numba looks at is the file of the function, and others are part of it."""
+    source = tmp_path / "other_kernels.py"
+    source.write_text("")
+    monkeypatch.setattr(compiling, "_SOURCES", (source,))
+    stats = SimpleNamespace(cache_path=str(tmp_path))
+    function = SimpleNamespace(py_func=product, stats=stats)
+    assert not compiling.kept(function)
+    line = product.__code__.co_firstlineno
+    version = f"py{sys.version_info.major}{sys.version_info.minor}{sys.abiflags}"
+    index = tmp_path / f"test_compiling.product-{line}.{version}.nbi"
+    for name in (
+        "test_compiling.product-1.py39.nbi",
+        f"test_compiling.product.{version}",
+    ):
+        (tmp_path / name).touch()
+    assert not compiling.kept(function)
+    index.touch()
+    assert compiling.kept(function)
+    os.utime(source, (index.stat().st_mtime + 5,) * 2)
+    assert not compiling.kept(function)
+    monkeypatch.setattr(compiling, "njit", lambda **_: lambda _: function)
+    assert compiling.compiled(product) is function
+    assert not index.exists()
+    assert not compiling.kept(max)
+
+
+def product(one: float, other: float) -> float:
+    """Multiply."""
+    return one * other
