@@ -16,6 +16,7 @@ IMPORTS = {
     "edgesim/__init__.py",  # its own parts, on first use
     "edgesim/online/__init__.py",
     "solvers/__init__.py",
+    "solvers/core/quick.py",  # the compiled loops
     "solvers/registry.py",
     "edgesim/experiment/policies.py",  # shipped policies
     "edgesim/profiling/zoo.py",  # libraries of networks
