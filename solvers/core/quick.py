@@ -18,7 +18,7 @@ from solvers.core.tables import Tables
 from solvers.uplink import Uplink
 
 # Loading the compiled loops takes some 0.5 s, and compiling them, once an installation,
-# some 20 s. A search pays for that if it may take so long or, without a time limit,
+# some 30 s. A search pays for that if it may take so long or, without a time limit,
 # makes so many iterations times users.
 LEAST_S = 2.0
 LEAST_COMPILING_S = 60.0
