@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import count
 
 import numpy as np
 
@@ -25,7 +24,6 @@ def fill(
     *,
     tries: int,
     goes_on: Callable[[int], bool],
-    at_once: int = 1,
 ) -> tuple[Plan, Times]:
     """Let users join rounds of their model or open rounds anywhere, while any fit.
 
@@ -45,9 +43,7 @@ def fill(
     tries
         Additions are given up after this many that did not fit.
     goes_on
-        Is told the number of rounds before evaluations; filling ends if false.
-    at_once
-        Maximum number of evaluations before it is asked again.
+        Is told the number of rounds before each evaluation; filling ends if false.
 
     Returns
     -------
@@ -56,9 +52,7 @@ def fill(
     """
     clock = insertions.clock
     times = clock.time(plan)
-    for turn in count():
-        if not turn % at_once and not goes_on(len(plan)):
-            break
+    while goes_on(len(plan)):
         around = insertions.around(plan, times, waiting, criterion, rng)
         for found in (around.candidates(), around.alone()):
             before = plan

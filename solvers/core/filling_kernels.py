@@ -22,6 +22,7 @@ from solvers.core.plan_kernels import (
     Rules,
     Timed,
     in_time,
+    put,
     timed,
 )
 from solvers.core.tables import Floats, Ints
@@ -45,6 +46,10 @@ class Filling(NamedTuple):
         How many times as much as the first one others may cost.
     order
         Who may be inserted, by model and then in the order in which they enter rounds.
+    most_pairs
+        Maximum number of pairs of a user and a position in one evaluation.
+    overhead, overhead_per_round
+        Pairs evaluated in the time of the fixed costs of an evaluation.
     """
 
     uplink_weight: float
@@ -54,6 +59,9 @@ class Filling(NamedTuple):
     tries: int
     spread: float
     order: Ints
+    most_pairs: int
+    overhead: int
+    overhead_per_round: int
 
 
 class _Additions(NamedTuple):
@@ -368,10 +376,10 @@ def fill(
     waiting: Bools,
     filling: Filling,
     rng: np.random.Generator,
-    evaluations: int,
-    most_pairs: int,
-) -> tuple[int, bool]:
-    """Make additions from several evaluations: twin of ``filling.fill``.
+    effort: float,
+    budget: float,
+) -> tuple[int, bool, float, float]:
+    """Insert users until none fits: twin of ``filling.fill``.
 
     Parameters
     ----------
@@ -383,28 +391,57 @@ def fill(
         Who may be inserted, and how.
     rng
         Perturbs the costs.
-    evaluations, most_pairs
-        Maximum number of evaluations, and of pairs of a user and a position in each
-        but the first.
+    effort
+        Pairs of a user and a round that the search may still evaluate.
+    budget
+        Pairs to evaluate before the time is looked at.
 
     Returns
     -------
-    int, bool
-        The number of rounds then, and whether nothing fits any more.
+    int, bool, float, float
+        The number of rounds then, whether filling has ended, and the effort and the
+        budget that are left.
     """
-    for turn in range(evaluations):
-        order = filling.order[waiting[filling.order]]
-        if turn and len(order) * (rounds + 1) > most_pairs:
-            return rounds, False
+    while budget > 0:
+        pairs = filling.overhead + np.count_nonzero(waiting) * (rounds + 1)
+        pairs += filling.overhead_per_round * rounds
+        effort -= pairs
+        if effort <= 0:
+            return rounds, True, effort, budget
+        budget -= pairs
+        order = _sample(rules, filling, waiting, rounds + 1, rng)
         longer, added = _add(rules, rows, rounds, waiting, filling, order, False, rng)
         if not added:
             longer, added = _add(
                 rules, rows, rounds, waiting, filling, order, True, rng
             )
         if not added:
-            return rounds, True
+            return rounds, True, effort, budget
         rounds = longer
-    return rounds, False
+    return rounds, False, effort, budget
+
+
+@compiled
+def _sample(
+    rules: Rules,
+    filling: Filling,
+    waiting: Bools,
+    places: int,
+    rng: np.random.Generator,
+) -> Ints:
+    """Return who waits, of some models: twin of ``Insertions.sample``."""
+    order = filling.order[waiting[filling.order]]
+    most = max(filling.most_pairs // places, 1)
+    if len(order) <= most:
+        return order
+    model = rules.user_model[order]
+    count = np.bincount(model)
+    chosen = np.zeros(len(count), dtype=np.bool_)
+    taken = 0
+    for m in rng.permutation(len(count)):
+        taken += count[m]
+        chosen[m] = taken <= most
+    return order[chosen[model]]
 
 
 @compiled
@@ -501,16 +538,7 @@ def _opened(rules: Rules, rows: Rows, rounds: int, p: int, users: Ints) -> bool:
     It takes the row after those of the plan.
     """
     row = rounds
-    demand_s, deadline_s = 0.0, np.inf
-    for b in range(len(users)):
-        rows.users[row, b] = users[b]
-        demand_s += rules.demand_s[users[b]]
-        deadline_s = min(deadline_s, rules.deadline_s[users[b]])
-    model = rules.user_model[users[0]]
-    rows.model[row] = model
-    rows.size[row] = len(users)
-    rows.demand_s[row], rows.deadline_s[row] = demand_s, deadline_s
-    rows.compute_s[row] = rules.latency_s[model, len(users)]
+    put(rules, rows, row, rules.user_model[users[0]], users)
     for r in range(rounds, p, -1):
         rows.at[r] = rows.at[r - 1]
     rows.at[p] = row

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solvers.core.plan import Clock, Plan, Times
+from solvers.core.tables import Floats
 
 # Probability of each move, in the order of ``perturb``.
 MOVE_SHARES = (0.2, 0.18, 0.14, 0.14, 0.08, 0.05, 0.08, 0.07, 0.06)
@@ -16,6 +17,12 @@ MOVE_SHARES = (0.2, 0.18, 0.14, 0.14, 0.08, 0.05, 0.08, 0.07, 0.06)
 MAX_ROUNDS_DROPPED = 3
 MAX_USERS_DROPPED = 8
 MAX_ROUNDS_MOVED = 4
+
+
+def drawn(rng: np.random.Generator, weights: Floats) -> int:
+    """Draw an index with probability proportional to its weight."""
+    ends = weights.cumsum()
+    return int((ends / ends[-1]).searchsorted(rng.random(), side="right"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +81,7 @@ class Moves:
             self._drop_urgent,
             self._drop_span,
         )
-        return moves[int(self._rng.choice(len(moves), p=MOVE_SHARES))](plan)
+        return moves[drawn(self._rng, np.array(MOVE_SHARES))](plan)
 
     def _drop_rounds(self, plan: Plan) -> Plan:
         """Drop rounds in a row, half of the time from one that takes long per user."""
@@ -82,7 +89,7 @@ class Moves:
         if rng.random() < 0.5:
             times = self._clock.time(plan)
             cost_s = (times.load_s + times.compute_s) / times.sizes
-            first = int(rng.choice(len(plan), p=cost_s / cost_s.sum()))
+            first = drawn(rng, cost_s)
         else:
             first = int(rng.integers(len(plan)))
         count = int(rng.integers(1, MAX_ROUNDS_DROPPED + 1))

@@ -113,6 +113,33 @@ class Timed(NamedTuple):
 
 
 @compiled
+def put(rules: Rules, rows: Rows, row: int, model: int, users: Ints) -> None:
+    """Write a round and its totals: twin of :meth:`solvers.core.plan.Clock.batch`."""
+    demand_s, deadline_s = 0.0, np.inf
+    for b in range(len(users)):
+        rows.users[row, b] = users[b]
+        demand_s += rules.demand_s[users[b]]
+        deadline_s = min(deadline_s, rules.deadline_s[users[b]])
+    rows.model[row] = model
+    rows.size[row] = len(users)
+    rows.demand_s[row], rows.deadline_s[row] = demand_s, deadline_s
+    rows.compute_s[row] = rules.latency_s[model, len(users)]
+
+
+@compiled
+def copied(rows: Rows, row: int, into: Rows, other: int) -> None:
+    """Write a round to another row, of the same arrays or of others."""
+    into.model[other] = rows.model[row]
+    size = rows.size[row]
+    into.size[other] = size
+    into.demand_s[other] = rows.demand_s[row]
+    into.deadline_s[other] = rows.deadline_s[row]
+    into.compute_s[other] = rows.compute_s[row]
+    for b in range(size):
+        into.users[other, b] = rows.users[row, b]
+
+
+@compiled
 def in_time(rules: Rules, rows: Rows, rounds: int) -> bool:
     """Whether a plan is feasible: twin of :meth:`solvers.core.plan.Clock.feasible`."""
     # Fields are read once: numba counts references whenever one is read.

@@ -13,8 +13,7 @@ from solvers.core.filling import fill as fill_plan
 from solvers.core.insertion import Criterion, Insertions
 from solvers.core.moves import Moves
 from solvers.core.places import Bools
-from solvers.core.plan import Clock, Plan, Times, served
-from solvers.core.quick import Fill
+from solvers.core.plan import Clock, Plan, Times, served, total
 
 # Candidates that may fail per evaluation; filling ends when none of them fits.
 MAX_TRIES = 6
@@ -29,6 +28,9 @@ EFFORT = 0.1
 # are above a cut.
 CUT = 0.3
 
+# Random shares of the costs of additions, drawn one at a time.
+NOISES = (0.0, 0.2, 1.0)
+
 # Batch sizes in which users must be in time to enter a new round, drawn one at a time.
 BATCHES = (1, 1, 2, 4, 8)
 
@@ -38,9 +40,6 @@ BATCHES = (1, 1, 2, 4, 8)
 OVERHEAD = 4000
 OVERHEAD_PER_ROUND = 800
 OVERHEAD_PER_RELEASE = 2
-
-# Evaluations in loops before the time is looked at, where nothing else ends a filling.
-AT_ONCE = 8
 
 
 class Chains(NamedTuple):
@@ -77,8 +76,6 @@ class Search:
     effort
         It ends after evaluations of so many pairs of a user and a round, where the
         fixed cost of an evaluation counts as ``OVERHEAD`` pairs.
-    filling
-        Fills plans of the clock.
     """
 
     clock: Clock
@@ -87,7 +84,6 @@ class Search:
     stop_s: float = math.inf
     chains: Chains = CHAINS
     effort: float = math.inf
-    filling: Fill = fill_plan
     _insertions: Insertions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -150,8 +146,8 @@ class Search:
         return Criterion(
             uplink_weight=float(rng.random()),
             urgent=self._deadlines_differ and bool(rng.random() < 0.5),
-            noise=float(rng.choice([0.0, 0.2, 1.0])),
-            batch=int(rng.choice(BATCHES)) if self._deadlines_differ else 1,
+            noise=NOISES[rng.integers(len(NOISES))],
+            batch=BATCHES[rng.integers(len(BATCHES))] if self._deadlines_differ else 1,
         )
 
     def _score(self, plan: Plan, times: Times) -> float:
@@ -160,10 +156,10 @@ class Search:
 
     def _seconds(self, times: Times) -> float:
         """GPU and band seconds that a plan takes."""
-        gpu_s = float((times.load_s + times.compute_s).sum())
+        gpu_s = total((times.load_s + times.compute_s).tolist())
         if self.clock.uplink == "static":
             return gpu_s + times.band * self.clock.horizon_s
-        return gpu_s + float(times.demand_s.sum())
+        return gpu_s + total(times.demand_s.tolist())
 
     def fill(self, plan: Plan, criterion: Criterion) -> tuple[Plan, Times]:
         """Insert unserved users into a feasible plan until none fits or time is up."""
@@ -172,7 +168,8 @@ class Search:
         waiting[tables.users] = True
         waiting[[k for batch in plan for k in batch.users]] = False
         if self._deadlines_differ and self._rng.random() < CUT:
-            cut_s = tables.deadline_s[self._rng.choice(tables.users)]
+            users = tables.users
+            cut_s = tables.deadline_s[users[self._rng.integers(len(users))]]
             later = waiting & (tables.deadline_s >= cut_s)
             plan, _ = self._fill(plan, later, criterion)
             waiting[[k for batch in plan for k in batch.users]] = False
@@ -181,22 +178,25 @@ class Search:
     def _fill(
         self, plan: Plan, waiting: Bools, criterion: Criterion
     ) -> tuple[Plan, Times]:
+        overhead, overhead_per_round = self._overheads()
+
         def goes_on(rounds: int) -> bool:
-            self.effort -= OVERHEAD + int(waiting.sum()) * (rounds + 1)
-            if not self.clock.plain:
-                self.effort -= OVERHEAD_PER_ROUND * rounds
-            if not self.clock.releases_zero:
-                releases = len(self.clock.release_grid_s)
-                self.effort -= OVERHEAD_PER_RELEASE * releases * rounds
+            pairs = overhead + int(waiting.sum()) * (rounds + 1)
+            self.effort -= pairs + overhead_per_round * rounds
             return not self._over()
 
-        limited = self.effort < math.inf
-        return self.filling(
+        return fill_plan(
             *(self._insertions, plan, waiting, criterion, self._rng),
             tries=MAX_TRIES,
             goes_on=goes_on,
-            at_once=1 if self.filling is fill_plan or limited else AT_ONCE,
         )
+
+    def _overheads(self) -> tuple[int, int]:
+        """Pairs evaluated in the time of an evaluation's costs, fixed and by round."""
+        per_round = 0 if self.clock.plain else OVERHEAD_PER_ROUND
+        if not self.clock.releases_zero:
+            per_round += OVERHEAD_PER_RELEASE * len(self.clock.release_grid_s)
+        return OVERHEAD, per_round
 
     def _over(self) -> bool:
         return self.effort <= 0 or time.monotonic() >= self.stop_s

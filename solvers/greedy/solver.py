@@ -10,9 +10,9 @@ import numpy as np
 
 from solvers.core.algorithm import Options, Solution
 from solvers.core.limit import UNLIMITED, Limit
-from solvers.core.plan import rounds_of
-from solvers.core.quick import clock_and_fill
-from solvers.core.search import Chains, Search
+from solvers.core.plan import Clock, rounds_of
+from solvers.core.quick import search_class
+from solvers.core.search import Chains
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank, time_rounds
 from solvers.greedy.build import Rule, grow, tour
@@ -265,18 +265,16 @@ def _improved(
     work: float,
 ) -> list[PlannedRound]:
     """Improve a schedule by a search that is bounded by what building took."""
-    clock, fill_plan = clock_and_fill(tables, uplink, limit.left_s(), work)
-    search = Search(
-        clock,
+    search = search_class(tables, limit.left_s(), work)(
+        Clock(tables, uplink),
         seed=0,
         bound=len(tables.users),
         stop_s=limit.stop_s,
         chains=Chains(hot=closing.hot),
         effort=closing.effort * evaluations,
-        filling=fill_plan,
     )
     iterations = closing.iterations_per_user * len(tables.users)
-    return rounds_of(search.run(clock.plan(rounds), iterations))
+    return rounds_of(search.run(search.clock.plan(rounds), iterations))
 
 
 def _schedules(

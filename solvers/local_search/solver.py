@@ -9,9 +9,9 @@ from dataclasses import replace
 from solvers.bounds.upper_bound import upper_bound
 from solvers.core.algorithm import Options, Solution
 from solvers.core.limit import UNLIMITED, Limit
-from solvers.core.plan import rounds_of
-from solvers.core.quick import clock_and_fill
-from solvers.core.search import Chains, Search
+from solvers.core.plan import Clock, rounds_of
+from solvers.core.quick import search_class
+from solvers.core.search import Chains
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank
 from solvers.dp import solver as dp
@@ -72,12 +72,12 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     best = _best(tables, uplink, _starts(tables, uplink, options, limit))
     bound = upper_bound(tables, uplink)
     if count_users(best) < bound:
-        work = _work(tables, options)
-        clock, fill = clock_and_fill(tables, uplink, limit.left_s(), work)
-        search = Search(
-            *(clock, options.seed, bound, limit.stop_s), _chains(tables), filling=fill
+        search = search_class(tables, limit.left_s(), _work(tables, options))(
+            *(Clock(tables, uplink), options.seed, bound, limit.stop_s),
+            _chains(tables),
         )
-        found = rounds_of(search.run(clock.plan(best), _iterations(tables, options)))
+        plan = search.clock.plan(best)
+        found = rounds_of(search.run(plan, _iterations(tables, options)))
         best = _best(tables, uplink, [best, found])
     return Solution(best, bound=bound)
 

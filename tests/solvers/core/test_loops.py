@@ -1,9 +1,10 @@
-"""Clocks and fillings in compiled loops do what those in numpy do, to the last bit."""
+"""The search in compiled loops does what the one in numpy does, to the last bit."""
 
 from __future__ import annotations
 
 import math
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,16 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from solvers import UPLINKS, Block, Problem, Uplink
-from solvers.core import (
-    filling,
-    insertion,
-    loops,
-    quick,
-)
+from solvers.core import insertion, loops, moves, quick
 from solvers.core.compiling import COMPILED
-from solvers.core.insertion import Criterion, Insertions
+from solvers.core.insertion import Criterion
+from solvers.core.loops import LoopSearch
+from solvers.core.move_kernels import repair
+from solvers.core.moves import Moves
 from solvers.core.plan import Clock, Plan, Times, served
-from solvers.core.search import Search
+from solvers.core.plan_kernels import Rows, Rules, Timed, in_time, timed
+from solvers.core.search import Chains, Search
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
 from tests.instances import CASES, make
@@ -44,72 +44,75 @@ PLANNED = planned(deadlines="any", releases=True, extensions=True).filter(
 )
 
 
-def pairs(tables: Tables) -> list[tuple[Clock, loops.LoopClock]]:
-    """Both clocks for every discipline that the problem allows."""
+def clocks(tables: Tables) -> list[Clock]:
+    """Return a clock for every discipline that the problem allows."""
     uplinks: tuple[Uplink, ...] = UPLINKS if tables.releases_zero else ("dynamic",)
-    return [(Clock(tables, u), loops.LoopClock(tables, u)) for u in uplinks]
+    return [Clock(tables, uplink) for uplink in uplinks]
 
 
-def assert_same(one: Times, other: Times) -> None:
-    """All fields, to the last bit."""
-    for name in Times._fields:
-        a, b = getattr(one, name), getattr(other, name)
-        assert (a is None) == (b is None), name
-        if a is not None:
-            assert np.array_equal(a, b, equal_nan=True), name
+def rows_and_rules(clock: Clock, plan: Plan) -> tuple[Rules, Rows]:
+    """Return a problem and a plan as arrays, whatever the size of batches."""
+    rules = loops.rules_of(clock)
+    widest = max((len(batch.users) for batch in plan), default=0)
+    width = max(rules.latency_s.shape[1], widest)
+    return rules, loops.rows_of(plan, width, len(plan))
+
+
+def assert_same(one: Times, other: Timed) -> None:
+    """All times, to the last bit."""
+    same = np.array_equal
+    for name in ("load_s", "loaded_s", "ready_s", "latest_end_s"):
+        assert same(getattr(one, name), getattr(other, name)), name
+    assert same(one.end_s, other.before_s[1:])
+    assert (one.band, one.broken) == (other.band, other.broken)
+    if one.arrivals_s is not None:
+        assert same(one.arrivals_s, other.ends_s)
 
 
 @FEW
 @given(PLANNED)
-def test_both_clocks_tell_the_same_time(
+def test_loops_tell_the_same_time(
     drawn: tuple[Tables, list[PlannedRound]],
 ) -> None:
     """Of plans that are feasible, late, and too large for memory."""
     assert COMPILED
     tables, rounds = drawn
-    for clock, in_loops in pairs(tables):
+    for clock in clocks(tables):
         plan = clock.plan(rounds)
         model, users = rounds[0] if rounds else PlannedRound(0, ())
         crowd = clock.plan([PlannedRound(model, users * 9)]) if users else ()
-        for kept in (plan, plan[::-1], plan[1:], (), crowd):
-            assert in_loops.feasible(kept) == clock.feasible(kept)
-            assert_same(in_loops.time(kept), clock.time(kept))
+        for some in (plan, plan[::-1], plan[1:], (), crowd):
+            rules, rows = rows_and_rules(clock, some)
+            assert in_time(rules, rows, len(some)) == clock.feasible(some)
+            if all(math.isfinite(batch.compute_s) for batch in some):
+                assert_same(clock.time(some), timed(rules, rows, len(some)))
 
 
-def fillings(
-    clock: Clock,
-    in_loops: Clock,
-    plan: Plan,
-    criterion: Criterion,
-    most: int,
-    at_once: int,
-) -> int:
-    """Fill a plan in both ways, compare what comes of it, and count users added."""
-    found = []
-    for some, fill in ((clock, filling.fill), (in_loops, loops.fill)):
-        waiting = np.zeros(len(some.tables.user_ids), dtype=bool)
-        waiting[some.tables.users] = True
-        waiting[[k for batch in plan for k in batch.users]] = False
-        rng = np.random.default_rng(3)
-        asked: list[int] = []
+@FEW
+@given(PLANNED, st.integers(0, 9))
+def test_both_repair_plans_alike(
+    drawn: tuple[Tables, list[PlannedRound]], seed: int
+) -> None:
+    """Late plans, and batches that do not fit."""
+    tables, rounds = drawn
+    there = [tuple(users.tolist()) for users in tables.users_of]
+    crowds = [PlannedRound(m, users) for m, users in enumerate(there) if users]
+    for clock in clocks(tables):
+        queues = [PlannedRound(m, (k,)) for m, users in crowds for k in users]
+        for some in map(clock.plan, (rounds[::-1], crowds, queues)):
+            rngs = [np.random.default_rng(seed) for _ in range(2)]
+            one = Moves(clock, rngs[0]).repair(some)
+            rules, rows = rows_and_rules(clock, some)
+            left = repair(rules, rows, len(some), rngs[1])
+            assert loops.plan_of(rows, left) == one
+            assert sorted(rows.at[:left]) == list(range(left))
+            assert rngs[0].random() == rngs[1].random()
 
-        def goes_on(rounds: int, asked: list[int] = asked) -> bool:
-            asked.append(rounds)
-            return len(asked) <= most
 
-        insertions = Insertions(some)
-        filled, times = fill(
-            *(insertions, plan, waiting, criterion, rng),
-            tries=6,
-            goes_on=goes_on,
-            at_once=at_once,
-        )
-        found.append((filled, waiting.tolist(), asked, rng.random(), times))
-    (*one, before), (*other, after) = found
-    assert one == other
-    assert_same(before, after)
-    assert isinstance(one[0], tuple)
-    return served(one[0]) - served(plan)
+def searches(clock: Clock, seed: int = 1, **options: Any) -> list[Search]:
+    """Return the same search in numpy and in loops."""
+    bound = len(clock.tables.users)
+    return [search(clock, seed, bound, **options) for search in (Search, LoopSearch)]
 
 
 @pytest.mark.parametrize("uplink", UPLINKS)
@@ -118,22 +121,60 @@ def test_both_fill_plans_alike(uplink: Uplink) -> None:
     added = 0
 
     @FEW
-    @given(PLANNED, CRITERIA, st.integers(0, 9))
+    @given(PLANNED, CRITERIA, st.integers(0, 9), st.sampled_from([8e3, 3e4, math.inf]))
     def run(
-        drawn: tuple[Tables, list[PlannedRound]], criterion: Criterion, most: int
+        drawn: tuple[Tables, list[PlannedRound]],
+        criterion: Criterion,
+        first: int,
+        effort: float,
     ) -> None:
         nonlocal added
         tables, rounds = drawn
         if uplink != "dynamic" and not tables.releases_zero:
             return
-        clock, in_loops = Clock(tables, uplink), loops.LoopClock(tables, uplink)
-        plan = clock.plan(rounds[most % 4 :] if most > 4 else ())
+        clock = Clock(tables, uplink)
+        plan = clock.plan(rounds[first:])
         while not clock.feasible(plan):
             plan = plan[1:]
-        added += fillings(clock, in_loops, plan, criterion, most, 1 + most % 3)
+        found = []
+        for search in searches(clock, effort=effort):
+            waiting = np.zeros(len(tables.user_ids), dtype=bool)
+            waiting[tables.users] = True
+            waiting[[k for batch in plan for k in batch.users]] = False
+            filled, times = search._fill(plan, waiting, criterion)
+            left = (waiting.tolist(), search.effort, search._rng.random())
+            found.append((filled, left))
+            assert_same(times, timed(*rows_and_rules(clock, filled), len(filled)))
+        assert found[0] == found[1]
+        added += served(found[0][0]) - served(plan)
 
     run()
     assert added > 5
+
+
+@pytest.mark.parametrize("move", range(len(moves.MOVE_SHARES)))
+def test_both_make_each_move_alike(move: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step by step, wherever the moves lead."""
+    only = tuple(float(i == move) for i in range(len(moves.MOVE_SHARES)))
+    monkeypatch.setattr(moves, "MOVE_SHARES", only)
+
+    @settings(FEW, max_examples=25)
+    @given(PLANNED, st.integers(0, 99))
+    def run(drawn: tuple[Tables, list[PlannedRound]], seed: int) -> None:
+        for clock in clocks(drawn[0]):
+            assert_both_search_alike(clock, seed, 12)
+
+    run()
+
+
+def assert_both_search_alike(clock: Clock, seed: int, steps: int, **how: Any) -> Plan:
+    """They find the same plan with the same random numbers and the same effort."""
+    found = [
+        (search.run((), steps), search._rng.random(), search.effort)
+        for search in searches(clock, seed, chains=Chains(7, 1.5, 1.0), **how)
+    ]
+    assert found[0] == found[1]
+    return found[0][0]
 
 
 @pytest.mark.parametrize(
@@ -144,25 +185,27 @@ def test_both_fill_plans_alike(uplink: Uplink) -> None:
         *("overlap-04-upfront", "overlap-05-static", "overlap-09-dynamic"),
     ],
 )
-@pytest.mark.parametrize("most_pairs", [insertion.MAX_PAIRS, 500])
+@pytest.mark.parametrize(
+    ("most_pairs", "budget", "effort"),
+    [
+        (insertion.MAX_PAIRS, loops.BUDGET, math.inf),
+        (500, loops.BUDGET, 2e6),
+        (insertion.MAX_PAIRS, 1.0, math.inf),
+    ],
+)
 def test_both_search_alike(
-    name: str, most_pairs: int, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    most_pairs: int,
+    budget: float,
+    effort: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Larger plans, step by step, and where only some models can be looked at."""
-    for module in (insertion, loops):
-        monkeypatch.setattr(module, "MAX_PAIRS", most_pairs)
+    """Larger plans, where only some models can be looked at, and with interruptions."""
+    monkeypatch.setattr(insertion, "MAX_PAIRS", most_pairs)
+    monkeypatch.setattr(loops, "BUDGET", budget)
     case = next(case for case in CASES if case.name == name)
-    tables = Tables(make(case))
-    plans = []
-    for in_loops in (False, True):
-        clock, fill = quick.clock_and_fill(
-            tables, case.uplink, work=math.inf if in_loops else 0
-        )
-        assert isinstance(clock, loops.LoopClock) == in_loops
-        search = Search(clock, 1, len(tables.users), filling=fill)
-        plans.append((search.run((), 40), search._rng.random()))
-    assert plans[0] == plans[1]
-    assert served(plans[0][0]) > 10
+    clock = Clock(Tables(make(case)), case.uplink)
+    assert served(assert_both_search_alike(clock, 1, 40, effort=effort)) > 10
 
 
 def test_both_start_from_a_plan_that_only_the_timing_accepts() -> None:
@@ -189,24 +232,20 @@ def test_both_start_from_a_plan_that_only_the_timing_accepts() -> None:
     )
     rounds = [PlannedRound(0, (0,))]
     assert time_rounds(tables, rounds, "static") is not None
-    plans = []
-    for clock, fill in (
-        (Clock(tables, "static"), filling.fill),
-        (loops.LoopClock(tables, "static"), loops.fill),
-    ):
-        plan = clock.plan(rounds)
-        assert not clock.feasible(plan)
-        plans.append(Search(clock, 0, 40, filling=fill).run(plan, 20))
-    assert plans[0] == plans[1]
-    assert served(plans[0]) > 10
+    clock = Clock(tables, "static")
+    plan = clock.plan(rounds)
+    assert not clock.feasible(plan)
+    one, other = (search.run(plan, 20) for search in searches(clock))
+    assert one == other
+    assert served(one) > 10
 
 
 def test_arrays_hold_what_a_plan_holds() -> None:
-    """A plan survives the way into arrays and back; only the last one is kept."""
+    """A plan survives the way into arrays and back."""
     tables = Tables(
         seeded_problem(np.random.default_rng(1), sharing="crossing", users=8, models=3)
     )
-    clock = loops.LoopClock(tables, "upfront")
+    clock = Clock(tables, "upfront")
     plan = clock.plan(
         [
             PlannedRound(m, tuple(users.tolist()))
@@ -214,11 +253,7 @@ def test_arrays_hold_what_a_plan_holds() -> None:
             if len(users)
         ]
     )
-    rows = loops.rows_of(plan, clock.rules.latency_s.shape[1], 2)
-    assert loops.plan_of(rows, len(plan), ()) == plan
-    rows = clock.rows(plan)
-    assert clock.rows(plan) is rows
-    assert clock.rows(plan[:1]) is not rows
+    assert loops.plan_of(loops.rows_of(plan, 9, len(plan) + 2), len(plan)) == plan
 
 
 def test_loops_are_for_loads_after_the_round_before() -> None:
@@ -230,10 +265,8 @@ def test_loops_are_for_loads_after_the_round_before() -> None:
     for change in ({"residency": "cache"}, {"blocks": huge, "overlap": True}):
         tables = Tables(problem.model_copy(update=change))
         with pytest.raises(ValueError, match="round before"):
-            loops.LoopClock(tables, "dynamic")
-        clock, fill = quick.clock_and_fill(tables, "dynamic")
-        assert type(clock) is Clock
-        assert fill is filling.fill
+            LoopSearch(Clock(tables, "dynamic"), seed=0, bound=4)
+        assert quick.search_class(tables) is Search
 
 
 def test_memory_may_be_larger_than_any_integer_of_64_bits() -> None:
@@ -243,11 +276,12 @@ def test_memory_may_be_larger_than_any_integer_of_64_bits() -> None:
     )
     change = {"gpu_memory_bytes": 10**30, "overlap": True}
     tables = Tables(problem.model_copy(update=change))
-    clock, in_loops = Clock(tables, "dynamic"), loops.LoopClock(tables, "dynamic")
+    clock = Clock(tables, "dynamic")
     plan = clock.plan(
         [PlannedRound(m, tuple(k.tolist())) for m, k in enumerate(tables.users_of)]
     )
-    assert_same(in_loops.time(plan), clock.time(plan))
+    rules, rows = rows_and_rules(clock, plan)
+    assert_same(clock.time(plan), timed(rules, rows, len(plan)))
 
 
 @pytest.mark.parametrize(
@@ -277,8 +311,7 @@ def test_a_short_limit_does_not_wait_for_the_compiler(
         seeded_problem(np.random.default_rng(1), sharing="crossing", users=4, models=2)
     )
     monkeypatch.setattr(loops, "kept", lambda: kept)
-    clock, _ = quick.clock_and_fill(tables, "dynamic", left_s)
-    assert isinstance(clock, loops.LoopClock) == (kept or left_s > 60)
+    loads = kept or left_s > 60
+    assert quick.search_class(tables, left_s) is (LoopSearch if loads else Search)
     monkeypatch.setattr(loops, "missing", lambda: True)
-    clock, _ = quick.clock_and_fill(tables, "dynamic", left_s)
-    assert type(clock) is Clock
+    assert quick.search_class(tables, left_s) is Search

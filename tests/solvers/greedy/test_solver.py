@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from solvers import UPLINKS, Problem, solve
+from solvers.core.search import Search
 from solvers.core.tables import PlannedRound, Tables
 from solvers.core.timing import time_rounds
 from solvers.greedy import solver as greedy
@@ -427,15 +428,15 @@ def test_a_quick_plan_is_searched_briefly(monkeypatch):
     """A sixth of the evaluations and of the iterations, and no fewer than built."""
     (problem,) = seeded("crossing own", users=30, models=6, count=1)
     asked = []
-    searched = greedy.Search.run
+    searched = Search.run
 
     def run(search, plan, iterations):
         asked.append((search.effort, iterations))
         return searched(search, plan, iterations)
 
-    monkeypatch.setattr(greedy.Search, "run", run)
+    monkeypatch.setattr(Search, "run", run)
     quick = solve(problem, "greedy", quick=True).served
     solve(problem, "greedy")
     assert np.divide(*asked) == pytest.approx(1 / 6)
-    monkeypatch.setattr(greedy.Search, "run", lambda _, plan, __: plan)
+    monkeypatch.setattr(Search, "run", lambda _, plan, __: plan)
     assert quick >= solve(problem, "greedy").served

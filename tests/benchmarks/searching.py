@@ -1,8 +1,8 @@
-"""What compiling the loops that fill plans brings.
+"""What compiling the loops of the search brings.
 
-``python -m tests.benchmarks.filling``: CPU time of the first iterations of the search
-with clocks and fillings in numpy and in compiled loops, in turn; medians, and their
-ratio. Both find the same plan.
+``python -m tests.benchmarks.searching``: CPU time of the first iterations of the search
+in numpy and in compiled loops, in turn; medians, and their ratio. Both find the same
+plan.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import statistics
 import time
 
 from solvers.core.limit import UNLIMITED
-from solvers.core.plan import Plan
-from solvers.core.quick import clock_and_fill
-from solvers.core.search import Search
+from solvers.core.plan import Clock, Plan
+from solvers.core.quick import search_class
 from solvers.core.tables import PlannedRound, Tables
 from solvers.greedy.solver import solve_within
 from tests.instances.cases import CASES, Case, make
@@ -38,10 +37,9 @@ def searched(
     case: Case, tables: Tables, start: list[PlannedRound], *, loops: bool
 ) -> tuple[float, Plan]:
     """CPU time of a search, in s, and the plan it finds."""
-    work = math.inf if loops else 0
-    clock, fill = clock_and_fill(tables, case.uplink, work=work)
-    search = Search(clock, 0, len(tables.users), filling=fill)
-    plan = clock.plan(start)
+    some = search_class(tables, work=math.inf if loops else 0)
+    search = some(Clock(tables, case.uplink), 0, len(tables.users))
+    plan = search.clock.plan(start)
     started = time.process_time()
     found = search.run(plan, STEPS_TIMES_USERS // len(tables.users))
     return time.process_time() - started, found
