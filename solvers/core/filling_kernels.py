@@ -27,6 +27,9 @@ from solvers.core.plan_kernels import (
 )
 from solvers.core.tables import Floats, Ints
 
+# Additions that are sorted at once.
+AT_ONCE = 32
+
 
 class Filling(NamedTuple):
     """How additions are ranked, and how many are tried.
@@ -207,12 +210,12 @@ def _join(
     chain_s = _chain(rules, rows, rounds if static else 0)
     weight, gpu = filling.uplink_weight, 1 - filling.uplink_weight
     found = 0
+    # The rounds that another user fits into, of one model after another.
+    begins, there = _rounds_by_model(models, grown_s, len(rules.latency_s))
     for n in range(len(order)):
         k = order[n]
         demand_s = user_demand_s[k]
-        for r in range(rounds):
-            if models[r] != user_model[k] or not np.isfinite(grown_s[r]):
-                continue
+        for r in there[begins[user_model[k]] : begins[user_model[k] + 1]]:
             start_s = max(loaded_s[r], before_s[r])
             latest_s = min(latest_end_s[r], user_deadline_s[k])
             upload = demand_s
@@ -244,6 +247,57 @@ def _join(
 
 
 @compiled
+def _rounds_by_model(models: Ints, grown_s: Floats, count: int) -> tuple[Ints, Ints]:
+    """Return where those of each model begin, and rounds that may grow, by model."""
+    begins = np.zeros(count + 1, dtype=np.int64)
+    for r in range(len(models)):
+        begins[models[r] + 1] += np.isfinite(grown_s[r])
+    begins = begins.cumsum()
+    there = np.empty(begins[-1], dtype=np.int64)
+    at = begins.copy()
+    for r in range(len(models)):
+        if np.isfinite(grown_s[r]):
+            there[at[models[r]]] = r
+            at[models[r]] += 1
+    return begins, there
+
+
+class _Queue(NamedTuple):
+    """Users ``order[first]`` to ``order[last]``, without that, all of one model.
+
+    ``demand_s`` is their least demand, ``deadline_s`` their latest deadline, and
+    ``gap_s`` the least of demand less share times deadline.
+    """
+
+    first: int
+    last: int
+    demand_s: float
+    deadline_s: float
+    gap_s: float
+
+
+@compiled
+def _queues(rules: Rules, order: Ints, share: float) -> list[_Queue]:
+    """Split users by model; ``share`` weighs deadlines."""
+    queues = []
+    first = 0
+    while first < len(order):
+        model = rules.user_model[order[first]]
+        last = first
+        least_s, latest_s, gap_s = np.inf, -np.inf, np.inf
+        while last < len(order) and rules.user_model[order[last]] == model:
+            demand_s = rules.demand_s[order[last]]
+            deadline_s = rules.deadline_s[order[last]]
+            least_s = min(least_s, demand_s)
+            latest_s = max(latest_s, deadline_s)
+            gap_s = min(gap_s, demand_s - share * deadline_s)
+            last += 1
+        queues.append(_Queue(first, last, least_s, latest_s, gap_s))
+        first = last
+    return queues
+
+
+@compiled
 def _open(
     rules: Rules,
     rows: Rows,
@@ -272,6 +326,7 @@ def _open(
     row, total_s, slope = len(order), 0.0, 0.0
     slack = 2 * SLACK_S
     free = max(1 + slack - band, 0.0)
+    queues = _queues(rules, order, free if static else 1.0)
     for p in range(rounds + 1):
         if p and static:
             after_s = times.after_s[p - 1]
@@ -281,9 +336,8 @@ def _open(
         before_s, loading_s = times.before_s[p], times.loading_s[p]
         sent_s = times.sent_s[p]
         early_slack_s, upload_slack_s = times.early_slack_s[p], times.upload_slack_s[p]
-        n = 0
-        while n < len(order):
-            model = user_model[order[n]]
+        for queue in queues:
+            model = user_model[order[queue.first]]
             need_s = needs_s[model]
             load_s, then_s = between_s[before, model], between_s[model, after]
             extra_load_s = load_s + then_s - between_s[before, after]
@@ -303,23 +357,28 @@ def _open(
                     most = min(most, upload_slack_s)
             if not upfront:
                 most = most + slack if end_s <= closes_s + slack else -np.inf
+            least_s = -np.inf if upfront else end_s - slack
+            if upfront:
+                gap_s = slack - end_s
+            elif static:
+                gap_s = slack - free * need_s
+            else:
+                gap_s = slack - (sent_s + need_s)
+            if not (
+                queue.demand_s <= most
+                and queue.deadline_s >= least_s
+                and queue.gap_s <= gap_s
+            ):
+                continue
             begins, offset_s = row, 0.0
             rank, release = len(ranks), len(rules.release_grid_s)
-            while n < len(order) and user_model[order[n]] == model:
+            for n in range(queue.first, queue.last):
                 k = order[n]
-                n += 1
                 demand_s, deadline_s = user_demand_s[k], user_deadline_s[k]
-                if not demand_s <= most:
+                if not demand_s <= most or not deadline_s >= least_s:
                     continue
-                if upfront:
-                    if not demand_s - deadline_s <= slack - end_s:
-                        continue
-                elif not deadline_s >= end_s - slack:
-                    continue
-                elif static:
-                    if not demand_s - free * deadline_s <= slack - free * need_s:
-                        continue
-                elif not demand_s - deadline_s <= slack - (sent_s + need_s):
+                gap = free * deadline_s if static else deadline_s
+                if not demand_s - gap <= gap_s:
                     continue
                 entrants[row] = k
                 if alone:
@@ -466,11 +525,19 @@ def _add(
     opened = np.empty(len(order), dtype=np.int64)
     opens, added, tries = 0, 0, filling.tries
     most = np.inf
-    i = -1
+    i = at = -1
+    least = np.empty(0, dtype=np.int64)
     while tries:
-        i = _next(found, waiting, i)
-        if i < 0 or cost[i] > most:
+        at += 1
+        if at == len(least):
+            least, at = _cheapest(found, waiting, i), 0
+            if not len(least):
+                break
+        i = least[at]
+        if cost[i] > most:
             break
+        if not _waits(found, waiting, i):
+            continue
         p = found.place[i]
         for j in range(opens):
             p += opened[j] <= found.place[i]
@@ -497,20 +564,36 @@ def _add(
 
 
 @compiled
-def _next(found: _Additions, waiting: Bools, after: int) -> int:
-    """Return the next addition by cost and number whose users wait; −1 for none."""
-    cost, first, last, entrants = found.cost, found.first, found.last, found.entrants
-    best, least = -1, np.inf
+def _cheapest(found: _Additions, waiting: Bools, after: int) -> Ints:
+    """Return the next additions by cost and number whose users wait, a few at once."""
+    cost = found.cost
+    most = AT_ONCE
+    least = np.empty(most, dtype=np.int64)
+    count = 0
     bar = cost[after] if after >= 0 else -np.inf
     for i in range(len(cost)):
-        if not cost[i] < least or cost[i] < bar or (cost[i] == bar and i <= after):
+        if count == most and not cost[i] < cost[least[-1]]:
             continue
-        wait = True
-        for e in range(first[i], last[i] + 1):
-            wait = wait and waiting[entrants[e]]
-        if wait:
-            best, least = i, cost[i]
-    return best
+        if cost[i] < bar or (cost[i] == bar and i <= after):
+            continue
+        if not _waits(found, waiting, i):
+            continue
+        at = min(count, most - 1)
+        while at > 0 and cost[i] < cost[least[at - 1]]:
+            least[at] = least[at - 1]
+            at -= 1
+        least[at] = i
+        count = min(count + 1, most)
+    return least[:count]
+
+
+@compiled
+def _waits(found: _Additions, waiting: Bools, i: int) -> bool:
+    """Whether all users of an addition wait."""
+    for e in range(found.first[i], found.last[i] + 1):
+        if not waiting[found.entrants[e]]:
+            return False
+    return True
 
 
 @compiled
