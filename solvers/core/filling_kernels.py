@@ -83,26 +83,44 @@ class _Additions(NamedTuple):
 
 @compiled
 def _arrivals(
-    rules: Rules, ends: Floats, after_s: Floats
+    rules: Rules, ends: Floats, after_s: Floats, order: Ints
 ) -> tuple[Floats, Floats, Floats]:
-    """Compute base, beyond and room: twin of ``places._arrivals``."""
+    """Compute base, beyond and room: twin of ``places._arrivals``.
+
+    Only columns of the releases of some users are filled in.
+    """
     grid_s = rules.release_grid_s
     places, releases = ends.shape
     base = np.empty((places, releases))
-    beyond = np.full((places, releases), -np.inf)
-    room = np.full((places, releases), np.inf)
+    beyond = np.empty((places, releases))
+    room = np.empty((places, releases))
+    asked = np.zeros(releases, dtype=np.bool_)
+    if places:
+        asked[rules.release_index[order]] = True
+    columns = np.flatnonzero(asked)
     for p in range(places):
-        greatest = -np.inf
-        for i in range(releases):
-            greatest = max(greatest, ends[p, i])
-            released = grid_s[i]
-            sent = ends[p, i] - released if np.isfinite(ends[p, i]) else 0.0
-            base[p, i] = max(greatest, released + sent)
-        for i in range(releases - 2, -1, -1):
-            beyond[p, i] = max(beyond[p, i + 1], ends[p, i + 1])
-    for p in range(places - 2, -1, -1):
-        for i in range(releases):
-            room[p, i] = min(room[p + 1, i], after_s[p] - base[p + 1, i])
+        greatest, i = -np.inf, 0
+        for column in columns:
+            while i <= column:
+                greatest = max(greatest, ends[p, i])
+                i += 1
+            released = grid_s[column]
+            end_s = ends[p, column]
+            sent = end_s - released if np.isfinite(end_s) else 0.0
+            base[p, column] = max(greatest, released + sent)
+        later, i = -np.inf, releases - 1
+        for column in columns[::-1]:
+            while i > column:
+                later = max(later, ends[p, i])
+                i -= 1
+            beyond[p, column] = later
+    for p in range(places - 1, -1, -1):
+        for column in columns:
+            least = np.inf
+            if p + 1 < places:
+                room_s = after_s[p] - base[p + 1, column]
+                least = min(room[p + 1, column], room_s)
+            room[p, column] = least
     return base, beyond, room
 
 
@@ -159,7 +177,7 @@ def _found(
 ) -> _Additions:
     """Find additions and their costs: twin of ``Insertions.joins`` and ``openings``."""
     times = timed(rules, rows, rounds)
-    arrivals = _arrivals(rules, times.ends_s, times.after_s)
+    arrivals = _arrivals(rules, times.ends_s, times.after_s, order)
     users = len(order)
     most = users * (rounds + 1)
     entrants = np.empty(most + users, dtype=np.int64)

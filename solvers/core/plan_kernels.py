@@ -162,13 +162,13 @@ def in_time(rules: Rules, rows: Rows, rounds: int) -> bool:
     works = np.empty(rounds)
     work, free, ready_s = 0.0, idle_s, 0.0
     loaded_s, end_before_s, end_s = idle_s, idle_s, idle_s
-    before = -1
+    before, count = -1, 0
     for r in range(rounds):
         row = at[r]
         model, compute_s = of_row[row], computes_s[row]
         if differ:
-            _send(rules, rows, row, sent_s, new_s)
-            ready_s = _arrived(rules.release_grid_s, sent_s)
+            count = max(count, _send(rules, rows, row, sent_s, new_s))
+            ready_s = _arrived(rules.release_grid_s, sent_s, count)
         elif dynamic:
             ready_s += demands_s[row]
         if rules.overlap:
@@ -253,23 +253,29 @@ def _latest_ahead(rules: Rules, rows: Rows, rounds: int) -> Floats:
 
 
 @compiled
-def _send(rules: Rules, rows: Rows, row: int, sent_s: Floats, new_s: Floats) -> None:
-    """Add the uploads of a round to those of each release; ``new_s`` stays 0."""
+def _send(rules: Rules, rows: Rows, row: int, sent_s: Floats, new_s: Floats) -> int:
+    """Add the uploads of a round to those of each release; ``new_s`` stays 0.
+
+    Returns the number of releases up to the latest of the round.
+    """
+    count = 0
     users, release, demand_s = rows.users, rules.release_index, rules.demand_s
     for b in range(rows.size[row]):
         k = users[row, b]
         new_s[release[k]] += demand_s[k]
+        count = max(count, release[k] + 1)
     for b in range(rows.size[row]):
         i = release[users[row, b]]
         sent_s[i] += new_s[i]
         new_s[i] = 0.0
+    return count
 
 
 @compiled
-def _arrived(release_grid_s: Floats, sent_s: Floats) -> float:
-    """When uploads of each release, sent one after another, have all arrived."""
+def _arrived(release_grid_s: Floats, sent_s: Floats, count: int) -> float:
+    """When uploads of the first releases, one after another, have all arrived."""
     latest_s, from_here_s = -np.inf, 0.0
-    for i in range(len(sent_s) - 1, -1, -1):
+    for i in range(count - 1, -1, -1):
         from_here_s += sent_s[i]
         if from_here_s > 0:
             latest_s = max(latest_s, release_grid_s[i] + from_here_s)
@@ -306,14 +312,15 @@ def timed(rules: Rules, rows: Rows, rounds: int) -> Timed:
     before[0] = loading[0] = idle_s
     work, free = 0.0, idle_s
     last = broken = -1
+    count = 0
     for r in range(rounds):
         row = at[r]
         compute_s = computes_s[row]
         sent[r + 1] = sent[r] + demands_s[row]
         if differ:
-            _send(rules, rows, row, sent_s, new_s)
+            count = max(count, _send(rules, rows, row, sent_s, new_s))
             from_here_s, arrived_s = 0.0, -np.inf
-            for i in range(releases - 1, -1, -1):
+            for i in range(count - 1, -1, -1):
                 from_here_s += sent_s[i]
                 if from_here_s > 0:
                     ends[r + 1, i] = grid_s[i] + from_here_s
