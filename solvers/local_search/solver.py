@@ -11,7 +11,7 @@ from solvers.core.algorithm import Options, Solution
 from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.plan import Clock, rounds_of
 from solvers.core.quick import search_class
-from solvers.core.search import Chains
+from solvers.core.search import Chains, Search
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank
 from solvers.dp import solver as dp
@@ -27,9 +27,11 @@ MIN_ITERATIONS = 20
 
 # Iterations of the first chain, times users and within limits, how much longer the next
 # one is, and the temperature at which each starts, in users. Long hot chains end best,
-# but only where they end.
+# but only where they end: the first one is longer in compiled loops that nothing but a
+# time limit ends.
 CHAIN_TIMES_USERS = 100_000
 MIN_CHAIN, MAX_CHAIN = 150, 1000
+LONGER_IN_LOOPS = 3
 CHAIN_GROWTH = 2.0
 HOT = 1.0
 
@@ -72,12 +74,12 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     best = _best(tables, uplink, _starts(tables, uplink, options, limit))
     bound = upper_bound(tables, uplink)
     if count_users(best) < bound:
-        search = search_class(tables, limit.left_s(), _work(tables, options))(
-            *(Clock(tables, uplink), options.seed, bound, limit.stop_s),
-            _chains(tables),
-        )
-        plan = search.clock.plan(best)
-        found = rounds_of(search.run(plan, _iterations(tables, options)))
+        iterations = _iterations(tables, options)
+        kind = search_class(tables, limit.left_s(), _work(tables, options))
+        chains = _chains(tables, quick=kind is not Search and iterations is None)
+        clock = Clock(tables, uplink)
+        search = kind(clock, options.seed, bound, limit.stop_s, chains)
+        found = rounds_of(search.run(clock.plan(best), iterations))
         best = _best(tables, uplink, [best, found])
     return Solution(best, bound=bound)
 
@@ -97,10 +99,11 @@ def _work(tables: Tables, options: Options) -> float:
     return math.inf if iterations is None else iterations * len(tables.users)
 
 
-def _chains(tables: Tables) -> Chains:
+def _chains(tables: Tables, *, quick: bool) -> Chains:
     """Return chains that are shorter where an iteration takes longer."""
-    length = CHAIN_TIMES_USERS // len(tables.users)
-    return Chains(min(max(length, MIN_CHAIN), MAX_CHAIN), CHAIN_GROWTH, HOT)
+    longer = LONGER_IN_LOOPS if quick else 1
+    length = max(longer * CHAIN_TIMES_USERS // len(tables.users), MIN_CHAIN)
+    return Chains(min(length, longer * MAX_CHAIN), CHAIN_GROWTH, HOT)
 
 
 def _best(

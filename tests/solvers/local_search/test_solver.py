@@ -24,8 +24,9 @@ from solvers import (
 from solvers.core import moves
 from solvers.core.moves import MOVE_SHARES
 from solvers.core.plan import Clock, Plan, served
-from solvers.core.search import CHAINS, Search
+from solvers.core.search import CHAINS, Chains, Search
 from solvers.core.tables import Tables
+from solvers.local_search import solver as local_search
 from tests.solvers.brute import MOST_USERS, best_served
 from tests.solvers.strategies import problems, seeded_problem
 
@@ -201,6 +202,37 @@ def test_a_longer_search_goes_the_way_of_a_shorter_one() -> None:
         met.append(plans)
     assert [len(plans) for plans in met] == [40, CHAINS.first + 40]
     assert met[1][:40] == met[0]
+
+
+@pytest.mark.parametrize(
+    ("limits", "quick", "first"),
+    [
+        ({"time_limit_s": 0.2}, True, 3000),
+        ({"time_limit_s": 0.2}, False, 1000),
+        ({"time_limit_s": 9.0, "iterations": 3}, True, 1000),
+        ({}, True, 1000),
+    ],
+)
+def test_chains_are_longer_in_loops_that_only_a_time_limit_ends(
+    limits: dict[str, Any], quick: bool, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number of iterations gives one schedule, whatever goes through it."""
+    rng = np.random.default_rng(9)
+    problem = seeded_problem(
+        rng, sharing="crossing", users=30, models=6, deadlines="own"
+    )
+    chains = []
+
+    class Noted(Search):
+        def run(self, plan: Plan, iterations: int | None) -> Plan:
+            chains.append(self.chains)
+            return plan
+
+    if not quick:
+        monkeypatch.setattr(local_search, "Search", Noted)
+    monkeypatch.setattr(local_search, "search_class", lambda *_: Noted)
+    solve(problem, "local-search", **limits)
+    assert chains == [Chains(first, 2.0, 1.0)]
 
 
 def test_a_time_limit_ends_the_search() -> None:
