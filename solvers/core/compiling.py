@@ -20,7 +20,7 @@ else:
 # itself to tell whether what it kept is still good.
 _PACKAGE = Path(__file__).parents[1]
 _SOURCES = (
-    *(Path(__file__), _PACKAGE / "tolerance.py"),
+    *(Path(__file__), _PACKAGE / "tolerance.py", _PACKAGE / "core" / "arrays.py"),
     *sorted(_PACKAGE.rglob("*_kernels.py")),
 )
 

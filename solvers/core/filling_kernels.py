@@ -1,4 +1,4 @@
-"""Fill a plan whose loads depend on the round before only, in loops over its rounds.
+"""Fill a plan in loops over its rounds.
 
 Twins of :mod:`solvers.core.openings`, :mod:`solvers.core.insertion` and
 :mod:`solvers.core.filling`, with the same sums in the same order: to the last bit they
@@ -12,19 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from solvers.core.arrays import SLACK_S, STATIC, UPFRONT, Rows, Rules
 from solvers.core.compiling import compiled
 from solvers.core.places import Bools
-from solvers.core.plan_kernels import (
-    SLACK_S,
-    STATIC,
-    UPFRONT,
-    Rows,
-    Rules,
-    Timed,
-    in_time,
-    put,
-    timed,
-)
+from solvers.core.plan_kernels import Timed, in_time, put, timed
 from solvers.core.tables import Floats, Ints
 
 # Additions that are sorted at once.
@@ -150,19 +141,15 @@ def _joined_band(
 
 
 @compiled
-def _chain(rules: Rules, rows: Rows, rounds: int) -> Floats:
+def _chain(rules: Rules, rows: Rows, times: Timed) -> Floats:
     """End of each round's load if rounds ran without waiting, less an offset."""
-    chain_s = np.empty(rounds)
-    work, last = 0.0, -1
-    for r in range(rounds):
-        row = rows.at[r]
-        load_s = 0.0
-        if not rules.overlap:
-            # A load that overlaps does not push.
-            load_s = rules.between_s[last, rows.model[row]]
+    chain_s = np.empty(len(times.load_s))
+    work = 0.0
+    for r in range(len(chain_s)):
+        # A load that overlaps does not push.
+        load_s = 0.0 if rules.overlap else times.load_s[r]
         chain_s[r] = work + load_s
-        work += rows.compute_s[row] + load_s
-        last = rows.model[row]
+        work += rows.compute_s[rows.at[r]] + load_s
     return chain_s
 
 
@@ -225,7 +212,7 @@ def _join(
     grown_s = np.empty(rounds)
     for r in range(rounds):
         grown_s[r] = rules.latency_s[models[r], rows.size[at[r]] + 1]
-    chain_s = _chain(rules, rows, rounds if static else 0)
+    chain_s = _chain(rules, rows, times) if static else np.empty(0)
     weight, gpu = filling.uplink_weight, 1 - filling.uplink_weight
     found = 0
     # The rounds that another user fits into, of one model after another.
@@ -278,6 +265,21 @@ def _rounds_by_model(models: Ints, grown_s: Floats, count: int) -> tuple[Ints, I
             there[at[models[r]]] = r
             at[models[r]] += 1
     return begins, there
+
+
+@compiled
+def _missing(rules: Rules, there: Bools) -> Floats:
+    """Load of each model at each position, given the cache: ``openings._missing_s``."""
+    places = len(there)
+    models = len(rules.begins) - 1 if places else 0
+    missing_s = np.zeros((models, places))
+    for m in range(models):
+        for i in range(rules.begins[m], rules.begins[m + 1]):
+            a = rules.atoms[i]
+            for p in range(places):
+                if not there[p, a]:
+                    missing_s[m, p] += rules.rounded_s[a]
+    return missing_s
 
 
 class _Queue(NamedTuple):
@@ -335,12 +337,13 @@ def _open(
     latency_s, between_s = rules.latency_s, rules.between_s
     base_s, beyond_s, room_s = arrivals
     needs_s = filling.alone_s if alone else filling.need_s
-    band = times.band
+    band, plain = times.band, rules.plain
     upfront, static = rules.uplink == UPFRONT, rules.uplink == STATIC
     releases_zero, horizon_s = rules.releases_zero, rules.horizon_s
     rounds = len(times.ready_s)
     weight, gpu = filling.uplink_weight, 1 - filling.uplink_weight
     widest = latency_s.shape[1] - 1
+    cached, missing_s = rules.cached, _missing(rules, times.there)
     row, total_s, slope = len(order), 0.0, 0.0
     slack = 2 * SLACK_S
     free = max(1 + slack - band, 0.0)
@@ -357,12 +360,15 @@ def _open(
         for queue in queues:
             model = user_model[order[queue.first]]
             need_s = needs_s[model]
-            load_s, then_s = between_s[before, model], between_s[model, after]
-            extra_load_s = load_s + then_s - between_s[before, after]
-            opens_s = max(before_s, loading_s + load_s)
             closes_s = times.after_s[p]
-            if not rules.overlap:
-                closes_s -= then_s
+            if cached:
+                load_s = extra_load_s = missing_s[model, p]
+            else:
+                load_s, then_s = between_s[before, model], between_s[model, after]
+                extra_load_s = load_s + then_s - between_s[before, after]
+                if plain:
+                    closes_s -= then_s
+            opens_s = max(before_s, loading_s + load_s)
             # Who may be in time here: twin of ``openings._eligible``.
             end_s = opens_s + need_s
             if upfront:

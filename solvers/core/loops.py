@@ -1,7 +1,6 @@
 """A search that goes through plans in loops, for where these are compiled.
 
-It finds what :class:`solvers.core.search.Search` finds, to the last bit. Problems are
-those whose loads depend on the round before only.
+It finds what :class:`solvers.core.search.Search` finds, to the last bit.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from solvers.core import (
     search,
     search_kernels,
 )
+from solvers.core.arrays import DYNAMIC, STATIC, UPFRONT, Rows, Rules
 from solvers.core.filling_kernels import Filling
 from solvers.core.insertion import Criterion
 from solvers.core.move_kernels import Changes
 from solvers.core.places import Bools
 from solvers.core.plan import Batch, Clock, Plan, Times, served
-from solvers.core.plan_kernels import DYNAMIC, STATIC, UPFRONT, Rows, Rules
 from solvers.core.search import Search
 from solvers.core.search_kernels import Chain, Kept, State, Ways, advance
 from solvers.core.tables import Tables
@@ -36,9 +35,12 @@ NUMBERS: dict[Uplink, int] = {
     "static": STATIC,
 }
 
-# Bytes are added up in integers of 64 bits; with overlap each two models are looked at.
+# Bytes are added up in integers of 64 bits, load times of a cache as exact floats; with
+# overlap each two models are looked at, and with a cache each atom at each place.
 MOST_BYTES = 2**61
+MOST_LOAD_S = 2.0**16
 MOST_MODELS = 100
+MOST_ATOMS = 1000
 
 # Pairs of a user and a round that are evaluated, some ten milliseconds, before the time
 # is looked at.
@@ -46,13 +48,16 @@ BUDGET = 2_000_000.0
 
 
 def takes(tables: Tables) -> bool:
-    """Whether loads depend on the round before only, and loops can hold a problem."""
+    """Whether loops can hold a problem."""
     problem = tables.problem
     models = problem.models.values()
     batches = (size for model in models for size in model.activation_bytes or ())
     total = sum(tables.atom_bytes) + max(batches, default=0)
     few = not problem.overlap or len(models) <= MOST_MODELS
-    return problem.residency == "previous" and few and total < MOST_BYTES
+    if problem.residency == "cache":
+        few &= len(tables.atom_load_s) <= MOST_ATOMS
+        few &= float(tables.atom_load_s.sum()) < MOST_LOAD_S
+    return few and total < MOST_BYTES
 
 
 def missing() -> bool:
@@ -69,7 +74,11 @@ def rules_of(clock: Clock) -> Rules:
     """Return the problem of a clock as arrays."""
     tables = clock.tables
     models = range(len(tables.model_names))
-    overlap, capacity = tables.problem.overlap, tables.problem.gpu_memory_bytes
+    problem = tables.problem
+    overlap, capacity = problem.overlap, problem.gpu_memory_bytes
+    cached, atoms = problem.residency == "cache", tables.atoms_of
+    resident = np.zeros(len(tables.atom_load_s), dtype=bool)
+    resident[list(tables.initial_atoms)] = True
     load_s = clock.loads_between_s
     both = np.zeros((len(models), len(models)), dtype=np.int64)
     activations = np.zeros(clock.padded_s.shape, dtype=np.int64)
@@ -79,9 +88,11 @@ def rules_of(clock: Clock) -> Rules:
             load_s[-1, m] = tables.load_s(None, m)
             load_s[:-1, m] = [tables.load_s(before, m) for before in models]
     if overlap and capacity is not None:
-        size, held = tables.atom_bytes, tables.atoms_of
+        size = tables.atom_bytes
         for m in models:
-            both[m] = [sum(size[a] for a in held[m] | held[n]) for n in models]
+            both[m] = [sum(size[a] for a in atoms[m] | atoms[n]) for n in models]
+    if not clock.plain and capacity is not None:
+        for m in models:
             for b in range(1, len(tables.latency_s[m])):
                 activations[m, b] = tables.activation_bytes(m, b)
     return Rules(
@@ -98,10 +109,20 @@ def rules_of(clock: Clock) -> Rules:
         latency_s=clock.padded_s,
         between_s=clock.loads_between_s,
         load_s=load_s,
+        plain=clock.plain,
         overlap=overlap,
         capacity_bytes=-1 if capacity is None else min(capacity, MOST_BYTES),
         both_bytes=both,
         activation_bytes=activations,
+        cached=cached,
+        furthest=problem.eviction == "furthest-next-use",
+        holds=tables.holds > 0 if cached else np.zeros((0, 0), dtype=bool),
+        resident=resident,
+        atoms=np.array([a for held in atoms for a in sorted(held)], dtype=np.int64),
+        begins=np.cumsum([0, *map(len, atoms)]),
+        atom_load_s=tables.atom_load_s,
+        rounded_s=clock.rounded_s,
+        atom_bytes=np.array(tables.atom_bytes, dtype=np.int64),
     )
 
 
@@ -169,7 +190,7 @@ class LoopSearch(Search):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not takes(self.clock.tables):
-            raise ValueError("loads must depend on the round before only, and be few")
+            raise ValueError("there must be few models, atoms and bytes")
         self._rules = rules_of(self.clock)
         self._ways = self._search_ways()
 

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from solvers.core.arrays import Rows, Rules
 from solvers.core.compiling import compiled
+from solvers.core.memory_kernels import loads
 from solvers.core.places import Bools
-from solvers.core.plan_kernels import Rows, Rules, copied, in_time, put, timed
+from solvers.core.plan_kernels import copied, in_time, put, timed
 from solvers.core.tables import Floats, Ints
 
 
@@ -151,13 +153,10 @@ def _drop_rounds(
 ) -> int:
     """Drop rounds in a row, half of the time from one that takes long per user."""
     if rng.random() < 0.5:
-        cost_s = np.empty(rounds)
-        before = -1
+        cost_s = loads(rules, rows, rounds).load_s
         for r in range(rounds):
             row = rows.at[r]
-            load_s = rules.load_s[before, rows.model[row]]
-            cost_s[r] = (load_s + rows.compute_s[row]) / rows.size[row]
-            before = rows.model[row]
+            cost_s[r] = (cost_s[r] + rows.compute_s[row]) / rows.size[row]
         first = drawn(rng, cost_s)
     else:
         first = between(rng, 0, rounds)

@@ -191,7 +191,7 @@ def windows_of(
 def _missing_s(clock: Clock, plan: Plan) -> Floats:
     """Load of each model at each position of a plan, given the cache there."""
     t = clock.tables
-    missing = np.repeat(t.atom_load_s[:, None], len(plan) + 1, axis=1)
+    missing = np.repeat(clock.rounded_s[:, None], len(plan) + 1, axis=1)
     missing[list(t.initial_atoms), 0] = 0.0
     for r, step in enumerate(clock.steps(plan)):
         missing[list(step.memory.atoms), r + 1] = 0.0

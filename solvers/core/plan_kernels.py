@@ -1,4 +1,4 @@
-"""Time a plan whose loads depend on the round before only, in loops over its rounds.
+"""Time a plan in loops over its rounds.
 
 Twins of :mod:`solvers.core.plan` and :mod:`solvers.core.places`, with the same sums in
 the same order. Only where they are compiled are they the quicker ones.
@@ -10,82 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from solvers.core.arrays import DYNAMIC, SLACK_S, STATIC, UPFRONT, Rows, Rules
 from solvers.core.compiling import compiled
+from solvers.core.memory_kernels import Loads, loads
+from solvers.core.places import Bools
 from solvers.core.tables import Floats, Ints
-from solvers.tolerance import TIME_TOLERANCE_S
-
-SLACK_S = TIME_TOLERANCE_S / 2
-
-# Disciplines.
-UPFRONT, DYNAMIC, STATIC = 0, 1, 2
-
-
-class Rules(NamedTuple):
-    """A problem under one discipline: K users, M models, A distinct releases.
-
-    Parameters
-    ----------
-    uplink
-        ``UPFRONT``, ``DYNAMIC`` or ``STATIC``.
-    releases_zero
-        Whether every user is released at time 0.
-    horizon_s
-        The latest deadline.
-    user_model, demand_s, deadline_s, deadline_rank, release_index
-        Of each user, shape (K,).
-    deadlines_s
-        All deadlines, ascending, and inf, shape (K+1,).
-    release_grid_s
-        Distinct releases, ascending, shape (A,).
-    latency_s
-        Compute time by model and batch size, inf-padded, shape (M, B+2).
-    between_s
-        Load of each model after each other one, shape (M+1, M+1); the last row is for
-        the first round, the last column for the end.
-    load_s
-        The same, summed as rounds are timed with overlap; without, ``between_s``.
-    overlap
-        Whether a load may run beside the batch before it, where memory holds both.
-    capacity_bytes
-        GPU memory; −1 if it is not limited.
-    both_bytes, activation_bytes
-        Weights of each two models, shape (M, M), and what batches of each size need
-        besides, shape (M, B+2).
-    """
-
-    uplink: int
-    releases_zero: bool
-    horizon_s: float
-    user_model: Ints
-    demand_s: Floats
-    deadline_s: Floats
-    deadline_rank: Ints
-    release_index: Ints
-    deadlines_s: Floats
-    release_grid_s: Floats
-    latency_s: Floats
-    between_s: Floats
-    load_s: Floats
-    overlap: bool
-    capacity_bytes: int
-    both_bytes: Ints
-    activation_bytes: Ints
-
-
-class Rows(NamedTuple):
-    """Rounds in any order, with room for more, and the order in which they run.
-
-    Round r of a plan is row ``at[r]`` of the others. ``users`` has a row for each and
-    room for the largest batch, or for nobody where only times are asked for.
-    """
-
-    at: Ints
-    model: Ints
-    size: Ints
-    demand_s: Floats
-    deadline_s: Floats
-    compute_s: Floats
-    users: Ints
 
 
 class Timed(NamedTuple):
@@ -94,7 +23,8 @@ class Timed(NamedTuple):
     Fields are those of :class:`solvers.core.plan.Times` and of
     :class:`solvers.core.places.Places`. ``before_s`` is the end of the round before
     each position. ``ends_s`` is what :meth:`solvers.core.plan.Clock.arrivals` returns;
-    it has no rows where all releases are 0.
+    it has no rows where all releases are 0. ``there`` is that of
+    :class:`solvers.core.memory_kernels.Loads`.
     """
 
     load_s: Floats
@@ -110,6 +40,7 @@ class Timed(NamedTuple):
     upload_slack_s: Floats
     early_slack_s: Floats
     ends_s: Floats
+    there: Bools
 
 
 @compiled
@@ -155,6 +86,7 @@ def in_time(rules: Rules, rows: Rows, rounds: int) -> bool:
             return False
         if rules.uplink == UPFRONT:
             idle_s += demands_s[at[r]]
+    memory = loads(rules, rows, 0 if rules.plain else rounds)
     dynamic = rules.uplink == DYNAMIC
     differ = dynamic and not rules.releases_zero
     releases = len(rules.release_grid_s) if differ else 0
@@ -171,11 +103,9 @@ def in_time(rules: Rules, rows: Rows, rounds: int) -> bool:
             ready_s = _arrived(rules.release_grid_s, sent_s, count)
         elif dynamic:
             ready_s += demands_s[row]
-        if rules.overlap:
-            free_s = end_s
-            if _ahead(rules, rows, r):
-                free_s = max(loaded_s, end_before_s)
-            loaded_s = free_s + rules.load_s[before, model]
+        if not rules.plain:
+            free_s = max(loaded_s, end_before_s) if memory.ahead[r] else end_s
+            loaded_s = free_s + memory.load_s[r]
             end_before_s = end_s
             end_s = max(max(loaded_s, end_s), ready_s) + compute_s
         else:
@@ -188,10 +118,7 @@ def in_time(rules: Rules, rows: Rows, rounds: int) -> bool:
         before = model
     if rules.uplink != STATIC:
         return True
-    if rules.overlap:
-        latest_s = _latest_ahead(rules, rows, rounds)
-    else:
-        latest_s = _latest(rows, works)
+    latest_s = _latest(rows, works) if rules.plain else _latest_ahead(rows, memory)
     band = 0.0
     for r in range(rounds):
         row = at[r]
@@ -214,31 +141,14 @@ def _latest(rows: Rows, works: Floats) -> Floats:
 
 
 @compiled
-def _ahead(rules: Rules, rows: Rows, r: int) -> bool:
-    """Whether memory holds a round and what the one before it needs."""
-    if r == 0:
-        return False
-    if rules.capacity_bytes < 0:
-        return True
-    before, row = rows.at[r - 1], rows.at[r]
-    model = rows.model[before]
-    weights = rules.both_bytes[model, rows.model[row]]
-    held: bool = (
-        weights + rules.activation_bytes[model, rows.size[before]]
-        <= rules.capacity_bytes
-    )
-    return held
-
-
-@compiled
-def _latest_ahead(rules: Rules, rows: Rows, rounds: int) -> Floats:
-    """Latest end of every round where loads overlap: twin of ``plan._latest``."""
+def _latest_ahead(rows: Rows, memory: Loads) -> Floats:
+    """Latest end of every round where loads may overlap: twin of ``plan._latest``."""
+    rounds = len(memory.load_s)
     latest_s = np.empty(rounds)
     next_load_s, next_start_s, later_load_s = np.inf, np.inf, np.inf
     next_ahead = False
     for r in range(rounds - 1, -1, -1):
         row = rows.at[r]
-        before = rows.model[rows.at[r - 1]] if r else -1
         end_s = min(min(rows.deadline_s[row], next_start_s), later_load_s)
         if not next_ahead:
             end_s = min(end_s, next_load_s)
@@ -246,9 +156,9 @@ def _latest_ahead(rules: Rules, rows: Rows, rounds: int) -> Floats:
         start_s = end_s - rows.compute_s[row]
         load_end_s = min(start_s, next_load_s) if next_ahead else start_s
         later_load_s = next_load_s if next_ahead else np.inf
-        next_load_s = load_end_s - rules.load_s[before, rows.model[row]]
+        next_load_s = load_end_s - memory.load_s[r]
         next_start_s = start_s
-        next_ahead = _ahead(rules, rows, r)
+        next_ahead = memory.ahead[r]
     return latest_s
 
 
@@ -300,6 +210,7 @@ def timed(rules: Rules, rows: Rows, rounds: int) -> Timed:
     if rules.uplink == UPFRONT:
         for r in range(rounds):
             idle_s += demands_s[at[r]]
+    memory = loads(rules, rows, 0 if rules.plain else rounds)
     dynamic, static = rules.uplink == DYNAMIC, rules.uplink == STATIC
     differ = dynamic and not rules.releases_zero
     releases = len(grid_s) if differ else 0
@@ -328,14 +239,16 @@ def timed(rules: Rules, rows: Rows, rounds: int) -> Timed:
             ready[r] = arrived_s
         elif dynamic:
             ready[r] = sent[r + 1]
-        if rules.overlap:
-            load[r] = rules.load_s[last, of_row[row]]
+        if not rules.plain:
+            load[r] = memory.load_s[r]
             free_s = before[r]
-            if _ahead(rules, rows, r):
+            if memory.ahead[r]:
                 free_s = max(loaded[r - 1], before[r - 1])
             loaded[r] = free_s + load[r]
             before[r + 1] = max(max(loaded[r], before[r]), ready[r]) + compute_s
-            loading[r + 1] = max(loaded[r], before[r])
+            loading[r + 1] = before[r + 1]
+            if rules.overlap:
+                loading[r + 1] = max(loaded[r], before[r])
         else:
             load[r] = between_s[last, of_row[row]]
             work += load[r] + compute_s
@@ -348,10 +261,7 @@ def timed(rules: Rules, rows: Rows, rounds: int) -> Timed:
             broken = r
         last = of_row[row]
     after, upload_slack = np.full(rounds + 1, np.inf), np.full(rounds + 1, np.inf)
-    if rules.overlap:
-        latest = _latest_ahead(rules, rows, rounds)
-    else:
-        latest = _latest(rows, works)
+    latest = _latest(rows, works) if rules.plain else _latest_ahead(rows, memory)
     for r in range(rounds - 1, -1, -1):
         after[r] = latest[r] - computes_s[at[r]]
         upload_slack[r] = min(upload_slack[r + 1], after[r] - ready[r])
@@ -378,4 +288,5 @@ def timed(rules: Rules, rows: Rows, rounds: int) -> Timed:
         upload_slack,
         early_slack,
         ends,
+        memory.there,
     )

@@ -39,11 +39,10 @@ def search_class(
 ) -> type[Search]:
     """Return what searches a problem; its steps are the same with loops and without.
 
-    There are loops where numba is, where loads depend on the round before only, and
-    where they pay (:func:`pays`).
+    There are loops where numba is, for problems that they hold, and where they pay
+    (:func:`pays`).
     """
-    cached = tables.problem.residency != "previous"
-    if cached or not pays(left_s, work, compiles=False):
+    if not pays(left_s, work, compiles=False):
         return Search
     if importlib.util.find_spec("numba") is None:
         return Search

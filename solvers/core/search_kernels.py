@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from solvers.core.arrays import STATIC, Rows, Rules
 from solvers.core.compiling import compiled
 from solvers.core.filling_kernels import Filling, fill
+from solvers.core.memory_kernels import loads
 from solvers.core.move_kernels import Changes, between, perturb, repair
 from solvers.core.places import Bools
-from solvers.core.plan_kernels import STATIC, Rows, Rules, copied, timed
+from solvers.core.plan_kernels import copied, timed
 from solvers.core.tables import Floats, Ints
 
 # What a step has left to do: to begin, to fill a plan from a cut on, or to fill it.
@@ -243,12 +245,11 @@ def _served(rows: Rows, rounds: int) -> int:
 def _seconds(rules: Rules, rows: Rows, rounds: int) -> float:
     """GPU and band seconds that a plan takes: twin of ``Search._seconds``."""
     gpu_s, demand_s = 0.0, 0.0
-    before = -1
+    load_s = loads(rules, rows, rounds).load_s
     for r in range(rounds):
         row = rows.at[r]
-        gpu_s += rules.load_s[before, rows.model[row]] + rows.compute_s[row]
+        gpu_s += load_s[r] + rows.compute_s[row]
         demand_s += rows.demand_s[row]
-        before = rows.model[row]
     if rules.uplink == STATIC:
         demand_s = timed(rules, rows, rounds).band * rules.horizon_s
     return gpu_s + demand_s
