@@ -48,12 +48,14 @@ class Rules(NamedTuple):
         Weights of each two models, shape (M, M), and what batches of each size need
         besides, shape (M, B+2).
     cached
-        Whether blocks stay while memory allows; what follows is filled in only then.
+        Whether blocks stay while memory allows.
     furthest
         Whether the atom whose next use is furthest is evicted first, not the least
         recently used one.
-    holds, resident
-        The atoms of each model, shape (M, A), and those resident at first, shape (A,).
+    holds
+        The atoms of each model, shape (M, A); no rows without a cache.
+    resident
+        The atoms resident at first, shape (A,).
     atoms, begins
         The atoms of one model after another, ascending, and where each begins, (M+1,).
     atom_load_s, rounded_s
@@ -94,8 +96,8 @@ class Rules(NamedTuple):
 class Rows(NamedTuple):
     """Rounds in any order, with room for more, and the order in which they run.
 
-    Round r of a plan is row ``at[r]`` of the others. ``users`` has a row for each and
-    room for the largest batch, or for nobody where only times are asked for.
+    Round r of a plan is row ``at[r]`` of the others. ``users`` has a row for each, with
+    room for the largest batch.
     """
 
     at: Ints

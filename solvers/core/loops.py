@@ -190,19 +190,17 @@ class LoopSearch(Search):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not takes(self.clock.tables):
-            raise ValueError("there must be few models, atoms and bytes")
+            raise ValueError("more models, atoms, bytes or seconds than loops hold")
         self._rules = rules_of(self.clock)
         self._ways = self._search_ways()
 
     def _search_ways(self) -> Ways:
         tables, some = self.clock.tables, self._insertions
-        held = tables.atoms_of
         criterion = Criterion(uplink_weight=0.0, urgent=False, noise=0.0)
         fits = self.clock.padded_s
         return Ways(
             changes=Changes(
                 shares=np.array(moves.MOVE_SHARES),
-                related=np.array([[bool(a & b) for b in held] for a in held]),
                 largest=np.array(
                     [np.flatnonzero(np.isfinite(row))[-1] for row in fits]
                 ),

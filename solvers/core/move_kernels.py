@@ -19,14 +19,12 @@ from solvers.core.tables import Floats, Ints
 
 
 class Changes(NamedTuple):
-    """What moves draw from, M models.
+    """What moves draw from.
 
     Parameters
     ----------
     shares
         Probability of each move, in the order of ``moves.Moves.perturb``.
-    related
-        Whether two models share atoms, shape (M, M).
     largest
         Largest batch of each model that fits, shape (M,).
     max_rounds_dropped, max_users_dropped, max_rounds_moved
@@ -34,7 +32,6 @@ class Changes(NamedTuple):
     """
 
     shares: Floats
-    related: Bools
     largest: Ints
     max_rounds_dropped: int
     max_users_dropped: int
@@ -78,7 +75,7 @@ def perturb(
     if move == 1:
         return _drop_users(rules, changes, rows, rounds, into, rng)
     if move == 2:
-        return _drop_relatives(rules, changes, rows, rounds, into, rng)
+        return _drop_relatives(rules, rows, rounds, into, rng)
     if move == 3:
         return _move_rounds(changes, rows, rounds, into, rng)
     if move == 4:
@@ -192,20 +189,22 @@ def _drop_users(
 
 @compiled
 def _drop_relatives(
-    rules: Rules,
-    changes: Changes,
-    rows: Rows,
-    rounds: int,
-    into: Rows,
-    rng: np.random.Generator,
+    rules: Rules, rows: Rows, rounds: int, into: Rows, rng: np.random.Generator
 ) -> int:
     """Drop users of a model and of the models that share atoms with it."""
     model = rows.model[rows.at[between(rng, 0, rounds)]]
     share = 0.3 + (1.0 - 0.3) * rng.random()
     gone = np.zeros(len(rules.user_model), dtype=np.bool_)
+    held = np.zeros(len(rules.resident), dtype=np.bool_)
+    for i in range(rules.begins[model], rules.begins[model + 1]):
+        held[rules.atoms[i]] = True
     for r in range(rounds):
         row = rows.at[r]
-        if changes.related[model, rows.model[row]]:
+        other = rows.model[row]
+        shared = False
+        for i in range(rules.begins[other], rules.begins[other + 1]):
+            shared = shared or held[rules.atoms[i]]
+        if shared:
             for b in range(rows.size[row]):
                 if rng.random() < share:
                     gone[rows.users[row, b]] = True

@@ -275,7 +275,7 @@ def test_numpy_searches_what_loops_cannot_hold(change: dict[str, Any]) -> None:
     block = Block.model_validate(change["blocks"])
     change = {**change, "blocks": dict.fromkeys(problem.blocks, block)}
     tables = Tables(problem.model_copy(update=change))
-    with pytest.raises(ValueError, match="few models"):
+    with pytest.raises(ValueError, match="than loops hold"):
         LoopSearch(Clock(tables, "dynamic"), seed=0, bound=4)
     assert quick.search_class(tables) is Search
 
