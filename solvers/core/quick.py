@@ -13,7 +13,7 @@ from solvers.core.tables import Tables
 # Loading the compiled loops takes some 0.5 s, and compiling them, once an installation,
 # one to two minutes. A search pays for that if it may take so long or, without a time
 # limit, makes so many iterations times users.
-LEAST_S = 2.0
+LEAST_S = 1.0
 LEAST_COMPILING_S = 200.0
 LEAST_WORK = 100_000
 
