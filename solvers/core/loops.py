@@ -21,6 +21,7 @@ from solvers.core import (
 from solvers.core.arrays import DYNAMIC, STATIC, UPFRONT, Rows, Rules
 from solvers.core.filling_kernels import Filling
 from solvers.core.insertion import Criterion
+from solvers.core.interrupts import deferred
 from solvers.core.move_kernels import Changes
 from solvers.core.places import Bools
 from solvers.core.plan import Batch, Clock, Plan, Times, served
@@ -244,10 +245,11 @@ class LoopSearch(Search):
     ) -> tuple[Plan, Times]:
         rows, rounds, filled = self._rows(plan), len(plan), False
         while not filled and not self._over():
-            rounds, filled, self.effort, _ = filling_kernels.fill(
-                *(self._rules, rows, rounds, waiting, self._filling(criterion)),
-                *(self._rng, self.effort, BUDGET),
-            )
+            with deferred():
+                rounds, filled, self.effort, _ = filling_kernels.fill(
+                    *(self._rules, rows, rounds, waiting, self._filling(criterion)),
+                    *(self._rng, self.effort, BUDGET),
+                )
         plan = plan_of(rows, rounds)
         return plan, self.clock.time(plan)
 
@@ -279,7 +281,10 @@ class LoopSearch(Search):
             effort=float(self.effort),
         )
         while not self._over():
-            state = advance(self._rules, self._ways, chain, state, self._rng, BUDGET)
+            with deferred():
+                state = advance(
+                    *(self._rules, self._ways, chain, state, self._rng, BUDGET)
+                )
             self.effort = state.effort
             if state.todo == search_kernels.RUIN and (
                 state.step >= steps or state.best.served >= self.bound

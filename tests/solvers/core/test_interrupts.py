@@ -1,0 +1,67 @@
+"""Interrupts wait for compiled loops, and then arrive."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from solvers.core.interrupts import deferred
+from solvers.core.loops import LoopSearch
+from solvers.core.plan import Clock
+from solvers.core.tables import Tables
+from tests.solvers.strategies import seeded_problem
+
+
+def test_an_interrupt_waits_and_arrives() -> None:
+    """Once, after the end of the block; the handler is there again."""
+    before = signal.getsignal(signal.SIGINT)
+    reached = []
+
+    def run() -> None:
+        with deferred():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            reached.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_other_threads_defer_nothing() -> None:
+    """Only the main thread may set handlers, and only it is interrupted."""
+    found = []
+
+    def run() -> None:
+        with deferred():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [signal.getsignal(signal.SIGINT)]
+
+
+def test_a_search_in_loops_survives_interrupts_at_any_time() -> None:
+    """It ends with KeyboardInterrupt, not with the process."""
+    rng = np.random.default_rng(3)
+    problem = seeded_problem(
+        rng, sharing="crossing", users=12, models=4, deadlines="own"
+    )
+    search = LoopSearch(Clock(Tables(problem), "dynamic"), seed=0, bound=10**6)
+    search.run((), 5)
+
+    def run(delay_s: float) -> None:
+        threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGINT)).start()
+        while True:
+            search.run((), 3)
+
+    for delay_s in rng.uniform(0.001, 0.01, 60):
+        with pytest.raises(KeyboardInterrupt):
+            run(float(delay_s))
