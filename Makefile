@@ -27,6 +27,7 @@ run: $(VENV)/.run        ## the main job: campus scenario, six solvers, pictures
 	$(BIN)/edgesim run traces/campus.toml --out results/campus
 
 test: $(VENV)/.dev       ## every test but the long random campaigns
+	$(BIN)/edgesim compile
 	$(BIN)/python -m pytest -n 2 -m "not long and not gpu"
 
 test-long: $(VENV)/.dev  ## the long random campaigns

@@ -16,6 +16,7 @@ A pure library: it performs no I/O, prints nothing and keeps no state.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from solvers.compile import compile_loops
 from solvers.core.algorithm import MIP_ENGINES, Options
 from solvers.errors import (
     ArgumentError,
@@ -64,6 +65,7 @@ __all__ = [
     "User",
     "VerificationError",
     "check",
+    "compile_loops",
     "solve",
     "verify",
 ]

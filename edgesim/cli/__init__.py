@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn, TextIO
 import typer
 
 from edgesim.cli.command import command
+from edgesim.cli.compile import compile_
 from edgesim.cli.ending import ending_on_signals
 from edgesim.cli.figure import figure
 from edgesim.cli.listing import list_
@@ -70,6 +71,7 @@ app.command("live", cls=command(uses_graphs="graphs"))(live)
 app.command("live-table", cls=command(after="before"))(live_table)
 app.command("schema", cls=command())(schema)
 app.command("list", cls=command())(list_)
+app.command("compile", cls=command())(compile_)
 app.add_typer(profile_app, name="profile")
 app.add_typer(trace_app, name="trace")
 

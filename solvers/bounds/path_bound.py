@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from solvers.bounds.path_grid import (
 )
 from solvers.bounds.path_memory import Flags
 from solvers.bounds.path_network import Gains, Network, Part, Path
+from solvers.core.compiling import COMPILED
 from solvers.core.tables import Floats, Ints, Tables
 from solvers.uplink import Uplink
 
@@ -402,12 +403,16 @@ def whole(bound: float) -> int:
 
 
 def relaxation(
-    tables: Tables, uplink: Uplink, work: int = GOOD_WORK
+    tables: Tables, uplink: Uplink, work: int = GOOD_WORK, *, loops: bool = COMPILED
 ) -> Relaxation | None:
-    """Make the relaxation of a problem with users; None if it is too large."""
+    """Make the relaxation of a problem with users; None if it is too large.
+
+    Compiled ``loops`` only save time.
+    """
     network = make_network(tables, uplink, work)
     if network is None:
         return None
+    network = replace(network, loops=loops)
     return Relaxation(network, make_band(network, uplink))
 
 
@@ -455,11 +460,13 @@ def tuned(
     served: int,
     iterations: int,
     out_of_time: Callable[[], bool],
+    *,
+    loops: bool = COMPILED,
 ) -> tuple[Relaxation, Tuned] | None:
     """Tune multipliers on a coarse grid, then on a fine one if that did not suffice."""
     found: tuple[Relaxation, Tuned] | None = None
     for work in (COARSE_WORK, GOOD_WORK):
-        relaxed = relaxation(tables, uplink, work)
+        relaxed = relaxation(tables, uplink, work, loops=loops)
         if relaxed is None:
             break
         now = relaxed.tune(

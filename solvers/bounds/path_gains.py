@@ -8,7 +8,6 @@ from solvers.bounds.path_grid import GRANTED_S
 from solvers.bounds.path_kernels import fill_batches, worths
 from solvers.bounds.path_memory import Flags, Group
 from solvers.bounds.path_network import Network, Part
-from solvers.core.compiling import COMPILED
 from solvers.core.tables import Floats, Ints
 
 
@@ -120,10 +119,10 @@ class FreeGains:
             part.latest,
             part.banned,
         )
-        self._worth = worths(*arguments) if COMPILED else _worths(*arguments)
+        self._worth = worths(*arguments) if network.loops else _worths(*arguments)
         # The last column is that of no batch.
         self.table = np.full((network.last + 1, len(network.arc_size) + 1), -np.inf)
-        fill = _fill_compiled if COMPILED else _fill
+        fill = _fill_compiled if network.loops else _fill
         for group in network.groups:
             span = network.first[group.models][:, None] + np.arange(group.users)
             for size in range(min(network.sizes, group.users)):
@@ -182,7 +181,7 @@ def _fill_compiled(
             table,
             worth[g],
             cost[g],
-            group.arcs[size, :, :, g],
+            np.ascontiguousarray(group.arcs[size, :, :, g]),
             ~group.open_to[:, :, g, 0],
             kept,
             group.last,

@@ -114,6 +114,8 @@ class Network:
         Rows before step 0.
     block
         Steps of the shortest batch: so many rows depend on earlier ones alone.
+    loops
+        Whether it is gone through in compiled loops; what is found is the same.
     """
 
     tables: Tables
@@ -143,6 +145,7 @@ class Network:
     load_offset: Ints
     pad: int
     block: int
+    loops: bool = COMPILED
 
     @property
     def sizes(self) -> int:
@@ -253,7 +256,7 @@ class Network:
         value = float(grid.served[-1].max())
         if value <= 0:
             return Path(0.0, [], [], 0)
-        batches, visits, begins = (trace if COMPILED else self._trace)(grid)
+        batches, visits, begins = (trace if self.loops else self._trace)(grid)
         stops = [
             Stop(
                 step,
@@ -328,7 +331,7 @@ class Network:
             left=np.full((rows, models), -np.inf),
             arrived=np.full((self.last + 1, models), -np.inf),
         )
-        (walk if COMPILED else self._walk)(grid)
+        (walk if self.loops else self._walk)(grid)
         return grid
 
     def rest(self, gains: Gains, between: Floats) -> tuple[Floats, Floats]:
@@ -352,7 +355,7 @@ class Network:
         """
         found = np.zeros((self.last + 1, len(self.model_of)))
         begins = np.zeros((self.last + 1, len(self.models)))
-        walk = walk_back if COMPILED else self._walk_back
+        walk = walk_back if self.loops else self._walk_back
         walk(self._arcs, gains.table, between, found, begins)
         return found, begins
 

@@ -16,7 +16,10 @@ from solvers.bounds.path_bound import ITERATIONS, Relaxation, Tuned, tuned, whol
 from solvers.bounds.path_network import Part
 from solvers.bounds.upper_bound import upper_bound
 from solvers.branch.labels import look_at_all, may_label
+from solvers.branch.loops import pay
 from solvers.core.algorithm import Options, Solution
+from solvers.core.compiling import COMPILED
+from solvers.core.quick import NOT_COMPILED
 from solvers.core.tables import PlannedRound, Rounds, Tables, count_users
 from solvers.core.timing import time_rounds
 from solvers.ilp.deadlines import DEADLINES, NODES, deadline_bound
@@ -110,12 +113,16 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
             rows=effort.rows,
             nodes=effort.program_nodes,
         )
+    note = None
     if served < bound:
+        loops = pay(limit_s)
+        note = NOT_COMPILED if COMPILED and not loops else None
         rounds, bound = proven(
-            tables, uplink, rounds, bound, effort, lambda: clock.left_s() <= 0
+            *(tables, uplink, rounds, bound, effort, lambda: clock.left_s() <= 0),
+            loops=loops,
         )
     met = count_users(rounds) == bound
-    return Solution(rounds, proven=met, bound=None if met else bound)
+    return Solution(rounds, proven=met, bound=None if met else bound, note=note)
 
 
 def proven(
@@ -125,8 +132,12 @@ def proven(
     bound: int,
     effort: Effort,
     out_of_time: Callable[[], bool],
+    *,
+    loops: bool = COMPILED,
 ) -> tuple[Rounds, int]:
     """Lower a bound by branching, at best to what a plan serves.
+
+    Where numba is and ``loops`` are not to be compiled, there are no labels.
 
     Returns
     -------
@@ -134,7 +145,7 @@ def proven(
         The plan, or a better one that was found on the way; and the bound.
     """
     served = count_users(rounds)
-    root = tuned(tables, uplink, served, ITERATIONS, out_of_time)
+    root = tuned(tables, uplink, served, ITERATIONS, out_of_time, loops=loops)
     if root is None:
         return rounds, bound
     relaxed, found = root
@@ -161,6 +172,7 @@ class _Search:
         self.served = count_users(self.rounds)
         self.yields = self.relaxed.yields
         self.labels = may_label(self.relaxed)
+        self.labels &= self.relaxed.network.loops or not COMPILED
 
     def run(self, root: Tuned) -> int:
         """Divide nodes until none is left that may serve more, and return the bound."""

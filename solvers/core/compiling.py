@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 Function = TypeVar("Function", bound=Callable[..., object])
 
 try:
-    from numba import config, njit
+    from numba import config, njit, typeof
 except ImportError:
     COMPILED = False
 else:
@@ -29,31 +29,47 @@ def compiled(function: Function) -> Function:
     """Compile a function if numba is there, and keep that if it can be kept.
 
     Division by 0 gives what numpy gives. What was kept before any of the loops changed
-    is compiled anew.
+    is compiled anew. Only other loops call a function whose name begins with ``_``: how
+    Python would call it need not be compiled.
     """
     if not COMPILED:
         return function
+    how: dict[str, Any] = {"error_model": "numpy"}
+    if function.__name__.startswith("_"):
+        how |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     try:
-        made = njit(cache=True, error_model="numpy")(function)
+        made = njit(cache=True, **how)(function)
         index = _index(made)
         if index is not None and index.is_file() and not kept(made):
             index.unlink()
     except (RuntimeError, OSError):
         # No folder of the package or of the user can be written to.
-        made = njit(error_model="numpy")(function)
+        made = njit(**how)(function)
     return cast("Function", made)
 
 
-def kept(function: Callable[..., object]) -> bool:
-    """Whether a compiled function was compiled before, and no loops changed since.
+def prepare(function: Callable[..., object], *arguments: object) -> None:
+    """Compile a function, or load it, for some arguments, without calling it.
+
+    An interrupt ends that; it must not come while numba converts arguments
+    (:mod:`solvers.core.interrupts`).
+    """
+    if COMPILED:
+        of = cast("Callable[[object], object]", typeof)
+        cast("Any", function).compile(tuple(of(value) for value in arguments))
+
+
+def kept(*functions: Callable[..., object]) -> bool:
+    """Whether functions were compiled before, and no loops changed since.
 
     numba keeps what it compiles beside the source or in a folder of the user.
     """
-    index = _index(function)
-    if index is None or not index.is_file():
-        return False
     changed = max(source.stat().st_mtime for source in _SOURCES)
-    return index.stat().st_mtime >= changed
+    for function in functions:
+        index = _index(function)
+        if index is None or not index.is_file() or index.stat().st_mtime < changed:
+            return False
+    return True
 
 
 def _index(function: Any) -> Path | None:

@@ -21,6 +21,10 @@ from solvers.core.tables import Floats, Ints
 # Additions that are sorted at once.
 AT_ONCE = 32
 
+# Whether only single users open rounds: where no others fit. What takes a constant is
+# compiled once for each; what takes an element of a tuple is not.
+ALONE = (False, True)
+
 
 class Filling(NamedTuple):
     """How additions are ranked, and how many are tried.
@@ -493,11 +497,12 @@ def fill(
             return rounds, True, effort, budget
         budget -= pairs
         order = _sample(rules, filling, waiting, rounds + 1, rng)
-        longer, added = _add(rules, rows, rounds, waiting, filling, order, False, rng)
-        if not added:
-            longer, added = _add(
-                rules, rows, rounds, waiting, filling, order, True, rng
-            )
+        longer, added = rounds, 0
+        for alone in ALONE:
+            if not added:
+                longer, added = _add(
+                    rules, rows, rounds, waiting, filling, order, alone, rng
+                )
         if not added:
             return rounds, True, effort, budget
         rounds = longer
@@ -521,7 +526,10 @@ def _sample(
     count = np.bincount(model)
     chosen = np.zeros(len(count), dtype=np.bool_)
     taken = 0
-    for m in rng.permutation(len(count)):
+    drawn = np.empty(len(count))
+    for m in range(len(count)):
+        drawn[m] = rng.random()
+    for m in np.argsort(drawn):
         taken += count[m]
         chosen[m] = taken <= most
     return order[chosen[model]]

@@ -142,7 +142,7 @@ class Insertions:
             return order
         model = self.clock.tables.user_model[order]
         count = np.bincount(model)
-        drawn = rng.permutation(len(count))
+        drawn = np.argsort(rng.random(len(count)))
         within = np.cumsum(count[drawn]) <= most
         chosen = np.zeros(len(count), dtype=bool)
         chosen[drawn[within]] = True

@@ -12,14 +12,13 @@ import numpy as np
 from solvers.core import (
     compiling,
     filling,
-    filling_kernels,
     insertion,
     moves,
     search,
     search_kernels,
 )
 from solvers.core.arrays import DYNAMIC, STATIC, UPFRONT, Rows, Rules
-from solvers.core.filling_kernels import Filling
+from solvers.core.filling_kernels import Filling, fill
 from solvers.core.insertion import Criterion
 from solvers.core.interrupts import deferred
 from solvers.core.move_kernels import Changes
@@ -68,7 +67,12 @@ def missing() -> bool:
 
 def kept() -> bool:
     """Whether the loops were compiled before."""
-    return compiling.kept(filling_kernels.fill) and compiling.kept(advance)
+    return compiling.kept(fill, advance)
+
+
+def make(tables: Tables) -> None:
+    """Go through the loops for a small problem, which compiles them."""
+    LoopSearch(Clock(tables, "dynamic"), seed=0, bound=len(tables.users) + 1).run((), 3)
 
 
 def rules_of(clock: Clock) -> Rules:
@@ -244,11 +248,14 @@ class LoopSearch(Search):
         self, plan: Plan, waiting: Bools, criterion: Criterion
     ) -> tuple[Plan, Times]:
         rows, rounds, filled = self._rows(plan), len(plan), False
+        how = (waiting, self._filling(criterion), self._rng)
+        compiling.prepare(
+            fill, self._rules, rows, rounds, *how, float(self.effort), BUDGET
+        )
         while not filled and not self._over():
             with deferred():
-                rounds, filled, self.effort, _ = filling_kernels.fill(
-                    *(self._rules, rows, rounds, waiting, self._filling(criterion)),
-                    *(self._rng, self.effort, BUDGET),
+                rounds, filled, self.effort, _ = fill(
+                    *(self._rules, rows, rounds, *how, float(self.effort), BUDGET)
                 )
         plan = plan_of(rows, rounds)
         return plan, self.clock.time(plan)
@@ -280,11 +287,11 @@ class LoopSearch(Search):
             filling=self._ways.filling,
             effort=float(self.effort),
         )
+        how = (self._rules, self._ways, chain)
+        compiling.prepare(advance, *how, state, self._rng, BUDGET)
         while not self._over():
             with deferred():
-                state = advance(
-                    *(self._rules, self._ways, chain, state, self._rng, BUDGET)
-                )
+                state = advance(*how, state, self._rng, BUDGET)
             self.effort = state.effort
             if state.todo == search_kernels.RUIN and (
                 state.step >= steps or state.best.served >= self.bound

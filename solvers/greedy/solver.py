@@ -11,7 +11,7 @@ import numpy as np
 from solvers.core.algorithm import Options, Solution
 from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.plan import Clock, rounds_of
-from solvers.core.quick import search_class
+from solvers.core.quick import choose
 from solvers.core.search import Chains
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank, time_rounds
@@ -265,7 +265,7 @@ def _improved(
     work: float,
 ) -> list[PlannedRound]:
     """Improve a schedule by a search that is bounded by what building took."""
-    search = search_class(tables, limit.left_s(), work)(
+    search = choose(tables, limit.left_s(), work).search(
         Clock(tables, uplink),
         seed=0,
         bound=len(tables.users),

@@ -10,7 +10,7 @@ from solvers.bounds.upper_bound import upper_bound
 from solvers.core.algorithm import Options, Solution
 from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.plan import Clock, rounds_of
-from solvers.core.quick import search_class
+from solvers.core.quick import choose
 from solvers.core.search import Chains, Search
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank
@@ -72,16 +72,16 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
         return Solution([], proven=True)
     limit = Limit.after(options.time_limit_s)
     best = _best(tables, uplink, _starts(tables, uplink, options, limit))
-    bound = upper_bound(tables, uplink)
+    bound, note = upper_bound(tables, uplink), None
     if count_users(best) < bound:
         iterations = _iterations(tables, options)
-        kind = search_class(tables, limit.left_s(), _work(tables, options))
+        kind, note = choose(tables, limit.left_s(), _work(tables, options))
         chains = _chains(tables, quick=kind is not Search and iterations is None)
         clock = Clock(tables, uplink)
         search = kind(clock, options.seed, bound, limit.stop_s, chains)
         found = rounds_of(search.run(clock.plan(best), iterations))
         best = _best(tables, uplink, [best, found])
-    return Solution(best, bound=bound)
+    return Solution(best, bound=bound, note=note)
 
 
 def _iterations(tables: Tables, options: Options) -> int | None:

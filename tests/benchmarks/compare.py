@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from solvers import compile_loops
 from tests.benchmarks.campaign import (
     PEERS,
     PROGRAM_USERS,
@@ -212,6 +213,8 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"{done}: {record.status}, {found}", file=sys.stderr, flush=True)
 
     if left:
+        # Each process would compile them for itself.
+        compile_loops()
         run_all(left, processes=chosen.jobs, keep=keep, solvers=solvers)
     # All runs of the folder, in the family's order, however the processes ended.
     at = {case.name: n for n, case in enumerate(CASES)}

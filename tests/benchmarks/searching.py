@@ -13,7 +13,7 @@ import time
 
 from solvers.core.limit import UNLIMITED
 from solvers.core.plan import Clock, Plan
-from solvers.core.quick import search_class
+from solvers.core.quick import choose
 from solvers.core.tables import PlannedRound, Tables
 from solvers.greedy.solver import solve_within
 from tests.instances.cases import CASES, Case, make
@@ -40,7 +40,7 @@ def searched(
     case: Case, tables: Tables, start: list[PlannedRound], *, loops: bool
 ) -> tuple[float, Plan]:
     """CPU time of a search, in s, and the plan it finds."""
-    some = search_class(tables, work=math.inf if loops else 0)
+    some = choose(tables, work=math.inf if loops else 0).search
     search = some(Clock(tables, case.uplink), 0, len(tables.users))
     plan = search.clock.plan(start)
     started = time.process_time()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solvers import Problem, Uplink
-from solvers.bounds import path_gains, path_grid, path_kernels, path_network
-from solvers.bounds.path_bound import Evaluated, Relaxation, relaxation
+from solvers.bounds import path_grid, path_kernels
+from solvers.bounds.path_bound import Relaxation, relaxation
 from solvers.bounds.path_network import Part
 from solvers.core.compiling import COMPILED
-from solvers.core.tables import Floats, Tables
+from solvers.core.tables import Tables
 from tests.solvers.bounds.test_path_bound import CASES, FEW, KINDS
 from tests.solvers.strategies import problems
 
@@ -28,18 +30,9 @@ def some_part(relaxed: Relaxation, rng: np.random.Generator) -> Part:
     )
 
 
-def evaluated(
-    relaxed: Relaxation,
-    multipliers: Floats,
-    part: Part,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    compiled: bool,
-) -> Evaluated:
-    """Evaluate with or without the compiled loops."""
-    monkeypatch.setattr(path_network, "COMPILED", compiled)
-    monkeypatch.setattr(path_gains, "COMPILED", compiled)
-    return relaxed.evaluate(multipliers, part)
+def with_loops(relaxed: Relaxation, loops: bool) -> Relaxation:
+    """Return the same with or without the compiled loops."""
+    return replace(relaxed, network=replace(relaxed.network, loops=loops))
 
 
 @pytest.mark.parametrize(("kind", "uplink"), CASES)
@@ -68,17 +61,17 @@ def test_both_find_the_same(
         tries = [(start + noise, everything), (start + noise, some_part(relaxed, rng))]
         for multipliers, part in [*tries, (0 * start, everything)]:
             one, other = (
-                evaluated(relaxed, multipliers, part, monkeypatch, compiled=compiled)
-                for compiled in (False, True)
+                with_loops(relaxed, loops).evaluate(multipliers, part)
+                for loops in (False, True)
             )
             for mine, theirs in zip(one, other, strict=True):
                 assert np.array_equal(mine, theirs)
             priced = relaxed.priced(multipliers, part)
             gains, network = relaxed.gains(priced), relaxed.network
             rests = []
-            for compiled in (False, True):
-                monkeypatch.setattr(path_network, "COMPILED", compiled)
-                rests.append(network.rest(gains, priced.between))
+            for loops in (False, True):
+                some = replace(network, loops=loops)
+                rests.append(some.rest(gains, priced.between))
             for mine, theirs in zip(*rests, strict=True):
                 assert np.array_equal(mine, theirs)
             # A path is its first load, and what begins after it.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from solvers import UPLINKS, Block, Problem, Uplink
+from solvers import UPLINKS, Block, Problem, Uplink, solve
 from solvers.core import insertion, loops, moves, quick
 from solvers.core.arrays import Rows, Rules
 from solvers.core.compiling import COMPILED
@@ -277,7 +277,7 @@ def test_numpy_searches_what_loops_cannot_hold(change: dict[str, Any]) -> None:
     tables = Tables(problem.model_copy(update=change))
     with pytest.raises(ValueError, match="than loops hold"):
         LoopSearch(Clock(tables, "dynamic"), seed=0, bound=4)
-    assert quick.search_class(tables) is Search
+    assert quick.choose(tables) == (Search, None)
 
 
 @given(st.lists(st.floats(0, 1e6) | st.sampled_from([1.0, 2.0**-53, 2.0**-54, 1e-16])))
@@ -325,12 +325,15 @@ def test_memory_may_be_larger_than_any_integer_of_64_bits() -> None:
 @pytest.mark.parametrize(
     ("left_s", "work", "compiles", "pays"),
     [
-        (None, 1e6, True, True),
+        (None, 1e6, True, False),
+        (None, 1e7, True, True),
+        (None, 1e6, False, True),
         (None, 1e4, False, False),
         (5.0, 1e6, False, True),
         (5.0, 1e6, True, False),
         (60.0, 1e6, True, False),
-        (200.0, 1e6, True, True),
+        (200.0, 1e6, True, False),
+        (200.0, math.inf, True, True),
         (0.5, 1e6, False, False),
     ],
 )
@@ -351,6 +354,20 @@ def test_a_short_limit_does_not_wait_for_the_compiler(
     )
     monkeypatch.setattr(loops, "kept", lambda: kept)
     loads = kept or left_s > 200
-    assert quick.search_class(tables, left_s) is (LoopSearch if loads else Search)
+    expected = (LoopSearch, None) if loads else (Search, quick.NOT_COMPILED)
+    assert quick.choose(tables, left_s) == expected
     monkeypatch.setattr(loops, "missing", lambda: True)
-    assert quick.search_class(tables, left_s) is Search
+    assert quick.choose(tables, left_s) == (Search, None)
+
+
+def test_what_searches_without_loops_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where numba could make them, and the limit is too short to wait for that."""
+    problem = seeded_problem(
+        np.random.default_rng(4), sharing="crossing", users=9, models=4, deadlines="own"
+    )
+    monkeypatch.setattr(quick, "LEAST_S", 0.0)
+    for kept in (False, True):
+        monkeypatch.setattr(loops, "kept", lambda kept=kept: kept)
+        found = solve(problem, "local-search", time_limit_s=0.5)
+        assert found.served < found.bound  # else there is nothing to search for
+        assert found.note == (None if kept else quick.NOT_COMPILED)

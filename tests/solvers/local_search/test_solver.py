@@ -24,6 +24,7 @@ from solvers import (
 from solvers.core import moves
 from solvers.core.moves import MOVE_SHARES
 from solvers.core.plan import Clock, Plan, served
+from solvers.core.quick import Choice
 from solvers.core.search import CHAINS, Chains, Search
 from solvers.core.tables import Tables
 from solvers.local_search import solver as local_search
@@ -230,7 +231,7 @@ def test_chains_are_longer_in_loops_that_only_a_time_limit_ends(
 
     if not quick:
         monkeypatch.setattr(local_search, "Search", Noted)
-    monkeypatch.setattr(local_search, "search_class", lambda *_: Noted)
+    monkeypatch.setattr(local_search, "choose", lambda *_: Choice(Noted))
     solve(problem, "local-search", **limits)
     assert chains == [Chains(first, 2.0, 1.0)]
 
