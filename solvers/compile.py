@@ -26,7 +26,7 @@ Outcome: TypeAlias = Literal["there", "compiled", "not kept"]
 def compile_loops(
     tell: Callable[[str], object] = lambda _: None,
 ) -> Mapping[str, Outcome]:
-    """Compile the loops of ``local-search`` and ``branch`` where they are not there.
+    """Compile the loops of ``local-search``, ``dp`` and ``branch``, if not there.
 
     Results are the same without loops, and take several times as long. What is compiled
     is kept beside the package or in the user's folder for caches.
@@ -56,9 +56,12 @@ def compile_loops(
         )
     from solvers.branch import loops as of_branch
     from solvers.core import loops as of_search
+    from solvers.dp import solver as dp
+    from solvers.dp import visits
 
     makers: tuple[tuple[str, Callable[[], bool], Callable[[], None]], ...] = (
         ("local-search", of_search.kept, lambda: of_search.make(_tables())),
+        ("dp", visits.kept, lambda: dp.make_loops(_tables())),
         ("branch", of_branch.are_kept, lambda: _make_branch(of_branch.make)),
     )
     found: dict[str, Outcome] = {}

@@ -12,6 +12,7 @@ more spectrum and no more time.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -89,6 +90,11 @@ class Log:
     def __len__(self) -> int:
         return len(self._columns)
 
+    @property
+    def count(self) -> int:
+        """Entry of the next visit that is recorded."""
+        return self._count
+
     def add(self, parents: Ints, model: int, users: Ints) -> Ints:
         """Record visits (or parts of one) and return their entries; 0 is the start."""
         self._starts.append(self._count)
@@ -101,7 +107,7 @@ class Log:
         """Trace (model, users) of each step from an entry back to the start."""
         steps = []
         while entry:
-            column = int(np.searchsorted(self._starts, entry, side="right")) - 1
+            column = bisect_right(self._starts, entry) - 1
             parents, model, users = self._columns[column]
             row = entry - self._starts[column]
             steps.append((model, int(users[row])))
@@ -270,10 +276,11 @@ def prune(labels: Labels, potential: Floats, target: float, width: int) -> Label
         return labels
     group = labels.users * (int(labels.depth.max()) + 2) + labels.depth + 1
     order = np.lexsort((labels.spectrum, labels.time_s, group))
-    group, spectrum = group[order], labels.spectrum[order]
-    # Decreasing offsets restart the running minimum in every group.
-    level = spectrum - group * (2 * float(spectrum.max()) + 1)
-    best_before = np.concatenate(([np.inf], np.minimum.accumulate(level)[:-1]))
+    # Decreasing offsets restart the running minimum in every group: of ranks, for a
+    # small spectrum less a large offset would be rounded.
+    values, rank = np.unique(labels.spectrum[order], return_inverse=True)
+    level = rank - np.unique(group[order], return_inverse=True)[1] * len(values)
+    best_before = np.concatenate(([len(values)], np.minimum.accumulate(level)[:-1]))
     kept = order[level < best_before]
     if len(kept) > width:
         kept = kept[_spread(labels.users[kept], potential[kept], width)]

@@ -19,6 +19,7 @@ from solvers.core.limit import Limit
 from solvers.core.orders import depth_first, depth_first_orders
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import time_rounds
+from solvers.dp import visits
 from solvers.dp.flow_shop import flow_shop
 from solvers.dp.reorder import MIN_GAIN, neighbouring_orders
 from solvers.dp.walks import Search, Walk, planned, walk
@@ -96,7 +97,7 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     found = prices(tables, uplink, Limit.after(limit.left_s(PRICES_SHARE)))
     if not found.bound:
         return Solution([], proven=True)
-    search = Search(tables, forest, found, uplink, deadline_s)
+    search = Search(tables, forest, found, uplink, deadline_s, loops=visits.kept())
     walked = _first_walks(search, limit)
     rounds = planned(search, walked) if walked is not None else []
     if uplink == "dynamic" and count_users(rounds) < found.bound:
@@ -111,6 +112,17 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     if limit.passed():
         rounds = _better(search, rounds)
     return Solution(rounds, bound=search.prices.bound)
+
+
+def make_loops(tables: Tables) -> None:
+    """Go through the loops of a small problem that dp takes, which compiles them."""
+    supported = check(tables)
+    assert supported is not None
+    forest, deadline_s = supported
+    found = prices(tables, "static")
+    search = Search(tables, forest, found, "static", deadline_s, loops=True)
+    order = depth_first_orders(tables, forest)[0]
+    walk(search, order, target=1, width=WIDTH)
 
 
 def _better(search: Search, rounds: list[PlannedRound]) -> list[PlannedRound]:

@@ -21,21 +21,20 @@ from solvers.dp.labels import (
     start,
     stops,
 )
-from solvers.tolerance import TIME_TOLERANCE_S
+from solvers.dp.visits import HALF_TOLERANCE, Goal, remaining_worth, visit
 from solvers.uplink import Uplink
-
-HALF_TOLERANCE = TIME_TOLERANCE_S / 2
 
 
 @dataclass(frozen=True)
 class Search:
-    """The data common to all orders of one problem."""
+    """The data common to all orders of one problem; ``loops`` only save time."""
 
     tables: Tables
     forest: Forest
     prices: Prices
     uplink: Uplink
     deadline_s: float
+    loops: bool = False
 
 
 @dataclass(frozen=True)
@@ -289,11 +288,10 @@ def _backwards(
     target: int,
     width: int,
 ) -> tuple[Labels, _Best]:
-    """Extend every label by a visit at its beginning, batch by batch from the last.
+    """Extend every label by a visit at its beginning.
 
     Time is when the resident path must be loaded, negated; spectrum is the sum of w/s
-    over the users served, as a share of the band. The users not yet in the visit are
-    those of least demand.
+    over the users served, as a share of the band.
     """
     tables, prices = search.tables, search.prices
     # Nodes that this stop does not hold must be loaded after it, so before the time.
@@ -301,74 +299,21 @@ def _backwards(
     labels = labels._replace(
         depth=np.minimum(labels.depth, stop.shared), time_s=labels.time_s + left
     )
-    users = tables.users_of[stop.model]
-    demand = np.concatenate(([0.0], np.cumsum(tables.demand_s[users])))
-    latency = tables.latency_s[stop.model]
-    sizes = np.flatnonzero(np.isfinite(latency))[1:]
-    cost = prices.model_cost[stop.model]
-    value_to_go = stop.value_to_go[-1]
     entering = labels._replace(depth=np.full(len(labels.users), stop.depth))
-    # Indexed by the number of users to be served that are not yet in the visit.
-    waiting: list[list[Labels]] = [[] for _ in range(len(users) + 1)]
-    enters = labels.users + _remaining_worth_static(prices, labels) + value_to_go
-    for count in range(len(users), 0, -1):
-        hopeful = enters + count - cost[count] >= target - 1e-6
-        arriving = entering.take(np.flatnonzero(hopeful))
-        arriving = arriving._replace(users=arriving.users + count)
-        here = join([*waiting[count], arriving])
-        if not len(here.users):
-            continue
-        potential = (
-            here.users
-            + _remaining_worth_static(prices, here)
-            + value_to_go
-            - cost[count]
-        )
-        here = prune(here, potential, target, width)
-        fit = sizes[sizes <= count]
-        begin = -here.time_s - latency[fit, None]
-        share = (demand[count] - demand[count - fit])[:, None] / np.where(
-            begin > 0, begin, np.inf
-        )
-        band = here.spectrum + share
-        row, which = np.nonzero((begin > 0) & (band <= 1 + HALF_TOLERANCE))
-        if not len(row):
-            continue
-        size = fit[row]
-        made = Labels(
-            here.users[which],
-            here.depth[which],
-            -begin[row, which],
-            band[row, which],
-            log.add(here.entry[which], stop.model, size),
-        )
-        # Rows are sorted by size.
-        ends = np.searchsorted(row, np.arange(len(fit) + 1))
-        for i, b in enumerate(fit.tolist()):
-            if ends[i + 1] > ends[i]:
-                part = slice(int(ends[i]), int(ends[i + 1]))
-                waiting[count - b].append(made.take(part))
-    if waiting[0]:
-        new = join(waiting[0])
+    goal = Goal(stop.value_to_go[-1], target, width)
+    new = visit(*(tables, prices, stop.model, entering, goal, log), loops=search.loops)
+    if len(new.users):
         load_s = tables.load_s(None, stop.model)
-        value = new.users + _remaining_worth_static(prices, new, load_s)
+        value = new.users + remaining_worth(prices, new, load_s)
         done = np.flatnonzero(
             (-new.time_s >= load_s - HALF_TOLERANCE) & (new.users >= target)
         )
         best = _best_of(new.take(done), value[done], best)
         labels = join([labels, new])
     leaving = stop.leaving_s[labels.depth + 1]
-    potential = labels.users + _remaining_worth_static(prices, labels, leaving)
+    potential = labels.users + remaining_worth(prices, labels, leaving)
     potential += stop.value_to_go[labels.depth + 1]
     return prune(labels, potential, target, width), best
-
-
-def _remaining_worth_static(
-    prices: Prices, labels: Labels, load_s: Floats | float = 0.0
-) -> Floats:
-    """Worth of the GPU time and band that remain, after a load."""
-    gpu = prices.worth(-labels.time_s - load_s)
-    return gpu + prices.band_worth * (prices.band_limit - labels.spectrum)
 
 
 def _rounds_backwards(

@@ -19,10 +19,16 @@ from solvers.core import loops as of_search
 from solvers.core.loops import LoopSearch
 from solvers.core.plan import Clock
 from solvers.core.tables import Tables
+from solvers.dp import visit_kernels, visits
 from tests.solvers.strategies import Deadlines, Sharing, seeded_problem
 
 REPOSITORY = Path(__file__).parents[2]
-ENTRIES = (*of_branch.ENTRIES, of_search.fill, of_search.advance)
+ENTRIES = (
+    *of_branch.ENTRIES,
+    of_search.fill,
+    of_search.advance,
+    visit_kernels.visits,
+)
 
 
 def counts() -> list[int]:
@@ -55,6 +61,8 @@ def test_nothing_is_left_to_compile() -> None:
             loops=True,
         )
         LoopSearch(Clock(tables, uplink), seed=0, bound=10).run((), 5)
+        if sharing == "laminar":
+            solve(problem, "dp", uplink=uplink)
     assert counts() == [1] * len(ENTRIES)
 
 
@@ -91,12 +99,17 @@ def test_what_is_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(of_search, "make", lambda *_: made.append("local-search"))
     monkeypatch.setattr(of_branch, "make", lambda *_: made.append("branch"))
+    monkeypatch.setattr(visits, "kept", lambda: True)
     monkeypatch.setattr(of_search, "kept", lambda: "local-search" in made)
     monkeypatch.setattr(of_branch, "are_kept", lambda: False)
     found = compile_loops(told.append)
     assert told == ["local-search", "branch"]
-    assert found == {"local-search": "compiled", "branch": "not kept"}
-    assert compile_loops() == {"local-search": "there", "branch": "not kept"}
+    assert found == {
+        "local-search": "compiled",
+        "dp": "there",
+        "branch": "not kept",
+    }
+    assert compile_loops() == {**found, "local-search": "there"}
 
 
 @pytest.mark.parametrize(
