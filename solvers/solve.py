@@ -127,6 +127,7 @@ def solve(
         raise ArgumentError(f"name must be a text, found {name!r}")
     # Imported here, so that importing a name or an error does not wait for numpy.
     from solvers.bounds.upper_bound import upper_bound
+    from solvers.core.limit import Limit
     from solvers.core.timing import make_schedule
     from solvers.schedule import Result
 
@@ -143,6 +144,7 @@ def solve(
         entry = OWN._replace(sharing=sharing)
         name = name or name_of(solver) + ("" if sharing else NO_SHARING)
     started = time.perf_counter()
+    limit = Limit.after(time_limit_s if entry.limited else None)
     tables = _supported(problem, entry, name, uplink)
     options = Options(time_limit_s, seed, mip, iterations, quick)
     if isinstance(solver, str):
@@ -152,7 +154,7 @@ def solve(
         found = Solution(planned_rounds(tables, answer, uplink, name))
     bound = found.bound
     if bound is None and not found.proven:
-        bound = upper_bound(tables, uplink)
+        bound = upper_bound(tables, uplink, limit)
     schedule = make_schedule(tables, found.rounds, uplink, solver=name, bound=bound)
     if schedule is None:
         raise AssertionError(f"{name} returned rounds that are not feasible")

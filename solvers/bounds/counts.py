@@ -179,7 +179,13 @@ def weighted(
     return Rows(chosen, worth[np.searchsorted(weight, chosen)])
 
 
-def least_bound(tables: Tables, charges: Charges, around: float, bound: int) -> int:
+def least_bound(
+    tables: Tables,
+    charges: Charges,
+    around: float,
+    bound: int,
+    limit: Limit = UNLIMITED,
+) -> int:
     """Lower a bound on the users of ``dynamic`` while there is no time for as many.
 
     Parameters
@@ -189,6 +195,8 @@ def least_bound(tables: Tables, charges: Charges, around: float, bound: int) -> 
         overlap, and with laminar sharing.
     around, bound
         The weight of uploads in the λ-bound, and the bound.
+    limit
+        The bound is not lowered after it.
 
     Notes
     -----
@@ -203,9 +211,9 @@ def least_bound(tables: Tables, charges: Charges, around: float, bound: int) -> 
     while bound > 0:
         for number, limits in enumerate(each):
             if number not in rows:
-                rows[number] = weighted(charges, limits, around)
+                rows[number] = weighted(charges, limits, around, limit)
             labels, complete = counts_within(
-                charges, limits, rows[number], bound, UNLIMITED
+                charges, limits, rows[number], bound, limit
             )
             if len(labels.users) or not complete:
                 return bound

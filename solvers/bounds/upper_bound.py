@@ -36,7 +36,7 @@ REACH = 1.25
 CONVEX_USERS = 20_000
 
 
-def upper_bound(tables: Tables, uplink: Uplink) -> int:
+def upper_bound(tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED) -> int:
     """Bound the users that any schedule can serve, for any kind of sharing.
 
     Let T be the latest deadline. The GPU loads and computes one thing at a time, so
@@ -57,6 +57,8 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
     ----------
     tables, uplink
         The problem, with or without sharing, and the discipline.
+    limit
+        The λ-bound is not lowered after it.
 
     Returns
     -------
@@ -77,13 +79,15 @@ def upper_bound(tables: Tables, uplink: Uplink) -> int:
     plain = tables.problem.residency == "previous" and not tables.problem.overlap
     if not most or not plain:
         return most
+    if limit.passed():
+        return most
     if uplink == "static" and _few(tables):
-        return min(most, visit_prices(tables, charges).bound)
+        return min(most, visit_prices(tables, charges, limit).bound)
     one = tables.common_deadline_s is not None and tables.releases_zero
     laminar = isinstance(build_forest(tables), Forest)
     if uplink == "dynamic" and one and laminar and len(tables.users) <= MANY_USERS:
         ((_, chosen, _),) = found
-        return least_bound(tables, charges, float(chosen.upload[0]), most)
+        return least_bound(tables, charges, float(chosen.upload[0]), most, limit)
     return most
 
 

@@ -15,6 +15,7 @@ from solvers.core.search import Chains, Search
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank
 from solvers.dp import solver as dp
+from solvers.dp import visits
 from solvers.errors import RefusalError
 from solvers.greedy import solver as greedy
 from solvers.uplink import Uplink
@@ -47,6 +48,10 @@ DP_SIZE_PER_S: dict[Uplink, int] = {
     "static": 15_000,
     "dynamic": 600_000,
 }
+DP_SIZE_PER_S_IN_LOOPS = 600_000
+
+# Share of what is left of a time limit that the bound may take.
+BOUND_SHARE = 0.25
 
 
 def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
@@ -70,9 +75,12 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     """
     if not tables.active:
         return Solution([], proven=True)
-    limit = Limit.after(options.time_limit_s)
-    best = _best(tables, uplink, _starts(tables, uplink, options, limit))
-    bound, note = upper_bound(tables, uplink), None
+    limit, note = Limit.after(options.time_limit_s), None
+    starts, bound = _starts(tables, uplink, options, limit)
+    best = _best(tables, uplink, starts)
+    if bound is None:
+        part = Limit.after(limit.left_s(BOUND_SHARE))
+        bound = upper_bound(tables, uplink, part)
     if count_users(best) < bound:
         iterations = _iterations(tables, options)
         kind, note = choose(tables, limit.left_s(), _work(tables, options))
@@ -114,19 +122,34 @@ def _best(
 
 def _starts(
     tables: Tables, uplink: Uplink, options: Options, limit: Limit
-) -> list[list[PlannedRound]]:
-    """Make plans to start from: greedy's whole, dp's in half of the time left."""
+) -> tuple[list[list[PlannedRound]], int | None]:
+    """Make plans to start from: greedy's whole, dp's in half of the time left.
+
+    With a time limit there is the bound of dp as well, if it solves the same problem:
+    another one would take as much time again.
+    """
     work = _work(tables, options)
     found = greedy.solve_within(tables, uplink, UNLIMITED, limit, work=work)
-    starts = [list(found.rounds)]
-    most = float(DP_SIZE[uplink])
-    if options.time_limit_s is not None:
-        most = min(most, DP_SIZE_PER_S[uplink] * options.time_limit_s)
-    if len(tables.users) * len(tables.active) <= most:
+    starts, bound = [list(found.rounds)], None
+    limited = options.time_limit_s is not None
+    if len(tables.users) * len(tables.active) <= _dp_size(uplink, options):
         # A plan that is feasible without cache and overlap is feasible with them.
         rules = {"residency": "previous", "overlap": False}
-        plain = Tables(tables.problem.model_copy(update=rules), tables.sharing)
+        problem = tables.problem
+        plain = Tables(problem.model_copy(update=rules), tables.sharing)
         with suppress(RefusalError):
             part = replace(options, time_limit_s=limit.left_s(0.5))
-            starts.append(list(dp.solve(plain, uplink, part).rounds))
-    return starts
+            other = dp.solve(plain, uplink, part)
+            starts.append(list(other.rounds))
+            if limited and problem.residency == "previous" and not problem.overlap:
+                bound = count_users(other.rounds) if other.proven else other.bound
+    return starts, bound
+
+
+def _dp_size(uplink: Uplink, options: Options) -> float:
+    """Return the product of users and models up to which dp provides a start."""
+    if options.time_limit_s is None:
+        return DP_SIZE[uplink]
+    if uplink == "static" and visits.kept():
+        return DP_SIZE_PER_S_IN_LOOPS * options.time_limit_s
+    return min(DP_SIZE[uplink], DP_SIZE_PER_S[uplink] * options.time_limit_s)
