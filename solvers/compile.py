@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from solvers.core.tables import Tables
+    from solvers.dp.visits import Visiting
     from solvers.uplink import Uplink
 
 MODELS = {
@@ -56,12 +57,11 @@ def compile_loops(
         )
     from solvers.branch import loops as of_branch
     from solvers.core import loops as of_search
-    from solvers.dp import solver as dp
-    from solvers.dp import visits
+    from solvers.dp import visit_loops
 
     makers: tuple[tuple[str, Callable[[], bool], Callable[[], None]], ...] = (
         ("local-search", of_search.kept, lambda: of_search.make(_tables())),
-        ("dp", visits.kept, lambda: dp.make_loops(_tables())),
+        ("dp", visit_loops.kept, lambda: _walk(visit_loops.visit)),
         ("branch", of_branch.are_kept, lambda: _make_branch(of_branch.make)),
     )
     found: dict[str, Outcome] = {}
@@ -73,6 +73,12 @@ def compile_loops(
         make()
         found[name] = "compiled" if kept() else "not kept"
     return found
+
+
+def _walk(visit: Visiting) -> None:
+    from solvers.dp.solver import walk_once
+
+    walk_once(_tables(), visit)
 
 
 def _make_branch(make: Callable[[Tables, Uplink], None]) -> None:

@@ -17,6 +17,7 @@ IMPORTS = {
     "edgesim/online/__init__.py",
     "solvers/__init__.py",
     "solvers/core/quick.py",  # the compiled loops
+    "solvers/dp/visits.py",  # too
     "solvers/registry.py",
     "edgesim/experiment/policies.py",  # shipped policies
     "edgesim/profiling/zoo.py",  # libraries of networks

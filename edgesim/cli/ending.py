@@ -12,6 +12,7 @@ from types import FrameType
 
 from edgesim.plugins import Ending
 from edgesim.storage.rescue import is_signal_taken, save_all
+from solvers.core.interrupts import handler_of
 from solvers.temporary import remove_held
 
 GRACE_S = 1.0
@@ -116,7 +117,7 @@ def _watch(
     """Wait for a signal that ends the process, and then for its end."""
     while found := os.read(reader, 1):
         number = found[0]
-        if signal.getsignal(number) is not end:
+        if handler_of(number) is not end:
             continue  # ignored, or somebody else's to handle
         if heard.wait(GRACE_S) and ended.wait(UNWINDING_S):
             return

@@ -177,6 +177,7 @@ def _fill_compiled(
     """Do what :func:`_fill` does."""
     kept = size + (not group.last)
     for g in range(len(group.models)):
+        # Arrays and numbers are converted without any Python: interrupts need not wait.
         fill_batches(
             table,
             worth[g],

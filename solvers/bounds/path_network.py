@@ -14,7 +14,7 @@ import numpy as np
 
 from solvers.bounds.path_kernels import Arcs, Grid, trace, walk, walk_back
 from solvers.bounds.path_memory import Flags, Group, Kind, Memory
-from solvers.core.compiling import COMPILED
+from solvers.core.compiling import COMPILED, call
 from solvers.core.tables import Floats, Ints, Tables
 
 # A step that no grid has.
@@ -256,7 +256,10 @@ class Network:
         value = float(grid.served[-1].max())
         if value <= 0:
             return Path(0.0, [], [], 0)
-        batches, visits, begins = (trace if self.loops else self._trace)(grid)
+        if self.loops:
+            batches, visits, begins = call(trace, grid)
+        else:
+            batches, visits, begins = self._trace(grid)
         stops = [
             Stop(
                 step,
@@ -331,7 +334,10 @@ class Network:
             left=np.full((rows, models), -np.inf),
             arrived=np.full((self.last + 1, models), -np.inf),
         )
-        (walk if self.loops else self._walk)(grid)
+        if self.loops:
+            call(walk, grid)
+        else:
+            self._walk(grid)
         return grid
 
     def rest(self, gains: Gains, between: Floats) -> tuple[Floats, Floats]:
@@ -355,8 +361,11 @@ class Network:
         """
         found = np.zeros((self.last + 1, len(self.model_of)))
         begins = np.zeros((self.last + 1, len(self.models)))
-        walk = walk_back if self.loops else self._walk_back
-        walk(self._arcs, gains.table, between, found, begins)
+        table = gains.table
+        if self.loops:
+            call(walk_back, self._arcs, table, between, found, begins)
+        else:
+            self._walk_back(self._arcs, table, between, found, begins)
         return found, begins
 
     def _walk_back(

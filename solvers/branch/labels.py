@@ -24,6 +24,7 @@ from solvers.branch.label_kernels import (
     expand,
     expand_back,
 )
+from solvers.core.compiling import call
 from solvers.core.tables import Floats, Ints, PlannedRound, Rounds
 from solvers.core.timing import time_rounds
 from solvers.tolerance import granted
@@ -125,7 +126,7 @@ def look_at_all(
             some = _taken(labels, slice(start, start + SLICE))
             at = 0
             while at < len(some.model):
-                at, count, tried = further(rules, some, at, target, TRIES, room)
+                at, count, tried = call(further, rules, some, at, target, TRIES, room)
                 tries += tried
                 if at < 0 or tries > most_tries or out_of_time():
                     return Outcome(False, None, tries)
@@ -300,7 +301,7 @@ def _kept(parts: list[Labels], later_s: Floats, elsewhere_s: Floats) -> Labels:
     joined = _taken(joined, order)
     if len(order) == 1:
         return joined
-    return _taken(joined, ~compare(joined, later_s, elsewhere_s))
+    return _taken(joined, ~call(compare, joined, later_s, elsewhere_s))
 
 
 def _rounds(relaxed: Relaxation, done: list[_Layer], number: int) -> Rounds:

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from solvers.core.interrupts import deferred
+
 Function = TypeVar("Function", bound=Callable[..., object])
+Result = TypeVar("Result")
 
 try:
-    from numba import config, njit, typeof
+    from numba import config, njit
 except ImportError:
     COMPILED = False
 else:
@@ -48,15 +51,17 @@ def compiled(function: Function) -> Function:
     return cast("Function", made)
 
 
-def prepare(function: Callable[..., object], *arguments: object) -> None:
-    """Compile a function, or load it, for some arguments, without calling it.
+def call(function: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function that is compiled if it can be, and let interrupts wait for it.
 
-    An interrupt ends that; it must not come while numba converts arguments
+    What raises while numba converts arguments or results, named tuples for example, or
+    while LLVM frees what it compiled, ends the process
     (:mod:`solvers.core.interrupts`).
     """
-    if COMPILED:
-        of = cast("Callable[[object], object]", typeof)
-        cast("Any", function).compile(tuple(of(value) for value in arguments))
+    if not COMPILED:
+        return function(*arguments)
+    with deferred():
+        return function(*arguments)
 
 
 def kept(*functions: Callable[..., object]) -> bool:

@@ -20,7 +20,6 @@ from solvers.core import (
 from solvers.core.arrays import DYNAMIC, STATIC, UPFRONT, Rows, Rules
 from solvers.core.filling_kernels import Filling, fill
 from solvers.core.insertion import Criterion
-from solvers.core.interrupts import deferred
 from solvers.core.move_kernels import Changes
 from solvers.core.places import Bools
 from solvers.core.plan import Batch, Clock, Plan, Times, served
@@ -249,14 +248,11 @@ class LoopSearch(Search):
     ) -> tuple[Plan, Times]:
         rows, rounds, filled = self._rows(plan), len(plan), False
         how = (waiting, self._filling(criterion), self._rng)
-        compiling.prepare(
-            fill, self._rules, rows, rounds, *how, float(self.effort), BUDGET
-        )
         while not filled and not self._over():
-            with deferred():
-                rounds, filled, self.effort, _ = fill(
-                    *(self._rules, rows, rounds, *how, float(self.effort), BUDGET)
-                )
+            effort = float(self.effort)
+            rounds, filled, self.effort, _ = compiling.call(
+                fill, self._rules, rows, rounds, *how, effort, BUDGET
+            )
         plan = plan_of(rows, rounds)
         return plan, self.clock.time(plan)
 
@@ -288,10 +284,8 @@ class LoopSearch(Search):
             effort=float(self.effort),
         )
         how = (self._rules, self._ways, chain)
-        compiling.prepare(advance, *how, state, self._rng, BUDGET)
         while not self._over():
-            with deferred():
-                state = advance(*how, state, self._rng, BUDGET)
+            state = compiling.call(advance, *how, state, self._rng, BUDGET)
             self.effort = state.effort
             if state.todo == search_kernels.RUIN and (
                 state.step >= steps or state.best.served >= self.bound

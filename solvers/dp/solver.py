@@ -19,9 +19,9 @@ from solvers.core.limit import Limit
 from solvers.core.orders import depth_first, depth_first_orders
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import time_rounds
-from solvers.dp import visits
 from solvers.dp.flow_shop import flow_shop
 from solvers.dp.reorder import MIN_GAIN, neighbouring_orders
+from solvers.dp.visits import Visiting, choose
 from solvers.dp.walks import Search, Walk, planned, walk
 from solvers.errors import RefusalError
 from solvers.tolerance import TIME_TOLERANCE_S, granted
@@ -97,7 +97,9 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     found = prices(tables, uplink, Limit.after(limit.left_s(PRICES_SHARE)))
     if not found.bound:
         return Solution([], proven=True)
-    search = Search(tables, forest, found, uplink, deadline_s, loops=visits.kept())
+    search = Search(tables, forest, found, uplink, deadline_s)
+    if uplink == "static":
+        search = replace(search, visit=choose(tables, limit.left_s()))
     walked = _first_walks(search, limit)
     rounds = planned(search, walked) if walked is not None else []
     if uplink == "dynamic" and count_users(rounds) < found.bound:
@@ -114,15 +116,16 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     return Solution(rounds, bound=search.prices.bound)
 
 
-def make_loops(tables: Tables) -> None:
-    """Go through the loops of a small problem that dp takes, which compiles them."""
+def walk_once(tables: Tables, visit: Visiting) -> Walk:
+    """Walk one order of a problem that dp takes, under ``static``."""
     supported = check(tables)
-    assert supported is not None
+    if supported is None:
+        raise ValueError("nobody can be served")
     forest, deadline_s = supported
     found = prices(tables, "static")
-    search = Search(tables, forest, found, "static", deadline_s, loops=True)
+    search = Search(tables, forest, found, "static", deadline_s, visit)
     order = depth_first_orders(tables, forest)[0]
-    walk(search, order, target=1, width=WIDTH)
+    return walk(search, order, target=1, width=WIDTH)
 
 
 def _better(search: Search, rounds: list[PlannedRound]) -> list[PlannedRound]:

@@ -41,8 +41,6 @@ class Visit(NamedTuple):
         Price of its first n users, shape (K+1,).
     value_to_go
         What later visits can add.
-    depth
-        Nodes that its labels have resident.
     target
         Users that a schedule must serve.
     tolerance
@@ -58,7 +56,6 @@ class Visit(NamedTuple):
     sizes: Ints
     cost: Floats
     value_to_go: float
-    depth: int
     target: float
     tolerance: float
     most_band: float

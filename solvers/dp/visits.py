@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import importlib
+import importlib.util
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 
 from solvers.bounds.prices import Prices
-from solvers.core import compiling
 from solvers.core.tables import Floats, Ints, Tables
 from solvers.dp.labels import POTENTIAL_TOLERANCE, Labels, Log, join, prune
-from solvers.dp.visit_kernels import Visit, Worths, visits
 from solvers.tolerance import TIME_TOLERANCE_S
 
 HALF_TOLERANCE = TIME_TOLERANCE_S / 2
 
-
-def kept() -> bool:
-    """Whether the loops were compiled before."""
-    return compiling.COMPILED and compiling.kept(visits)
+# Loading the loops takes some 0.3 s, as long as walks of so many users.
+LEAST_USERS = 60
+LEAST_S = 1.0
 
 
 class Goal(NamedTuple):
@@ -29,6 +28,35 @@ class Goal(NamedTuple):
     width: int
 
 
+class Visiting(Protocol):
+    """Extends labels by a visit: :func:`visit`, or its twin in loops."""
+
+    def __call__(
+        self,
+        tables: Tables,
+        prices: Prices,
+        model: int,
+        entering: Labels,
+        goal: Goal,
+        log: Log,
+    ) -> Labels:
+        """As :func:`visit`."""
+
+
+def choose(tables: Tables, left_s: float | None) -> Visiting:
+    """Choose what makes visits of a problem, with a time limit or none.
+
+    That is loops where they were compiled before, and it pays to load them; they find
+    the same.
+    """
+    if len(tables.users) < LEAST_USERS or (left_s is not None and left_s < LEAST_S):
+        return visit
+    if importlib.util.find_spec("numba") is None:
+        return visit
+    loops = importlib.import_module("solvers.dp.visit_loops")
+    return cast("Visiting", loops.visit) if loops.kept() else visit
+
+
 def visit(
     tables: Tables,
     prices: Prices,
@@ -36,8 +64,6 @@ def visit(
     entering: Labels,
     goal: Goal,
     log: Log,
-    *,
-    loops: bool,
 ) -> Labels:
     """Extend every label by a visit at its beginning, batch by batch from the last.
 
@@ -56,64 +82,9 @@ def visit(
         What labels must come to.
     log
         Records the batches.
-    loops
-        Whether to go through compiled loops, which find the same.
     """
-    if not len(entering.users):
-        return entering
-    users = tables.users_of[model]
-    demand_s = np.concatenate(([0.0], np.cumsum(tables.demand_s[users])))
-    latency_s = tables.latency_s[model]
-    sizes = np.flatnonzero(np.isfinite(latency_s))[1:]
+    demand_s, latency_s, sizes = batches_of(tables, model)
     cost = prices.model_cost[model]
-    if not loops:
-        return _visit(
-            *(demand_s, latency_s, sizes, cost, prices, model, entering, goal, log)
-        )
-    this = Visit(
-        demand_s=demand_s,
-        latency_s=latency_s,
-        sizes=sizes,
-        cost=cost,
-        value_to_go=float(goal.value_to_go),
-        depth=int(entering.depth[0]),
-        target=float(goal.target),
-        tolerance=POTENTIAL_TOLERANCE,
-        most_band=1 + HALF_TOLERANCE,
-        width=goal.width,
-    )
-    worths = Worths(
-        np.asarray(prices.gpu_time_s),
-        np.asarray(prices.gpu_worth),
-        float(prices.band_worth),
-        float(prices.band_limit),
-    )
-    made = visits(
-        *(this, worths, entering.users, entering.time_s, entering.spectrum),
-        *(entering.entry, log.count),
-    )
-    numbers = log.add(made.parent, model, made.size)
-    whole = np.flatnonzero(made.left == 0)
-    return Labels(
-        made.users[whole],
-        np.full(len(whole), this.depth),
-        made.time_s[whole],
-        made.spectrum[whole],
-        numbers[whole],
-    )
-
-
-def _visit(
-    demand_s: Floats,
-    latency_s: Floats,
-    sizes: Ints,
-    cost: Floats,
-    prices: Prices,
-    model: int,
-    entering: Labels,
-    goal: Goal,
-    log: Log,
-) -> Labels:
     value_to_go, target, width = goal
     most = len(demand_s) - 1
     # Indexed by the number of users to be served that are not yet in the visit.
@@ -154,6 +125,14 @@ def _visit(
                 part = slice(int(ends[i]), int(ends[i + 1]))
                 waiting[count - b].append(made.take(part))
     return join(waiting[0]) if waiting[0] else entering.take(slice(0, 0))
+
+
+def batches_of(tables: Tables, model: int) -> tuple[Floats, Floats, Ints]:
+    """Demand of the first n users, time by batch size, and sizes that can be used."""
+    users = tables.users_of[model]
+    demand_s = np.concatenate(([0.0], np.cumsum(tables.demand_s[users])))
+    latency_s = tables.latency_s[model]
+    return demand_s, latency_s, np.flatnonzero(np.isfinite(latency_s))[1:]
 
 
 def remaining_worth(

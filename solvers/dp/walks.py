@@ -21,20 +21,20 @@ from solvers.dp.labels import (
     start,
     stops,
 )
-from solvers.dp.visits import HALF_TOLERANCE, Goal, remaining_worth, visit
+from solvers.dp.visits import HALF_TOLERANCE, Goal, Visiting, remaining_worth, visit
 from solvers.uplink import Uplink
 
 
 @dataclass(frozen=True)
 class Search:
-    """The data common to all orders of one problem; ``loops`` only save time."""
+    """The data common to all orders of one problem, and what makes visits."""
 
     tables: Tables
     forest: Forest
     prices: Prices
     uplink: Uplink
     deadline_s: float
-    loops: bool = False
+    visit: Visiting = visit
 
 
 @dataclass(frozen=True)
@@ -301,7 +301,7 @@ def _backwards(
     )
     entering = labels._replace(depth=np.full(len(labels.users), stop.depth))
     goal = Goal(stop.value_to_go[-1], target, width)
-    new = visit(*(tables, prices, stop.model, entering, goal, log), loops=search.loops)
+    new = search.visit(tables, prices, stop.model, entering, goal, log)
     if len(new.users):
         load_s = tables.load_s(None, stop.model)
         value = new.users + remaining_worth(prices, new, load_s)

@@ -15,7 +15,8 @@ from solvers.core.search import Chains, Search
 from solvers.core.tables import PlannedRound, Tables, count_users
 from solvers.core.timing import rank
 from solvers.dp import solver as dp
-from solvers.dp import visits
+from solvers.dp.visits import choose as choose_visits
+from solvers.dp.visits import visit
 from solvers.errors import RefusalError
 from solvers.greedy import solver as greedy
 from solvers.uplink import Uplink
@@ -132,7 +133,8 @@ def _starts(
     found = greedy.solve_within(tables, uplink, UNLIMITED, limit, work=work)
     starts, bound = [list(found.rounds)], None
     limited = options.time_limit_s is not None
-    if len(tables.users) * len(tables.active) <= _dp_size(uplink, options):
+    most = _dp_size(tables, uplink, options.time_limit_s)
+    if len(tables.users) * len(tables.active) <= most:
         # A plan that is feasible without cache and overlap is feasible with them.
         rules = {"residency": "previous", "overlap": False}
         problem = tables.problem
@@ -146,10 +148,10 @@ def _starts(
     return starts, bound
 
 
-def _dp_size(uplink: Uplink, options: Options) -> float:
+def _dp_size(tables: Tables, uplink: Uplink, limit_s: float | None) -> float:
     """Return the product of users and models up to which dp provides a start."""
-    if options.time_limit_s is None:
+    if limit_s is None:
         return DP_SIZE[uplink]
-    if uplink == "static" and visits.kept():
-        return DP_SIZE_PER_S_IN_LOOPS * options.time_limit_s
-    return min(DP_SIZE[uplink], DP_SIZE_PER_S[uplink] * options.time_limit_s)
+    if uplink == "static" and choose_visits(tables, limit_s) is not visit:
+        return DP_SIZE_PER_S_IN_LOOPS * limit_s
+    return min(DP_SIZE[uplink], DP_SIZE_PER_S[uplink] * limit_s)

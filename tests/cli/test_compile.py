@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
 import solvers
 from solvers.core import compiling
 from tests.command import edgesim
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def compiles(monkeypatch: pytest.MonkeyPatch, found: Mapping[str, str]) -> None:
@@ -54,3 +61,37 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
         "error: edgesim compile: numba is not installed, or told to compile nothing; "
         "pip install 'edgesim[fast]'"
     ]
+
+
+SCRIPT = """
+import time
+import solvers
+from edgesim.cli import main
+from solvers.core.interrupts import deferred
+
+def compile_loops(tell):
+    with deferred():
+        tell("local-search")
+        time.sleep(60)
+
+solvers.compile_loops = compile_loops
+main()
+"""
+
+
+def test_an_interrupt_does_not_wait_for_the_compiler() -> None:
+    """Nothing is lost by ending at once."""
+    running = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, "compile"],
+        cwd=REPOSITORY,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    assert running.stderr.readline().startswith("local-search: compiling")
+    started_s = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    assert running.wait() == 130
+    assert time.monotonic() - started_s < 30
+    assert running.stderr.read() == "stopped\n"
+    running.stderr.close()

@@ -19,7 +19,8 @@ from solvers.core import loops as of_search
 from solvers.core.loops import LoopSearch
 from solvers.core.plan import Clock
 from solvers.core.tables import Tables
-from solvers.dp import visit_kernels, visits
+from solvers.dp import visit_kernels, visit_loops
+from solvers.dp.solver import walk_once
 from tests.solvers.strategies import Deadlines, Sharing, seeded_problem
 
 REPOSITORY = Path(__file__).parents[2]
@@ -62,7 +63,7 @@ def test_nothing_is_left_to_compile() -> None:
         )
         LoopSearch(Clock(tables, uplink), seed=0, bound=10).run((), 5)
         if sharing == "laminar":
-            solve(problem, "dp", uplink=uplink)
+            walk_once(tables, visit_loops.visit)
     assert counts() == [1] * len(ENTRIES)
 
 
@@ -99,7 +100,7 @@ def test_what_is_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(of_search, "make", lambda *_: made.append("local-search"))
     monkeypatch.setattr(of_branch, "make", lambda *_: made.append("branch"))
-    monkeypatch.setattr(visits, "kept", lambda: True)
+    monkeypatch.setattr(visit_loops, "kept", lambda: True)
     monkeypatch.setattr(of_search, "kept", lambda: "local-search" in made)
     monkeypatch.setattr(of_branch, "are_kept", lambda: False)
     found = compile_loops(told.append)

@@ -6,11 +6,14 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from solvers.core.interrupts import deferred
+from solvers import Uplink
+from solvers.branch.loops import make
+from solvers.core.interrupts import deferred, handler_of
 from solvers.core.loops import LoopSearch
 from solvers.core.plan import Clock
 from solvers.core.tables import Tables
@@ -34,6 +37,17 @@ def test_an_interrupt_waits_and_arrives() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_who_handles_a_signal_is_told_while_it_waits() -> None:
+    """Else what watches for signals that nobody hears would take it for another's."""
+    before = signal.getsignal(signal.SIGINT)
+    with deferred():
+        with deferred():
+            assert handler_of(signal.SIGINT) is before
+        assert handler_of(signal.SIGINT) is before
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert handler_of(signal.SIGINT) is signal.getsignal(signal.SIGINT) is before
+
+
 def test_other_threads_defer_nothing() -> None:
     """Only the main thread may set handlers, and only it is interrupted."""
     found = []
@@ -55,13 +69,28 @@ def test_a_search_in_loops_survives_interrupts_at_any_time() -> None:
         rng, sharing="crossing", users=12, models=4, deadlines="own"
     )
     search = LoopSearch(Clock(Tables(problem), "dynamic"), seed=0, bound=10**6)
-    search.run((), 5)
+    survives(lambda: search.run((), 3), rng)
 
-    def run(delay_s: float) -> None:
+
+@pytest.mark.parametrize("uplink", ["static", "dynamic"])
+def test_labels_in_loops_survive_interrupts_at_any_time(uplink: Uplink) -> None:
+    """Their arguments are named tuples, too."""
+    rng = np.random.default_rng(4)
+    problem = seeded_problem(
+        rng, sharing="laminar", users=6, models=2, deadlines="common"
+    )
+    tables = Tables(problem)
+    survives(lambda: make(tables, uplink), rng)
+
+
+def survives(run: Callable[[], object], rng: np.random.Generator) -> None:
+    """Interrupt what is run again and again; the first time it may be loaded."""
+
+    def interrupted(delay_s: float) -> None:
         threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGINT)).start()
         while True:
-            search.run((), 3)
+            run()
 
     for delay_s in rng.uniform(0.001, 0.01, 60):
         with pytest.raises(KeyboardInterrupt):
-            run(float(delay_s))
+            interrupted(float(delay_s))
