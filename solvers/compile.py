@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from solvers.core.knapsack import Sums
     from solvers.core.tables import Tables
     from solvers.dp.visits import Visiting
     from solvers.uplink import Uplink
@@ -27,7 +28,7 @@ Outcome: TypeAlias = Literal["there", "compiled", "not kept"]
 def compile_loops(
     tell: Callable[[str], object] = lambda _: None,
 ) -> Mapping[str, Outcome]:
-    """Compile the loops of ``local-search``, ``dp`` and ``branch``, if not there.
+    """Compile the loops of bounds, ``local-search``, ``dp`` and ``branch``, once.
 
     Results are the same without loops, and take several times as long. What is compiled
     is kept beside the package or in the user's folder for caches.
@@ -35,12 +36,12 @@ def compile_loops(
     Parameters
     ----------
     tell
-        Is told the name of a solver before its loops are compiled.
+        Is told the name of a solver, or ``bounds``, before its loops are compiled.
 
     Returns
     -------
     mapping
-        By solver: its loops were there, are there now, or can be kept nowhere.
+        By that name: its loops were there, are there now, or can be kept nowhere.
 
     Raises
     ------
@@ -57,11 +58,13 @@ def compile_loops(
         )
     from solvers.branch import loops as of_branch
     from solvers.core import loops as of_search
+    from solvers.core import sum_loops
     from solvers.dp import visit_loops
 
     makers: tuple[tuple[str, Callable[[], bool], Callable[[], None]], ...] = (
         ("local-search", of_search.kept, lambda: of_search.make(_tables())),
         ("dp", visit_loops.kept, lambda: _walk(visit_loops.visit)),
+        ("bounds", sum_loops.kept, lambda: _add(sum_loops.least_sums)),
         ("branch", of_branch.are_kept, lambda: _make_branch(of_branch.make)),
     )
     found: dict[str, Outcome] = {}
@@ -73,6 +76,12 @@ def compile_loops(
         make()
         found[name] = "compiled" if kept() else "not kept"
     return found
+
+
+def _add(sums: Sums) -> None:
+    import numpy as np
+
+    sums(np.zeros((1, 2)), np.zeros((1, 3)))
 
 
 def _walk(visit: Visiting) -> None:

@@ -6,7 +6,7 @@ import time
 
 
 def compile_() -> None:
-    """Compile the loops of local-search, dp and branch, once an installation.
+    """Compile the loops of local-search, dp, branch and bounds, once an installation.
 
     They need numba. Results are the same without them, and take several times as long.
     """

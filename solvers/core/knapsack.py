@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -13,6 +16,11 @@ from solvers.core.tables import Floats, Ints, PlannedRound, Tables
 
 # Sums that a merge computes at once: few enough to stay in a processor's cache.
 SUMS_AT_ONCE = 2**15
+
+# Above so many sums at most, it pays to load a loop.
+LOOP_WORK = 3e8
+
+Sums: TypeAlias = Callable[[Floats, Floats], Floats]
 
 
 def batch_costs(latency_s: Floats, users: int) -> tuple[Floats, Ints]:
@@ -192,11 +200,11 @@ def _merge(left: Part, right: Part, limit: float) -> Part:
     """Add two parts: the (min,+) convolution of their costs."""
     if len(left.cost) == 1:
         return Part(_trimmed(right.cost, limit).copy(), right.model, right.merged)
-    total = _least_sums(left.cost[None], right.cost[None])[0]
+    total = least_sums(left.cost[None], right.cost[None])[0]
     return Part(_trimmed(total, limit).copy(), merged=(left, right))
 
 
-def _least_sums(left: Floats, right: Floats) -> Floats:
+def least_sums(left: Floats, right: Floats) -> Floats:
     """Compute the (min,+) convolution of each row of two arrays of costs.
 
     Parameters
@@ -256,18 +264,28 @@ def tree_costs(
         Least cost of exactly n users, shape (R, N+1), N the largest within any limit.
     """
     rows = len(limit)
+    users = sum(cost.shape[1] - 1 for cost in model_cost.values())
+    sums = _sums(rows * users * users)
     parts = [np.zeros((rows, 1)) for _ in forest.parent]
     for node in range(len(forest.parent) - 1, -1, -1):
         for model in forest.models[node]:
-            parts[node] = _merge_costs(parts[node], model_cost[model], limit)
+            parts[node] = _merge_costs(sums, parts[node], model_cost[model], limit)
         above = forest.parent[node]
         if above >= 0:
             parts[node][:, 1:] += node_cost[:, node, None]
-            parts[above] = _merge_costs(parts[above], parts[node], limit)
+            parts[above] = _merge_costs(sums, parts[above], parts[node], limit)
     return parts[0]
 
 
-def _merge_costs(left: Floats, right: Floats, limit: Floats) -> Floats:
-    total = _least_sums(left, right)
+def _sums(work: float) -> Sums:
+    """Choose what adds costs up; loops find the same, where it pays to load them."""
+    if work < LOOP_WORK or importlib.util.find_spec("numba") is None:
+        return least_sums
+    loops = importlib.import_module("solvers.core.sum_loops")
+    return cast("Sums", loops.least_sums) if loops.kept() else least_sums
+
+
+def _merge_costs(sums: Sums, left: Floats, right: Floats, limit: Floats) -> Floats:
+    total = sums(left, right)
     wanted = (total <= limit[:, None]).any(axis=0)
     return total[:, : int(np.flatnonzero(wanted)[-1]) + 1]

@@ -17,7 +17,7 @@ HALF_TOLERANCE = TIME_TOLERANCE_S / 2
 
 # Loading the loops takes some 0.3 s, as long as walks of so many users.
 LEAST_USERS = 60
-LEAST_S = 1.0
+LEAST_S = 0.3
 
 
 class Goal(NamedTuple):

@@ -38,7 +38,8 @@ CHAIN_GROWTH = 2.0
 HOT = 1.0
 
 # dp provides a start up to this product of users and models, which takes it a few
-# seconds; with a time limit up to the product that takes it about half of the limit.
+# seconds; with a time limit up to the product that takes it about half of the limit,
+# more where its walks are compiled.
 DP_SIZE: dict[Uplink, int] = {
     "upfront": 5_000_000,
     "static": 60_000,
@@ -51,8 +52,8 @@ DP_SIZE_PER_S: dict[Uplink, int] = {
 }
 DP_SIZE_PER_S_IN_LOOPS = 600_000
 
-# Share of what is left of a time limit that the bound may take.
-BOUND_SHARE = 0.25
+# Shares of what is left of a time limit that dp and, without it, the bound may take.
+DP_SHARE, BOUND_SHARE = 0.7, 0.25
 
 
 def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
@@ -124,7 +125,7 @@ def _best(
 def _starts(
     tables: Tables, uplink: Uplink, options: Options, limit: Limit
 ) -> tuple[list[list[PlannedRound]], int | None]:
-    """Make plans to start from: greedy's whole, dp's in half of the time left.
+    """Make plans to start from: greedy's whole, dp's in most of the time left.
 
     With a time limit there is the bound of dp as well, if it solves the same problem:
     another one would take as much time again.
@@ -140,7 +141,7 @@ def _starts(
         problem = tables.problem
         plain = Tables(problem.model_copy(update=rules), tables.sharing)
         with suppress(RefusalError):
-            part = replace(options, time_limit_s=limit.left_s(0.5))
+            part = replace(options, time_limit_s=limit.left_s(DP_SHARE))
             other = dp.solve(plain, uplink, part)
             starts.append(list(other.rounds))
             if limited and problem.residency == "previous" and not problem.overlap:

@@ -14,7 +14,7 @@ import pytest
 from solvers import UPLINKS, ArgumentError, compile_loops, solve
 from solvers.branch import loops as of_branch
 from solvers.branch import solver as branch
-from solvers.core import compiling, quick
+from solvers.core import compiling, knapsack, quick, sum_kernels, sum_loops
 from solvers.core import loops as of_search
 from solvers.core.loops import LoopSearch
 from solvers.core.plan import Clock
@@ -29,6 +29,7 @@ ENTRIES = (
     of_search.fill,
     of_search.advance,
     visit_kernels.visits,
+    sum_kernels.least_sums,
 )
 
 
@@ -37,7 +38,7 @@ def counts() -> list[int]:
     return [len(cast("Any", entry).signatures) for entry in ENTRIES]
 
 
-def test_nothing_is_left_to_compile() -> None:
+def test_nothing_is_left_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     """All kinds of problems call what was compiled, with arrays of the same layout."""
     compile_loops()
     assert set(compile_loops().values()) == {"there"}
@@ -48,6 +49,7 @@ def test_nothing_is_left_to_compile() -> None:
         ("crossing", "own", {"residency": "cache"}),
         ("crossing", "own", {"overlap": True}),
     ]
+    monkeypatch.setattr(knapsack, "LOOP_WORK", 0)
     for uplink, (sharing, deadlines, change) in product(UPLINKS, kinds):
         problem = seeded_problem(
             np.random.default_rng(3),
@@ -101,6 +103,7 @@ def test_what_is_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(of_search, "make", lambda *_: made.append("local-search"))
     monkeypatch.setattr(of_branch, "make", lambda *_: made.append("branch"))
     monkeypatch.setattr(visit_loops, "kept", lambda: True)
+    monkeypatch.setattr(sum_loops, "kept", lambda: True)
     monkeypatch.setattr(of_search, "kept", lambda: "local-search" in made)
     monkeypatch.setattr(of_branch, "are_kept", lambda: False)
     found = compile_loops(told.append)
@@ -108,6 +111,7 @@ def test_what_is_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == {
         "local-search": "compiled",
         "dp": "there",
+        "bounds": "there",
         "branch": "not kept",
     }
     assert compile_loops() == {**found, "local-search": "there"}

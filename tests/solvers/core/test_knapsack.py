@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from solvers.core import knapsack
+from solvers.core import knapsack, sum_loops
 from solvers.core.forest import Forest
 from solvers.core.knapsack import (
     batch_costs,
@@ -195,3 +195,21 @@ def test_costs_alone_equal_the_knapsack(tree, limit):
     for row, factor in zip(found, rows[:, 0], strict=True):
         assert row[wanted] == pytest.approx(factor * whole[wanted])
         assert (row[len(whole) :] == np.inf).all()
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_sums_in_a_loop_are_the_same(rows: int, monkeypatch: pytest.MonkeyPatch):
+    """Infinite costs, and costs of nobody alone, among them."""
+    rng = np.random.default_rng(rows)
+    for p, q in ((1, 1), (1, 5), (4, 4), (9, 40)):
+        left, right = (rng.random((rows, n)).cumsum(axis=1) for n in (p, q))
+        left[:, 2:] = np.inf
+        one, other = (
+            sums(left, right) for sums in (knapsack.least_sums, sum_loops.least_sums)
+        )
+        assert np.array_equal(one, other)
+    assert knapsack._sums(1e6) is knapsack.least_sums
+    for kept in (False, True):
+        monkeypatch.setattr(sum_loops, "kept", lambda kept=kept: kept)
+        chosen = sum_loops.least_sums if kept else knapsack.least_sums
+        assert knapsack._sums(1e9) is chosen
