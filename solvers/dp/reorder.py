@@ -67,8 +67,8 @@ def visits_of(tables: Tables, rounds: Rounds) -> Visits:
     visit, place = np.nonzero(compute)
     return Visits(
         models,
-        np.array([[tables.load_s(a, b) for b in models] for a in models]),
-        np.array([tables.load_s(None, m) for m in models]),
+        np.array([tables.loads_after(m)[list(models)] for m in models]),
+        tables.loads_after(None)[list(models)],
         compute,
         demand,
         lead[:, 0],
