@@ -1,6 +1,7 @@
 """Solvers for parameter-sharing edge inference: a problem in, a verified result out.
 
-A pure library: it performs no I/O, prints nothing and keeps no state.
+A pure library: it performs no I/O, prints nothing and keeps no state, except for the
+machine code that :func:`compile_loops` makes.
 
 >>> from solvers import Problem, solve
 >>> problem = Problem.model_validate({

@@ -31,7 +31,8 @@ def compile_loops(
     """Compile the loops of bounds, ``local-search``, ``dp`` and ``branch``, once.
 
     Results are the same without loops, and take several times as long. What is compiled
-    is kept beside the package or in the user's folder for caches.
+    is kept beside the package or, where that cannot be written to, in the user's folder
+    for caches, for this user alone. Where neither can, nothing is compiled.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def compile_loops(
     ArgumentError
         If numba is not installed, or told to compile nothing.
     """
-    from solvers.core.compiling import COMPILED
+    from solvers.core.compiling import COMPILED, keeps
     from solvers.errors import ArgumentError
 
     if not COMPILED:
@@ -58,7 +59,7 @@ def compile_loops(
         )
     from solvers.branch import loops as of_branch
     from solvers.core import loops as of_search
-    from solvers.core import sum_loops
+    from solvers.core import sum_kernels, sum_loops
     from solvers.dp import visit_loops
 
     makers: tuple[tuple[str, Callable[[], bool], Callable[[], None]], ...] = (
@@ -67,6 +68,8 @@ def compile_loops(
         ("bounds", sum_loops.kept, lambda: _add(sum_loops.least_sums)),
         ("branch", of_branch.are_kept, lambda: _make_branch(of_branch.make)),
     )
+    if not keeps(sum_kernels.least_sums):
+        return {name: "not kept" for name, *_ in makers}
     found: dict[str, Outcome] = {}
     for name, kept, make in makers:
         if kept():

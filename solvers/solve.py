@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 from solvers.core.algorithm import MIP_ENGINES, Options, Solution
+from solvers.core.limit import UNLIMITED, Limit
 from solvers.errors import ArgumentError, RefusalError
 from solvers.own_solver import (
     OwnSolver,
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 MOST_LIMIT_S = 1e9
 """Longer time limits are taken as this one, of thirty years."""
+
+
+LEAST_BOUND_S = 0.25
+"""What the bound of a plan may take although the time limit has passed."""
 
 
 def solve(
@@ -127,7 +132,6 @@ def solve(
         raise ArgumentError(f"name must be a text, found {name!r}")
     # Imported here, so that importing a name or an error does not wait for numpy.
     from solvers.bounds.upper_bound import upper_bound
-    from solvers.core.limit import Limit
     from solvers.core.timing import make_schedule
     from solvers.schedule import Result
 
@@ -144,7 +148,6 @@ def solve(
         entry = OWN._replace(sharing=sharing)
         name = name or name_of(solver) + ("" if sharing else NO_SHARING)
     started = time.perf_counter()
-    limit = Limit.after(time_limit_s if entry.limited else None)
     tables = _supported(problem, entry, name, uplink)
     options = Options(time_limit_s, seed, mip, iterations, quick)
     if isinstance(solver, str):
@@ -154,12 +157,24 @@ def solve(
         found = Solution(planned_rounds(tables, answer, uplink, name))
     bound = found.bound
     if bound is None and not found.proven:
-        bound = upper_bound(tables, uplink, limit)
+        bound = upper_bound(tables, uplink, _bound_limit(entry, started, time_limit_s))
     schedule = make_schedule(tables, found.rounds, uplink, solver=name, bound=bound)
     if schedule is None:
         raise AssertionError(f"{name} returned rounds that are not feasible")
     verify(problem, schedule)
     return Result(schedule, time.perf_counter() - started, found.note)
+
+
+def _bound_limit(entry: Entry, started: float, time_limit_s: float | None) -> Limit:
+    """Return the limit of a bound that comes after a plan: what is left, or a little.
+
+    There is none where nothing else ends at the limit: baselines, and solvers of the
+    user's own, whose time is theirs.
+    """
+    if time_limit_s is None or not entry.limited or entry.module == OWN.module:
+        return UNLIMITED
+    left_s = started + time_limit_s - time.perf_counter()
+    return Limit.after(max(left_s, LEAST_BOUND_S))
 
 
 def check(

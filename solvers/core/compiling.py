@@ -74,7 +74,28 @@ def kept(*functions: Callable[..., object]) -> bool:
         index = _index(function)
         if index is None or not index.is_file() or index.stat().st_mtime < changed:
             return False
+        if not _usable(function):
+            return False
     return True
+
+
+def keeps(function: Callable[..., object]) -> bool:
+    """Whether there is a folder in which what is compiled of a function can be kept."""
+    return _index(function) is not None
+
+
+def _usable(function: Any) -> bool:
+    """Whether this numba, on this processor, can load what is kept of a function.
+
+    Only numba can tell, and has no public way to ask; if it tells in another way, what
+    is kept counts as usable.
+    """
+    try:
+        listed = function._cache._cache_file._load_index()
+        here = function.targetctx.codegen().magic_tuple()
+        return any(processor == here for _, processor, _ in listed)
+    except (AttributeError, TypeError, ValueError):
+        return True
 
 
 def _index(function: Any) -> Path | None:

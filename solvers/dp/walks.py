@@ -13,6 +13,7 @@ from solvers.core.limit import UNLIMITED, Limit
 from solvers.core.tables import Floats, Ints, PlannedRound, Tables
 from solvers.dp.labels import (
     NOTHING_SERVED,
+    POTENTIAL_TOLERANCE,
     Labels,
     Log,
     Stop,
@@ -177,7 +178,9 @@ def _forwards(
     users = labels.users[row] + extra + 1
     value = users + _remaining_worth(prices, search.deadline_s, end_s, sent_s)
     # Labels that cannot reach the target are not recorded.
-    hopeful = np.flatnonzero(value + stop.value_to_go[-1] >= target - 1e-6)
+    hopeful = np.flatnonzero(
+        value + stop.value_to_go[-1] >= target - POTENTIAL_TOLERANCE
+    )
     row, extra = row[hopeful], extra[hopeful]
     new = Labels(
         users[hopeful],

@@ -164,3 +164,13 @@ def test_a_compiler_that_is_there_but_off_is_refused(
     monkeypatch.setattr(compiling, "COMPILED", False)
     with pytest.raises(ArgumentError, match="numba"):
         compile_loops()
+
+
+def test_what_can_be_kept_nowhere_is_not_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would all be compiled again the next time."""
+    monkeypatch.setattr(compiling, "keeps", lambda _: False)
+    told: list[str] = []
+    assert set(compile_loops(told.append).values()) == {"not kept"}
+    assert not told

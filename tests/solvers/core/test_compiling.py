@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
+import numba
+import numpy as np
 import pytest
 
 from solvers.core import compiling
+from solvers.core.sum_kernels import least_sums
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -99,3 +103,27 @@ def test_what_was_kept_before_a_change_of_any_loops_is_not_kept(
 def product(one: float, other: float) -> float:
     """Multiply."""
     return one * other
+
+
+def test_what_another_numba_or_processor_kept_is_not_kept() -> None:
+    """Else it would be taken for compiled, and be compiled while a search waits."""
+    compiling.call(least_sums, np.zeros((1, 2)), np.zeros((1, 3)))
+    made = cast("Any", least_sums)
+    assert compiling.keeps(least_sums)
+    assert compiling.kept(least_sums)
+    file = made._cache._cache_file
+    index = Path(file._index_path)
+    before = index.read_bytes()
+    try:
+        version = numba.__version__.encode()
+        index.write_bytes(before.replace(version, b"9" * len(version)))
+        assert not compiling.kept(least_sums)
+        assert not compiling.kept(compiling.compiled(product_of_kernels))
+    finally:
+        index.write_bytes(before)
+    assert compiling.kept(least_sums)
+
+
+def product_of_kernels(one: float) -> float:
+    """Is compiled nowhere."""
+    return one

@@ -7,13 +7,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
 
 from solvers import Uplink
 from solvers.branch.loops import make
-from solvers.core.interrupts import deferred, handler_of
+from solvers.core.interrupts import WAITING, deferred, handler_of
 from solvers.core.loops import LoopSearch
 from solvers.core.plan import Clock
 from solvers.core.tables import Tables
@@ -46,6 +48,44 @@ def test_who_handles_a_signal_is_told_while_it_waits() -> None:
         assert handler_of(signal.SIGINT) is before
         assert signal.getsignal(signal.SIGINT) is not before
     assert handler_of(signal.SIGINT) is signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_raises_before_all_handlers_are_there_again_loses_none() -> None:
+    """A second interrupt that comes then leaves nothing deaf, and both arrive."""
+    heard: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        raise InterruptedError
+
+    before = [signal.signal(number, hear) for number in WAITING]
+    restore = signal.signal
+
+    def interrupted(number: int, handler: Any) -> Any:
+        found = restore(number, handler)
+        if number == signal.SIGINT and handler is hear:
+            hear(number, None)
+        return found
+
+    def run() -> None:
+        with deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+
+    try:
+        for _ in range(2):
+            heard.clear()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("solvers.core.interrupts.signal.signal", interrupted)
+                with pytest.raises(InterruptedError):
+                    run()
+            assert heard == [signal.SIGINT, signal.SIGTERM]
+            assert handler_of(signal.SIGTERM) is hear
+            with pytest.raises(InterruptedError):
+                signal.raise_signal(signal.SIGTERM)
+    finally:
+        for number, handler in zip(WAITING, before, strict=True):
+            signal.signal(number, handler)
 
 
 def test_other_threads_defer_nothing() -> None:
