@@ -30,8 +30,8 @@ def compile_loops(
 ) -> Mapping[str, Outcome]:
     """Compile the loops of bounds, ``local-search``, ``dp`` and ``branch``, once.
 
-    Results are the same without loops, and take several times as long. What is compiled
-    is kept beside the package or, where that cannot be written to, in the user's folder
+    Without loops searches find the same, several times as slowly. What is compiled is
+    kept beside the package or, where that cannot be written to, in the user's folder
     for caches, for this user alone. Where neither can, nothing is compiled.
 
     Parameters

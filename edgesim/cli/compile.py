@@ -8,7 +8,7 @@ import time
 def compile_() -> None:
     """Compile the loops of local-search, dp, branch and bounds, once an installation.
 
-    They need numba. Results are the same without them, and take several times as long.
+    They need numba. Without them searches find the same, several times as slowly.
     """
     import solvers
     from edgesim.cli.output import say
@@ -17,7 +17,7 @@ def compile_() -> None:
     started_s = time.monotonic()
 
     def tell(name: str) -> None:
-        say(f"{name}: compiling, which takes up to two minutes", err=True)
+        say(f"{name}: compiling (all loops take up to two minutes)", err=True)
 
     try:
         found = solvers.compile_loops(tell)

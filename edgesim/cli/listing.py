@@ -36,7 +36,7 @@ def list_(
 
     if kind is None:
         counts = [(one, f"{len(names_of(one))}") for one in KINDS]
-        say("\n".join(table(("kind", "names"), counts)))
+        say("\n".join(table(("kind", "count"), counts)))
         say("edgesim list KIND tells more; edgesim list models SCENARIO")
         return
     one_of("KIND", kind, (*KINDS, MODELS))

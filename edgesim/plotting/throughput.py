@@ -142,7 +142,7 @@ def _bar(
         ha="center",
         va="bottom",
         fontsize=8.5,
-        bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8},
+        bbox={"boxstyle": "square,pad=0.2", "fc": "white", "ec": "none"},
     )
 
 

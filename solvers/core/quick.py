@@ -13,7 +13,7 @@ from solvers.core.tables import Tables
 # Loading the compiled loops takes some 0.5 s: a search pays for that if it may take so
 # long or, without a time limit, makes so many iterations times users. Compiling them,
 # once an installation, takes about a minute, for which much longer searches pay.
-LEAST_S, LEAST_WORK = 1.0, 100_000
+LEAST_S, LEAST_WORK = 1.0, 30_000
 LEAST_COMPILING_S, LEAST_COMPILING_WORK = 200.0, 5_000_000
 
 NOT_COMPILED = (

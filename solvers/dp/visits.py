@@ -16,7 +16,7 @@ from solvers.tolerance import TIME_TOLERANCE_S
 HALF_TOLERANCE = TIME_TOLERANCE_S / 2
 
 # Loading the loops takes some 0.3 s, as long as walks of so many users.
-LEAST_USERS = 60
+LEAST_USERS = 100
 LEAST_S = 0.3
 
 

@@ -40,7 +40,7 @@ def test_what_was_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
         "branch: was compiled before",
     ]
     assert finished.err.splitlines() == [
-        "local-search: compiling, which takes up to two minutes"
+        "local-search: compiling (all loops take up to two minutes)"
     ]
 
 

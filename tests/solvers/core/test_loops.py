@@ -328,6 +328,7 @@ def test_memory_may_be_larger_than_any_integer_of_64_bits() -> None:
         (None, 1e6, True, False),
         (None, 1e7, True, True),
         (None, 1e6, False, True),
+        (None, 4e4, False, True),
         (None, 1e4, False, False),
         (5.0, 1e6, False, True),
         (5.0, 1e6, True, False),

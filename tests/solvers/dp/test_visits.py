@@ -95,7 +95,7 @@ def test_a_small_gain_of_band_counts() -> None:
 def test_dp_plans_the_same_in_both(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loops only save time, and are loaded where that is much."""
     problem = seeded_problem(
-        np.random.default_rng(5), sharing="laminar", users=61, models=9
+        np.random.default_rng(5), sharing="laminar", users=101, models=9
     )
     tables = Tables(problem)
     found = []
