@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from solvers.bounds.prices import Prices
 from solvers.bounds.upper_bound import prices
 from solvers.core.algorithm import Options, Solution
 from solvers.core.forest import Crossing, Forest, build_forest
@@ -116,13 +117,13 @@ def solve(tables: Tables, uplink: Uplink, options: Options) -> Solution:
     return Solution(rounds, bound=search.prices.bound)
 
 
-def walk_once(tables: Tables, visit: Visiting) -> Walk:
-    """Walk one order of a problem that dp takes, under ``static``."""
+def walk_once(tables: Tables, visit: Visiting, known: Prices | None = None) -> Walk:
+    """Walk one order of a problem that dp takes, under ``static``, with its prices."""
     supported = check(tables)
     if supported is None:
         raise ValueError("nobody can be served")
     forest, deadline_s = supported
-    found = prices(tables, "static")
+    found = prices(tables, "static") if known is None else known
     search = Search(tables, forest, found, "static", deadline_s, visit)
     order = depth_first_orders(tables, forest)[0]
     return walk(search, order, target=1, width=WIDTH)
