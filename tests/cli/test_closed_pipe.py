@@ -33,6 +33,7 @@ COMMANDS = {
     "schema": "schema scenario",
     "list": "list",
     "list parameters": "list parameters",
+    "compile": "compile",
     "profile show": "profile show h200",
     "profile merge": "profile merge one.json two.json --out lab.json",
     "profile campaign": "profile campaign gpu --dry-run --out out",
