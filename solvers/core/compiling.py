@@ -43,7 +43,7 @@ def compiled(function: Function) -> Function:
     try:
         made = njit(cache=True, **how)(function)
         index = _index(made)
-        if index is not None and index.is_file() and not kept(made):
+        if index is not None and index.is_file() and not _is_current(index):
             index.unlink()
     except (RuntimeError, OSError):
         # No folder of the package or of the user can be written to.
@@ -69,12 +69,11 @@ def kept(*functions: Callable[..., object]) -> bool:
 
     numba keeps what it compiles beside the source or in a folder of the user.
     """
-    changed = max(source.stat().st_mtime for source in _SOURCES)
     for function in functions:
         index = _index(function)
-        if index is None or not index.is_file() or index.stat().st_mtime < changed:
+        if index is None or not index.is_file():
             return False
-        if not _usable(function):
+        if not (_is_current(index) and _usable(function)):
             return False
     return True
 
@@ -82,6 +81,12 @@ def kept(*functions: Callable[..., object]) -> bool:
 def keeps(function: Callable[..., object]) -> bool:
     """Whether there is a folder in which what is compiled of a function can be kept."""
     return _index(function) is not None
+
+
+def _is_current(index: Path) -> bool:
+    """Whether no loops changed since a list was written."""
+    changed = max(source.stat().st_mtime for source in _SOURCES)
+    return index.stat().st_mtime >= changed
 
 
 def _usable(function: Any) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import numba
 import numpy as np
 import pytest
 
@@ -105,25 +104,22 @@ def product(one: float, other: float) -> float:
     return one * other
 
 
-def test_what_another_numba_or_processor_kept_is_not_kept() -> None:
+def test_what_another_numba_or_processor_kept_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Else it would be taken for compiled, and be compiled while a search waits."""
     compiling.call(least_sums, np.zeros((1, 2)), np.zeros((1, 3)))
     made = cast("Any", least_sums)
+    index = Path(made._cache._cache_file._index_path)
     assert compiling.keeps(least_sums)
-    assert compiling.kept(least_sums)
-    file = made._cache._cache_file
-    index = Path(file._index_path)
-    before = index.read_bytes()
-    try:
-        version = numba.__version__.encode()
-        index.write_bytes(before.replace(version, b"9" * len(version)))
+    with monkeypatch.context() as patch:
+        patch.setattr(made._cache._cache_file, "_version", "another")
         assert not compiling.kept(least_sums)
-        assert not compiling.kept(compiling.compiled(product_of_kernels))
-    finally:
-        index.write_bytes(before)
+        compiling.compiled(made.py_func)
+    with monkeypatch.context() as patch:
+        codegen = SimpleNamespace(magic_tuple=lambda: ("another",))
+        patch.setattr(made.targetctx, "codegen", lambda: codegen)
+        assert not compiling.kept(least_sums)
+    # It is good for whom it was made.
+    assert index.is_file()
     assert compiling.kept(least_sums)
-
-
-def product_of_kernels(one: float) -> float:
-    """Is compiled nowhere."""
-    return one
