@@ -16,9 +16,8 @@ IMPORTS = {
     "edgesim/__init__.py",  # its own parts, on first use
     "edgesim/online/__init__.py",
     "solvers/__init__.py",
-    "solvers/core/knapsack.py",  # the compiled loops
+    "solvers/core/kept_loops.py",  # the compiled loops
     "solvers/core/quick.py",  # too
-    "solvers/dp/visits.py",  # too
     "solvers/registry.py",
     "edgesim/experiment/policies.py",  # shipped policies
     "edgesim/profiling/zoo.py",  # libraries of networks

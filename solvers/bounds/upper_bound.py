@@ -77,9 +77,7 @@ def upper_bound(tables: Tables, uplink: Uplink, limit: Limit = UNLIMITED) -> int
     found = [_bound_by(charges, rows) for rows in _weightings(tables, uplink)]
     most = min(bound for bound, _, _ in found)
     plain = tables.problem.residency == "previous" and not tables.problem.overlap
-    if not most or not plain:
-        return most
-    if limit.passed():
+    if not most or not plain or limit.passed():
         return most
     if uplink == "static" and _few(tables):
         return min(most, visit_prices(tables, charges, limit).bound)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, cast
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from solvers.core.forest import Forest
+from solvers.core.kept_loops import kept_loops
 from solvers.core.tables import Floats, Ints, PlannedRound, Tables
 
 # Sums that a merge computes at once: few enough to stay in a processor's cache.
@@ -279,10 +278,10 @@ def tree_costs(
 
 def _sums(work: float) -> Sums:
     """Choose what adds costs up; loops find the same, where it pays to load them."""
-    if work < LOOP_WORK or importlib.util.find_spec("numba") is None:
+    if work < LOOP_WORK:
         return least_sums
-    loops = importlib.import_module("solvers.core.sum_loops")
-    return cast("Sums", loops.least_sums) if loops.kept() else least_sums
+    loops = kept_loops("solvers.core.sum_loops")
+    return least_sums if loops is None else cast("Sums", loops.least_sums)
 
 
 def _merge_costs(sums: Sums, left: Floats, right: Floats, limit: Floats) -> Floats:

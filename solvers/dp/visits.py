@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from typing import NamedTuple, Protocol, cast
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 
 from solvers.bounds.prices import Prices
+from solvers.core.kept_loops import kept_loops
 from solvers.core.tables import Floats, Ints, Tables
 from solvers.dp.labels import POTENTIAL_TOLERANCE, Labels, Log, join, prune
 from solvers.tolerance import TIME_TOLERANCE_S
@@ -28,19 +28,8 @@ class Goal(NamedTuple):
     width: int
 
 
-class Visiting(Protocol):
-    """Extends labels by a visit: :func:`visit`, or its twin in loops."""
-
-    def __call__(
-        self,
-        tables: Tables,
-        prices: Prices,
-        model: int,
-        entering: Labels,
-        goal: Goal,
-        log: Log,
-    ) -> Labels:
-        """As :func:`visit`."""
+Visiting: TypeAlias = Callable[[Tables, Prices, int, Labels, Goal, Log], Labels]
+"""Extends labels by a visit: :func:`visit`, or its twin in loops."""
 
 
 def choose(tables: Tables, left_s: float | None) -> Visiting:
@@ -51,10 +40,8 @@ def choose(tables: Tables, left_s: float | None) -> Visiting:
     """
     if len(tables.users) < LEAST_USERS or (left_s is not None and left_s < LEAST_S):
         return visit
-    if importlib.util.find_spec("numba") is None:
-        return visit
-    loops = importlib.import_module("solvers.dp.visit_loops")
-    return cast("Visiting", loops.visit) if loops.kept() else visit
+    loops = kept_loops("solvers.dp.visit_loops")
+    return visit if loops is None else cast("Visiting", loops.visit)
 
 
 def visit(
